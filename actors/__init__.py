@@ -1,0 +1,1 @@
+"""Long-lived plain classes, one resource each. None imports Ray; `cluster` turns them into Ray actors."""

@@ -1,0 +1,1 @@
+"""Where things run: the Ray session, replica handles and their replacement, the object store."""

@@ -1,0 +1,1 @@
+"""What a user runs: recipes, the command line, and one module per job."""

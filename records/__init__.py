@@ -1,0 +1,1 @@
+"""The nouns: problem, step, path, request, outcome, failure, tables, manifest. Standard library and pyarrow only."""

@@ -1,0 +1,174 @@
+"""What travels between the controller and the replicas.
+
+Every call has a key. Calls are idempotent: a key that a replica has already accepted is not run again. What travels of
+a path is its `prefix_id` (a chained hash of its content) and, only where the replica is not known to hold it, the
+prefix itself; a replica that misses one answers `PrefixMissing` and gets the call again, in full.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from records.path import FinishReason, PrmScore
+from records.request import Until
+
+
+def root_prefix_id(question: str) -> str:
+    """The id of the bare question."""
+    return hashlib.blake2b(question.encode(), digest_size=16).hexdigest()
+
+
+def child_prefix_id(parent_prefix_id: str, content: Sequence[int] | Sequence[str]) -> str:
+    """The id of a prefix that is longer by `content`: token ids (generator) or step texts (PRM)."""
+    return hashlib.blake2b(f"{parent_prefix_id}:{list(content)!r}".encode(), digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How tokens are drawn: `temperature` 0 is greedy; `top_p` 1 is the whole distribution."""
+
+    temperature: float
+    top_p: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPrefix:
+    """A question and the tokens sampled after its prompt so far, in the generator's vocabulary."""
+
+    question: str
+    token_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SampleCall:
+    """Sample one continuation of a prefix.
+
+    Attributes:
+        key: unique within the epoch.
+        prefix_id: chained over the token ids of each sampled piece.
+        prefix: the prefix itself; None where the replica is expected to hold it.
+        until: where to stop.
+        max_tokens: never exceeded; the ledger has reserved this much.
+        seed: 63 bits, derived from names.
+        sampling: how tokens are drawn.
+    """
+
+    key: str
+    prefix_id: str
+    prefix: TokenPrefix | None
+    until: Until
+    max_tokens: int
+    seed: int
+    sampling: Sampling
+
+
+@dataclass(frozen=True, slots=True)
+class SampledStep:
+    """One step of a sample: its text with the separator, its tokens, their summed log-probability in nats."""
+
+    text: str
+    token_ids: tuple[int, ...]
+    finish_reason: FinishReason
+    logprob_sum: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """A finished sample.
+
+    Attributes:
+        key: of the call.
+        steps: at least one; all but the last end in `SEPARATOR`. Exactly one unless the call asked for `Until.END`.
+        prompt_tokens: length of the prefix as the engine saw it, cached part included.
+        cached_tokens: of those, found in the prefix cache.
+        queued_s: from acceptance to the first scheduling.
+        run_s: from there to the last token.
+    """
+
+    key: str
+    steps: tuple[SampledStep, ...]
+    prompt_tokens: int
+    cached_tokens: int
+    queued_s: float
+    run_s: float
+
+    @property
+    def generated_tokens(self) -> int:
+        """Tokens sampled, the end-of-answer token included."""
+        return sum(len(step.token_ids) for step in self.steps)
+
+
+@dataclass(frozen=True, slots=True)
+class TextPrefix:
+    """A question and the steps before the ones to score, each with its separator as it was sampled."""
+
+    question: str
+    steps: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreCall:
+    """Score a path.
+
+    Attributes:
+        key: unique within the epoch.
+        prefix_id: of the path without `steps`, chained over the text of each step: `child_prefix_id(parent, [step])`.
+        prefix: the path without `steps`; None where the replica is expected to hold it.
+        steps: the steps that follow the prefix; empty to score the prefix itself.
+        every: one score after each of `steps`; otherwise one, after the last.
+    """
+
+    key: str
+    prefix_id: str
+    prefix: TextPrefix | None
+    steps: tuple[str, ...]
+    every: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """The scores of one call.
+
+    Attributes:
+        key: of the call.
+        scores: one per step with `every`, else one.
+        prm_tokens: tokens of the inputs as the engine saw them, cached part included, summed over the scores.
+        cached_tokens: of those, found in the prefix cache.
+        truncated: the input was over-long and the PRM's stated policy cut it.
+        queued_s: from acceptance to the first scheduling.
+        run_s: from there to the last score.
+    """
+
+    key: str
+    scores: tuple[PrmScore, ...]
+    prm_tokens: int
+    cached_tokens: int
+    truncated: bool
+    queued_s: float
+    run_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class PrefixMissing:
+    """The replica does not hold the prefix; the call has to be sent again with it."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallFailed:
+    """The engine refused or lost this one call and lives on.
+
+    Attributes:
+        key: of the call.
+        error: what happened, for the problem's row.
+        retryable: whether the same call may go better another time.
+    """
+
+    key: str
+    error: str
+    retryable: bool
+
+
+SampleResult = Sampled | PrefixMissing | CallFailed
+ScoreResult = Scored | PrefixMissing | CallFailed

@@ -1,0 +1,66 @@
+"""The failures, each named by the boundary that it crossed. Everything else propagates as the bug it is.
+
+    Failure
+    +-- InvalidInput        the user's files or arguments; nothing was started (exit status 2)
+    +-- RunMismatch         a run folder that was begun with other settings or input (exit status 2)
+    +-- RunLocked           another controller holds the run (exit status 2)
+    +-- PreflightFailed     models, tokenizers or heads that do not fit together (exit status 1)
+    +-- Fenced              a newer epoch has taken the run over; this controller stops
+    +-- StoreFailed         the store refused or lost a write
+    +-- ReplicaFailed       one call to one replica
+        +-- ReplicaDied         the replica's process is gone, or answers no more
+        +-- StaleEpoch          the replica serves a newer epoch than the caller's
+        +-- StaleIncarnation    the replica has been restarted since the caller last spoke to it
+        +-- QueueFull           the replica holds as many calls as it accepts
+
+Each takes one positional message, because an exception that does not survive pickling reaches the other side of a Ray
+call as something else. A test pickles every one.
+"""
+
+
+class Failure(Exception):
+    """Something that went wrong at a boundary and has a name."""
+
+
+class InvalidInput(Failure):
+    """The user's files or arguments; the message says where and what to do."""
+
+
+class RunMismatch(Failure):
+    """The run folder was begun with a recipe or input that decides results otherwise."""
+
+
+class RunLocked(Failure):
+    """Another controller holds the run and its heartbeat is fresh."""
+
+
+class PreflightFailed(Failure):
+    """Model, tokenizer, separator, head or golden example do not agree."""
+
+
+class Fenced(Failure):
+    """A newer epoch has taken the run over."""
+
+
+class StoreFailed(Failure):
+    """The store refused or lost a write."""
+
+
+class ReplicaFailed(Failure):
+    """One call to one replica did not go through."""
+
+
+class ReplicaDied(ReplicaFailed):
+    """The replica's process is gone, or answers no more."""
+
+
+class StaleEpoch(ReplicaFailed):
+    """The replica serves a newer epoch than the caller's."""
+
+
+class StaleIncarnation(ReplicaFailed):
+    """The replica has been restarted since the caller last spoke to it."""
+
+
+class QueueFull(ReplicaFailed):
+    """The replica holds as many calls as it accepts."""

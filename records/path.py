@@ -1,0 +1,96 @@
+"""Steps and paths: the tree that a search grows for one problem.
+
+A `Path` is immutable and points to its parent, so siblings share their past. Node ids are given when a reply is
+delivered, in child order: 0 is the root (the bare question), the rest count up, whatever order the parts arrived in.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class FinishReason(StrEnum):
+    """Why the sampling of a step ended."""
+
+    SEPARATOR = "separator"
+    """At the step separator: the path can go on."""
+    TOKENS = "tokens"
+    """After the number of tokens that an `until="tokens"` request asked for: the path can go on."""
+    EOS = "eos"
+    """The model ended its answer."""
+    LENGTH = "length"
+    """Cut at `max_tokens`, at the context limit, or where the budget ran out."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrmScore:
+    """Quantiles of the success probability of a path, in [0, 1], lower <= median <= upper.
+
+    An uncalibrated PRM gives one number: all three are equal.
+    """
+
+    lower: float
+    median: float
+    upper: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Path:
+    """A prefix of steps; its last step is the node's own.
+
+    Attributes:
+        node_id: number within the problem; 0 is the root.
+        parent: the path without its last step; None for the root.
+        text: the last step, with its separator. The root's is the question.
+        token_ids: the last step's tokens in the generator's vocabulary; empty for the root.
+        finish_reason: why the last step ended; None for the root.
+        logprob_sum: summed log-probability (nats) of the last step's tokens; None where the engine gave none.
+        score: the PRM's view of the whole path; None where nobody asked.
+    """
+
+    node_id: int
+    parent: "Path | None"
+    text: str
+    token_ids: tuple[int, ...] = ()
+    finish_reason: FinishReason | None = None
+    logprob_sum: float | None = None
+    score: PrmScore | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Nothing can follow: the answer is complete, or it was cut."""
+        return self.finish_reason in (FinishReason.EOS, FinishReason.LENGTH)
+
+    @property
+    def lineage(self) -> list["Path"]:
+        """This path and its ancestors without the root, in the order of the text."""
+        return list(self._backwards())[::-1]
+
+    @property
+    def depth(self) -> int:
+        """Number of steps; 0 for the root."""
+        return sum(1 for _ in self._backwards())
+
+    @property
+    def root(self) -> "Path":
+        """The bare question that this path began at."""
+        node = self
+        while node.parent is not None:
+            node = node.parent
+        return node
+
+    @property
+    def solution(self) -> str:
+        """The text of all steps."""
+        return "".join(node.text for node in self.lineage)
+
+    @property
+    def solution_token_ids(self) -> tuple[int, ...]:
+        """The tokens of all steps: [num_tokens]."""
+        return tuple(token_id for node in self.lineage for token_id in node.token_ids)
+
+    def _backwards(self) -> Iterator["Path"]:
+        node = self
+        while node.parent is not None:
+            yield node
+            node = node.parent

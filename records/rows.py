@@ -1,0 +1,161 @@
+"""The rows of the three tables; a field is a column. None is null, and null is never zero."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """How a problem ended."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    BUDGET_EXHAUSTED = "budget_exhausted"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProblemRow:
+    """One row per problem.
+
+    Attributes:
+        status: how it ended.
+        error: why it failed; null otherwise.
+        answer: the chosen final answer as extracted from the chosen path; null if there is none.
+        correct: the grader's verdict; null without an answer key, or where the grader failed or timed out.
+        answer_p_lower: PRM quantiles of the chosen path (`answer_p_median`, `answer_p_upper` alike); null if unscored.
+        num_samples: children sampled.
+        num_steps: step rows.
+        generated_tokens: sampled tokens, pruned ones included.
+        prompt_tokens: prefix tokens of all generator calls, cached ones included.
+        cached_tokens: of those, found in the prefix cache.
+        pruned_tokens: generated tokens that no candidate for the answer contains.
+        prm_tokens: PRM input tokens, cached ones included.
+        prm_cached_tokens: of those, found in the PRM's prefix cache.
+        flops: 2 x parameters x computed (not cached) tokens, of generator and PRM.
+        gpu_seconds: null without a GPU.
+        usd: null without a price.
+        p_lower: PRM quantiles of the bare question (`p_median`, `p_upper` alike); null if not asked for.
+        wall_seconds: from admission to the last reply.
+        strategy: its name in the recipe.
+    """
+
+    problem_id: str
+    status: Status
+    error: str | None
+    answer: str | None
+    correct: bool | None
+    answer_p_lower: float | None
+    answer_p_median: float | None
+    answer_p_upper: float | None
+    num_samples: int
+    num_steps: int
+    generated_tokens: int
+    prompt_tokens: int
+    cached_tokens: int
+    pruned_tokens: int
+    prm_tokens: int
+    prm_cached_tokens: int
+    flops: float
+    gpu_seconds: float | None
+    usd: float | None
+    p_lower: float | None
+    p_median: float | None
+    p_upper: float | None
+    wall_seconds: float
+    strategy: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepRow:
+    """One row per sampled step; a sample to the end is as many rows as it has steps.
+
+    Attributes:
+        request: number of the request within the problem that sampled it.
+        node_id: number within the problem; the root (0) has no row.
+        parent_id: the node that it continues.
+        depth: number of steps up to and including this one.
+        logprob_sum: nats; null where the engine gave none.
+        finish_reason: a `FinishReason`.
+        p_lower: PRM quantiles of the path that ends here (`p_median`, `p_upper` alike); null if unscored.
+        prompt_tokens: of the generator call, on the first step of its sample; 0 on the others.
+        cached_tokens: of those, found in the prefix cache.
+        prm_tokens: PRM input tokens spent on this sample, on the last step that it scored; 0 on the others.
+        prm_cached_tokens: of those, found in the PRM's prefix cache.
+        seed: of the sample.
+        replica: generator replica that sampled it.
+        prm_replica: PRM replica that scored it; null if unscored.
+        queued_seconds: generator queue time of the sample.
+        run_seconds: generator time of the sample.
+    """
+
+    problem_id: str
+    request: int
+    node_id: int
+    parent_id: int
+    depth: int
+    text: str
+    token_ids: tuple[int, ...]
+    logprob_sum: float | None
+    finish_reason: str
+    p_lower: float | None
+    p_median: float | None
+    p_upper: float | None
+    generated_tokens: int
+    prompt_tokens: int
+    cached_tokens: int
+    prm_tokens: int
+    prm_cached_tokens: int
+    seed: int
+    replica: str
+    prm_replica: str | None
+    queued_seconds: float
+    run_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestRow:
+    """One row per strategy request and its reply: with the steps, the journal that resume and replay read.
+
+    Attributes:
+        request: number within the problem, from 0.
+        request_hash: of the request's content; a replayed strategy must ask for the same.
+        kind: "expand" or "score".
+        node_ids: the parents to expand, or the paths to score.
+        num_samples: per parent; empty for "score".
+        until: an `Until`; null for "score".
+        max_tokens: per child; null for "score".
+        scoring: a `Scoring`; null for "score".
+        granted_tokens: per child in child order, the `max_tokens` that the ledger granted (0: not granted).
+        reply_kind: a `ReplyKind`.
+        child_ids: leaf node of each delivered child, in child order; empty for "score".
+        p_lower: PRM quantiles as delivered, per delivered path (`p_median`, `p_upper` alike); elements may be null.
+        prm_tokens: of a "score" request; 0 for "expand", whose step rows carry them.
+        prm_cached_tokens: likewise.
+    """
+
+    problem_id: str
+    request: int
+    request_hash: str
+    kind: str
+    node_ids: tuple[int, ...]
+    num_samples: tuple[int, ...]
+    until: str | None
+    max_tokens: int | None
+    scoring: str | None
+    granted_tokens: tuple[int, ...]
+    reply_kind: str
+    child_ids: tuple[int, ...]
+    p_lower: tuple[float | None, ...]
+    p_median: tuple[float | None, ...]
+    p_upper: tuple[float | None, ...]
+    prm_tokens: int
+    prm_cached_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProblemRecord:
+    """All rows of one finished problem; they become visible together."""
+
+    problem: ProblemRow
+    steps: tuple[StepRow, ...]
+    requests: tuple[RequestRow, ...]

@@ -1,0 +1,41 @@
+"""The store that a run is written to: a local folder or an object store, behind six verbs.
+
+Names are relative to the run, with forward slashes. A writer needs one guarantee above plain reading and writing: of
+several creators of one name exactly one succeeds, and what it created is whole.
+"""
+
+from pathlib import Path
+from typing import Protocol
+
+
+class Store(Protocol):
+    """Where one run lives. Every method may raise `StoreFailed`."""
+
+    @property
+    def uri(self) -> str:
+        """The run's address as a user would write it."""
+        ...
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Create `name` with `data`. False, and nothing changes, if it exists."""
+        ...
+
+    def replace(self, name: str, data: bytes) -> None:
+        """Create or overwrite `name` as a whole (heartbeats; never a commit)."""
+        ...
+
+    def upload(self, name: str, file: Path) -> None:
+        """Put a local file at `name`, as a whole."""
+        ...
+
+    def read(self, name: str) -> bytes | None:
+        """The content of `name`; None if there is none."""
+        ...
+
+    def list(self, prefix: str) -> list[str]:
+        """All names that begin with `prefix`, sorted."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Remove `name`, if it is there."""
+        ...

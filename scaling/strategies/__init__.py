@@ -1,0 +1,1 @@
+"""One strategy a module; each reads like the paper that it comes from."""
