@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
-CallT = TypeVar("CallT", contravariant=True)
+CallT_contra = TypeVar("CallT_contra", contravariant=True)
 ResultT = TypeVar("ResultT")
 
 
@@ -54,14 +54,14 @@ class Collected(Generic[ResultT]):
     results: tuple[ResultT, ...]
 
 
-class Replica(Protocol[CallT, ResultT]):
+class Replica(Protocol[CallT_contra, ResultT]):
     """One generator or PRM replica. Every method may raise `ReplicaFailed`."""
 
     async def hello(self) -> ReplicaInfo:
         """Wait until the engine is up and say who is there."""
         ...
 
-    async def submit(self, incarnation: str, epoch: int, calls: Sequence[CallT]) -> None:
+    async def submit(self, incarnation: str, epoch: int, calls: Sequence[CallT_contra]) -> None:
         """Accept calls. A known key is ignored; a newer epoch aborts what an older one left.
 
         Raises:

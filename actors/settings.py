@@ -1,0 +1,67 @@
+"""How a replica is built: one frozen value per role, filled from the recipe's section of the same name."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSettings:
+    """What both roles tell vLLM.
+
+    Attributes:
+        model: folder with the weights in the layout of transformers.
+        dtype: of the weights and activations.
+        max_model_len: context limit in tokens; None takes the model's own.
+        max_num_seqs: calls that the engine batches.
+        max_num_batched_tokens: tokens of one engine step; None lets vLLM choose (on CPU: above the longest prompts,
+            because seeds do not survive chunked prefill there).
+        block_size: tokens of one KV-cache block, the grain of prefix reuse; None lets vLLM choose.
+        kv_cache_gib: size of the KV cache; None lets vLLM take what `gpu_memory_utilization` leaves (GPU only).
+        gpu_memory_utilization: share of the device's memory that the engine may take.
+        enforce_eager: skip graph capture and compilation: a faster start, a slower GPU engine.
+        tensor_parallel_size: GPUs that one replica spans.
+        queue_limit: calls that one replica accepts before it answers `QueueFull`.
+        cpu_threads: OpenMP threads of a CPU engine.
+    """
+
+    model: str
+    dtype: Literal["float32", "bfloat16", "float16", "auto"]
+    max_model_len: int | None
+    max_num_seqs: int
+    max_num_batched_tokens: int | None
+    block_size: int | None
+    kv_cache_gib: float | None
+    gpu_memory_utilization: float
+    enforce_eager: bool
+    tensor_parallel_size: int
+    queue_limit: int
+    cpu_threads: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GeneratorSettings(EngineSettings):
+    """A generator replica.
+
+    Attributes:
+        prompt_template: text of the prompt; `{question}` is replaced.
+        chat: wrap the prompt as a user message in the tokenizer's chat template.
+        system_prompt: system message of the chat; None for none.
+        separator: the text that ends a step.
+    """
+
+    prompt_template: str
+    chat: bool
+    system_prompt: str | None
+    separator: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrmSettings(EngineSettings):
+    """A PRM replica.
+
+    Attributes:
+        overlong: what to do with an input above `max_model_len`: "keep_tail" drops whole steps after the question,
+            oldest first, and marks the score as truncated; "refuse" fails the call.
+    """
+
+    overlong: Literal["keep_tail", "refuse"]

@@ -1,0 +1,1 @@
+"""The embedded default: a small arithmetic generator, its process reward model and problem files."""

@@ -1,0 +1,179 @@
+"""Multi-step arithmetic problems, their worked solutions, and the problem files.
+
+A question is ``Compute 12-7*3+40.``; its solution does the leftmost multiplication first, then the
+leftmost addition or subtraction, and writes after each step what is left.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from examples.arithmetic.common import HERE, Problem, named_seed, write_problems
+
+LIMIT: Final = 9999
+"""Largest absolute value of any intermediate result."""
+MAX_TRAIN_OPERATIONS: Final = 7
+DEFAULT_SEED: Final = 20260
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """How operands and operators are drawn.
+
+    ``two_digit``, ``three_digit``: share of operands with so many digits; ``multiply``: share of
+    multiplications; ``narrow``: multiplications take at most one operand of two digits.
+    """
+
+    operations: int
+    two_digit: float
+    multiply: float
+    three_digit: float = 0.0
+    narrow: bool = True
+
+
+LEVELS: Final[dict[int, Mix]] = {
+    1: Mix(1, 0.5, 0.2),
+    2: Mix(2, 0.3, 0.2),
+    3: Mix(3, 0.4, 0.2),
+    4: Mix(4, 0.5, 0.3),
+    5: Mix(5, 0.5, 0.3),
+    6: Mix(6, 0.6, 0.4, narrow=False),
+    7: Mix(7, 0.9, 0.6, narrow=False),
+}
+"""The mixes of the calibration and test files, by level."""
+
+OOD: Final[dict[int, Mix]] = {
+    8: Mix(8, 0.2, 0.15),
+    9: Mix(2, 0.4, 0.0, three_digit=0.6),
+}
+"""Mixes that the generator is never trained on: longer chains, and operands of three digits."""
+
+
+def _operand(rng: random.Random, mix: Mix, most_digits: int) -> int:
+    draw = rng.random()
+    if most_digits >= 3 and draw < mix.three_digit:
+        return rng.randint(100, 999)
+    if most_digits >= 2 and draw < mix.three_digit + mix.two_digit:
+        return rng.randint(10, 99)
+    return rng.randint(2, 9)
+
+
+def draw_terms(rng: random.Random, mix: Mix) -> list[str]:
+    """Draw an expression as alternating operands and operators."""
+    terms = [str(_operand(rng, mix, 3))]
+    for _ in range(mix.operations):
+        times = rng.random() < mix.multiply
+        wide = len(terms[-1]) > 1
+        most_digits = 3 if not times else (1 if mix.narrow and wide else 2)
+        terms.append("*" if times else rng.choice("+-"))
+        terms.append(str(_operand(rng, mix, most_digits)))
+    return terms
+
+
+def _apply(left: int, operator: str, right: int) -> int:
+    if operator == "*":
+        return left * right
+    return left + right if operator == "+" else left - right
+
+
+def solve(terms: list[str]) -> tuple[list[str], int] | None:
+    """Worked steps and answer of an expression, or None where a result is out of bounds."""
+    steps: list[str] = []
+    left = list(terms)
+    while len(left) > 1:
+        at = left.index("*") if "*" in left else 1
+        value = _apply(int(left[at - 1]), left[at], int(left[at + 1]))
+        if abs(value) > LIMIT:
+            return None
+        done = "".join(left[at - 1 : at + 2])
+        left[at - 1 : at + 2] = [str(value)]
+        steps.append(f"{done}={value} so {''.join(left)}")
+    steps.append(f"\\boxed{{{left[0]}}}")
+    return steps, int(left[0])
+
+
+def parse_question(question: str) -> list[str]:
+    """Terms of a question's expression."""
+    expression = question.removeprefix("Compute ").removesuffix(".")
+    for operator in "+-*":
+        expression = expression.replace(operator, f" {operator} ")
+    return expression.split()
+
+
+def split_of(question: str) -> str:
+    """Split that a question belongs to, by its hash: train (80%), calibration (10%), test (10%)."""
+    bucket = int.from_bytes(hashlib.blake2b(question.encode(), digest_size=8).digest(), "big") % 10
+    return {8: "calibration", 9: "test"}.get(bucket, "train")
+
+
+def draw_problem(rng: random.Random, mix: Mix, split: str | None) -> tuple[str, list[str], int]:
+    """Draw a question of a split (None: of any), with its steps and answer."""
+    while True:
+        terms = draw_terms(rng, mix)
+        question = f"Compute {''.join(terms)}."
+        if split is not None and split_of(question) != split:
+            continue
+        solved = solve(terms)
+        if solved is not None:
+            return question, solved[0], solved[1]
+
+
+def training_mix(rng: random.Random) -> Mix:
+    """Draw a mix of the broad training distribution."""
+    return Mix(
+        operations=rng.randint(1, MAX_TRAIN_OPERATIONS),
+        two_digit=rng.random(),
+        multiply=rng.uniform(0.0, 0.6),
+        narrow=rng.random() < 0.75,
+    )
+
+
+def training_documents(seed: int) -> Iterator[tuple[str, list[str]]]:
+    """Endless stream of (question, steps) of the train split."""
+    rng = random.Random(named_seed("generator-data", seed))
+    while True:
+        question, steps, _ = draw_problem(rng, training_mix(rng), "train")
+        yield question, steps
+
+
+def problem_set(name: str, count: int, mixes: dict[int, Mix], split: str | None, seed: int) -> list[Problem]:
+    """Distinct problems of a split, the levels in turn."""
+    rng = random.Random(named_seed("problems", name, seed))
+    levels = sorted(mixes)
+    seen: set[str] = set()
+    problems: list[Problem] = []
+    while len(problems) < count:
+        level = levels[len(problems) % len(levels)]
+        question, _, answer = draw_problem(rng, mixes[level], split)
+        if question not in seen:
+            seen.add(question)
+            problems.append(Problem(f"{name}-{len(problems):05d}", question, str(answer), level))
+    return problems
+
+
+def write_files(output: Path, train: int, seed: int) -> None:
+    """Write the four problem files."""
+    write_problems(output / "train.jsonl", problem_set("train", train, LEVELS, "train", seed))
+    write_problems(output / "calibration.jsonl", problem_set("calibration", 500, LEVELS, "calibration", seed))
+    write_problems(output / "test.jsonl", problem_set("test", 500, LEVELS, "test", seed))
+    write_problems(output / "ood.jsonl", problem_set("ood", 200, OOD, None, seed))
+
+
+def main() -> None:
+    """Write the problem files."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--output", type=Path, default=HERE)
+    parser.add_argument("--train", type=int, default=5000, help="problems in the train file")
+    parser.add_argument("--seed", type=int, default=DEFAULT_SEED)
+    args = parser.parse_args()
+    write_files(args.output, args.train, args.seed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,185 @@
+"""Train the generator from scratch on worked solutions of the train split."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import torch
+from torch import Tensor
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from examples.arithmetic.common import HERE, prompt_text, solution_text
+from examples.arithmetic.problems import DEFAULT_SEED, training_documents
+from examples.arithmetic.tokenizer import MODEL_MAX_LENGTH, build_tokenizer
+
+ROW_TOKENS: Final = 256
+POOL_DOCUMENTS: Final = 512
+IGNORED: Final = -100
+
+Document = tuple[list[int], int]
+"""Token ids of a document, and how many of them are the prompt (no loss on these)."""
+
+
+def model_config(tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
+    """Architecture of the generator: 1.8 million parameters."""
+    return LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=192,
+        intermediate_size=512,
+        num_hidden_layers=4,
+        num_attention_heads=6,
+        num_key_value_heads=6,
+        head_dim=32,
+        max_position_embeddings=MODEL_MAX_LENGTH,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+
+
+def encoded_documents(tokenizer: PreTrainedTokenizerFast, seed: int) -> Iterator[Document]:
+    """Endless token documents ``<bos>question\\n\\nsteps<eos>`` that fit a row."""
+    end = [int(tokenizer.convert_tokens_to_ids("<eos>"))]
+    for question, steps in training_documents(seed):
+        prompt: list[int] = tokenizer(prompt_text(question))["input_ids"]
+        body: list[int] = tokenizer(solution_text(steps), add_special_tokens=False)["input_ids"]
+        if len(prompt) + len(body) < ROW_TOKENS:
+            yield prompt + body + end, len(prompt)
+
+
+def packed_rows(documents: Iterator[Document]) -> Iterator[list[Document]]:
+    """Pack documents into rows of at most ROW_TOKENS, first fit by falling length, pool by pool."""
+    while True:
+        pool = [next(documents) for _ in range(POOL_DOCUMENTS)]
+        order = sorted(range(len(pool)), key=lambda at: -len(pool[at][0]))
+        rows: list[list[int]] = []
+        room: list[int] = []
+        for at in order:
+            need = len(pool[at][0])
+            fit = next((row for row, free in enumerate(room) if free >= need), None)
+            if fit is None:
+                rows.append([at])
+                room.append(ROW_TOKENS - need)
+            else:
+                rows[fit].append(at)
+                room[fit] -= need
+        rows.sort(key=lambda row: min(row))
+        for row in rows:
+            yield [pool[at] for at in row]
+
+
+def make_batch(rows: list[list[Document]], pad: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Tensors of packed rows: ids, positions, labels [rows, T] and the mask [rows, 1, T, T].
+
+    A token attends to earlier tokens of its own document only; labels are already shifted.
+    """
+    ids = torch.full((len(rows), ROW_TOKENS), pad)
+    positions = torch.zeros_like(ids)
+    labels = torch.full_like(ids, IGNORED)
+    owner = torch.full_like(ids, -1)
+    for row, documents in enumerate(rows):
+        at = 0
+        for number, (tokens, prompt) in enumerate(documents):
+            span = slice(at, at + len(tokens))
+            ids[row, span] = torch.tensor(tokens)
+            positions[row, span] = torch.arange(len(tokens))
+            labels[row, at + prompt - 1 : at + len(tokens) - 1] = torch.tensor(tokens[prompt:])
+            owner[row, span] = number
+            at += len(tokens)
+    same = owner[:, None, :, None] == owner[:, None, None, :]
+    causal = torch.ones(ROW_TOKENS, ROW_TOKENS, dtype=torch.bool).tril()
+    return ids, positions, labels, same & causal
+
+
+def learning_rate(step: int, steps: int, peak: float) -> float:
+    """Linear warm-up over 2% of the steps, then cosine to 2% of the peak."""
+    warm = max(1, steps // 50)
+    if step < warm:
+        return peak * (step + 1) / warm
+    return peak * (0.02 + 0.49 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm))))
+
+
+def save_generator(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, output: Path) -> None:
+    """Write model (float32 weights) and tokenizer in the Hugging Face layout."""
+    model.generation_config = GenerationConfig(
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    model.save_pretrained(output)
+    tokenizer.save_pretrained(output)
+
+
+def optimizer_for(model: LlamaForCausalLM) -> torch.optim.AdamW:
+    """AdamW with weight decay on matrices only."""
+    matrices = [value for value in model.parameters() if value.ndim > 1]
+    vectors = [value for value in model.parameters() if value.ndim <= 1]
+    groups = [{"params": matrices, "weight_decay": 0.05}, {"params": vectors, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), fused=True)
+
+
+def train(args: argparse.Namespace) -> None:
+    """Run the training and save the generator, now and then and at the end."""
+    torch.manual_seed(args.seed)
+    tokenizer = build_tokenizer()
+    model = LlamaForCausalLM(model_config(tokenizer))
+    optimizer = optimizer_for(model)
+    rows = packed_rows(encoded_documents(tokenizer, args.seed))
+    steps = args.tokens // (args.rows * ROW_TOKENS)
+    started, total = time.monotonic(), 0.0
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, steps, args.peak_rate)
+        batch = [next(rows) for _ in range(args.rows)]
+        ids, positions, labels, mask = make_batch(batch, int(model.config.pad_token_id or 0))
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            states = model.model(
+                input_ids=ids, position_ids=positions, attention_mask=mask, use_cache=False
+            ).last_hidden_state
+            wanted = labels != IGNORED
+            logits = model.lm_head(states[wanted])
+        loss = torch.nn.functional.cross_entropy(logits.float(), labels[wanted])
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        total += loss.item()
+        if (step + 1) % args.log_every == 0:
+            seconds = time.monotonic() - started
+            line = {
+                "step": step + 1,
+                "of": steps,
+                "loss": round(total / args.log_every, 4),
+                "tokens_per_s": round((step + 1) * args.rows * ROW_TOKENS / seconds),
+                "seconds": round(seconds),
+            }
+            print(json.dumps(line), flush=True)
+            total = 0.0
+        if args.checkpoint is not None and (step + 1) % args.checkpoint_every == 0:
+            save_generator(model, tokenizer, args.checkpoint / f"step{step + 1}")
+    save_generator(model, tokenizer, args.output)
+
+
+def main() -> None:
+    """Parse the command line and train."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", type=Path, default=HERE / "generator")
+    parser.add_argument("--tokens", type=int, default=22_000_000, help="tokens of packed rows in all")
+    parser.add_argument("--rows", type=int, default=16, help="rows of 256 tokens per step")
+    parser.add_argument("--peak-rate", type=float, default=3e-3)
+    parser.add_argument("--seed", type=int, default=DEFAULT_SEED)
+    parser.add_argument("--log-every", type=int, default=50)
+    parser.add_argument("--checkpoint", type=Path, default=None, help="folder for checkpoints")
+    parser.add_argument("--checkpoint-every", type=int, default=500)
+    train(parser.parse_args())
+
+
+if __name__ == "__main__":
+    main()
