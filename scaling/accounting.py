@@ -1,0 +1,75 @@
+"""From a finished search to its problem row: what it cost, how it ended, what it answers.
+
+FLOPs are 2 x parameters x computed tokens, of generator and PRM (Kaplan et al., arXiv 2001.08361, forward pass only);
+tokens found in a prefix cache are not computed.
+"""
+
+from dataclasses import dataclass
+
+from records.rows import ProblemRecord, ProblemRow, Status
+from scaling.search import ProblemSearch
+from scaling.strategy import Choice
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSizes:
+    """Parameters of the models that a run uses; None where there is no PRM."""
+
+    generator: int
+    prm: int | None
+
+
+def problem_record(
+    search: ProblemSearch, *, correct: bool | None, sizes: ModelSizes, strategy: str, wall_seconds: float
+) -> ProblemRecord:
+    """All rows of a finished search; `correct` is the grader's verdict, `wall_seconds` from admission to the end."""
+    choice = search.choice
+    path = choice.path if choice else None
+    score = path.score if path else None
+    root = search.root_score
+    generated = sum(step.generated_tokens for step in search.steps)
+    prompt = sum(step.prompt_tokens for step in search.steps)
+    cached = sum(step.cached_tokens for step in search.steps)
+    prm = sum(step.prm_tokens for step in search.steps) + sum(row.prm_tokens for row in search.requests)
+    prm_cached = sum(step.prm_cached_tokens for step in search.steps)
+    prm_cached += sum(row.prm_cached_tokens for row in search.requests)
+    problem = ProblemRow(
+        problem_id=search.problem.problem_id,
+        status=_status(search),
+        error=search.error,
+        answer=choice.answer if choice else None,
+        correct=correct,
+        answer_p_lower=score.lower if score else None,
+        answer_p_median=score.median if score else None,
+        answer_p_upper=score.upper if score else None,
+        num_samples=sum(len(row.child_ids) for row in search.requests),
+        num_steps=len(search.steps),
+        generated_tokens=generated,
+        prompt_tokens=prompt,
+        cached_tokens=cached,
+        pruned_tokens=_pruned_tokens(choice, generated),
+        prm_tokens=prm,
+        prm_cached_tokens=prm_cached,
+        flops=2.0 * (sizes.generator * (generated + prompt - cached) + (sizes.prm or 0) * (prm - prm_cached)),
+        gpu_seconds=None,
+        usd=None,
+        p_lower=root.lower if root else None,
+        p_median=root.median if root else None,
+        p_upper=root.upper if root else None,
+        wall_seconds=wall_seconds,
+        strategy=strategy,
+    )
+    return ProblemRecord(problem=problem, steps=tuple(search.steps), requests=tuple(search.requests))
+
+
+def _status(search: ProblemSearch) -> Status:
+    if search.error is not None:
+        return Status.FAILED
+    return Status.BUDGET_EXHAUSTED if search.cut else Status.SUCCEEDED
+
+
+def _pruned_tokens(choice: Choice | None, generated_tokens: int) -> int:
+    """Generated tokens that no candidate for the answer contains."""
+    candidates = choice.candidates if choice else ()
+    kept = {node.node_id: len(node.token_ids) for path in candidates for node in path.lineage}
+    return generated_tokens - sum(kept.values())

@@ -1,0 +1,16 @@
+"""Best-of-N: sample N solutions, take the one that the PRM likes best (Cobbe et al., arXiv 2110.14168)."""
+
+from records.path import Path
+from records.request import Expand, Score, Until
+from scaling.aggregation import Aggregation
+from scaling.selection import choose_best
+from scaling.strategy import SearchLimits, Strategy
+
+
+def best_of_n(
+    root: Path, *, limits: SearchLimits, num_samples: int, aggregation: Aggregation = Aggregation.LAST
+) -> Strategy:
+    """Score the bare question (how hard does it look?), sample, score, choose."""
+    yield Score((root,))
+    reply = yield Expand(((root, num_samples),), Until.END, limits.max_tokens, aggregation.scoring)
+    return choose_best(reply.paths, aggregation)

@@ -1,0 +1,46 @@
+"""The contract of a strategy: a generator that yields requests, receives replies, and returns its choice.
+
+A strategy never touches an engine, a clock, a random source or a network, so it is tested in microseconds and can be
+fed recorded replies. When a reply is not `FULL`, the budget has run out, nothing more will be granted, and the strategy
+concludes with what it has; `Score` requests are still served then.
+"""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+
+from records.path import Path
+from records.request import Expand, Reply, Score
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a strategy concludes.
+
+    Attributes:
+        path: the chosen path; None when no path was sampled.
+        answer: its final answer; None when it has none.
+        candidates: the paths that competed to the end; what was sampled beside them counts as pruned.
+    """
+
+    path: Path | None
+    answer: str | None
+    candidates: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchLimits:
+    """Bounds on one sample, in tokens of the generator.
+
+    Attributes:
+        max_tokens: of a whole sample. A step begun below it may end above it by less than `max_step_tokens`.
+        max_step_tokens: of one step.
+    """
+
+    max_tokens: int
+    max_step_tokens: int
+
+
+Request = Expand | Score
+Strategy = Generator[Request, Reply, Choice]
+StrategyFactory = Callable[[Path], Strategy]
+"""Begins a search at the root of one problem."""

@@ -1,0 +1,49 @@
+"""What a search wants done: tasks, before a replica is chosen and a budget is granted."""
+
+from dataclasses import dataclass
+
+from records.path import Path
+from records.request import Until
+
+
+@dataclass(frozen=True, slots=True)
+class SampleTask:
+    """Sample one child.
+
+    Attributes:
+        key: unique within the run: problem, request, child.
+        parent: the path to continue.
+        max_tokens: most tokens that the strategy wants; the ledger may grant fewer.
+        seed: 63 bits, derived from names.
+    """
+
+    key: str
+    problem_id: str
+    request: int
+    child: int
+    parent: Path
+    until: Until
+    max_tokens: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreTask:
+    """Score the steps that follow a path, or with no steps the path itself.
+
+    Attributes:
+        prefix: a path whose steps exist as nodes.
+        steps: texts of the steps after it.
+        every: one score per step; otherwise one, after the last.
+    """
+
+    key: str
+    problem_id: str
+    request: int
+    child: int
+    prefix: Path
+    steps: tuple[str, ...]
+    every: bool
+
+
+Task = SampleTask | ScoreTask
