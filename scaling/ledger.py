@@ -41,6 +41,7 @@ class Ledger:
     _reserved: dict[str, int] = field(default_factory=dict, init=False)
     _reserved_tokens: int = field(default=0, init=False)
     _closed: bool = field(default=False, init=False)
+    _blocked_tokens: int = field(default=0, init=False)
 
     @property
     def reserved_tokens(self) -> int:
@@ -81,26 +82,34 @@ class Ledger:
             self._reserved_tokens += granted
         return granted
 
-    def settle(self, key: str, *, used_tokens: int) -> None:
+    def settle(self, key: str, *, used_tokens: int) -> int:
         """Spend `used_tokens` of what `key` holds and give the rest back; safe to repeat.
+
+        Returns:
+            What had been granted; 0 for a key that holds nothing.
 
         Raises:
             ValueError: more was used than granted, which the engine's `max_tokens` makes impossible.
         """
         granted = self._reserved.get(key)
         if granted is None:
-            return
+            return 0
         if not 0 <= used_tokens <= granted:
             raise ValueError(f"{key} used {used_tokens} tokens of {granted} granted")
         del self._reserved[key]
         self._reserved_tokens -= granted
         self.spent_tokens += used_tokens
+        return granted
 
     def next_lease(self, headroom_tokens: int) -> int | None:
-        """The ceiling to commit next; None when there is no cap or the committed one reaches that far."""
+        """The ceiling to commit next: ahead by the headroom, or by the grant that waits for it if that is more.
+
+        None when there is no cap, or when the committed ceiling reaches that far.
+        """
         if self.total_tokens is None:
             return None
-        ceiling = min(self.total_tokens, self.spent_tokens + self._reserved_tokens + headroom_tokens)
+        ahead = max(headroom_tokens, self._blocked_tokens)
+        ceiling = min(self.total_tokens, self.spent_tokens + self._reserved_tokens + ahead)
         return ceiling if ceiling > (self.leased_tokens or 0) else None
 
     def _affordable(self, wanted_tokens: int, useful_tokens: int) -> int | Refusal:
@@ -113,5 +122,6 @@ class Ledger:
         granted = min(wanted_tokens, remaining)
         leased = self.leased_tokens or 0
         if self.spent_tokens + self._reserved_tokens + granted > leased:
+            self._blocked_tokens = max(self._blocked_tokens, granted)
             return Refusal.LEASE
         return granted

@@ -1,0 +1,136 @@
+"""Handles: Ray actors behind the protocols of `records` and `actors`.
+
+Whatever Ray says of a process that is gone becomes `ReplicaDied`; a named failure that the actor raised comes out as
+itself; anything else is a bug or a broken configuration and comes out as Ray shows it.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+import ray
+from ray.actor import ActorHandle
+from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError, RayTaskError
+
+from records.failure import Failure, ReplicaDied
+from records.replica import Collected, ReplicaInfo
+
+CallT = TypeVar("CallT")
+ResultT = TypeVar("ResultT")
+T = TypeVar("T")
+
+RESTART_POLL_S = 0.5
+"""Ray restarts a replica by itself; this is how often we look whether it is there again."""
+
+
+async def answer(reference: Awaitable[T]) -> T:
+    """Wait for a remote call; failures come out under their own names."""
+    try:
+        return await reference
+    except RayTaskError as error:
+        if isinstance(error.cause, Failure):
+            raise error.cause from error
+        raise
+    except RayActorError as error:
+        raise ReplicaDied(_short(error)) from error
+
+
+class RayReplica(Generic[CallT, ResultT]):
+    """One generator or PRM actor, from the controller's side. Travels to other processes; keeps no state there.
+
+    Args:
+        replica_id: its name; the same for every process that stands behind it.
+        actor: which Ray restarts when its process dies.
+        start_timeout_s: how long `hello` waits for an engine.
+    """
+
+    def __init__(self, replica_id: str, actor: ActorHandle, *, start_timeout_s: float) -> None:
+        self.replica_id = replica_id
+        self._actor = actor
+        self._start_timeout_s = start_timeout_s
+        self._process_gone = False
+
+    async def hello(self) -> ReplicaInfo:
+        """See `Replica`; waits through a restart."""
+        deadline_s = time.monotonic() + self._start_timeout_s
+        while True:
+            try:
+                return await asyncio.wait_for(self._hello(), max(0.0, deadline_s - time.monotonic()))
+            except TimeoutError:
+                raise ReplicaDied(f"{self.replica_id} was not up after {self._start_timeout_s:.0f} s") from None
+            except ActorUnavailableError:
+                await asyncio.sleep(RESTART_POLL_S)
+
+    async def submit(self, incarnation: str, epoch: int, calls: Sequence[CallT]) -> None:
+        """See `Replica`."""
+        await self._call("submit", incarnation, epoch, calls)
+
+    async def collect(self, incarnation: str, epoch: int, acked: int, max_wait_s: float) -> Collected[ResultT]:
+        """See `Replica`."""
+        collected: Collected[ResultT] = await self._call("collect", incarnation, epoch, acked, max_wait_s)
+        return collected
+
+    async def cancel(self, incarnation: str, epoch: int, keys: Sequence[str]) -> None:
+        """See `Replica`."""
+        await self._call("cancel", incarnation, epoch, keys)
+
+    async def check_health(self, deadline_s: float) -> None:
+        """See `Replica`."""
+        await self._call("check_health", deadline_s)
+
+    async def close(self) -> None:
+        """See `Replica`."""
+        await self._call("close")
+
+    async def replace(self) -> None:
+        """See `ReplicaHandle`: Ray replaces a dead process by itself; one that only hangs is killed here."""
+        if not self._process_gone:
+            ray.kill(self._actor, no_restart=False)
+        self._process_gone = False
+
+    async def _hello(self) -> ReplicaInfo:
+        try:
+            info: ReplicaInfo = await self._actor.call.remote("hello")
+        except ActorUnavailableError:
+            raise
+        except RayActorError as error:
+            raise ReplicaDied(_short(error)) from error
+        except RayTaskError as error:
+            if isinstance(error.cause, Failure):
+                raise error.cause from error
+            raise
+        return info
+
+    async def _call(self, method: str, *args: Any) -> Any:
+        try:
+            return await answer(self._actor.call.remote(method, *args))
+        except ReplicaDied as died:
+            self._process_gone = isinstance(died.__cause__, RayActorError)
+            raise
+
+
+class RayWriter:
+    """The writer's actor, as the controller uses it."""
+
+    def __init__(self, actor: ActorHandle) -> None:
+        self._actor = actor
+
+    async def append(self, batch: int, records: Sequence[Any]) -> None:
+        """See `RunWriter`."""
+        await answer(self._actor.append.remote(batch, records))
+
+    async def flush(self, leased_tokens: int | None) -> None:
+        """See `RunWriter`."""
+        await answer(self._actor.flush.remote(leased_tokens))
+
+    async def heartbeat(self, progress: Mapping[str, object]) -> None:
+        """See `RunWriter`."""
+        await answer(self._actor.heartbeat.remote(dict(progress)))
+
+
+def _short(error: RayActorError) -> str:
+    """Ray's message without its advice."""
+    kind = "died" if isinstance(error, ActorDiedError) else "is unavailable"
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"the process {kind}: {lines[0] if lines else type(error).__name__}"

@@ -1,0 +1,58 @@
+"""The Ray session of a driver: join a cluster or start a local one, and leave it clean.
+
+A local cluster listens on loopback only and ends with the driver. Authentication is always set explicitly, as Ray's
+own default depends on what earlier programs left in the user's home: the environment's `RAY_AUTH_MODE` counts where it
+is set, otherwise a local cluster runs without tokens and a remote one is joined with them.
+"""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import ray
+
+LOCAL_OBJECT_STORE_BYTES = 256 * 2**20
+"""Results travel inline; a local cluster needs the object store for little more than actor arguments."""
+
+
+@contextmanager
+def connect(address: str | None, *, num_cpus: int | None = None, namespace: str = "parsimony") -> Iterator[None]:
+    """Be in a Ray session.
+
+    Args:
+        address: of a cluster; None joins the one that `RAY_ADDRESS` names (so inside a Ray job), else starts a local
+            one.
+        num_cpus: CPU slots of a local cluster; None takes the machine's.
+        namespace: of named actors.
+    """
+    address = address or os.environ.get("RAY_ADDRESS")
+    os.environ.setdefault("RAY_AUTH_MODE", "token" if address else "disabled")
+    # Actors ask for no GPU on purpose (writer, controller) and must still see none, not all.
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    if address:
+        ray.init(address=address, namespace=namespace, log_to_driver=False, logging_level=logging.WARNING)
+    else:
+        ray.init(
+            address="local",
+            namespace=namespace,
+            num_cpus=num_cpus,
+            include_dashboard=False,
+            object_store_memory=LOCAL_OBJECT_STORE_BYTES,
+            log_to_driver=False,
+            logging_level=logging.WARNING,
+            _node_ip_address="127.0.0.1",
+        )
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def log_folder() -> str:
+    """Where the workers of this session write what they print."""
+    return str(ray.get_runtime_context().get_session_dir_path()) if _has_session_dir() else "the Ray session's logs"
+
+
+def _has_session_dir() -> bool:
+    return hasattr(ray.get_runtime_context(), "get_session_dir_path")

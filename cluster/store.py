@@ -1,0 +1,186 @@
+"""A run on a local disk, and the way from a URI to a store.
+
+    create    temp file --fsync--> os.link to the name (fails if it exists) --fsync of the folder-->
+    replace   temp file --fsync--> os.replace to the name                   --fsync of the folder-->
+
+So a name holds whole content or does not exist, one of several creators wins, and what was reported done survives a
+power cut. Temp files lie in `.tmp/`, on the same file system; a killed process leaves its own there, and nothing else.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+from urllib.parse import unquote, urlsplit
+from uuid import uuid4
+
+from records.failure import InvalidInput, StoreFailed
+from records.store import Store
+
+_TEMP = ".tmp"
+
+
+class LocalStore:
+    """`records.store.Store` in a local folder, which the first write makes. Every method may raise `StoreFailed`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder.absolute()
+
+    @property
+    def uri(self) -> str:
+        """The folder's absolute path."""
+        return str(self._folder)
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Create `name` with `data`. False, and nothing changes, if it exists."""
+        target = self._path(name)
+        with self._failures("create", name), self._temp() as temp:
+            with temp.open("xb") as stream:
+                stream.write(data)
+                _sync(stream)
+            self._make_folder(target.parent)
+            try:
+                os.link(temp, target)
+            except FileExistsError:
+                return False
+            _sync_folder(target.parent)
+            return True
+
+    def replace(self, name: str, data: bytes) -> None:
+        """Create or overwrite `name` as a whole."""
+        with self._failures("replace", name), self._temp() as temp:
+            with temp.open("xb") as stream:
+                stream.write(data)
+                _sync(stream)
+            self._move(temp, self._path(name))
+
+    def upload(self, name: str, file: Path) -> None:
+        """Put a local file at `name`, as a whole."""
+        with self._failures("upload", name), self._temp() as temp:
+            with file.open("rb") as source, temp.open("xb") as stream:
+                shutil.copyfileobj(source, stream, 1 << 20)
+                _sync(stream)
+            self._move(temp, self._path(name))
+
+    def read(self, name: str) -> bytes | None:
+        """The content of `name`; None if there is none."""
+        with self._failures("read", name):
+            try:
+                return self._path(name).read_bytes()
+            except FileNotFoundError:
+                return None
+
+    def list(self, prefix: str) -> list[str]:
+        """All names that begin with `prefix`, sorted."""
+        top = prefix.rpartition("/")[0]
+        start = self._path(top) if top else self._folder
+        names = []
+        with self._failures("list", prefix):
+            for folder, subfolders, files in os.walk(start, onerror=_refuse_all_but_missing):
+                inside = Path(folder).relative_to(self._folder)
+                if not inside.parts and _TEMP in subfolders:
+                    subfolders.remove(_TEMP)
+                names += [(inside / file).as_posix() for file in files]
+        return sorted(name for name in names if name.startswith(prefix))
+
+    def delete(self, name: str) -> None:
+        """Remove `name`, if it is there."""
+        with self._failures("delete", name):
+            path = self._path(name)
+            path.unlink(missing_ok=True)
+            if path.parent.exists():
+                _sync_folder(path.parent)
+
+    def _path(self, name: str) -> Path:
+        # A name comes from our own code or from a commit file that someone may have edited: it stays in the folder.
+        pure = PurePosixPath(name)
+        if not name or "\0" in name or pure.as_posix() != name or pure.is_absolute() or ".." in pure.parts:
+            raise ValueError(f"{name!r} is no name of a file in a run")
+        if pure.parts[0] == _TEMP:
+            raise ValueError(f"{name!r} is kept for files in the making")
+        return self._folder / pure
+
+    def _move(self, temp: Path, target: Path) -> None:
+        self._make_folder(target.parent)
+        temp.replace(target)
+        _sync_folder(target.parent)
+
+    @contextmanager
+    def _temp(self) -> Iterator[Path]:
+        temp = self._folder / _TEMP / uuid4().hex
+        self._make_folder(temp.parent)
+        try:
+            yield temp
+        finally:
+            temp.unlink(missing_ok=True)
+
+    def _make_folder(self, folder: Path) -> None:
+        """Make `folder` and those above it, each durable in the one above."""
+        if folder.is_dir():
+            return
+        self._make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _sync_folder(folder.parent)
+
+    @contextmanager
+    def _failures(self, verb: str, name: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StoreFailed(f"{verb} {name} in {self.uri}: {error}") from error
+
+
+def open_store(uri: str) -> Store:
+    """The store of the run at `uri`: a local path or a `file://` address. Touches nothing yet.
+
+    Raises:
+        InvalidInput: the address is of a kind that this version does not support.
+    """
+    if "://" not in uri:
+        return LocalStore(Path(uri))
+    parts = urlsplit(uri)
+    if parts.scheme == "file" and parts.netloc in {"", "localhost"} and parts.path.startswith("/"):
+        return LocalStore(Path(unquote(parts.path)))
+    if parts.scheme == "s3":
+        raise InvalidInput(f"{uri}: s3:// is not supported by this version; give a local folder")
+    raise InvalidInput(f"{uri}: not an address of a run; give a local folder or file:///folder")
+
+
+def probe(store: Store) -> None:
+    """Check that the store refuses to create what exists, and leave it as it was.
+
+    Raises:
+        InvalidInput: it does not, so two controllers could overwrite each other's commits.
+    """
+    name = f"_probe-{uuid4().hex}"
+    try:
+        created = store.create(name, b"first")
+        created_again = store.create(name, b"second")
+        content = store.read(name)
+    finally:
+        store.delete(name)
+    if not created or created_again or content != b"first":
+        raise InvalidInput(
+            f"{store.uri} does not refuse to create a file that exists, so two controllers could overwrite each "
+            "other's commits. Use another store, or pass --single-writer if nobody else ever writes to this run."
+        )
+
+
+def _sync(stream: BinaryIO) -> None:
+    stream.flush()
+    os.fsync(stream.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _refuse_all_but_missing(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error

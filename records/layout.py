@@ -1,0 +1,72 @@
+"""The names of everything in a run folder. They are a contract: other people's scripts depend on them.
+
+    RUN/_manifest.json                          what decides results; created once
+        _epochs/N.json                          lease of controller N, with its heartbeat
+        problems/ steps/ requests/part-*.parquet   rows; visible only where a commit names them
+        _commits/0000000001.json                commit 1: the parts that it makes visible
+        _commits/0000000100.checkpoint.json     what commits 1 to 100 add up to
+        _SUCCESS                                written once, when every input has exactly one row
+
+Names are relative to the run, with forward slashes. Table readers that glob skip names with a leading underscore.
+"""
+
+import re
+from typing import Literal, get_args
+
+Table = Literal["problems", "steps", "requests"]
+TABLES: tuple[Table, ...] = get_args(Table)
+
+MANIFEST = "_manifest.json"
+SUCCESS = "_SUCCESS"
+COMMITS = "_commits/"
+EPOCHS = "_epochs/"
+
+_COMMIT = re.compile(r"_commits/(\d{10})\.json")
+_CHECKPOINT = re.compile(r"_commits/(\d{10})\.checkpoint\.json")
+_EPOCH = re.compile(r"_epochs/(\d+)\.json")
+_PART = re.compile(r"(?:problems|steps|requests)/part-[0-9a-z-]+\.parquet")
+
+
+def commit_name(number: int) -> str:
+    """Commit `number`, counted from 1."""
+    return f"{COMMITS}{number:010d}.json"
+
+
+def commit_number(name: str) -> int | None:
+    """The number of a commit's name; None for any other name."""
+    return _number(_COMMIT, name)
+
+
+def checkpoint_name(number: int) -> str:
+    """The checkpoint of commits 1 to `number`."""
+    return f"{COMMITS}{number:010d}.checkpoint.json"
+
+
+def checkpoint_number(name: str) -> int | None:
+    """The last commit of a checkpoint's name; None for any other name."""
+    return _number(_CHECKPOINT, name)
+
+
+def epoch_name(epoch: int) -> str:
+    """The lease of `epoch`, counted from 1."""
+    return f"{EPOCHS}{epoch}.json"
+
+
+def epoch_number(name: str) -> int | None:
+    """The number of a lease's name; None for any other name."""
+    return _number(_EPOCH, name)
+
+
+def part_name(table: Table, epoch: int, commit: int, sha256: str) -> str:
+    """A part, named after the commit it was made for and its content, so that writing it again overwrites it alike."""
+    return f"{table}/part-{epoch:06d}-{commit:010d}-{sha256[:8]}.parquet"
+
+
+def is_part_name(name: str) -> bool:
+    """Whether `name` is a part of one of the tables, and no other place."""
+    return _PART.fullmatch(name) is not None
+
+
+def _number(pattern: re.Pattern[str], name: str) -> int | None:
+    match = pattern.fullmatch(name)
+    return int(match[1]) if match else None

@@ -1,0 +1,52 @@
+"""How far a run is: what the controller says of itself, the display shows and the heartbeat carries."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """A snapshot of a run.
+
+    Attributes:
+        phase: what is going on, in a word or two.
+        total_problems: of the input.
+        done_problems: with a visible row, earlier epochs included; the next three are part of them.
+        failed_problems: ended as failed.
+        exhausted_problems: ended with the budget.
+        graded: with a verdict.
+        correct: with a good one.
+        open_problems: begun and not yet visible.
+        generated_tokens: spent so far, lost ones and those of open problems included; likewise the other tokens.
+        prompt_tokens: of visible rows.
+        cached_tokens: of visible rows.
+        prm_tokens: of visible rows.
+        total_tokens_cap: the run's cap on generated tokens; None for none.
+        elapsed_s: since this controller began.
+        replicas_ready: generators and PRMs that are up.
+        replicas_wanted: generators and PRMs that should be.
+        replicas_lost: deaths so far.
+        waiting_samples: expansions that wait for a replica or a grant.
+        flying_samples: expansions at a generator.
+        flying_scores: calls at a PRM.
+    """
+
+    phase: str
+    total_problems: int
+    done_problems: int
+    failed_problems: int
+    exhausted_problems: int
+    graded: int
+    correct: int
+    open_problems: int
+    generated_tokens: int
+    prompt_tokens: int
+    cached_tokens: int
+    prm_tokens: int
+    total_tokens_cap: int | None
+    elapsed_s: float
+    replicas_ready: int
+    replicas_wanted: int
+    replicas_lost: int
+    waiting_samples: int = 0
+    flying_samples: int = 0
+    flying_scores: int = 0

@@ -1,0 +1,158 @@
+"""Reading a run: the parts that its commits name, and nothing else in its folder.
+
+`read_run` takes a snapshot: what was visible when it was called. A run that is being written can be read at any moment;
+a later call sees at least as much. Works wherever `pyarrow.fs` does: local folders, `file://`, `s3://`.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+from pyarrow import fs
+
+from records import layout
+from records.checkpoints import read_log
+from records.commits import Log, Success, Totals
+from records.epochs import Lease
+from records.failure import InvalidInput, StoreFailed
+from records.jsonio import decode
+from records.layout import Table
+from records.manifest import Manifest
+from records.schemas import SCHEMAS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A run as it stood when it was read.
+
+    Attributes:
+        uri: as given.
+        manifest: what it was begun with.
+        success: `_SUCCESS`; None while inputs are owed.
+        lease: of the newest epoch, with its heartbeat and progress; None before the first.
+        log: what the commits add up to.
+    """
+
+    uri: str
+    manifest: Manifest
+    success: Success | None
+    lease: Lease | None
+    log: Log
+    _files: "_Files"
+
+    @property
+    def finished(self) -> bool:
+        """Every input has exactly one row."""
+        return self.success is not None
+
+    @property
+    def totals(self) -> Totals:
+        """What the rows add up to."""
+        return self.log.totals
+
+    @property
+    def lost_tokens(self) -> int:
+        """Tokens that count as spent and stand in no row."""
+        return self.log.lost_tokens
+
+    def problems(self) -> pa.Table:
+        """One row per problem that has ended."""
+        return self._table("problems")
+
+    def steps(self) -> pa.Table:
+        """One row per sampled step."""
+        return self._table("steps")
+
+    def requests(self) -> pa.Table:
+        """One row per strategy request and its reply."""
+        return self._table("requests")
+
+    def dataset(self, table: Table) -> ds.Dataset:
+        """The same rows as `problems()` and its siblings, to scan in batches."""
+        paths = [self._files.path(part.name) for part in self.log.parts_of(table)]
+        return ds.dataset(paths, schema=SCHEMAS[table], format="parquet", filesystem=self._files.filesystem)
+
+    def part_paths(self, table: Table) -> list[str]:
+        """Addresses of the visible parts, in commit order, for other readers: `duckdb.read_parquet(paths)`."""
+        return [self._files.address(part.name) for part in self.log.parts_of(table)]
+
+    def _table(self, table: Table) -> pa.Table:
+        parts = self.log.parts_of(table)
+        if not parts:
+            return SCHEMAS[table].empty_table()
+        rows = self.dataset(table).to_table()
+        if rows.num_rows != sum(part.rows for part in parts):
+            raise StoreFailed(f"{self.uri}: {table} holds {rows.num_rows} rows, not what its commits say")
+        return rows
+
+
+def read_run(uri: str | Path) -> Run:
+    """The run at `uri` as it stands now.
+
+    Raises:
+        InvalidInput: there is no run.
+        StoreFailed: a file is missing, or is not what its name says.
+    """
+    files = _open(str(uri))
+    manifest = files.read(layout.MANIFEST)
+    if manifest is None:
+        raise InvalidInput(f"{uri} is not a run: it has no {layout.MANIFEST}")
+    # Before the commits: what is seen to be finished is then read to its end.
+    success = files.read(layout.SUCCESS)
+    epochs = [epoch for name in files.list(layout.EPOCHS) if (epoch := layout.epoch_number(name)) is not None]
+    lease_name = layout.epoch_name(max(epochs, default=0))
+    lease = files.read(lease_name)
+    return Run(
+        uri=str(uri),
+        manifest=decode(Manifest, manifest, layout.MANIFEST),
+        success=decode(Success, success, layout.SUCCESS) if success is not None else None,
+        lease=decode(Lease, lease, lease_name) if lease is not None else None,
+        log=read_log(files),
+        _files=files,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """`records.checkpoints.Files` on a pyarrow file system."""
+
+    filesystem: Any
+    root: str
+    scheme: str
+
+    def path(self, name: str) -> str:
+        return f"{self.root}/{name}"
+
+    def address(self, name: str) -> str:
+        return self.scheme + self.path(name)
+
+    def read(self, name: str) -> bytes | None:
+        try:
+            with self.filesystem.open_input_file(self.path(name)) as stream:
+                return bytes(stream.read())
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StoreFailed(f"read {self.address(name)}: {error}") from error
+
+    def list(self, prefix: str) -> "list[str]":
+        folder = prefix.rpartition("/")[0]
+        selector = fs.FileSelector(self.path(folder), allow_not_found=True)
+        try:
+            entries = self.filesystem.get_file_info(selector)
+        except OSError as error:
+            raise StoreFailed(f"list {self.address(folder)}: {error}") from error
+        return sorted(entry.path.removeprefix(f"{self.root}/") for entry in entries if entry.type == fs.FileType.File)
+
+
+def _open(uri: str) -> _Files:
+    if "://" not in uri:
+        return _Files(fs.LocalFileSystem(), str(Path(uri).absolute()), "")
+    try:
+        filesystem, root = fs.FileSystem.from_uri(uri)
+    except (ValueError, OSError) as error:
+        raise InvalidInput(f"{uri} cannot be opened: {error}") from error
+    local = isinstance(filesystem, fs.LocalFileSystem)
+    return _Files(filesystem, root.rstrip("/"), "" if local else f"{uri.partition('://')[0]}://")

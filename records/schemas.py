@@ -1,0 +1,146 @@
+"""The tables as Arrow schemas, rows to and from them, and how Parquet is written.
+
+A field of a row dataclass is a column of the same name, in the same order; a test holds the two together. Only columns
+that a row declares `| None` are nullable. Later versions add nullable columns at the end, and nothing else.
+"""
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import pyarrow as pa
+
+from records.layout import Table
+from records.rows import ProblemRow, RequestRow, Status, StepRow
+
+SCHEMA_VERSION = 1
+"""Of the tables together; in the manifest and in the metadata of every part."""
+
+Row = ProblemRow | StepRow | RequestRow
+RowT = TypeVar("RowT", ProblemRow, StepRow, RequestRow)
+
+PARQUET_OPTIONS: dict[str, Any] = {
+    "version": "2.6",
+    "compression": "zstd",
+    "compression_level": 3,
+    "write_page_index": True,
+}
+"""Keyword arguments of `pyarrow.parquet.write_table`."""
+
+
+def _required(name: str, kind: pa.DataType) -> pa.Field:
+    return pa.field(name, kind, nullable=False)
+
+
+def _list(kind: pa.DataType, *, nullable: bool = False) -> pa.DataType:
+    return pa.list_(pa.field("element", kind, nullable=nullable))
+
+
+def _schema(*columns: pa.Field) -> pa.Schema:
+    return pa.schema(columns, metadata={"parsimony_schema_version": str(SCHEMA_VERSION)})
+
+
+PROBLEMS = _schema(
+    _required("problem_id", pa.string()),
+    _required("status", pa.string()),
+    pa.field("error", pa.string()),
+    pa.field("answer", pa.string()),
+    pa.field("correct", pa.bool_()),
+    pa.field("answer_p_lower", pa.float64()),
+    pa.field("answer_p_median", pa.float64()),
+    pa.field("answer_p_upper", pa.float64()),
+    _required("num_samples", pa.int32()),
+    _required("num_steps", pa.int32()),
+    _required("generated_tokens", pa.int64()),
+    _required("prompt_tokens", pa.int64()),
+    _required("cached_tokens", pa.int64()),
+    _required("pruned_tokens", pa.int64()),
+    _required("prm_tokens", pa.int64()),
+    _required("prm_cached_tokens", pa.int64()),
+    _required("flops", pa.float64()),
+    pa.field("gpu_seconds", pa.float64()),
+    pa.field("usd", pa.float64()),
+    pa.field("p_lower", pa.float64()),
+    pa.field("p_median", pa.float64()),
+    pa.field("p_upper", pa.float64()),
+    _required("wall_seconds", pa.float64()),
+    _required("strategy", pa.string()),
+)
+
+STEPS = _schema(
+    _required("problem_id", pa.string()),
+    _required("request", pa.int32()),
+    _required("node_id", pa.int32()),
+    _required("parent_id", pa.int32()),
+    _required("depth", pa.int32()),
+    _required("text", pa.string()),
+    _required("token_ids", _list(pa.int32())),
+    pa.field("logprob_sum", pa.float64()),
+    _required("finish_reason", pa.string()),
+    pa.field("p_lower", pa.float64()),
+    pa.field("p_median", pa.float64()),
+    pa.field("p_upper", pa.float64()),
+    _required("generated_tokens", pa.int64()),
+    _required("prompt_tokens", pa.int64()),
+    _required("cached_tokens", pa.int64()),
+    _required("prm_tokens", pa.int64()),
+    _required("prm_cached_tokens", pa.int64()),
+    _required("seed", pa.int64()),
+    _required("replica", pa.string()),
+    pa.field("prm_replica", pa.string()),
+    _required("queued_seconds", pa.float64()),
+    _required("run_seconds", pa.float64()),
+)
+
+REQUESTS = _schema(
+    _required("problem_id", pa.string()),
+    _required("request", pa.int32()),
+    _required("request_hash", pa.string()),
+    _required("kind", pa.string()),
+    _required("node_ids", _list(pa.int32())),
+    _required("num_samples", _list(pa.int32())),
+    pa.field("until", pa.string()),
+    pa.field("max_tokens", pa.int64()),
+    pa.field("scoring", pa.string()),
+    _required("granted_tokens", _list(pa.int64())),
+    _required("reply_kind", pa.string()),
+    _required("child_ids", _list(pa.int32())),
+    _required("p_lower", _list(pa.float64(), nullable=True)),
+    _required("p_median", _list(pa.float64(), nullable=True)),
+    _required("p_upper", _list(pa.float64(), nullable=True)),
+    _required("prm_tokens", pa.int64()),
+    _required("prm_cached_tokens", pa.int64()),
+)
+
+SCHEMAS: dict[Table, pa.Schema] = {"problems": PROBLEMS, "steps": STEPS, "requests": REQUESTS}
+ROW_TYPES: dict[Table, type[Row]] = {"problems": ProblemRow, "steps": StepRow, "requests": RequestRow}
+
+
+def to_table(table: Table, rows: Sequence[Row]) -> pa.Table:
+    """Rows as an Arrow table of that table's schema.
+
+    Raises:
+        ValueError: a value does not fit its column, or is null in a column that is never null.
+    """
+    schema = SCHEMAS[table]
+    columns = []
+    for column in schema:
+        values = pa.array([getattr(row, column.name) for row in rows], type=column.type)
+        if values.null_count and not column.nullable:
+            raise ValueError(f"{table}.{column.name} is null in {values.null_count} rows and never may be")
+        columns.append(values)
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def to_rows(row_type: type[RowT], table: pa.Table) -> list[RowT]:
+    """The rows that `to_table` was given, in order. Columns that this version does not know are left out."""
+    (schema,) = (SCHEMAS[name] for name, kind in ROW_TYPES.items() if kind is row_type)
+    columns = [_values(column, table.column(column.name)) for column in schema]
+    return [row_type(**dict(zip(schema.names, values, strict=True))) for values in zip(*columns, strict=True)]
+
+
+def _values(column: pa.Field, data: pa.ChunkedArray) -> list[Any]:
+    if column.name == "status":
+        return [Status(value) for value in data.to_pylist()]
+    if pa.types.is_list(column.type):
+        return [tuple(value) for value in data.to_pylist()]
+    return list(data.to_pylist())

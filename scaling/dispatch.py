@@ -1,0 +1,212 @@
+"""Which task goes to which replica, and what happens when a replica dies.
+
+    push --> waiting --next--> in flight --settle--> gone
+                ^                  |
+                +---- replica down-+
+
+Every pushed task is in exactly one of these places until it is settled or dropped. Waiting tasks leave in order of
+their rank, those that were in flight before ahead of all others (they hold a part of the budget that others may wait
+for), to the replica that holds their prefix while that one has room, otherwise to the least loaded. A task that has
+seen `SUSPECT_DEATHS` replicas die travels alone after that; if one more dies under it, it is the culprit.
+"""
+
+import heapq
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
+
+SUSPECT_DEATHS = 2
+"""Replica deaths after which a task is isolated; innocent bystanders of two crashes are common, of three are not."""
+
+OVERCOMMIT = 1.25
+"""Calls given to a replica per slot of its engine, so that its batch stays full between two round trips."""
+
+
+class HasKey(Protocol):
+    """What a task needs to be dispatched."""
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def problem_id(self) -> str: ...
+
+
+TaskT = TypeVar("TaskT", bound=HasKey)
+Rank = tuple[int, int, int]
+"""(admission order of the problem, request, child): what was begun first is finished first."""
+
+
+@dataclass(slots=True)
+class _Item(Generic[TaskT]):
+    task: TaskT
+    rank: Rank
+    num_deaths: int = 0
+    replica: str | None = None
+    was_sent: bool = False
+
+    @property
+    def urgency(self) -> tuple[bool, Rank]:
+        """Its place among the waiting."""
+        return (not self.was_sent, self.rank)
+
+    @property
+    def suspect(self) -> bool:
+        return self.num_deaths >= SUSPECT_DEATHS
+
+
+@dataclass(slots=True)
+class _Load:
+    capacity: int
+    keys: set[str] = field(default_factory=set)
+    isolated: bool = False
+
+    @property
+    def room(self) -> bool:
+        return not self.isolated and len(self.keys) < self.capacity
+
+
+class Dispatcher(Generic[TaskT]):
+    """The tasks and replicas of one role.
+
+    Args:
+        prefer: the replica that holds a task's prefix, if any.
+    """
+
+    def __init__(self, prefer: Callable[[TaskT], str | None]) -> None:
+        self._prefer = prefer
+        self._items: dict[str, _Item[TaskT]] = {}
+        self._heap: list[tuple[tuple[bool, Rank], str]] = []
+        self._loads: dict[str, _Load] = {}
+        self._num_in_flight = 0
+
+    @property
+    def num_waiting(self) -> int:
+        """Tasks not yet sent."""
+        return len(self._items) - self._num_in_flight
+
+    @property
+    def num_in_flight(self) -> int:
+        """Tasks sent and not settled."""
+        return self._num_in_flight
+
+    @property
+    def capacity(self) -> int:
+        """Tasks that the replicas that are up take at the same time."""
+        return sum(load.capacity for load in self._loads.values())
+
+    def load(self, replica: str) -> int:
+        """Tasks in flight on a replica; 0 for one that is down."""
+        return len(self._loads[replica].keys) if replica in self._loads else 0
+
+    def replica_up(self, replica: str, num_slots: int) -> None:
+        """A replica is ready for calls."""
+        self._loads[replica] = _Load(max(1, int(num_slots * OVERCOMMIT)))
+
+    def replica_down(self, replica: str) -> list[TaskT]:
+        """A replica is gone: its tasks wait again, but for the culprits, which are dropped and returned."""
+        load = self._loads.pop(replica, None)
+        culprits = []
+        for key in sorted(load.keys) if load else ():
+            item = self._items[key]
+            self._num_in_flight -= 1
+            if item.suspect:
+                del self._items[key]
+                culprits.append(item.task)
+                continue
+            item.num_deaths += 1
+            item.replica = None
+            heapq.heappush(self._heap, (item.urgency, key))
+        return culprits
+
+    def push(self, task: TaskT, rank: Rank) -> None:
+        """Add a task."""
+        if task.key in self._items:
+            raise ValueError(f"task {task.key} is already here")
+        item = self._items[task.key] = _Item(task, rank)
+        heapq.heappush(self._heap, (item.urgency, task.key))
+
+    def peek(self) -> tuple[TaskT, str] | None:
+        """The next task and the replica that would take it; None when none waits or none has room."""
+        self._drop_stale()
+        if not self._heap:
+            return None
+        item = self._items[self._heap[0][1]]
+        replica = self._choose(item)
+        return None if replica is None else (item.task, replica)
+
+    def take(self, replica: str) -> TaskT:
+        """Send the task that `peek` showed to the replica that it named."""
+        _, key = heapq.heappop(self._heap)
+        item, load = self._items[key], self._loads[replica]
+        item.replica, item.was_sent = replica, True
+        load.keys.add(key)
+        load.isolated = item.suspect
+        self._num_in_flight += 1
+        return item.task
+
+    def refuse(self) -> TaskT | None:
+        """Drop the next waiting task (the budget has nothing for it); None when none waits."""
+        self._drop_stale()
+        if not self._heap:
+            return None
+        _, key = heapq.heappop(self._heap)
+        return self._items.pop(key).task
+
+    def flying(self, key: str, replica: str) -> TaskT | None:
+        """The task `key` if it is in flight on `replica`; None for an answer that nobody waits for any more."""
+        item = self._items.get(key)
+        return item.task if item is not None and item.replica == replica else None
+
+    def settle(self, key: str) -> None:
+        """A task has its result."""
+        self._forget(key)
+
+    def retry(self, key: str) -> None:
+        """A task in flight has to be sent again (its replica lives, its answer was of no use)."""
+        item = self._items[key]
+        self._release(item, key)
+        heapq.heappush(self._heap, (item.urgency, key))
+
+    def drop(self, keys: Iterable[str]) -> dict[str, list[str]]:
+        """Forget these tasks wherever they are; the ones in flight, by replica, for cancelling."""
+        in_flight: dict[str, list[str]] = {}
+        for key in keys:
+            item = self._items.get(key)
+            if item is None:
+                continue
+            if item.replica is not None:
+                in_flight.setdefault(item.replica, []).append(key)
+            self._forget(key)
+        return in_flight
+
+    def _forget(self, key: str) -> None:
+        item = self._items.pop(key)
+        self._release(item, key)
+
+    def _release(self, item: _Item[TaskT], key: str) -> None:
+        if item.replica is None:
+            return
+        load = self._loads[item.replica]
+        load.keys.discard(key)
+        load.isolated = load.isolated and bool(load.keys)
+        item.replica = None
+        self._num_in_flight -= 1
+
+    def _drop_stale(self) -> None:
+        """Heap entries whose task was dropped or sent meanwhile are skipped here."""
+        while self._heap:
+            urgency, key = self._heap[0]
+            item = self._items.get(key)
+            if item is not None and item.replica is None and item.urgency == urgency:
+                return
+            heapq.heappop(self._heap)
+
+    def _choose(self, item: _Item[TaskT]) -> str | None:
+        if item.suspect:
+            idle = [replica for replica, load in sorted(self._loads.items()) if not load.keys]
+            return idle[0] if idle else None
+        preferred = self._prefer(item.task)
+        if preferred in self._loads and self._loads[preferred].room:
+            return preferred
+        free = [(len(load.keys) / load.capacity, replica) for replica, load in self._loads.items() if load.room]
+        return min(free)[1] if free else None

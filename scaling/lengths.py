@@ -1,0 +1,25 @@
+"""How long samples turn out, so that near the cap a grant is big enough to be of use."""
+
+from collections import deque
+
+from records.request import Until
+
+
+class LengthEstimate:
+    """A high quantile of the lengths (tokens) seen lately, per kind of expansion."""
+
+    def __init__(self, *, quantile: float = 0.95, window: int = 512) -> None:
+        self._quantile = quantile
+        self._seen = {until: deque[int](maxlen=window) for until in Until}
+
+    def observe(self, until: Until, num_tokens: int) -> None:
+        """A sample of this kind took `num_tokens`."""
+        self._seen[until].append(num_tokens)
+
+    def useful_tokens(self, until: Until, max_tokens: int) -> int:
+        """Tokens that are enough for most samples of this kind; `max_tokens` while none was seen."""
+        seen = self._seen[until]
+        if not seen:
+            return max_tokens
+        ordered = sorted(seen)
+        return min(max_tokens, ordered[min(len(ordered) - 1, int(self._quantile * len(ordered)))])

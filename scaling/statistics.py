@@ -1,0 +1,78 @@
+"""Statistics of a finished run: how sure an accuracy is, and how well scores tell right answers from wrong ones."""
+
+import math
+from collections.abc import Sequence
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+
+def accuracy_interval(num_correct: int, num_graded: int, level: float = 0.95) -> tuple[float, float] | None:
+    """Wilson score interval of an accuracy, in [0, 1]; None when nothing was graded.
+
+    E. B. Wilson, Probable inference, the law of succession, and statistical inference, JASA 22 (1927), 209-212. Unlike
+    the normal approximation it stays within [0, 1] and has a width where all or none are correct.
+
+    Args:
+        num_correct: problems graded as correct.
+        num_graded: problems with a verdict; those without one (null) belong in neither number.
+        level: confidence, in (0, 1).
+
+    Raises:
+        ValueError: the counts or the level are out of range.
+    """
+    if not 0 <= num_correct <= num_graded:
+        raise ValueError(f"num_correct must be within [0, num_graded], got {num_correct} of {num_graded}")
+    if not 0 < level < 1:
+        raise ValueError(f"level must be within (0, 1), got {level}")
+    if num_graded == 0:
+        return None
+    z2 = NormalDist().inv_cdf(0.5 + level / 2) ** 2
+    num_wrong = num_graded - num_correct
+    center = (num_correct + z2 / 2) / (num_graded + z2)
+    half_width = math.sqrt(z2 * (num_correct * num_wrong / num_graded + z2 / 4)) / (num_graded + z2)
+    # Rounding would put the ends of "none" and "all" beside 0 and 1.
+    lower = 0.0 if num_correct == 0 else max(0.0, center - half_width)
+    upper = 1.0 if num_wrong == 0 else min(1.0, center + half_width)
+    return lower, upper
+
+
+def auc(scores: Sequence[float], correct: Sequence[bool]) -> float | None:
+    """Chance that a random correct path scores above a random wrong one, ties counting half; None without such a pair.
+
+    Over paths of many problems this mostly measures whether the score knows hard problems from easy ones; see
+    `within_problem_auc`.
+    """
+    ordered, num_pairs = _ordered_pairs(np.asarray(scores, dtype=np.float64), np.asarray(correct, dtype=np.bool_))
+    return ordered / num_pairs if num_pairs else None
+
+
+def within_problem_auc(problem_ids: Sequence[str], scores: Sequence[float], correct: Sequence[bool]) -> float | None:
+    """`auc` over the pairs of one problem only, all problems' pairs pooled: what choosing an answer depends on."""
+    paths_of: dict[str, list[tuple[float, bool]]] = {}
+    for problem_id, score, is_correct in zip(problem_ids, scores, correct, strict=True):
+        paths_of.setdefault(problem_id, []).append((score, is_correct))
+    total_ordered, total_pairs = 0.0, 0
+    for paths in paths_of.values():
+        ordered, num_pairs = _ordered_pairs(
+            np.array([score for score, _ in paths], dtype=np.float64), np.array([right for _, right in paths])
+        )
+        total_ordered += ordered
+        total_pairs += num_pairs
+    return total_ordered / total_pairs if total_pairs else None
+
+
+def _ordered_pairs(scores: NDArray[np.float64], correct: NDArray[np.bool_]) -> tuple[float, int]:
+    """How many (correct, wrong) pairs are ordered rightly, ties as half (Mann-Whitney U), and how many there are."""
+    if scores.shape != correct.shape:
+        raise ValueError(f"scores and correct must be as long as each other, got {len(scores)} and {len(correct)}")
+    if np.isnan(scores).any():
+        raise ValueError("scores must not be NaN: leave unscored paths out")
+    num_correct = int(correct.sum())
+    num_pairs = num_correct * (len(correct) - num_correct)
+    if num_pairs == 0:
+        return 0.0, 0
+    rank_sum = float(rankdata(scores)[correct].sum())
+    return rank_sum - num_correct * (num_correct + 1) / 2, num_pairs
