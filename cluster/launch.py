@@ -1,9 +1,12 @@
-"""Plain classes become Ray actors here, and only here.
+"""Plain objects become Ray actors here, and only here.
 
-A replica restarts for ever under the same handle (Ray reruns the constructor; `hello` builds the engine again). No call
-is retried by Ray: the controller decides what is sent again, because it knows what a call is worth and to whom.
+An actor hosts one object that a builder makes in the actor's process, and passes calls on to it. Replicas restart for
+ever under the same handle (Ray runs the builder again; `hello` loads the model again). Ray retries no call: the
+controller decides what is sent again, because it knows what a call is worth and to whom.
 """
 
+import inspect
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,59 +17,91 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.replicas import RayReplica
 
+Build = Callable[[], Any]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
-    """What one actor takes of its node.
-
-    Attributes:
-        num_cpus: CPU slots; may be a fraction.
-        num_gpus: whole GPUs.
-    """
+    """What one replica takes of its node: CPU slots and whole GPUs."""
 
     num_cpus: float
     num_gpus: int = 0
 
 
 def launch_replicas(
-    build: Callable[[], Any], *, role: str, num_replicas: int, resources: Resources, start_timeout_s: float
-) -> list["RayReplica[Any, Any]"]:
-    """Start replicas of one role; their engines are built by the first `hello`.
+    build: Build, *, role: str, num_replicas: int, resources: Resources, start_timeout_s: float
+) -> list[RayReplica[Any, Any]]:
+    """Start replicas of one role; their models are loaded by the first `hello`.
 
     Args:
-        build: makes the plain replica, in the actor's process.
+        build: makes the plain replica.
         role: prefix of the replicas' names.
         num_replicas: how many.
         resources: of each.
         start_timeout_s: how long an engine may take to come up.
     """
-    options = {
-        "num_cpus": resources.num_cpus,
-        "num_gpus": resources.num_gpus,
-        "max_restarts": -1,
-        "max_task_retries": 0,
-        "max_concurrency": 64,
-        "enable_task_events": False,
-    }
-    actors = [ray.remote(_Replica).options(**options).remote(build) for _ in range(num_replicas)]
-    return [RayReplica(f"{role}-{index}", actor, start_timeout_s=start_timeout_s) for index, actor in enumerate(actors)]
-
-
-def launch_beside_driver(cls: type, *args: Any, max_concurrency: int = 1, **kwargs: Any) -> ActorHandle:
-    """Start one actor on the driver's node (it reads the driver's files), without a restart: its state is the run's."""
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    remote = ray.remote(cls).options(
-        num_cpus=0, max_restarts=0, max_concurrency=max_concurrency, scheduling_strategy=here, enable_task_events=False
+    actor_class = ray.remote(AsyncHost).options(
+        num_cpus=resources.num_cpus,
+        num_gpus=resources.num_gpus,
+        max_restarts=-1,
+        max_task_retries=0,
+        max_concurrency=64,
+        enable_task_events=False,
     )
-    return remote.remote(*args, **kwargs)
+    return [
+        RayReplica(f"{role}-{index}", actor_class.remote(build), start_timeout_s=start_timeout_s)
+        for index in range(num_replicas)
+    ]
 
 
-class _Replica:
-    """The async face of a plain replica, so that Ray runs its methods on one event loop."""
+def launch_beside_driver(build: Build, *, threads: int = 0) -> ActorHandle:
+    """Start one actor on the driver's node, whose files it reads. It is not restarted: its state is the run's.
 
-    def __init__(self, build: Callable[[], Any]) -> None:
-        self._replica = build()
+    Args:
+        build: makes the object.
+        threads: 0 for an object with async methods, on one event loop; else the calls that may run side by side.
+    """
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return (
+        ray.remote(ThreadedHost if threads else AsyncHost)
+        .options(
+            num_cpus=0,
+            max_restarts=0,
+            max_concurrency=threads or 1000,
+            scheduling_strategy=here,
+            enable_task_events=False,
+        )
+        .remote(build)
+    )
 
-    async def call(self, method: str, *args: Any) -> Any:
-        """Call a method of the replica."""
-        return await getattr(self._replica, method)(*args)
+
+def has_gpus() -> bool:
+    """Whether any node of the cluster that we are in has a GPU."""
+    return bool(ray.cluster_resources().get("GPU", 0) > 0)
+
+
+class AsyncHost:
+    """Hosts an object whose methods run on the actor's event loop."""
+
+    def __init__(self, build: Build) -> None:
+        self._hosted = build()
+
+    async def call(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        """Call a method of the hosted object, async or not."""
+        result = getattr(self._hosted, method)(*args, **kwargs)
+        return await result if inspect.isawaitable(result) else result
+
+    async def process_id(self) -> int:
+        """Of the actor."""
+        return os.getpid()
+
+
+class ThreadedHost:
+    """Hosts an object whose methods block, and may be called from several threads."""
+
+    def __init__(self, build: Build) -> None:
+        self._hosted = build()
+
+    def call(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        """Call a method of the hosted object."""
+        return getattr(self._hosted, method)(*args, **kwargs)

@@ -6,7 +6,7 @@ itself; anything else is a bug or a broken configuration and comes out as Ray sh
 
 import asyncio
 import time
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, Generic, TypeVar
 
 import ray
@@ -108,25 +108,6 @@ class RayReplica(Generic[CallT, ResultT]):
         except ReplicaDied as died:
             self._process_gone = isinstance(died.__cause__, RayActorError)
             raise
-
-
-class RayWriter:
-    """The writer's actor, as the controller uses it."""
-
-    def __init__(self, actor: ActorHandle) -> None:
-        self._actor = actor
-
-    async def append(self, batch: int, records: Sequence[Any]) -> None:
-        """See `RunWriter`."""
-        await answer(self._actor.append.remote(batch, records))
-
-    async def flush(self, leased_tokens: int | None) -> None:
-        """See `RunWriter`."""
-        await answer(self._actor.flush.remote(leased_tokens))
-
-    async def heartbeat(self, progress: Mapping[str, object]) -> None:
-        """See `RunWriter`."""
-        await answer(self._actor.heartbeat.remote(dict(progress)))
 
 
 def _short(error: RayActorError) -> str:

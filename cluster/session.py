@@ -17,26 +17,25 @@ LOCAL_OBJECT_STORE_BYTES = 256 * 2**20
 
 
 @contextmanager
-def connect(address: str | None, *, num_cpus: int | None = None, namespace: str = "parsimony") -> Iterator[None]:
+def connect(address: str | None, *, num_cpus: int | None = None, min_cpus: int = 0) -> Iterator[None]:
     """Be in a Ray session.
 
     Args:
         address: of a cluster; None joins the one that `RAY_ADDRESS` names (so inside a Ray job), else starts a local
             one.
         num_cpus: CPU slots of a local cluster; None takes the machine's.
-        namespace: of named actors.
+        min_cpus: slots that it has at least, even if the machine has fewer.
     """
     address = address or os.environ.get("RAY_ADDRESS")
     os.environ.setdefault("RAY_AUTH_MODE", "token" if address else "disabled")
     # Actors ask for no GPU on purpose (writer, controller) and must still see none, not all.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     if address:
-        ray.init(address=address, namespace=namespace, log_to_driver=False, logging_level=logging.WARNING)
+        ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
     else:
         ray.init(
             address="local",
-            namespace=namespace,
-            num_cpus=num_cpus,
+            num_cpus=max(num_cpus or os.cpu_count() or 1, min_cpus),
             include_dashboard=False,
             object_store_memory=LOCAL_OBJECT_STORE_BYTES,
             log_to_driver=False,
@@ -47,12 +46,3 @@ def connect(address: str | None, *, num_cpus: int | None = None, namespace: str 
         yield
     finally:
         ray.shutdown()
-
-
-def log_folder() -> str:
-    """Where the workers of this session write what they print."""
-    return str(ray.get_runtime_context().get_session_dir_path()) if _has_session_dir() else "the Ray session's logs"
-
-
-def _has_session_dir() -> bool:
-    return hasattr(ray.get_runtime_context(), "get_session_dir_path")

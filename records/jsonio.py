@@ -35,12 +35,13 @@ def decode(cls: type[T], data: bytes, name: str) -> T:
         StoreFailed: it does not hold one.
     """
     try:
-        return _object(cls, json.loads(data), "")
+        decoded: T = _object(cls, json.loads(data), "")
     except (TypeError, ValueError) as error:
         raise StoreFailed(f"{name} is not a valid {cls.__name__.lower()}: {error}") from error
+    return decoded
 
 
-def _object(cls: type[T], value: object, where: str) -> T:
+def _object(cls: Any, value: object, where: str) -> Any:
     if not isinstance(value, dict):
         raise TypeError(f"{where or 'the file'} must be an object")
     arguments = {}
@@ -52,7 +53,7 @@ def _object(cls: type[T], value: object, where: str) -> T:
 
 
 @cache
-def _hints(cls: type) -> dict[str, Any]:
+def _hints(cls: Any) -> dict[str, Any]:
     hints = get_type_hints(cls)
     return {field.name: hints[field.name] for field in fields(cls)}
 

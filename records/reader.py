@@ -82,7 +82,10 @@ class Run:
         parts = self.log.parts_of(table)
         if not parts:
             return SCHEMAS[table].empty_table()
-        rows = self.dataset(table).to_table()
+        try:
+            rows = self.dataset(table).to_table()
+        except OSError as error:
+            raise StoreFailed(f"{self.uri}: a part of {table} is gone or damaged: {error}") from error
         if rows.num_rows != sum(part.rows for part in parts):
             raise StoreFailed(f"{self.uri}: {table} holds {rows.num_rows} rows, not what its commits say")
         return rows

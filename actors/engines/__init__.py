@@ -1,1 +1,1 @@
-"""The only place that imports vLLM and torch, and only inside the function that builds an engine."""
+"""The model engines behind the replicas. vLLM, torch and transformers are imported only where an engine is built."""

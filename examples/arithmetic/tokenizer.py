@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -31,7 +32,8 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
         pair=f"{BOS} $A $B",
         special_tokens=[(BOS, tokenizer.token_to_id(BOS))],
     )
-    return PreTrainedTokenizerFast(
+    make: Callable[..., PreTrainedTokenizerFast] = PreTrainedTokenizerFast
+    return make(
         tokenizer_object=tokenizer,
         bos_token=BOS,
         eos_token=EOS,

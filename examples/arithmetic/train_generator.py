@@ -6,13 +6,13 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
 import torch
 from torch import Tensor
-from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from examples.arithmetic.common import HERE, prompt_text, solution_text
 from examples.arithmetic.problems import DEFAULT_SEED, training_documents
@@ -45,8 +45,8 @@ def model_config(tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
 
 
 def encoded_documents(tokenizer: PreTrainedTokenizerFast, seed: int) -> Iterator[Document]:
-    """Endless token documents ``<bos>question\\n\\nsteps<eos>`` that fit a row."""
-    end = [int(tokenizer.convert_tokens_to_ids("<eos>"))]
+    """Endless token documents (question, separator, steps, end) that fit a row."""
+    end: list[int] = tokenizer("<eos>", add_special_tokens=False)["input_ids"]
     for question, steps in training_documents(seed):
         prompt: list[int] = tokenizer(prompt_text(question))["input_ids"]
         body: list[int] = tokenizer(solution_text(steps), add_special_tokens=False)["input_ids"]
@@ -70,7 +70,7 @@ def packed_rows(documents: Iterator[Document]) -> Iterator[list[Document]]:
             else:
                 rows[fit].append(at)
                 room[fit] -= need
-        rows.sort(key=lambda row: min(row))
+        rows.sort(key=min)
         for row in rows:
             yield [pool[at] for at in row]
 
@@ -108,16 +108,11 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
 
 def save_generator(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, output: Path) -> None:
     """Write model (float32 weights) and tokenizer in the Hugging Face layout."""
-    model.generation_config = GenerationConfig(
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
     model.save_pretrained(output)
     tokenizer.save_pretrained(output)
 
 
-def optimizer_for(model: LlamaForCausalLM) -> torch.optim.AdamW:
+def optimizer_for(model: torch.nn.Module) -> torch.optim.AdamW:
     """AdamW with weight decay on matrices only."""
     matrices = [value for value in model.parameters() if value.ndim > 1]
     vectors = [value for value in model.parameters() if value.ndim <= 1]
@@ -125,45 +120,53 @@ def optimizer_for(model: LlamaForCausalLM) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), fused=True)
 
 
+def initial_model(tokenizer: PreTrainedTokenizerFast, start: Path | None) -> LlamaForCausalLM:
+    """A fresh model, or the weights of an earlier phase."""
+    if start is not None:
+        saved: LlamaForCausalLM = LlamaForCausalLM.from_pretrained(start, dtype=torch.float32)
+        return saved.train()
+    make: Callable[[LlamaConfig], LlamaForCausalLM] = LlamaForCausalLM
+    return make(model_config(tokenizer))
+
+
+def solution_loss(model: LlamaForCausalLM, rows: list[list[Document]], pad: int) -> Tensor:
+    """Mean cross-entropy over the solution tokens of packed rows."""
+    ids, positions, labels, mask = make_batch(rows, pad)
+    wanted = labels != IGNORED
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        states = model.model(
+            input_ids=ids, position_ids=positions, attention_mask=mask, use_cache=False
+        ).last_hidden_state
+        logits = model.lm_head(states[wanted])
+    return torch.nn.functional.cross_entropy(logits.float(), labels[wanted])
+
+
 def train(args: argparse.Namespace) -> None:
     """Run the training and save the generator, now and then and at the end."""
     torch.manual_seed(args.seed)
     tokenizer = build_tokenizer()
-    model = LlamaForCausalLM(model_config(tokenizer))
+    model = initial_model(tokenizer, args.start)
     optimizer = optimizer_for(model)
     rows = packed_rows(encoded_documents(tokenizer, args.seed))
     steps = args.tokens // (args.rows * ROW_TOKENS)
     started, total = time.monotonic(), 0.0
-    for step in range(steps):
+    for step in range(1, min(steps, args.stop_after or steps) + 1):
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, steps, args.peak_rate)
-        batch = [next(rows) for _ in range(args.rows)]
-        ids, positions, labels, mask = make_batch(batch, int(model.config.pad_token_id or 0))
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            states = model.model(
-                input_ids=ids, position_ids=positions, attention_mask=mask, use_cache=False
-            ).last_hidden_state
-            wanted = labels != IGNORED
-            logits = model.lm_head(states[wanted])
-        loss = torch.nn.functional.cross_entropy(logits.float(), labels[wanted])
+            group["lr"] = learning_rate(step - 1, steps, args.peak_rate)
+        loss = solution_loss(model, [next(rows) for _ in range(args.rows)], int(model.config.pad_token_id or 0))
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         total += loss.item()
-        if (step + 1) % args.log_every == 0:
+        if step % args.log_every == 0:
             seconds = time.monotonic() - started
-            line = {
-                "step": step + 1,
-                "of": steps,
-                "loss": round(total / args.log_every, 4),
-                "tokens_per_s": round((step + 1) * args.rows * ROW_TOKENS / seconds),
-                "seconds": round(seconds),
-            }
-            print(json.dumps(line), flush=True)
+            speed = round(step * args.rows * ROW_TOKENS / seconds)
+            line = {"step": step, "of": steps, "loss": round(total / args.log_every, 4), "tokens_per_s": speed}
+            print(json.dumps(line | {"seconds": round(seconds)}), flush=True)
             total = 0.0
-        if args.checkpoint is not None and (step + 1) % args.checkpoint_every == 0:
-            save_generator(model, tokenizer, args.checkpoint / f"step{step + 1}")
+        if args.checkpoint is not None and step % args.checkpoint_every == 0:
+            save_generator(model, tokenizer, args.checkpoint / f"step{step}")
     save_generator(model, tokenizer, args.output)
 
 
@@ -172,6 +175,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=HERE / "generator")
     parser.add_argument("--tokens", type=int, default=22_000_000, help="tokens of packed rows in all")
+    parser.add_argument("--start", type=Path, default=None, help="folder of an earlier phase's weights")
+    parser.add_argument("--stop-after", type=int, default=None, help="end a phase after so many steps")
     parser.add_argument("--rows", type=int, default=16, help="rows of 256 tokens per step")
     parser.add_argument("--peak-rate", type=float, default=3e-3)
     parser.add_argument("--seed", type=int, default=DEFAULT_SEED)

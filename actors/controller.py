@@ -1,0 +1,280 @@
+"""The central budget controller: an asyncio shell around the pure parts in `scaling`.
+
+    problems --admission--> scheduler <--results-- replica links <--> generator and PRM replicas
+                               |  ^
+                    concluded  |  | ledger ceiling
+                               v  |
+                            recorder --> grader, writer
+
+Everything that happens is an event on one loop: results, a replica coming up or going down, rows becoming visible, a
+deadline. Each is given to the scheduler, and then `_pump` carries out what follows from it. Nothing waits on a
+particular problem, and the loop never blocks.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from functools import partial
+
+from actors.link import ReplicaLink
+from actors.protocols import AnswerGrader, RunWriter
+from actors.recorder import Recorder
+from actors.run_settings import Generator, Prm, RunSettings, RunSoFar, with_rows
+from records.calls import SampleCall, SampleResult, ScoreCall, ScoreResult
+from records.failure import Failure, ReplicaFailed
+from records.problem import Problem
+from records.progress import Progress
+from records.replica import ReplicaInfo
+from records.rows import ProblemRecord
+from scaling.accounting import ModelSizes
+from scaling.ledger import Ledger
+from scaling.scheduler import Scheduler
+from scaling.strategy import StrategyFactory
+
+LEASE_SHARE = 0.02
+"""Share of the run's cap that the committed ceiling is ahead of the spending: what a crash can lose at most."""
+
+MAX_NOTES = 1000
+"""Notes kept for the driver; the oldest go first."""
+
+Link = ReplicaLink[SampleCall, SampleResult] | ReplicaLink[ScoreCall, ScoreResult]
+
+
+class Controller:
+    """Runs one strategy over the problems that a run still owes.
+
+    Args:
+        problems: those without a row yet.
+        strategy: begins the search of each.
+        settings: of the run.
+        so_far: of earlier epochs.
+        generators: at least one.
+        prms: may be empty for a strategy that never asks for scores.
+        writer: opened by this epoch.
+        grader: of answers.
+        clock: seconds from anywhere, monotonic.
+    """
+
+    def __init__(
+        self,
+        *,
+        problems: Iterable[Problem],
+        strategy: StrategyFactory,
+        settings: RunSettings,
+        so_far: RunSoFar,
+        generators: Sequence[Generator],
+        prms: Sequence[Prm],
+        writer: RunWriter,
+        grader: AnswerGrader,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._problems = problems
+        self._settings = settings
+        self._clock = clock
+        self._writer = writer
+        self._visible = so_far.visible
+        ledger = Ledger(
+            total_tokens=settings.total_tokens,
+            spent_tokens=so_far.spent_tokens,
+            leased_tokens=so_far.leased_tokens if settings.total_tokens is not None else None,
+        )
+        self.scheduler = Scheduler(
+            strategy=strategy, run_seed=settings.run_seed, sampling=settings.sampling, ledger=ledger
+        )
+        self._recorder = Recorder(
+            writer=writer,
+            grader=grader,
+            ledger=ledger,
+            lease_tokens=max(1, int(LEASE_SHARE * (settings.total_tokens or 0))),
+            policy=settings.flush,
+            strategy=settings.strategy_name,
+            first_batch=so_far.next_batch,
+            on_visible=self._on_visible,
+        )
+        self._generators = {handle.replica_id: self._generator_link(handle) for handle in generators}
+        self._prms = {handle.replica_id: self._prm_link(handle) for handle in prms}
+        self._up: dict[str, ReplicaInfo] = {}
+        self._changed = asyncio.Event()
+        self._notes: deque[str] = deque(maxlen=MAX_NOTES)
+        self._phase = "waiting for replicas"
+        self._stopping = False
+        self._started_s = clock()
+        self._grading: asyncio.TaskGroup | None = None
+
+    async def run(self) -> bool:
+        """Work until every problem has a visible row (True) or `stop` was called (False).
+
+        Raises:
+            Failure: what ended the run early; rows that became visible stay, the same run can be resumed.
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                background = [group.create_task(self._keep(link)) for link in self._links()]
+                background += [group.create_task(loop()) for loop in (self._recorder.run, self._heartbeats)]
+                background.append(group.create_task(self._deadline()))
+                await self._work()
+                for task in background:
+                    task.cancel()
+        except* Failure as failures:
+            raise _first(failures) from failures
+        return not self._stopping
+
+    async def stop(self) -> None:
+        """Begin no more; `run` returns once what has concluded is visible."""
+        self._stopping = True
+        self._phase = "stopping"
+        self._changed.set()
+
+    def progress(self) -> Progress:
+        """How far the run is."""
+        visible = asdict(self._visible) | {
+            "phase": self._phase,
+            "open_problems": self.scheduler.num_open + self._recorder.num_pending,
+            "generated_tokens": self.scheduler.ledger.spent_tokens,
+            "elapsed_s": self._clock() - self._started_s,
+            "replicas_ready": len(self._up),
+            "replicas_wanted": len(self._generators) + len(self._prms),
+            "replicas_lost": sum(link.num_deaths for link in self._links()),
+            "waiting_samples": self.scheduler.samples.num_waiting,
+            "flying_samples": self.scheduler.samples.num_in_flight,
+            "flying_scores": self.scheduler.scores.num_in_flight,
+        }
+        return Progress(**visible)
+
+    def take_notes(self) -> list[str]:
+        """What the user should hear, since the last call."""
+        notes = list(self._notes)
+        self._notes.clear()
+        return notes
+
+    def charged_tokens(self) -> int:
+        """What the run counts as spent, in all epochs; under a cap also what is still out and will not come back."""
+        ledger = self.scheduler.ledger
+        return ledger.spent_tokens + (ledger.reserved_tokens if ledger.total_tokens is not None else 0)
+
+    async def _work(self) -> None:
+        """Admit, then wait for what is open, then flush what is left."""
+        async with asyncio.TaskGroup() as self._grading:
+            await self._until(lambda: self._recorder.sizes is not None)
+            self._phase = "scoring" if not self._stopping else self._phase
+            for order, problem in enumerate(self._problems):
+                await self._until(self._may_open)
+                if self._stopping:
+                    break
+                self.scheduler.open(problem, order=order, now_s=self._clock())
+                self._pump()
+            await self._until(lambda: self.scheduler.num_open == 0)
+        self._recorder.drain()
+        await self._until(lambda: self._recorder.num_pending == 0, even_when_stopping=True)
+
+    def _may_open(self) -> bool:
+        num_begun = self.scheduler.num_open + self._recorder.num_pending
+        return self.scheduler.hungry and num_begun < self._settings.max_open_problems
+
+    async def _until(self, condition: Callable[[], bool], *, even_when_stopping: bool = False) -> None:
+        """Wait for a condition that only events change; a stop ends the wait too."""
+        while not condition() and (even_when_stopping or not self._stopping):
+            self._changed.clear()
+            await self._changed.wait()
+
+    def _pump(self) -> None:
+        outgoing = self.scheduler.pump(now_s=self._clock())
+        for replica, sample_keys in outgoing.cancelled_samples.items():
+            self._generators[replica].cancel(sample_keys)
+        for replica, score_keys in outgoing.cancelled_scores.items():
+            self._prms[replica].cancel(score_keys)
+        for replica, samples in outgoing.samples.items():
+            self._generators[replica].send(samples)
+        for replica, scores in outgoing.scores.items():
+            self._prms[replica].send(scores)
+        if outgoing.wants_lease:
+            self._recorder.request_lease()
+        for concluded in self.scheduler.take_concluded():
+            if self._grading is not None:
+                self._grading.create_task(self._recorder.record(concluded))
+        self._changed.set()
+
+    def _links(self) -> list[Link]:
+        return [*self._generators.values(), *self._prms.values()]
+
+    def _generator_link(self, handle: Generator) -> ReplicaLink[SampleCall, SampleResult]:
+        def on_results(replica: str, results: Sequence[SampleResult]) -> None:
+            self.scheduler.generator_results(replica, results, now_s=self._clock())
+            self._pump()
+
+        return ReplicaLink(
+            handle,
+            epoch=self._settings.replica_epoch,
+            on_up=self._on_up,
+            on_down=partial(self._on_down, self.scheduler.generator_down),
+            on_results=on_results,
+            health=self._settings.health,
+        )
+
+    def _prm_link(self, handle: Prm) -> ReplicaLink[ScoreCall, ScoreResult]:
+        def on_results(replica: str, results: Sequence[ScoreResult]) -> None:
+            self.scheduler.prm_results(replica, results, now_s=self._clock())
+            self._pump()
+
+        return ReplicaLink(
+            handle,
+            epoch=self._settings.replica_epoch,
+            on_up=self._on_up,
+            on_down=partial(self._on_down, self.scheduler.prm_down),
+            on_results=on_results,
+            health=self._settings.health,
+        )
+
+    def _on_down(self, requeue: Callable[..., None], replica: str, cause: str) -> None:
+        self._up.pop(replica, None)
+        self._note(f"{replica} is gone ({cause}); its work is given to others, and it is started again")
+        requeue(replica, cause, now_s=self._clock())
+        self._pump()
+
+    def _note(self, text: str) -> None:
+        self._notes.append(text)
+
+    def _on_up(self, replica: str, info: ReplicaInfo) -> None:
+        if any(link.replica_id == replica and link.num_deaths for link in self._links()):
+            self._note(f"{replica} is back")
+        self._up[replica] = info
+        up = self.scheduler.generator_up if replica in self._generators else self.scheduler.prm_up
+        up(replica, info.max_concurrency)
+        generators = [known for name, known in self._up.items() if name in self._generators]
+        prms = [known for name, known in self._up.items() if name in self._prms]
+        if generators and (prms or not self._prms):
+            prm_parameters = prms[0].num_parameters if prms else None
+            self._recorder.sizes = ModelSizes(generators[0].num_parameters, prm_parameters)
+        self._pump()
+
+    def _on_visible(self, records: list[ProblemRecord]) -> None:
+        self._visible = with_rows(self._visible, [record.problem for record in records])
+        self._pump()
+
+    async def _keep(self, link: Link) -> None:
+        """Keep a replica in service; the run ends when the last of a role is given up."""
+        cause = await link.run()
+        links = self._generators if link.replica_id in self._generators else self._prms
+        del links[link.replica_id]
+        if not links:
+            raise ReplicaFailed(f"no replica of the role of {link.replica_id} can be brought up: {cause}")
+
+    async def _heartbeats(self) -> None:
+        while True:
+            await self._writer.heartbeat(asdict(self.progress()))
+            await asyncio.sleep(self._settings.heartbeat_s)
+
+    async def _deadline(self) -> None:
+        if self._settings.deadline_s is None:
+            return
+        await asyncio.sleep(self._settings.deadline_s)
+        self.scheduler.ledger.close()
+        self._pump()
+
+
+def _first(failures: BaseExceptionGroup[Failure]) -> Failure:
+    """The first failure of a group of groups."""
+    first = failures.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first

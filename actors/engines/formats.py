@@ -1,0 +1,48 @@
+"""How a PRM family writes a question and its steps as token ids, and where it reads the score.
+
+The ids of a path are those of its question and of each step, one after the other. So a prefix of a path is a prefix of
+its ids, and a score that reuses the prefix cache is exactly the score of the whole. A family that cannot be written so
+(one that re-tokenises across steps) cannot be served incrementally and does not belong here.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from actors.engines.text import TextTokenizer
+
+
+class PrmFormat(Protocol):
+    """One family. The score of a path is read at its last token."""
+
+    def question_ids(self, question: str) -> tuple[int, ...]:
+        """Token ids of the bare question; at least one."""
+        ...
+
+    def step_ids(self, step: str) -> tuple[int, ...]:
+        """Token ids that one step adds."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SeparatorFormat:
+    """Question and steps as plain text, each ended by one separator, where the score is read."""
+
+    tokenizer: TextTokenizer
+    separator: str
+
+    def question_ids(self, question: str) -> tuple[int, ...]:
+        """The question as the model wants a text to begin, and a separator."""
+        return self.tokenizer.encode(question + self.separator)
+
+    def step_ids(self, step: str) -> tuple[int, ...]:
+        """The step without the separators and newlines that it was sampled with, and one separator.
+
+        A step without any text adds nothing: the model was never trained on one, and the path says no more than before.
+        """
+        text = step
+        while text.endswith(self.separator):
+            text = text.removesuffix(self.separator)
+        text = text.rstrip("\n")
+        if not text:
+            return ()
+        return self.tokenizer.encode(text + self.separator, special=False)

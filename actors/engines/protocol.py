@@ -1,0 +1,130 @@
+"""What a replica needs of an engine: a generator samples token ids after token ids, a PRM scores token ids.
+
+Everything above token ids (prompts, steps, prefixes, keys) is the replica's and is the same for the real engines and
+for the fakes of the tests. An engine whose process has died raises `ReplicaDied` from every method.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from actors.engines.formats import PrmFormat
+from actors.engines.text import TextTokenizer
+from records.calls import Sampling
+from records.path import FinishReason, PrmScore
+from records.request import Until
+
+
+class EngineRefused(Exception):
+    """The engine refused or lost one request and lives on. It never leaves the replica's process."""
+
+    def __init__(self, message: str, *, retryable: bool) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineFacts:
+    """What an engine knows of itself once it is up; the fields are those of `records.replica.ReplicaInfo`.
+
+    Attributes:
+        dtype: of the weights as they are served.
+    """
+
+    model_sha256: str | None
+    tokenizer_sha256: str
+    num_parameters: int
+    max_model_len: int
+    device: str
+    dtype: str
+    details: dict[str, str | int | float | bool | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleRequest:
+    """Sample after `prompt_ids`; prompt and `max_tokens` together fit the context."""
+
+    prompt_ids: Sequence[int]
+    until: Until
+    max_tokens: int
+    seed: int
+    sampling: Sampling
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSample:
+    """Sampled tokens, the end-of-answer token included.
+
+    Attributes:
+        logprobs: of each token, in nats, before temperature and top-p; None where the engine gives none.
+        finish_reason: SEPARATOR (only with `Until.STEP`), EOS or LENGTH.
+        cached_tokens: prompt tokens found in the prefix cache.
+        queued_s: from the request to its first scheduling.
+        run_s: from there to the last token.
+    """
+
+    token_ids: tuple[int, ...]
+    logprobs: tuple[float, ...] | None
+    finish_reason: FinishReason
+    cached_tokens: int
+    queued_s: float
+    run_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineScore:
+    """The score of one sequence; the other fields as in `EngineSample`."""
+
+    score: PrmScore
+    cached_tokens: int
+    queued_s: float
+    run_s: float
+
+
+class GeneratorEngine(Protocol):
+    """Samples tokens. Its constructor loads the model."""
+
+    @property
+    def facts(self) -> EngineFacts:
+        """Identity and limits."""
+        ...
+
+    @property
+    def tokenizer(self) -> TextTokenizer:
+        """The model's own."""
+        ...
+
+    async def sample(self, request: SampleRequest) -> EngineSample:
+        """One sample. Cancelling the task aborts it in the engine.
+
+        Raises:
+            EngineRefused: this request did not go through.
+            ReplicaDied: the engine is gone.
+        """
+        ...
+
+    async def close(self) -> None:
+        """End the engine and its processes."""
+        ...
+
+
+class PrmEngine(Protocol):
+    """Scores tokens. Its constructor loads the model."""
+
+    @property
+    def facts(self) -> EngineFacts:
+        """Identity and limits."""
+        ...
+
+    @property
+    def format(self) -> PrmFormat:
+        """How questions and steps become token ids."""
+        ...
+
+    async def score(self, token_ids: Sequence[int]) -> EngineScore:
+        """The score read at the last token. Raises as `GeneratorEngine.sample`."""
+        ...
+
+    async def close(self) -> None:
+        """End the engine and its processes."""
+        ...

@@ -1,0 +1,48 @@
+"""What the controller asks of the things around it; `cluster` and the tests provide them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol, TypeVar
+
+from actors.grader import GradeRequest
+from records.replica import Replica
+from records.rows import ProblemRecord
+
+CallT_contra = TypeVar("CallT_contra", contravariant=True)
+ResultT = TypeVar("ResultT")
+
+
+class ReplicaHandle(Replica[CallT_contra, ResultT], Protocol[CallT_contra, ResultT]):
+    """A replica that can be replaced when it dies or hangs."""
+
+    @property
+    def replica_id(self) -> str:
+        """Its name; it stays when the process behind it changes."""
+        ...
+
+    async def replace(self) -> None:
+        """End the process, if it still lives; a fresh one takes its place, and `hello` waits for it."""
+        ...
+
+
+class RunWriter(Protocol):
+    """The writer of one run, opened by this controller's epoch. Every method may raise `Fenced` or `StoreFailed`."""
+
+    async def append(self, batch: int, records: Sequence[ProblemRecord]) -> None:
+        """Take finished problems; a batch number that it already has is ignored."""
+        ...
+
+    async def flush(self, leased_tokens: int | None) -> None:
+        """Make what was appended visible, and commit the spending ceiling with it."""
+        ...
+
+    async def heartbeat(self, progress: Mapping[str, object]) -> None:
+        """Say that this controller lives, and how far it is (JSON-ready values)."""
+        ...
+
+
+class AnswerGrader(Protocol):
+    """Compares answers with their keys."""
+
+    async def grade(self, requests: Sequence[GradeRequest]) -> list[bool | None]:
+        """One verdict each, in order; None without a key, or where the grader failed or ran out of time."""
+        ...

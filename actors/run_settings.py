@@ -1,0 +1,75 @@
+"""What a controller is given: the settings of its run, and where earlier epochs left it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from actors.link import HealthCheck
+from actors.protocols import ReplicaHandle
+from actors.recorder import FlushPolicy
+from records.calls import SampleCall, SampleResult, Sampling, ScoreCall, ScoreResult
+from records.progress import Progress
+from records.rows import ProblemRow, Status
+
+Generator = ReplicaHandle[SampleCall, SampleResult]
+Prm = ReplicaHandle[ScoreCall, ScoreResult]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSettings:
+    """What decides how a run goes.
+
+    Attributes:
+        replica_epoch: of this controller, as replicas see it: higher than any before it, of whatever run.
+        run_seed: every sample's seed derives from it.
+        strategy_name: for the rows.
+        sampling: how tokens are drawn.
+        total_tokens: cap on generated tokens of the whole run, earlier epochs included; None for none.
+        deadline_s: stop granting after this time; None for never.
+        max_open_problems: begun and not yet visible, to bound memory.
+        flush: when rows become visible.
+        heartbeat_s: time between two heartbeats.
+        health: when replicas are asked for a sign of life.
+    """
+
+    replica_epoch: int
+    run_seed: int
+    strategy_name: str
+    sampling: Sampling
+    total_tokens: int | None
+    deadline_s: float | None
+    max_open_problems: int
+    flush: FlushPolicy
+    heartbeat_s: float = 5.0
+    health: HealthCheck = field(default_factory=HealthCheck)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSoFar:
+    """What earlier epochs left.
+
+    Attributes:
+        visible: as they ended; its `total_problems` is the input's.
+        spent_tokens: accounted for or lost.
+        leased_tokens: the committed ceiling.
+        next_batch: number of the writer's next batch.
+    """
+
+    visible: Progress
+    spent_tokens: int
+    leased_tokens: int
+    next_batch: int
+
+
+def with_rows(progress: Progress, rows: Sequence[ProblemRow]) -> Progress:
+    """`progress` after these rows have become visible."""
+    return replace(
+        progress,
+        done_problems=progress.done_problems + len(rows),
+        failed_problems=progress.failed_problems + sum(row.status is Status.FAILED for row in rows),
+        exhausted_problems=progress.exhausted_problems + sum(row.status is Status.BUDGET_EXHAUSTED for row in rows),
+        graded=progress.graded + sum(row.correct is not None for row in rows),
+        correct=progress.correct + sum(row.correct is True for row in rows),
+        prompt_tokens=progress.prompt_tokens + sum(row.prompt_tokens for row in rows),
+        cached_tokens=progress.cached_tokens + sum(row.cached_tokens for row in rows),
+        prm_tokens=progress.prm_tokens + sum(row.prm_tokens for row in rows),
+    )

@@ -1,0 +1,88 @@
+"""A run as a writer finds it: whether it may go on there, and what is done."""
+
+from dataclasses import dataclass
+
+from actors.parts import read_problem_ids
+from records import layout
+from records.commits import Log, Totals
+from records.epochs import Lease
+from records.failure import RunMismatch, StoreFailed
+from records.jsonio import decode, encode
+from records.manifest import Manifest, differences, drift
+from records.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunState:
+    """A run as a writer finds it.
+
+    Attributes:
+        finished: nothing is left to do; the writer holds no epoch and takes nothing.
+        epoch: of this writer; of the last commit if finished.
+        next_commit: number of the next commit.
+        next_batch: the lowest batch number that is above all committed ones.
+        done: ids of the problems with a row.
+        totals: of the rows.
+        lost_tokens: leased by earlier controllers and never accounted for; charged as spent.
+        leased_tokens: the committed ceiling.
+        previous: the lease of the epoch before, with its last heartbeat and progress; None in the first.
+        drift: a line for each package version that is another than when the run was begun.
+    """
+
+    finished: bool
+    epoch: int
+    next_commit: int
+    next_batch: int
+    done: frozenset[str]
+    totals: Totals
+    lost_tokens: int
+    leased_tokens: int
+    previous: Lease | None
+    drift: tuple[str, ...]
+
+    @property
+    def spent_tokens(self) -> int:
+        """Where the ledger begins: accounted for in rows, or lost."""
+        return self.totals.generated_tokens + self.lost_tokens
+
+
+def agree_on_manifest(store: Store, manifest: Manifest, free: tuple[str, ...]) -> tuple[str, ...]:
+    """Create the manifest, or hold `manifest` against the one that is there; what has drifted, to show.
+
+    Raises:
+        RunMismatch: something that decides results differs; the message has a line for each.
+    """
+    if store.create(layout.MANIFEST, encode(manifest)):
+        return ()
+    data = store.read(layout.MANIFEST)
+    if data is None:
+        raise StoreFailed(f"{store.uri}/{layout.MANIFEST} exists and cannot be read")
+    begun = decode(Manifest, data, layout.MANIFEST)
+    lines = differences(begun, manifest, free)
+    if lines:
+        raise RunMismatch("\n".join([f"{store.uri} was begun with other settings or input:", *lines]))
+    return tuple(drift(begun, manifest))
+
+
+def read_state(
+    store: Store, log: Log, *, previous: Lease | None, drift: tuple[str, ...], finished: bool = False
+) -> RunState:
+    """The state after `log`. Raises `StoreFailed` if the parts do not hold what the commits say."""
+    ids = [problem_id for part in log.parts_of("problems") for problem_id in read_problem_ids(store, part)]
+    done = frozenset(ids)
+    if not len(ids) == len(done) == log.totals.problems:
+        raise StoreFailed(
+            f"{store.uri} is damaged: {len(ids)} rows of {len(done)} problems, and {log.totals.problems} by its commits"
+        )
+    return RunState(
+        finished=finished,
+        epoch=log.epoch,
+        next_commit=log.number + 1,
+        next_batch=max(log.batches, default=-1) + 1,
+        done=done,
+        totals=log.totals,
+        lost_tokens=log.lost_tokens,
+        leased_tokens=log.leased_tokens,
+        previous=previous,
+        drift=drift,
+    )

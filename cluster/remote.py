@@ -1,0 +1,76 @@
+"""The driver's side of the run's own actors: the writer and the controller."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import ray
+from ray.actor import ActorHandle
+
+from cluster.launch import Build, launch_beside_driver
+from cluster.replicas import answer
+from records.failure import Failure, ReplicaDied
+
+
+class RemoteWriter:
+    """A writer in an actor: plain calls for the driver, and `RunWriter` for the controller. Travels."""
+
+    def __init__(self, actor: ActorHandle) -> None:
+        self._actor = actor
+
+    @classmethod
+    def launch(cls, build: Build) -> "RemoteWriter":
+        """Start it; two threads, because a heartbeat does not wait for a slow upload."""
+        return cls(launch_beside_driver(build, threads=2))
+
+    def call(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        """Call a method of the writer and wait."""
+        return wait_for(self._actor.call.remote(method, *args, **kwargs))
+
+    async def append(self, batch: int, records: Sequence[Any]) -> None:
+        """See `RunWriter`."""
+        await answer(self._actor.call.remote("append", batch, records))
+
+    async def flush(self, leased_tokens: int | None) -> None:
+        """See `RunWriter`."""
+        await answer(self._actor.call.remote("flush", leased_tokens))
+
+    async def heartbeat(self, progress: Mapping[str, object]) -> None:
+        """See `RunWriter`."""
+        await answer(self._actor.call.remote("heartbeat", dict(progress)))
+
+
+class RemoteController:
+    """A controller in an actor, running."""
+
+    def __init__(self, build: Build) -> None:
+        self._actor = launch_beside_driver(build)
+        self._run = self._actor.call.remote("run")
+
+    def call(self, method: str) -> Any:
+        """Call a method of the controller and wait."""
+        return wait_for(self._actor.call.remote(method))
+
+    def finished(self, timeout_s: float) -> bool:
+        """Whether `run` has come to an end, waiting for it for a while."""
+        done, _ = ray.wait([self._run], timeout=timeout_s)
+        return bool(done)
+
+    def result(self) -> Any:
+        """What `run` returned. Raises what it raised."""
+        return wait_for(self._run)
+
+    def end(self) -> None:
+        """End the actor."""
+        ray.kill(self._actor)
+
+
+def wait_for(reference: Any) -> Any:
+    """Wait for a remote call; failures come out under their own names."""
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, Failure):
+            raise error.cause from error
+        raise
+    except ray.exceptions.RayActorError as error:
+        raise ReplicaDied(f"an actor of this run died: {str(error).splitlines()[0]}") from error

@@ -1,0 +1,141 @@
+"""The command line: `parsimony COMMAND ...`, and `python -m jobs.COMMAND ...` with the same arguments.
+
+    exit status   0 done   2 usage or invalid input   3 some problems failed   1 anything else   130/143 interrupted
+
+Nothing heavy is imported before the arguments are known. A `Failure` is one line on stderr; a bug keeps its traceback.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jobs.options import ScoreOptions, StatusOptions
+from jobs.signals import interrupted_status, treat_sigterm_as_interrupt
+from records.failure import Failure, InvalidInput, RunLocked, RunMismatch
+
+FAILED = 1
+REFUSED = 2
+
+
+class Command(NamedTuple):
+    """One command: what `--help` says of it, its arguments, and how they become the options of `jobs.NAME.run`."""
+
+    help: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    options: Callable[[argparse.Namespace], ScoreOptions | StatusOptions]
+
+
+def main(argv: Sequence[str] | None = None, *, command: str | None = None) -> int:
+    """Run one command; its exit status.
+
+    Args:
+        argv: the arguments; None for those of the process.
+        command: the command, for `python -m jobs.COMMAND`; None to take it from the arguments.
+    """
+    name, options = parse(argv, command=command)
+    treat_sigterm_as_interrupt()
+    try:
+        status: int = import_module(f"jobs.{name}").run(options)
+    except Failure as failure:
+        sys.stderr.write(f"parsimony: error: {failure}\n")
+        return REFUSED if isinstance(failure, InvalidInput | RunMismatch | RunLocked) else FAILED
+    except KeyboardInterrupt:
+        return interrupted_status()
+    return status
+
+
+def parse(argv: Sequence[str] | None = None, *, command: str | None = None) -> tuple[str, ScoreOptions | StatusOptions]:
+    """The command and its options. Arguments as for `main`; leaves with status 2 and the usage when they are wrong."""
+    arguments = _parser(command).parse_args(argv)
+    name = command or arguments.command
+    return name, COMMANDS[name].options(arguments)
+
+
+def _parser(command: str | None) -> argparse.ArgumentParser:
+    if command is not None:
+        parser = argparse.ArgumentParser(prog=f"python -m jobs.{command}", description=COMMANDS[command].help)
+        COMMANDS[command].add_arguments(parser)
+        return parser
+    parser = argparse.ArgumentParser(
+        prog="parsimony",
+        description="Score problem sets with a language model that thinks only as hard as each problem needs.",
+        epilog="Exit status: 0 done; 2 usage or invalid input; 3 some problems failed; 1 anything else.",
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, (text, add_arguments, _) in COMMANDS.items():
+        add_arguments(commands.add_parser(name, help=text, description=text))
+    return parser
+
+
+class _Version(argparse.Action):
+    """Looks the version up when it is asked for: reading package metadata is slow."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        metadata = import_module("importlib.metadata")  # half of what `--help` would take
+
+        try:
+            number = metadata.version("parsimony")
+        except metadata.PackageNotFoundError:
+            number = "(not installed: running from a checkout)"
+        sys.stdout.write(f"parsimony {number}\n")
+        parser.exit()
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"must be a whole number above 0, not {text!r}")
+    return int(text)
+
+
+def _add_score_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("problems", metavar="PROBLEMS", help="JSONL, Parquet or CSV; a file or s3://bucket/key")
+    parser.add_argument("--recipe", required=True, type=Path, metavar="R.toml", help="models, strategy and caps")
+    parser.add_argument(
+        "--output", required=True, metavar="RUN", help="folder or s3://bucket/prefix; one that is there is resumed"
+    )
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="section.key=value",
+        help="change one setting of the recipe (an empty value removes it); may be repeated",
+    )
+    parser.add_argument("--limit", type=_positive, metavar="N", help="score only the first N problems")
+    parser.add_argument("--take-over", action="store_true", help="take the run from a controller that seems alive")
+    parser.add_argument("--json", action="store_true", help="print a machine-readable summary on stdout")
+
+
+def _score_options(arguments: argparse.Namespace) -> ScoreOptions:
+    return ScoreOptions(
+        problems=arguments.problems,
+        recipe=arguments.recipe,
+        output=arguments.output,
+        overrides=tuple(arguments.overrides),
+        limit=arguments.limit,
+        take_over=arguments.take_over,
+        json=arguments.json,
+    )
+
+
+def _add_status_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="folder or s3://bucket/prefix")
+    parser.add_argument("--json", action="store_true", help="print it machine-readable on stdout")
+
+
+def _status_options(arguments: argparse.Namespace) -> StatusOptions:
+    return StatusOptions(run=arguments.run, json=arguments.json)
+
+
+COMMANDS = {
+    "score": Command("Score a problem set; the same RUN again resumes it.", _add_score_arguments, _score_options),
+    "status": Command("Progress, spend and time left of a run.", _add_status_arguments, _status_options),
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,40 @@
+"""The arguments of each command, as the command line hands them to it. Standard library only: `--help` is instant."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreOptions:
+    """`parsimony score`.
+
+    Attributes:
+        problems: file or s3:// address of the problems.
+        recipe: TOML file.
+        output: folder or s3:// address of the run; one that is there is resumed.
+        overrides: `section.key=value`, in the order given.
+        limit: score only so many problems, from the first on; None for all.
+        take_over: take the run from a controller whose heartbeat is fresh.
+        json: print a machine-readable summary on stdout.
+    """
+
+    problems: str
+    recipe: Path
+    output: str
+    overrides: tuple[str, ...] = ()
+    limit: int | None = None
+    take_over: bool = False
+    json: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusOptions:
+    """`parsimony status`.
+
+    Attributes:
+        run: folder or s3:// address of the run.
+        json: print it machine-readable.
+    """
+
+    run: str
+    json: bool = False

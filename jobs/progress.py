@@ -1,0 +1,184 @@
+"""The display of a run at work: snapshots, the rates between them, and how they are shown.
+
+    controller --Progress--> Rates (windows over past snapshots) --> a live view on a terminal
+                                                                 --> plain lines elsewhere: every 5 s, and new phases
+
+Everything goes to stderr; stdout is for results. The time is the snapshots' own `elapsed_s`: no clock is read here.
+"""
+
+from collections import deque
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from jobs.format import count, duration, percent, ratio
+from records.progress import Progress
+
+PLAIN_INTERVAL_S = 5.0
+TOKEN_WINDOW_S = 30.0
+ETA_WINDOW_S = 300.0
+"""Long enough to see many problems end, short enough to notice a lost replica."""
+
+
+class Pace(NamedTuple):
+    """How fast a run goes.
+
+    Attributes:
+        tokens_per_s: generated tokens per second; None while unknown.
+        eta_s: seconds until the last problem is done; None while unknown.
+    """
+
+    tokens_per_s: float | None
+    eta_s: float | None
+
+
+class Rates:
+    """Tokens per second and time left, from past snapshots.
+
+    Start-up does not count: both windows begin when the first problem is in work.
+    """
+
+    def __init__(self) -> None:
+        self._snapshots: deque[Progress] = deque()
+
+    def add(self, progress: Progress) -> None:
+        """Take in a newer snapshot."""
+        if self._snapshots and progress.open_problems == 0 == progress.done_problems - self._snapshots[0].done_problems:
+            self._snapshots.clear()
+        self._snapshots.append(progress)
+        while len(self._snapshots) > 2 and progress.elapsed_s - self._snapshots[1].elapsed_s >= ETA_WINDOW_S:
+            self._snapshots.popleft()
+
+    @property
+    def pace(self) -> Pace:
+        """The pace of late."""
+        if not self._snapshots:
+            return Pace(None, None)
+        done_per_s = self._rate("done_problems", ETA_WINDOW_S)
+        return Pace(self._rate("generated_tokens", TOKEN_WINDOW_S), time_left_s(self._snapshots[-1], done_per_s))
+
+    def _rate(self, counter: str, window_s: float) -> float | None:
+        now = self._snapshots[-1]
+        before = [past for past in self._snapshots if now.elapsed_s - past.elapsed_s >= window_s]
+        past = before[-1] if before else self._snapshots[0]
+        passed_s = now.elapsed_s - past.elapsed_s
+        if passed_s <= 0:
+            return None
+        return float(getattr(now, counter) - getattr(past, counter)) / passed_s
+
+
+def time_left_s(progress: Progress, done_per_s: float | None) -> float | None:
+    """Seconds until the last problem is done; None while the pace is unknown."""
+    left = progress.total_problems - progress.done_problems
+    if left <= 0:
+        return 0.0
+    return left / done_per_s if done_per_s else None
+
+
+def plain_line(progress: Progress, pace: Pace) -> str:
+    """One line for a log."""
+    parts = [
+        f"[{duration(progress.elapsed_s)}] {progress.phase}",
+        f"{progress.done_problems}/{progress.total_problems} problems{_asides(progress)}",
+        f"accuracy {_accuracy(progress)}",
+        f"{_spend(progress)}, {count(pace.tokens_per_s)}/s",
+        f"replicas {_replicas(progress)}",
+        f"time left {duration(pace.eta_s)}",
+    ]
+    return " | ".join(parts)
+
+
+def live_view(progress: Progress, pace: Pace) -> Group:
+    """Three lines for a terminal: the bar, the spend, the fleet."""
+    bar = Table.grid(padding=(0, 1))
+    bar.add_row(
+        Text(progress.phase, style="bold"),
+        ProgressBar(total=max(progress.total_problems, 1), completed=progress.done_problems, width=40),
+        f"{progress.done_problems}/{progress.total_problems} problems{_asides(progress)}",
+    )
+    cached = percent(ratio(progress.cached_tokens, progress.prompt_tokens))
+    spend = (
+        f"{_spend(progress)}, {count(pace.tokens_per_s)}/s | prompts {count(progress.prompt_tokens)} ({cached} cached)"
+        f" | PRM {count(progress.prm_tokens)}"
+    )
+    state = (
+        f"accuracy {_accuracy(progress)} | replicas {_replicas(progress)}"
+        f" | {duration(progress.elapsed_s)} passed, {duration(pace.eta_s)} left"
+    )
+    return Group(bar, Text(spend), Text(state))
+
+
+def _asides(progress: Progress) -> str:
+    named = (
+        (progress.open_problems, "open"),
+        (progress.failed_problems, "failed"),
+        (progress.exhausted_problems, "out of budget"),
+    )
+    shown = ", ".join(f"{number} {name}" for number, name in named if number)
+    return f" ({shown})" if shown else ""
+
+
+def _accuracy(progress: Progress) -> str:
+    return f"{percent(ratio(progress.correct, progress.graded))} of {progress.graded} graded"
+
+
+def _spend(progress: Progress) -> str:
+    spent, cap = f"{count(progress.generated_tokens)} tokens", progress.total_tokens_cap
+    return spent if cap is None else f"{spent} ({percent(progress.generated_tokens / cap)} of {count(cap)})"
+
+
+def _replicas(progress: Progress) -> str:
+    lost = f", {progress.replicas_lost} lost" if progress.replicas_lost else ""
+    return f"{progress.replicas_ready}/{progress.replicas_wanted}{lost}"
+
+
+class ProgressDisplay:
+    """Shows snapshots as they come: `with ProgressDisplay(console) as display: display.show(progress)`."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        """`console`: where to; stderr if not given."""
+        self._console = console or Console(stderr=True)
+        self._rates = Rates()
+        self._last_shown: Progress | None = None
+        self._last: Progress | None = None
+        self._live: Live | None = None
+
+    def __enter__(self) -> Self:
+        """Begin the live view, on a terminal."""
+        if self._console.is_terminal:
+            self._live = Live(console=self._console, auto_refresh=False, redirect_stdout=False)
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        """Show the last snapshot and leave it there."""
+        if self._live is not None:
+            self._live.stop()
+        elif self._last is not None and self._last is not self._last_shown:
+            self._print(self._last)
+
+    def show(self, progress: Progress) -> None:
+        """Take in a snapshot; on a terminal it is drawn, elsewhere it is a line if one is due."""
+        self._rates.add(progress)
+        self._last = progress
+        if self._live is not None:
+            self._live.update(live_view(progress, self._rates.pace), refresh=True)
+        elif self._due(progress):
+            self._print(progress)
+
+    def _due(self, progress: Progress) -> bool:
+        shown = self._last_shown
+        if shown is None or progress.phase != shown.phase:
+            return True
+        return progress.elapsed_s - shown.elapsed_s >= PLAIN_INTERVAL_S
+
+    def _print(self, progress: Progress) -> None:
+        self._last_shown = progress
+        self._console.print(plain_line(progress, self._rates.pace), soft_wrap=True, highlight=False, markup=False)

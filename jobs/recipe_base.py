@@ -1,0 +1,29 @@
+"""What every section of a recipe is made of: a frozen, checked model and a described field.
+
+A field marked `operational` changes how a run is carried out, not what it decides: a resume may change it. Such are
+caps, replica counts, engine sizes and flush settings. All others are compared when a run is resumed.
+"""
+
+import re
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+PLUGIN = "module:function"
+_PLUGIN_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+
+
+class Section(BaseModel):
+    """No unknown key, no coercion ("3" is not 3), no infinity, no change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, protected_namespaces=())
+
+
+def setting(default: Any, description: str, *, operational: bool = False, **bounds: Any) -> Any:
+    """A field with a default; `bounds` are pydantic's ge, gt, le, lt and min_length."""
+    return Field(default, description=description, json_schema_extra={"operational": operational}, **bounds)
+
+
+def is_plugin(name: str) -> bool:
+    """Whether a name has the form `module:function`."""
+    return _PLUGIN_NAME.fullmatch(name) is not None

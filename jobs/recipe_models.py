@@ -1,0 +1,172 @@
+"""The recipe and its sections: every field says what it is, in which unit, within which bounds."""
+
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from jobs.recipe_base import PLUGIN, Section, is_plugin, setting
+from jobs.recipe_strategies import StrategySection
+
+_GRADERS = ("math-verify", "exact", "numeric")
+
+
+class ProblemsSection(Section):
+    """Which columns of the problem file hold what."""
+
+    problem_id: str = setting("auto", 'Column with the unique name of a problem; "auto" finds it.', min_length=1)
+    question: str = setting("auto", 'Column with the question; "auto" finds it.', min_length=1)
+    reference: str = setting("auto", 'Column with the answer key; "auto" takes one if there is one.', min_length=1)
+
+
+class EngineSection(Section):
+    """What both kinds of replica tell vLLM."""
+
+    model: str = Field(
+        min_length=1, description="Folder with the weights (relative to the recipe), or a name on the model hub."
+    )
+    num_replicas: int = setting(1, "Replicas; each has its own engine.", operational=True, ge=1, le=4096)
+    dtype: Literal["float32", "bfloat16", "float16", "auto"] = setting("auto", "Type of weights and activations.")
+    max_model_len: int | None = setting(None, "Context limit in tokens; omitted: the model's own.", ge=1)
+    max_num_seqs: int = setting(256, "Calls that one engine batches.", operational=True, ge=1)
+    max_num_batched_tokens: int | None = setting(
+        None,
+        "Tokens of one engine step; omitted: vLLM chooses. On CPU above the longest prompt.",
+        operational=True,
+        ge=1,
+    )
+    block_size: int | None = setting(
+        None, "Tokens of one KV-cache block; omitted: vLLM chooses.", operational=True, ge=1
+    )
+    kv_cache_gib: float | None = setting(
+        None,
+        "Size of the KV cache in GiB; omitted: what gpu_memory_utilization leaves (GPU only).",
+        operational=True,
+        gt=0,
+    )
+    gpu_memory_utilization: float = setting(
+        0.9, "Share of the device's memory that one engine may take.", operational=True, gt=0, le=1
+    )
+    enforce_eager: bool = setting(
+        False, "Skip graph capture and compilation: a faster start, a slower GPU engine.", operational=True
+    )
+    tensor_parallel_size: int = setting(1, "GPUs that one replica spans.", operational=True, ge=1)
+    queue_limit: int = setting(2048, "Calls that one replica holds before it refuses more.", operational=True, ge=1)
+    cpu_threads: int = setting(1, "OpenMP threads of a CPU engine.", operational=True, ge=1)
+
+
+class GeneratorSection(EngineSection):
+    """The model that solves the problems, and how its tokens are drawn."""
+
+    prompt_template: str = setting("{question}\n\n", "Text of the prompt; {question} is replaced.")
+    chat: bool = setting(False, "Wrap the prompt as a user message in the tokenizer's chat template.")
+    system_prompt: str | None = setting(None, "System message of the chat; omitted: none.")
+    separator: str = setting("\n\n", "The text that ends a step.", min_length=1)
+    temperature: float = setting(0.7, "Sampling temperature; 0 is greedy.", ge=0, le=10)
+    top_p: float = setting(1.0, "Share of the distribution that is sampled from; 1 is all of it.", gt=0, le=1)
+    max_tokens: int = setting(2048, "Most tokens of one sample, all steps together.", ge=1)
+    max_step_tokens: int = setting(512, "Most tokens of one step.", ge=1)
+
+    @field_validator("prompt_template")
+    @classmethod
+    def _template_has_the_question(cls, template: str) -> str:
+        if "{question}" not in template:
+            raise ValueError("must contain {question}")
+        return template
+
+    @model_validator(mode="after")
+    def _options_fit(self) -> Self:
+        if self.max_step_tokens > self.max_tokens:
+            raise ValueError(
+                f"max_step_tokens ({self.max_step_tokens}) must not be above max_tokens ({self.max_tokens})"
+            )
+        if self.system_prompt is not None and not self.chat:
+            raise ValueError("system_prompt needs chat = true")
+        return self
+
+
+class PrmSection(EngineSection):
+    """The process reward model."""
+
+    overlong: Literal["keep_tail", "refuse"] = setting(
+        "keep_tail", "An input above max_model_len loses its oldest steps and is marked, or is refused."
+    )
+
+
+class BudgetSection(Section):
+    """Caps of the whole run; a resume may change them."""
+
+    total_tokens: int | None = setting(
+        None, "Generated tokens that the run may spend, never exceeded; omitted: no cap.", operational=True, ge=1
+    )
+    deadline_s: float | None = setting(
+        None, "Seconds after which open problems end with their best answer; omitted: none.", operational=True, gt=0
+    )
+
+
+class GraderSection(Section):
+    """How an answer is compared with the answer key."""
+
+    kind: str = setting("math-verify", "math-verify, exact, numeric, or the user's own as module:function.")
+    timeout_s: float = setting(5.0, "Seconds for one answer; after that `correct` is null.", gt=0)
+    num_workers: int = setting(1, "Grader processes.", operational=True, ge=1, le=1024)
+
+    @field_validator("kind")
+    @classmethod
+    def _kind_is_known(cls, kind: str) -> str:
+        if kind not in _GRADERS and not is_plugin(kind):
+            raise ValueError(f"must be one of {', '.join(_GRADERS)}, or {PLUGIN}")
+        return kind
+
+
+class OutputSection(Section):
+    """When finished problems are written."""
+
+    flush_problems: int = setting(64, "Finished problems that are committed together.", operational=True, ge=1)
+    flush_interval_s: float = setting(
+        10.0, "Seconds after which finished problems are committed anyway.", operational=True, gt=0
+    )
+
+
+class ClusterSection(Section):
+    """Where the run takes place."""
+
+    address: str | None = setting(
+        None, "Ray cluster to join; omitted: the one around, or a local one.", operational=True, min_length=1
+    )
+    num_cpus: int | None = setting(None, "CPU cores that a local Ray may use; omitted: all.", operational=True, ge=1)
+    start_timeout_s: float = setting(
+        900.0, "Seconds in which a replica's engine has to come up.", operational=True, gt=0
+    )
+    max_open_problems: int = setting(512, "Problems in work at the same time, at most.", operational=True, ge=1)
+
+
+class Recipe(Section):
+    """One evaluation, complete: two runs of one recipe differ by chance only."""
+
+    seed: int = setting(0, "Every sample's seed is derived from it and the sample's name.", ge=0, lt=2**63)
+    problems: ProblemsSection = setting(ProblemsSection(), "Columns of the problem file.")
+    generator: GeneratorSection = Field(description="The model that solves the problems.")
+    prm: PrmSection | None = setting(None, "The process reward model; omitted: none, for strategies without scores.")
+    strategy: StrategySection = Field(description="How samples are spent on a problem.")
+    budget: BudgetSection = setting(BudgetSection(), "Caps of the whole run.", operational=True)
+    grader: GraderSection = setting(GraderSection(), "How answers are compared with the answer key.")
+    output: OutputSection = setting(OutputSection(), "When results are written.", operational=True)
+    cluster: ClusterSection = setting(ClusterSection(), "Where the run takes place.", operational=True)
+
+    @model_validator(mode="after")
+    def _strategy_has_its_prm(self) -> Self:
+        if self.strategy.needs_prm and self.prm is None:
+            raise ValueError(f"strategy {self.strategy.name} needs scores: add a [prm] section with a model")
+        return self
+
+
+SECTIONS: dict[str, type[Section]] = {
+    "problems": ProblemsSection,
+    "generator": GeneratorSection,
+    "prm": PrmSection,
+    "budget": BudgetSection,
+    "grader": GraderSection,
+    "output": OutputSection,
+    "cluster": ClusterSection,
+}
+"""All but `strategy`, which has a model for each kind."""

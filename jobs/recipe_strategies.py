@@ -1,0 +1,123 @@
+"""The strategies that a recipe can name, each with its own options, named as the arguments of its function."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from jobs.recipe_base import PLUGIN, Section, is_plugin, setting
+
+AggregationName = Literal["last", "min", "product"]
+
+
+class StrategyOptions(Section):
+    """What the strategies share."""
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments of the strategy's function, root and limits aside."""
+        return self.model_dump(exclude={"name"})
+
+    @property
+    def needs_prm(self) -> bool:
+        """Whether it asks for scores."""
+        return True
+
+
+class SampleStrategy(StrategyOptions):
+    """One sample."""
+
+    name: Literal["sample"] = Field(description="One sample: the baseline that costs least.")
+
+    @property
+    def needs_prm(self) -> bool:
+        """It takes what comes."""
+        return False
+
+
+class MajorityStrategy(StrategyOptions):
+    """Self-consistency."""
+
+    name: Literal["majority"] = Field(description="The answer that most samples agree on.")
+    num_samples: int = setting(16, "Samples per problem.", ge=1, le=65536)
+    weight_by: AggregationName | None = setting(
+        None, "A vote weighs as much as its PRM score, aggregated over steps like this; omitted: each weighs one."
+    )
+
+    @property
+    def needs_prm(self) -> bool:
+        """Plain votes do without."""
+        return self.weight_by is not None
+
+
+class BestOfNStrategy(StrategyOptions):
+    """Best-of-N."""
+
+    name: Literal["best-of-n"] = Field(description="The sample that the PRM likes best.")
+    num_samples: int = setting(16, "Samples per problem (N).", ge=1, le=65536)
+    aggregation: AggregationName = setting("last", "How the scores of a sample's steps become one.")
+
+
+class BeamSearchStrategy(StrategyOptions):
+    """PRM-guided beam search over steps."""
+
+    name: Literal["beam-search"] = Field(description="Grow candidates by steps, keep those that the PRM likes best.")
+    num_samples: int = setting(16, "Candidates at a time (N); a multiple of beam_width.", ge=1, le=65536)
+    beam_width: int = setting(4, "Children of each kept candidate (M).", ge=1, le=65536)
+    frequency: int = setting(1, "Score and prune every so many steps.", ge=1)
+    max_steps: int = setting(40, "Most steps of one candidate.", ge=1)
+    aggregation: AggregationName = setting("last", "How the scores of a candidate's steps become one.")
+
+    @model_validator(mode="after")
+    def _widths_divide(self) -> Self:
+        if self.num_samples % self.beam_width:
+            raise ValueError(
+                f"num_samples ({self.num_samples}) must be a multiple of beam_width ({self.beam_width}): "
+                "num_samples / beam_width candidates are kept"
+            )
+        return self
+
+
+class PluginStrategy(StrategyOptions):
+    """A strategy of the user's own."""
+
+    name: str = Field(description="The user's strategy as module:function.")
+    options: dict[str, Any] = setting({}, "Passed to the function as keyword arguments.")
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments of the strategy's function, root and limits aside."""
+        return dict(self.options)
+
+    @property
+    def needs_prm(self) -> bool:
+        """Unknown before it runs: it may do without."""
+        return False
+
+
+STRATEGIES: dict[str, type[StrategyOptions]] = {
+    "sample": SampleStrategy,
+    "majority": MajorityStrategy,
+    "best-of-n": BestOfNStrategy,
+    "beam-search": BeamSearchStrategy,
+    PLUGIN: PluginStrategy,
+}
+
+
+def strategy_tag(section: object) -> str | None:
+    """Which of `STRATEGIES` a strategy table (or a section already built) is; None if it names none."""
+    name = section.get("name") if isinstance(section, dict) else getattr(section, "name", None)
+    if not isinstance(name, str):
+        return None
+    if name in STRATEGIES and name != PLUGIN:
+        return name
+    return PLUGIN if is_plugin(name) else None
+
+
+StrategySection = Annotated[
+    Annotated[SampleStrategy, Tag("sample")]
+    | Annotated[MajorityStrategy, Tag("majority")]
+    | Annotated[BestOfNStrategy, Tag("best-of-n")]
+    | Annotated[BeamSearchStrategy, Tag("beam-search")]
+    | Annotated[PluginStrategy, Tag(PLUGIN)],
+    Discriminator(strategy_tag),
+]

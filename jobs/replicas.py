@@ -1,0 +1,105 @@
+"""The replicas of a recipe: launched once, introduced and checked before any budget is spent, used by runs."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from actors.preflight import check_together
+
+from actors.generator import Generator
+from actors.prm import Prm
+from actors.run_settings import Generator as GeneratorHandle
+from actors.run_settings import Prm as PrmHandle
+from jobs.recipe import Recipe, generator_settings, prm_settings
+from records.failure import PreflightFailed
+from records.manifest import Manifest, replica_differences
+from records.replica import ReplicaInfo
+
+TICK_S = 1.0
+"""How often the caller hears from us while models are loaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replicas:
+    """Handles of all replicas of one recipe, generators first."""
+
+    generators: tuple[GeneratorHandle, ...]
+    prms: tuple[PrmHandle, ...]
+
+    def __len__(self) -> int:
+        """How many."""
+        return len(self.generators) + len(self.prms)
+
+    def introduce(self, on_tick: Callable[[int], None]) -> tuple[ReplicaInfo, ...]:
+        """Wait until all have their models loaded; what each says of itself, generators first.
+
+        Args:
+            on_tick: called every second or so with the number of replicas that are up.
+
+        Raises:
+            PreflightFailed: models that do not fit together, or whose golden example comes out wrong.
+            ReplicaDied: a replica that did not come up in time.
+        """
+        return asyncio.run(self._introduce(on_tick))
+
+    async def _introduce(self, on_tick: Callable[[int], None]) -> tuple[ReplicaInfo, ...]:
+        handles: list[Any] = [*self.generators, *self.prms]
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(handle.hello()) for handle in handles]
+            while not all(task.done() for task in tasks):
+                on_tick(sum(task.done() and not task.cancelled() for task in tasks))
+                await asyncio.wait(tasks, timeout=TICK_S, return_when=asyncio.FIRST_EXCEPTION)
+        return tuple(task.result() for task in tasks)
+
+
+def launch(recipe: Recipe) -> Replicas:
+    """Launch the replicas that the recipe's strategy needs, in the Ray session that we are in."""
+    from cluster.launch import Resources, has_gpus, launch_replicas  # noqa: PLC0415 (Ray is heavy)
+
+    def resources(cpu_threads: int, num_gpus: int) -> Resources:
+        return Resources(num_cpus=1, num_gpus=num_gpus) if has_gpus() else Resources(num_cpus=cpu_threads)
+
+    start_timeout_s = recipe.cluster.start_timeout_s
+    settings = generator_settings(recipe)
+    generators = launch_replicas(
+        partial(Generator, settings),
+        role="generator",
+        num_replicas=recipe.generator.num_replicas,
+        resources=resources(settings.cpu_threads, settings.tensor_parallel_size),
+        start_timeout_s=start_timeout_s,
+    )
+    prm = prm_settings(recipe)
+    if prm is None or recipe.prm is None or not recipe.strategy.needs_prm:
+        return Replicas(tuple(generators), ())
+    prms = launch_replicas(
+        partial(Prm, prm),
+        role="prm",
+        num_replicas=recipe.prm.num_replicas,
+        resources=resources(prm.cpu_threads, prm.tensor_parallel_size),
+        start_timeout_s=start_timeout_s,
+    )
+    return Replicas(tuple(generators), tuple(prms))
+
+
+def cpu_slots(recipe: Recipe) -> int:
+    """CPU slots that the recipe's replicas take where there is no GPU."""
+    sections = [recipe.generator] + ([recipe.prm] if recipe.prm is not None else [])
+    return sum(section.num_replicas * section.cpu_threads for section in sections)
+
+
+def check_introductions(infos: Sequence[ReplicaInfo], manifest: Manifest) -> list[str]:
+    """Compare what the replicas loaded with each other and with the manifest; warnings to show.
+
+    Raises:
+        PreflightFailed: they do not fit.
+    """
+    differences = [line for info in infos for line in replica_differences(manifest, info)]
+    if differences:
+        raise PreflightFailed(
+            "the replicas loaded something else than the run was begun with:\n" + "\n".join(differences)
+        )
+    generators = [info for info in infos if info.role == "generator"]
+    prms = [info for info in infos if info.role == "prm"]
+    return check_together(generators[0], prms[0] if prms else None)

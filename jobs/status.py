@@ -1,0 +1,167 @@
+"""`parsimony status RUN`: where a run stands, read from its files alone.
+
+_SUCCESS there                          finished
+newest lease fresh, and not released    running: its last word says how far
+otherwise                               stopped: what is visible stays; the command that resumes it
+"""
+
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+from rich.console import Console
+
+from actors.lease import newest_lease, process_start, this_process
+from actors.writer import FRESH_S
+from cluster.store import open_store
+from jobs.format import duration, ratio
+from jobs.options import StatusOptions
+from jobs.progress import Pace, plain_line, time_left_s
+from jobs.summary import Summary, print_summary, summarize
+from records import layout
+from records.checkpoints import read_log
+from records.epochs import Lease, Owner
+from records.failure import InvalidInput
+from records.jsonio import decode
+from records.manifest import Manifest
+from records.progress import Progress
+from records.store import Store
+
+
+class State(StrEnum):
+    """Where a run stands."""
+
+    FINISHED = "finished"
+    RUNNING = "running"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStatus:
+    """A run as its files tell it.
+
+    Attributes:
+        state: where it stands.
+        summary: of the visible rows.
+        lease: of the newest epoch; None before the first.
+        heartbeat_age_s: seconds since its last heartbeat; None before the first.
+        progress: its last word; None if it said none.
+        eta_s: seconds until the last problem is done, at the pace of the whole run; None unless it runs, or unknown.
+    """
+
+    state: State
+    summary: Summary
+    lease: Lease | None
+    heartbeat_age_s: float | None
+    progress: Progress | None
+    eta_s: float | None
+
+
+def run(options: StatusOptions) -> int:
+    """Print the status of a run on stdout; the exit status.
+
+    Raises:
+        InvalidInput: there is no run.
+    """
+    status = read_status(open_store(options.run), now_s=time.time())
+    if options.json:
+        sys.stdout.write(status_json(status) + "\n")
+    else:
+        print_status(status, Console())
+    return 0
+
+
+def read_status(store: Store, *, now_s: float) -> RunStatus:
+    """Read where a run stands. `now_s` is seconds since 1970.
+
+    Raises:
+        InvalidInput: the store holds no run.
+        StoreFailed: it cannot be read, or is damaged.
+    """
+    data = store.read(layout.MANIFEST)
+    if data is None:
+        raise InvalidInput(f"{store.uri} is not a run: it has no {layout.MANIFEST}")
+    manifest = decode(Manifest, data, layout.MANIFEST)
+    lease = newest_lease(store)
+    age_s = None if lease is None else lease.age_s(now_s)
+    finished = store.read(layout.SUCCESS) is not None
+    log = read_log(store)
+    state, progress = _state(finished, lease, age_s), _progress(lease)
+    done_per_s = ratio(log.totals.problems, log.totals.wall_seconds)
+    return RunStatus(
+        state=state,
+        summary=summarize(
+            log.totals,
+            run=store.uri,
+            strategy=_strategy(manifest),
+            finished=finished,
+            num_problems=manifest.num_problems,
+            lost_tokens=log.lost_tokens,
+        ),
+        lease=lease,
+        heartbeat_age_s=age_s,
+        progress=progress,
+        eta_s=time_left_s(progress, done_per_s) if progress is not None and state is State.RUNNING else None,
+    )
+
+
+def status_json(status: RunStatus) -> str:
+    """For `--json`: one object with stable keys."""
+    return json.dumps(asdict(status), indent=2, allow_nan=False)
+
+
+def print_status(status: RunStatus, console: Console) -> None:
+    """The status for people."""
+    console.print(_headline(status), soft_wrap=True, highlight=False, markup=False)
+    if status.state is State.RUNNING and status.progress is not None:
+        line = plain_line(status.progress, Pace(status.summary.tokens_per_second, status.eta_s))
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
+    print_summary(status.summary, console)
+
+
+def _state(finished: bool, lease: Lease | None, age_s: float | None) -> State:
+    if finished:
+        return State.FINISHED
+    if lease is None or age_s is None or lease.released_at is not None or age_s > FRESH_S or _gone(lease.owner):
+        return State.STOPPED
+    return State.RUNNING
+
+
+def _gone(owner: Owner) -> bool:
+    """The process that held the run was one of this machine, and is no more."""
+    here = this_process()
+    near = (
+        owner.process_start is not None and owner.machine and (owner.host, owner.machine) == (here.host, here.machine)
+    )
+    return bool(near) and process_start(owner.pid) != owner.process_start
+
+
+def _headline(status: RunStatus) -> str:
+    if status.state is State.FINISHED:
+        return "Finished."
+    lease, age = status.lease, duration(status.heartbeat_age_s)
+    if status.state is State.RUNNING and lease is not None:
+        return f"Running: epoch {lease.epoch}, process {lease.owner.pid} on {lease.owner.host}, heard {age} ago."
+    heard = "never begun" if lease is None else f"last heard {age} ago"
+    resume = f"parsimony score PROBLEMS --recipe R.toml --output {status.summary.run}"
+    return f"Stopped ({heard}). The same command resumes it: {resume}"
+
+
+def _strategy(manifest: Manifest) -> str:
+    section = manifest.recipe.get("strategy")
+    name = section.get("name") if isinstance(section, dict) else None
+    return name if isinstance(name, str) else "unknown"
+
+
+def _progress(lease: Lease | None) -> Progress | None:
+    if lease is None or not lease.progress:
+        return None
+    return decode(Progress, json.dumps(lease.progress).encode(), layout.epoch_name(lease.epoch))
+
+
+if __name__ == "__main__":
+    from jobs.cli import main
+
+    sys.exit(main(command="status"))

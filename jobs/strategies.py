@@ -1,0 +1,45 @@
+"""From the recipe's strategy section to the function that begins a search."""
+
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+from jobs.recipe import Recipe, search_limits
+from records.failure import InvalidInput
+from scaling.aggregation import Aggregation
+from scaling.strategies.beam_search import beam_search
+from scaling.strategies.best_of_n import best_of_n
+from scaling.strategies.majority import majority
+from scaling.strategies.sample import sample
+from scaling.strategy import StrategyFactory
+
+_STRATEGIES: dict[str, Any] = {
+    "sample": sample,
+    "majority": majority,
+    "best-of-n": best_of_n,
+    "beam-search": beam_search,
+}
+_AGGREGATIONS = ("aggregation", "weight_by")
+
+
+def strategy_factory(recipe: Recipe) -> StrategyFactory:
+    """The strategy with its options and limits; called with the root of a problem, it begins a search.
+
+    Raises:
+        InvalidInput: a `module:function` of the user's that cannot be imported.
+    """
+    section = recipe.strategy
+    function = _STRATEGIES.get(section.name) or _plugin(section.name)
+    arguments = {
+        name: Aggregation(value) if name in _AGGREGATIONS and value is not None else value
+        for name, value in section.arguments.items()
+    }
+    return partial(function, limits=search_limits(recipe), **arguments)
+
+
+def _plugin(name: str) -> Any:
+    module, _, function = name.partition(":")
+    try:
+        return getattr(import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise InvalidInput(f"strategy.name = {name!r} cannot be imported: {error}") from error

@@ -1,0 +1,135 @@
+"""What a run came to: one value, as JSON for programs and as a table for people.
+
+The keys of the JSON are stable; what is unknown is null, never zero.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+from jobs.format import count, duration, percent, ratio
+from records.commits import Totals
+from scaling.statistics import accuracy_interval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """A run, finished or not.
+
+    Attributes:
+        run: its address.
+        strategy: its name in the recipe.
+        finished: every problem has its row.
+        num_problems: of the input.
+        problems: status -> problems with a row of that status.
+        graded: problems with a verdict.
+        correct: of the graded ones.
+        accuracy: correct / graded; null when nothing was graded.
+        accuracy_lower: bounds of the 95% Wilson interval (`accuracy_upper` alike); null likewise.
+        tokens: kind -> tokens of all rows ("prompt" and "prm" include "cached" and "prm_cached").
+        lost_tokens: spent by controllers that died before they could write rows; at most so many.
+        flops: 2 x parameters x computed tokens, of generator and PRM.
+        wall_seconds: time that controllers held the run.
+        tokens_per_second: generated tokens over that time; null while there is none.
+    """
+
+    run: str
+    strategy: str
+    finished: bool
+    num_problems: int
+    problems: dict[str, int]
+    graded: int
+    correct: int
+    accuracy: float | None
+    accuracy_lower: float | None
+    accuracy_upper: float | None
+    tokens: dict[str, int]
+    lost_tokens: int
+    flops: float
+    wall_seconds: float
+    tokens_per_second: float | None
+
+
+def summarize(
+    totals: Totals, *, run: str, strategy: str, finished: bool, num_problems: int, lost_tokens: int = 0
+) -> Summary:
+    """The summary of a run whose rows add up to `totals`."""
+    interval = accuracy_interval(totals.correct, totals.graded)
+    lower, upper = interval if interval is not None else (None, None)
+    return Summary(
+        run=run,
+        strategy=strategy,
+        finished=finished,
+        num_problems=num_problems,
+        problems={
+            "succeeded": totals.succeeded,
+            "failed": totals.failed,
+            "budget_exhausted": totals.budget_exhausted,
+            "cancelled": totals.cancelled,
+        },
+        graded=totals.graded,
+        correct=totals.correct,
+        accuracy=ratio(totals.correct, totals.graded),
+        accuracy_lower=lower,
+        accuracy_upper=upper,
+        tokens={
+            "generated": totals.generated_tokens,
+            "pruned": totals.pruned_tokens,
+            "prompt": totals.prompt_tokens,
+            "cached": totals.cached_tokens,
+            "prm": totals.prm_tokens,
+            "prm_cached": totals.prm_cached_tokens,
+        },
+        lost_tokens=lost_tokens,
+        flops=totals.flops,
+        wall_seconds=totals.wall_seconds,
+        tokens_per_second=ratio(totals.generated_tokens, totals.wall_seconds),
+    )
+
+
+def as_json(summary: Summary) -> str:
+    """For `--json`: one object."""
+    return json.dumps(asdict(summary), indent=2, allow_nan=False)
+
+
+def print_summary(summary: Summary, console: Console) -> None:
+    """The summary for people."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in _lines(summary):
+        table.add_row(name, value)
+    console.print(table, highlight=False, markup=False)
+
+
+def _lines(summary: Summary) -> list[tuple[str, str]]:
+    tokens = summary.tokens
+    statuses = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in summary.problems.items() if number)
+    done = sum(summary.problems.values())
+    cached = percent(ratio(tokens["cached"], tokens["prompt"]))
+    prm_cached = percent(ratio(tokens["prm_cached"], tokens["prm"]))
+    lost = f", and up to {count(summary.lost_tokens)} lost with a controller" if summary.lost_tokens else ""
+    pruned = f" ({percent(ratio(tokens['pruned'], tokens['generated']))} pruned)" if tokens["pruned"] else ""
+    lines = [
+        ("Run", summary.run),
+        ("Strategy", summary.strategy),
+        ("Problems", f"{done} of {summary.num_problems}" + (f": {statuses}" if statuses else "")),
+        ("Accuracy", _accuracy(summary)),
+        ("Generated", f"{count(tokens['generated'])} tokens{pruned}, {count(summary.tokens_per_second)}/s{lost}"),
+        ("Prompts", f"{count(tokens['prompt'])} tokens, {cached} cached"),
+        ("PRM", f"{count(tokens['prm'])} tokens, {prm_cached} cached"),
+        ("FLOPs", count(summary.flops)),
+        ("Time", duration(summary.wall_seconds)),
+    ]
+    return [line for line in lines if line[0] != "PRM" or tokens["prm"]]
+
+
+def _accuracy(summary: Summary) -> str:
+    if summary.accuracy is None:
+        return "unknown: nothing was graded"
+    interval = f"{percent(summary.accuracy_lower)} to {percent(summary.accuracy_upper)}"
+    ungraded = sum(summary.problems.values()) - summary.graded
+    note = f"; {ungraded} not graded" if ungraded else ""
+    return f"{percent(summary.accuracy)} ({interval} at 95%), {summary.correct} of {summary.graded}{note}"

@@ -1,0 +1,157 @@
+import threading
+from pathlib import Path
+
+import pytest
+
+from cluster.store import LocalStore, open_store, probe
+from records.failure import InvalidInput, StoreFailed
+from records.store import Store
+from tests.records.stores import MemoryStore
+
+
+@pytest.fixture(params=["local", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """The store, and the twin in memory that other tests rely on."""
+    return LocalStore(tmp_path / "deep" / "run") if request.param == "local" else MemoryStore()
+
+
+def test_what_was_created_can_be_read_and_not_created_again(store: Store) -> None:
+    assert store.create("_commits/1.json", b"one")
+    assert not store.create("_commits/1.json", b"two")
+    assert not store.create("_commits/1.json", b"one")
+    assert store.read("_commits/1.json") == b"one"
+
+
+def test_replace_creates_and_overwrites(store: Store) -> None:
+    store.replace("a/b/c", b"one")
+    store.replace("a/b/c", b"two")
+    assert store.read("a/b/c") == b"two"
+
+
+def test_upload_puts_a_whole_file(store: Store, tmp_path: Path) -> None:
+    file = tmp_path / "part"
+    file.write_bytes(b"x" * 3_000_000)
+    store.upload("problems/part-1.parquet", file)
+    assert store.read("problems/part-1.parquet") == file.read_bytes()
+    assert file.exists()
+
+
+def test_what_is_not_there_reads_as_none_and_deletes_quietly(store: Store) -> None:
+    assert store.read("a/b") is None
+    store.delete("a/b")
+    assert store.list("") == []
+    store.create("a/b", b"")
+    assert store.read("a/b") == b""
+    store.delete("a/b")
+    assert store.read("a/b") is None
+
+
+def test_list_gives_sorted_names_by_prefix(store: Store) -> None:
+    for name in ("b", "a/2", "a/10", "a/x/y", "ab", "a-1"):
+        store.create(name, b"")
+    assert store.list("") == ["a-1", "a/10", "a/2", "a/x/y", "ab", "b"]
+    assert store.list("a/") == ["a/10", "a/2", "a/x/y"]
+    assert store.list("a/1") == ["a/10"]
+    assert store.list("a/x") == ["a/x/y"]
+    assert store.list("none/") == []
+
+
+def test_of_twelve_creators_one_wins_and_its_content_is_whole(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "run")
+    for number in range(15):
+        won: list[int] = []
+        start = threading.Barrier(12)
+
+        def race(
+            racer: int, name: str = f"_commits/{number}.json", start: threading.Barrier = start, won: list[int] = won
+        ) -> None:
+            start.wait()
+            if store.create(name, b"%d" % racer * 100_000):
+                won.append(racer)
+
+        threads = [threading.Thread(target=race, args=(racer,)) for racer in range(12)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(won) == 1
+        assert store.read(f"_commits/{number}.json") == b"%d" % won[0] * 100_000
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "../x", "a/../../x", "/etc/passwd", "a//b", "a/./b", "a/", "a\0b", ".tmp/x"]
+)
+def test_a_name_stays_in_the_folder(tmp_path: Path, name: str) -> None:
+    store = LocalStore(tmp_path / "run")
+    with pytest.raises(ValueError, match="name of a file in a run|files in the making"):
+        store.create(name, b"x")
+    with pytest.raises(ValueError, match="name of a file in a run|files in the making"):
+        store.read(name)
+
+
+def test_files_in_the_making_are_never_listed_and_are_gone_afterwards(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    store.create("a", b"1")
+    store.create("a", b"2")
+    assert list((tmp_path / ".tmp").iterdir()) == []
+    (tmp_path / ".tmp" / "left-by-a-killed-process").write_bytes(b"half")
+    assert store.list("") == ["a"]
+
+
+def test_an_error_of_the_disk_is_a_store_failure_that_names_the_file(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("a file where the folder should be")
+    store = LocalStore(tmp_path / "run")
+    with pytest.raises(StoreFailed, match=r"create _commits/1\.json in .*/run"):
+        store.create("_commits/1.json", b"x")
+    with pytest.raises(StoreFailed, match="upload x"):
+        LocalStore(tmp_path / "other").upload("x", tmp_path / "missing")
+    folder = LocalStore(tmp_path / "third")
+    folder.create("a/b", b"")
+    with pytest.raises(StoreFailed, match="read a in"):
+        folder.read("a")
+    with pytest.raises(StoreFailed, match="replace a in"):
+        folder.replace("a", b"")
+
+
+def test_uris_of_local_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert open_store("runs/1").uri == str(tmp_path / "runs" / "1")
+    assert open_store(str(tmp_path)).uri == str(tmp_path)
+    assert open_store(f"file://{tmp_path}/a%20b").uri == f"{tmp_path}/a b"
+    assert open_store(f"file://localhost{tmp_path}").uri == str(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("uri", ["s3://bucket/run", "gs://bucket/run", "file://host/run", "file://", "http://x/y"])
+def test_other_uris_are_refused(uri: str) -> None:
+    with pytest.raises(InvalidInput, match=uri):
+        open_store(uri)
+
+
+class LastWriterWins(MemoryStore):
+    """A store that ignores If-None-Match, as some S3 servers do."""
+
+    def create(self, name: str, data: bytes) -> bool:
+        self.files[name] = data
+        return True
+
+
+class PretendsToRefuse(MemoryStore):
+    """A store that says no and overwrites all the same."""
+
+    def create(self, name: str, data: bytes) -> bool:
+        new = name not in self.files
+        self.files[name] = data
+        return new
+
+
+def test_the_probe_accepts_a_store_that_refuses_a_second_create(store: Store) -> None:
+    probe(store)
+    assert store.list("") == []
+
+
+@pytest.mark.parametrize("careless", [LastWriterWins(), PretendsToRefuse()])
+def test_the_probe_refuses_one_that_does_not(careless: MemoryStore) -> None:
+    with pytest.raises(InvalidInput, match="--single-writer"):
+        probe(careless)
+    assert careless.files == {}

@@ -1,0 +1,278 @@
+import json
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobs.problems import ProblemColumns, ProblemSet, inspect_problems
+from records.failure import InvalidInput
+from records.problem import Problem
+
+DATA = Path(__file__).parents[2].parent / "shared" / "data"
+AUTO = ProblemColumns()
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "problems.jsonl"
+
+
+def written(file: Path, *rows: object) -> Path:
+    file.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
+    return file
+
+
+def inspected(file: Path, *rows: object, columns: ProblemColumns = AUTO, limit: int | None = None) -> ProblemSet:
+    return inspect_problems(written(file, *rows), columns, limit)
+
+
+def mistakes(file: Path, *rows: object, columns: ProblemColumns = AUTO) -> list[str]:
+    """The lines of the message after its heading, without the path."""
+    with pytest.raises(InvalidInput) as refused:
+        inspected(file, *rows, columns=columns)
+    heading, *found = str(refused.value).split("\n  ")
+    assert heading.startswith(f"{file}: ")
+    return [line.removeprefix(f"{file}:") for line in found]
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        ({"id": "a", "question": "1+1?", "answer": "2"}, Problem("a", "1+1?", "2")),
+        ({"problem_id": "a", "id": "b", "question": "1+1?", "reference": "2"}, Problem("a", "1+1?", "2")),
+        ({"unique_id": "test/1.json", "problem": "x?", "answer": "\\frac12"}, Problem("test/1.json", "x?", "\\frac12")),
+        ({"question": "1+1?", "answer": "1+1=<<1+1=2>>2\n#### 2"}, Problem("line-000001", "1+1?", "2")),
+        ({"id": 17, "question": "1+1?", "answer": 2}, Problem("17", "1+1?", "2")),
+        ({"id": "a", "question": "1/2?", "answer": 0.5}, Problem("a", "1/2?", "0.5")),
+        ({"id": "a", "question": "1+1?"}, Problem("a", "1+1?", None)),
+        ({"id": "a", "question": "1+1?", "answer": None}, Problem("a", "1+1?", None)),
+        ({"id": "a..b/c", "question": " é\n"}, Problem("a..b/c", " é\n", None)),
+    ],
+)
+def test_known_layouts_need_no_settings(file: Path, row: dict[str, object], problem: Problem) -> None:
+    problems = inspected(file, row)
+    assert list(problems) == [problem]
+    assert problems.num_problems == 1
+    assert problems.has_reference == (problem.reference is not None)
+
+
+def test_named_columns_come_before_known_ones(file: Path) -> None:
+    row = {"id": "a", "key": "b", "question": "q", "prompt": "p", "answer": "1", "gold": "2"}
+    columns = ProblemColumns(problem_id="key", question="prompt", reference="gold")
+    assert list(inspected(file, row, columns=columns)) == [Problem("b", "p", "2")]
+
+
+def test_an_answer_key_can_be_left_unread(file: Path) -> None:
+    problems = inspected(file, {"id": "a", "question": "q", "answer": ["any"]}, columns=ProblemColumns(reference=""))
+    assert list(problems) == [Problem("a", "q", None)]
+    assert problems.warnings == ("no answer key is read: nothing will be graded",)
+
+
+def test_missing_ids_and_keys_are_told(file: Path) -> None:
+    problems = inspected(
+        file, {"question": "q", "answer": "1"}, "", {"question": "r", "answer": None}, {"question": "s"}
+    )
+    assert [problem.problem_id for problem in problems] == ["line-000001", "line-000003", "line-000004"]
+    assert [problem.reference for problem in problems] == ["1", None, None]
+    assert problems.num_references == 1
+    no_ids, no_keys = problems.warnings
+    assert no_ids.startswith("no id column")
+    assert no_keys == "2 of 3 problems have no answer key: not graded"
+
+
+def test_a_byte_order_mark_windows_line_ends_and_blank_lines_are_tolerated(file: Path) -> None:
+    file.write_bytes(b'\xef\xbb\xbf\n{"id": "a", "question": "q"}\r\n \t\r\n{"id": "b", "question": "r"}')
+    assert list(inspect_problems(file, AUTO)) == [Problem("a", "q"), Problem("b", "r")]
+
+
+GOOD = {"id": "good", "question": "q", "answer": "1"}
+
+
+@pytest.mark.parametrize(
+    ("row", "mistake"),
+    [
+        ("{", "not JSON: Expecting property name enclosed in double quotes (character "),
+        ("[" * 100_000, "JSON that cannot be read: "),
+        ('{"id": "a", "question": "q", "answer": NaN}', "JSON that cannot be read: NaN is not a JSON number"),
+        ('{"id": ' + "9" * 5000 + "}", "JSON that cannot be read: "),
+        ([GOOD], "not an object, {...}; write one per line"),
+        ("7", "not an object, {...}; write one per line"),
+        (
+            {"id": "a", "answer": "1"},
+            "there is no column 'question', which the first line has; the columns are: 'id', 'an",
+        ),
+        ({}, "there is no column 'id', which the first line has; the columns are: none"),
+        ({"id": "a", "question": 5, "answer": "1"}, "'question' must be a text, not a number"),
+        ({"id": "a", "question": None, "answer": "1"}, "'question' must be a text, not null"),
+        ({"id": "a", "question": " \n", "answer": "1"}, "'question' is empty; leave the line out"),
+        ({"id": "a", "question": "\ud800", "answer": "1"}, "there is half of a surrogate pair"),
+        ({"id": "a", "question": "q", "answer": ["1"]}, "'answer' must be a text or a number, not an array"),
+        ({"id": "a", "question": "q", "answer": {"x": 1}}, "'answer' must be a text or a number, not an object"),
+        ({"id": "a", "question": "q", "answer": True}, "'answer' must be a text or a number, not true or false"),
+        ({"id": "a", "question": "q", "answer": " "}, "'answer' is empty; write null where there is no answer key"),
+        ({"id": "good", "question": "q"}, "the id 'good' is also that of line 1; ids must differ"),
+        ({"id": None, "question": "q"}, "the id must be a text or an integer, not null"),
+        ({"id": 1.5, "question": "q"}, "the id must be a text or an integer, not a number"),
+        ({"id": False, "question": "q"}, "the id must be a text or an integer, not true or false"),
+        ({"id": "", "question": "q"}, "the id is empty; give every problem its own"),
+        ({"id": "a\tb", "question": "q"}, r"the id 'a\tb' has control characters"),
+        ({"id": "a\u2028b", "question": "q"}, r"the id 'a\u2028b' has control characters"),
+        ({"id": "a" * 513, "question": "q"}, "the id has 513 characters; at most 512 are allowed"),
+        ({"id": "../a", "question": "q"}, "the id '../a' would lead out of the run's folder"),
+        ({"id": "a/..", "question": "q"}, "the id 'a/..' would lead out of the run's folder"),
+        ({"id": "/a", "question": "q"}, "the id '/a' would lead out of the run's folder"),
+    ],
+)
+def test_a_mistake_is_told_with_its_line(file: Path, row: object, mistake: str) -> None:
+    [found] = mistakes(file, GOOD, "", row)
+    assert found.startswith(f"3: {mistake}")
+
+
+def test_text_that_is_not_utf_8_is_told_with_its_place(file: Path) -> None:
+    file.write_bytes(json.dumps(GOOD).encode() + b'\n{"id": "\xff"}\n')
+    with pytest.raises(InvalidInput, match=r"jsonl:2: byte 9 of the line is not UTF-8; save the file as UTF-8"):
+        inspect_problems(file, AUTO)
+
+
+def test_mistakes_are_told_together(file: Path) -> None:
+    assert [found.split(":")[0] for found in mistakes(file, "{", GOOD, "7", GOOD, {})] == ["1", "3", "4", "5"]
+
+
+def test_no_more_than_twenty_mistakes_are_listed(file: Path) -> None:
+    assert len(mistakes(file, *["{"] * 30)) == 20
+    with pytest.raises(InvalidInput, match="the first 20 mistakes; nothing was started"):
+        inspect_problems(file, AUTO)
+
+
+@pytest.mark.parametrize(
+    ("columns", "mistake"),
+    [
+        (AUTO, "2: no question: neither question nor problem is a column; the columns are: 'prompt', 'gold'"),
+        (
+            ProblemColumns(question="text"),
+            "2: there is no column 'text', which the recipe names; the columns are: 'prompt'",
+        ),
+        (ProblemColumns(question="prompt", reference="key"), "2: there is no column 'key', which the recipe names"),
+        (ProblemColumns(question="prompt", problem_id="id"), "2: there is no column 'id', which the recipe names"),
+    ],
+)
+def test_unknown_columns_are_told_once(file: Path, columns: ProblemColumns, mistake: str) -> None:
+    bad_json, unknown = mistakes(file, "{", *[{"prompt": "q", "gold": "1"}] * 5, columns=columns)
+    assert bad_json.startswith("1: not JSON")
+    assert unknown.startswith(mistake)
+
+
+def test_a_named_answer_key_must_be_on_every_line(file: Path) -> None:
+    columns = ProblemColumns(reference="gold")
+    [found] = mistakes(file, {"id": 1, "question": "q", "gold": "1"}, {"id": 2, "question": "q"}, columns=columns)
+    assert found.startswith("2: there is no column 'gold'")
+
+
+def test_a_marked_answer_key_must_be_marked_on_every_line(file: Path) -> None:
+    first = {"id": 1, "question": "q", "answer": "so\n#### 1"}
+    unmarked, empty = mistakes(file, first, {**first, "id": 2, "answer": "1"}, {**first, "id": 3, "answer": "so ####"})
+    assert unmarked.startswith("2: 'answer' has no '####' before the final answer")
+    assert empty.startswith("3: 'answer' is empty")
+
+
+@pytest.mark.parametrize("content", [b"", b"\n \n", b"\xef\xbb\xbf"])
+def test_an_empty_file_is_refused(file: Path, content: bytes) -> None:
+    file.write_bytes(content)
+    with pytest.raises(InvalidInput, match="there are no problems in it"):
+        inspect_problems(file, AUTO)
+
+
+def test_what_is_not_there_or_not_read_yet_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"missing.jsonl: cannot be read \(No such file or directory\)"):
+        inspect_problems(tmp_path / "missing.jsonl", AUTO)
+    with pytest.raises(InvalidInput, match="cannot be read"):
+        inspect_problems(tmp_path, AUTO)
+    for path in ("p.parquet", "p.CSV", "p.jsonl.gz", "s3://bucket/p.jsonl", "https://host/p.jsonl"):
+        with pytest.raises(
+            InvalidInput, match=r"this version reads uncompressed JSON Lines \(.jsonl\) files on a local"
+        ):
+            inspect_problems(path, AUTO)
+
+
+def test_a_limit_selects_the_first_problems_and_looks_no_further(file: Path) -> None:
+    rows = [{"id": n, "question": f"q{n}"} for n in range(5)]
+    limited = inspected(file, *rows, "{", limit=3)
+    assert [problem.problem_id for problem in limited] == ["0", "1", "2"]
+    assert limited.fingerprint == inspected(file, *rows[:3]).fingerprint
+    assert inspected(file, *rows, limit=9).num_problems == 5
+    with pytest.raises(InvalidInput, match="--limit must be at least 1, got 0"):
+        inspect_problems(file, AUTO, 0)
+
+
+def test_the_fingerprint_is_of_what_is_asked_and_not_of_the_layout(file: Path) -> None:
+    original = inspected(file, {"id": "1", "question": "q", "answer": "5"}, {"id": "2", "question": "r", "answer": "6"})
+    same = inspected(
+        file,
+        '  {"answer":5,   "id":1, "level": 3, "question":"\\u0071"}',
+        "",
+        '{"unused": [], "question":"r","id":"2","answer":"6"}\r',
+    )
+    assert (same.fingerprint, same.ids_sha256) == (original.fingerprint, original.ids_sha256)
+    reordered = inspected(file, {"id": "2", "question": "r", "answer": 6}, {"id": "1", "question": "q", "answer": 5})
+    assert reordered.fingerprint != original.fingerprint
+    assert reordered.ids_sha256 == original.ids_sha256
+
+
+@pytest.mark.parametrize("changed", [[GOOD, {**GOOD, "id": "more"}], [{**GOOD, "answer": "2"}], [], ["{"]])
+def test_a_file_that_changes_under_way_is_noticed(file: Path, changed: list[object]) -> None:
+    problems = inspected(file, GOOD)
+    written(file, *changed)
+    with pytest.raises(InvalidInput, match="the file has changed since it was checked"):
+        list(problems)
+
+
+@given(st.lists(st.tuples(st.text(), st.none() | st.text().filter(lambda key: "####" not in key)), min_size=1))
+def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, drawn: list[tuple[str, str | None]]) -> None:
+    file = tmp_path_factory.mktemp("drawn") / "problems.jsonl"
+    problems = [Problem(f"id {n}", f"Q {q}", None if a is None else f"A {a}") for n, (q, a) in enumerate(drawn)]
+    rows = [{"id": p.problem_id, "question": p.question, "answer": p.reference} for p in problems]
+    assert list(inspected(file, *rows)) == problems
+
+
+@given(st.lists(st.binary(max_size=30), max_size=5))
+def test_no_bytes_break_it(tmp_path_factory: pytest.TempPathFactory, lines: list[bytes]) -> None:
+    file = tmp_path_factory.mktemp("drawn") / "problems.jsonl"
+    file.write_bytes(b"\n".join(lines))
+    with pytest.raises(InvalidInput, match="problems"):
+        inspect_problems(file, AUTO)
+
+
+def test_only_the_ids_are_held(file: Path) -> None:
+    with file.open("w") as lines:
+        lines.writelines(json.dumps({"id": n, "question": "q" * 20_000}) + "\n" for n in range(500))
+    tracemalloc.start()
+    num_read = sum(1 for _ in inspect_problems(file, AUTO))
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert num_read == 500
+    assert peak_bytes < 1_000_000, "the file has 10 MB"
+
+
+@pytest.mark.parametrize(
+    ("name", "num_problems", "last"),
+    [("gsm8k_test_600.jsonl", 600, "line-000600"), ("math500_first250.jsonl", 250, None)],
+)
+def test_published_files_are_read_as_they_are(name: str, num_problems: int, last: str | None) -> None:
+    if not (DATA / name).exists():
+        pytest.skip(f"{DATA / name} is not there")
+    problems = inspect_problems(DATA / name, AUTO)
+    assert problems.num_problems == problems.num_references == num_problems
+    *_, final = problems
+    assert last in (None, final.problem_id)
+    assert final.reference is not None
+    assert len(final.reference) < 40
+
+
+def test_importing_it_loads_nothing_heavy() -> None:
+    probe = "import sys, jobs.problems; print(*({'pyarrow', 'torch', 'ray', 'numpy', 'pydantic'} & set(sys.modules)))"
+    loaded = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert loaded.stdout.split() == []
