@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from functools import partial
 
-from actors.link import ReplicaLink
+from actors.link import MAX_FAILED_STARTS, ReplicaLink
 from actors.protocols import AnswerGrader, RunWriter
 from actors.recorder import Recorder
 from actors.run_settings import Generator, Prm, RunSettings, RunSoFar, with_rows
@@ -74,6 +74,7 @@ class Controller:
         self._settings = settings
         self._clock = clock
         self._writer = writer
+        self._grader = grader
         self._visible = so_far.visible
         ledger = Ledger(
             total_tokens=settings.total_tokens,
@@ -168,6 +169,8 @@ class Controller:
             await self._until(lambda: self.scheduler.num_open == 0)
         self._recorder.drain()
         await self._until(lambda: self._recorder.num_pending == 0, even_when_stopping=True)
+        for kind, number in self._grader.failures.items():
+            self._note(f"{number} answers are not graded, because the grader {kind.replace('_', ' ')}")
 
     def _may_open(self) -> bool:
         num_begun = self.scheduler.num_open + self._recorder.num_pending
@@ -259,7 +262,10 @@ class Controller:
         links = self._generators if link.replica_id in self._generators else self._prms
         del links[link.replica_id]
         if not links:
-            raise ReplicaFailed(f"no replica of the role of {link.replica_id} can be brought up: {cause}")
+            raise ReplicaFailed(
+                f"{link.replica_id} was given up after {MAX_FAILED_STARTS} starts without a result, "
+                f"and no other replica of its role is left: {cause}"
+            )
 
     async def _heartbeats(self) -> None:
         while True:

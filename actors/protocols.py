@@ -43,6 +43,11 @@ class RunWriter(Protocol):
 class AnswerGrader(Protocol):
     """Compares answers with their keys."""
 
+    @property
+    def failures(self) -> Mapping[str, int]:
+        """Answers that have no verdict although there is a key, by kind of failure."""
+        ...
+
     async def grade(self, requests: Sequence[GradeRequest]) -> list[bool | None]:
         """One verdict each, in order; None without a key, or where the grader failed or ran out of time."""
         ...

@@ -96,7 +96,7 @@ class LocalStore:
     def _path(self, name: str) -> Path:
         # A name comes from our own code or from a commit file that someone may have edited: it stays in the folder.
         pure = PurePosixPath(name)
-        if not name or "\0" in name or pure.as_posix() != name or pure.is_absolute() or ".." in pure.parts:
+        if not pure.parts or "\0" in name or pure.as_posix() != name or pure.is_absolute() or ".." in pure.parts:
             raise ValueError(f"{name!r} is no name of a file in a run")
         if pure.parts[0] == _TEMP:
             raise ValueError(f"{name!r} is kept for files in the making")

@@ -48,8 +48,10 @@ class Rates:
 
     def add(self, progress: Progress) -> None:
         """Take in a newer snapshot."""
-        if self._snapshots and progress.open_problems == 0 == progress.done_problems - self._snapshots[0].done_problems:
-            self._snapshots.clear()
+        if self._snapshots:
+            idle = progress.open_problems == 0 and progress.done_problems == self._snapshots[0].done_problems
+            if idle or progress.elapsed_s < self._snapshots[-1].elapsed_s:  # a new phase may count from 0 again
+                self._snapshots.clear()
         self._snapshots.append(progress)
         while len(self._snapshots) > 2 and progress.elapsed_s - self._snapshots[1].elapsed_s >= ETA_WINDOW_S:
             self._snapshots.popleft()
@@ -173,11 +175,15 @@ class ProgressDisplay:
         elif self._due(progress):
             self._print(progress)
 
+    def note(self, text: str) -> None:
+        """Say something that stays: above the live view on a terminal, a line of its own elsewhere."""
+        self._console.print(text, soft_wrap=True, highlight=False, markup=False)
+
     def _due(self, progress: Progress) -> bool:
         shown = self._last_shown
         if shown is None or progress.phase != shown.phase:
             return True
-        return progress.elapsed_s - shown.elapsed_s >= PLAIN_INTERVAL_S
+        return not 0 <= progress.elapsed_s - shown.elapsed_s < PLAIN_INTERVAL_S
 
     def _print(self, progress: Progress) -> None:
         self._last_shown = progress

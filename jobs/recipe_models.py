@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from jobs.recipe_base import PLUGIN, Section, is_plugin, setting
-from jobs.recipe_strategies import StrategySection
+from jobs.recipe_strategies import PluginStrategy, StrategySection
 
 _GRADERS = ("math-verify", "exact", "numeric")
 
@@ -155,7 +155,8 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _strategy_has_its_prm(self) -> Self:
-        if self.strategy.needs_prm and self.prm is None:
+        plugin = isinstance(self.strategy, PluginStrategy)
+        if self.strategy.needs_prm and not plugin and self.prm is None:
             raise ValueError(f"strategy {self.strategy.name} needs scores: add a [prm] section with a model")
         return self
 

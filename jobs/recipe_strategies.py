@@ -78,7 +78,7 @@ class BeamSearchStrategy(StrategyOptions):
 
 
 class PluginStrategy(StrategyOptions):
-    """A strategy of the user's own."""
+    """A strategy of the user's own. It may ask for scores: a PRM in the recipe is started, and may be left out."""
 
     name: str = Field(description="The user's strategy as module:function.")
     options: dict[str, Any] = setting({}, "Passed to the function as keyword arguments.")
@@ -87,11 +87,6 @@ class PluginStrategy(StrategyOptions):
     def arguments(self) -> dict[str, Any]:
         """Keyword arguments of the strategy's function, root and limits aside."""
         return dict(self.options)
-
-    @property
-    def needs_prm(self) -> bool:
-        """Unknown before it runs: it may do without."""
-        return False
 
 
 STRATEGIES: dict[str, type[StrategyOptions]] = {

@@ -42,12 +42,17 @@ class _Item(Generic[TaskT]):
     rank: Rank
     num_deaths: int = 0
     replica: str | None = None
-    was_sent: bool = False
+    num_sends: int = 0
+
+    @property
+    def call_key(self) -> str:
+        """Another one for each sending: a replica ignores a key that it knows, and old answers must not count."""
+        return f"{self.task.key}~{self.num_sends}"
 
     @property
     def urgency(self) -> tuple[bool, Rank]:
         """Its place among the waiting."""
-        return (not self.was_sent, self.rank)
+        return (self.num_sends == 0, self.rank)
 
     @property
     def suspect(self) -> bool:
@@ -134,15 +139,16 @@ class Dispatcher(Generic[TaskT]):
         replica = self._choose(item)
         return None if replica is None else (item.task, replica)
 
-    def take(self, replica: str) -> TaskT:
-        """Send the task that `peek` showed to the replica that it named."""
+    def take(self, replica: str) -> str:
+        """Send the task that `peek` showed to the replica that it named; the key of the call."""
         _, key = heapq.heappop(self._heap)
         item, load = self._items[key], self._loads[replica]
-        item.replica, item.was_sent = replica, True
+        item.replica = replica
+        item.num_sends += 1
         load.keys.add(key)
         load.isolated = item.suspect
         self._num_in_flight += 1
-        return item.task
+        return item.call_key
 
     def refuse(self) -> TaskT | None:
         """Drop the next waiting task (the budget has nothing for it); None when none waits."""
@@ -152,10 +158,12 @@ class Dispatcher(Generic[TaskT]):
         _, key = heapq.heappop(self._heap)
         return self._items.pop(key).task
 
-    def flying(self, key: str, replica: str) -> TaskT | None:
-        """The task `key` if it is in flight on `replica`; None for an answer that nobody waits for any more."""
-        item = self._items.get(key)
-        return item.task if item is not None and item.replica == replica else None
+    def flying(self, call_key: str, replica: str) -> TaskT | None:
+        """The task of a call in flight on `replica`; None for an answer that nobody waits for any more."""
+        item = self._items.get(call_key.rpartition("~")[0])
+        if item is None or item.replica != replica or item.call_key != call_key:
+            return None
+        return item.task
 
     def settle(self, key: str) -> None:
         """A task has its result."""
@@ -168,14 +176,14 @@ class Dispatcher(Generic[TaskT]):
         heapq.heappush(self._heap, (item.urgency, key))
 
     def drop(self, keys: Iterable[str]) -> dict[str, list[str]]:
-        """Forget these tasks wherever they are; the ones in flight, by replica, for cancelling."""
+        """Forget these tasks wherever they are; the calls in flight, by replica, for cancelling."""
         in_flight: dict[str, list[str]] = {}
         for key in keys:
             item = self._items.get(key)
             if item is None:
                 continue
             if item.replica is not None:
-                in_flight.setdefault(item.replica, []).append(key)
+                in_flight.setdefault(item.replica, []).append(item.call_key)
             self._forget(key)
         return in_flight
 

@@ -160,8 +160,8 @@ class Scheduler:
         outgoing = Outgoing()
         while (following := self.scores.peek()) is not None:
             scoring, replica = following
-            self.scores.take(replica)
-            outgoing.scores.setdefault(replica, []).append(self._score_call(scoring, replica))
+            key = self.scores.take(replica)
+            outgoing.scores.setdefault(replica, []).append(self._score_call(key, scoring, replica))
         self._pump_samples(outgoing, now_s)
         outgoing.cancelled_samples, self._cancelled_samples = self._cancelled_samples, {}
         outgoing.cancelled_scores, self._cancelled_scores = self._cancelled_scores, {}
@@ -187,8 +187,8 @@ class Scheduler:
             if isinstance(granted, Refusal):
                 outgoing.wants_lease = granted is Refusal.LEASE
                 return
-            self.samples.take(replica)
-            outgoing.samples.setdefault(replica, []).append(self._sample_call(task, replica, granted))
+            key = self.samples.take(replica)
+            outgoing.samples.setdefault(replica, []).append(self._sample_call(key, task, replica, granted))
 
     def _grant(self, task: SampleTask) -> int | Refusal:
         wanted = task.max_tokens
@@ -275,19 +275,19 @@ class Scheduler:
         opened = self._open[task.problem_id]
         return opened.search.locality.prm(task.prefix).replica or opened.prm_home
 
-    def _sample_call(self, task: SampleTask, replica: str, granted_tokens: int) -> SampleCall:
+    def _sample_call(self, key: str, task: SampleTask, replica: str, granted_tokens: int) -> SampleCall:
         opened = self._open[task.problem_id]
         opened.generator_home = replica
         held = opened.search.locality.generator(task.parent)
         known = held.replica == replica and task.key not in self._full_prefix
         prefix = None if known else TokenPrefix(task.parent.root.text, task.parent.solution_token_ids)
-        return SampleCall(task.key, held.prefix_id, prefix, task.until, granted_tokens, task.seed, self._sampling)
+        return SampleCall(key, held.prefix_id, prefix, task.until, granted_tokens, task.seed, self._sampling)
 
-    def _score_call(self, task: ScoreTask, replica: str) -> ScoreCall:
+    def _score_call(self, key: str, task: ScoreTask, replica: str) -> ScoreCall:
         opened = self._open[task.problem_id]
         opened.prm_home = replica
         held = opened.search.locality.prm(task.prefix)
         known = held.replica == replica and task.key not in self._full_prefix
         texts = tuple(node.text for node in task.prefix.lineage)
         prefix = None if known else TextPrefix(task.prefix.root.text, texts)
-        return ScoreCall(task.key, held.prefix_id, prefix, task.steps, task.every)
+        return ScoreCall(key, held.prefix_id, prefix, task.steps, task.every)

@@ -73,7 +73,14 @@ class Sampler:
         texts = [prefix_text(request.question, request.steps) for request in requests]
         prompts = [{"prompt_token_ids": ids} for ids in self._tokenizer(texts)["input_ids"]]
         params = [
-            SamplingParams(n=r.count, temperature=temperature, seed=r.seed, max_tokens=MAX_NEW_TOKENS) for r in requests
+            SamplingParams(
+                n=request.count,
+                temperature=temperature,
+                seed=request.seed,
+                max_tokens=MAX_NEW_TOKENS,
+                detokenize=False,
+            )
+            for request in requests
         ]
         outputs = self._engine.generate(prompts, params, use_tqdm=False)
         return [[self._continuation(sample) for sample in output.outputs] for output in outputs]
@@ -81,4 +88,5 @@ class Sampler:
     def _continuation(self, sample: Any) -> Continuation:
         tokens = len(sample.token_ids)
         self.sampled_tokens += tokens
-        return Continuation(tuple(split_steps(sample.text)), sample.finish_reason == "stop", tokens)
+        text = self._tokenizer.decode(sample.token_ids, skip_special_tokens=True)
+        return Continuation(tuple(split_steps(text)), sample.finish_reason == "stop", tokens)

@@ -186,7 +186,8 @@ def test_a_batch_that_is_known_is_ignored(desk: Desk) -> None:
     rebuilt, state = desk.open(take_over=True)
     rebuilt.append(0, some(0, 1))
     assert rebuilt.flush() is None
-    assert (state.done, state.next_batch) == ({"p0", "p1"}, 1)
+    assert state.done == {"p0", "p1"}
+    assert state.next_batch == 1
 
 
 @pytest.mark.parametrize("flushed", [False, True])
@@ -345,7 +346,8 @@ def test_the_new_controller_takes_in_a_commit_that_beats_its_fence(desk: Desk) -
     beaten = Beaten()
     beaten.files = desk.store.files
     state = desk.writer(beaten).open(builders.manifest(), ELSEWHERE, take_over=True)
-    assert (state.done, state.next_commit, state.lost_tokens) == ({"p0"}, 4, 67)
+    assert state.done == {"p0"}
+    assert (state.next_commit, state.lost_tokens) == (4, 67)
     with pytest.raises(Fenced):
         old.flush(99)
 
@@ -477,9 +479,11 @@ def control(open_writer: Callable[[], tuple[Writer, RunState]], books: Bookkeepi
     retry(lambda: writer.finish(PROBLEM_IDS, spent))
 
 
-def live_through(folder: Path, faults: Sequence[tuple[int, bool]], error: type[Exception]) -> tuple[int, int]:
+def live_through(
+    folder: Path, faults: Sequence[tuple[int, bool]], error: type[Exception], store: Store | None = None
+) -> tuple[int, int]:
     """Run to the end through one store fault after another; the operations of the last life, and the lives."""
-    store = LocalStore(folder / "run")
+    store = store or MemoryStore()
     desk, books = Desk(folder, store), Bookkeeping()
     for lives, (at, performed) in enumerate([*faults, (10**9, False)], 1):
         faulty = FaultyStore(store, at, performed=performed, error=error)
@@ -492,6 +496,8 @@ def live_through(folder: Path, faults: Sequence[tuple[int, bool]], error: type[E
             control(open_writer, books)
         except Crash:
             continue
+        if isinstance(store, MemoryStore):
+            store.write_to(folder / "run")
         check_the_finished_run(folder / "run", books)
         return faulty.operations, lives
     raise AssertionError("the last life has no fault")
@@ -510,7 +516,7 @@ def check_the_finished_run(folder: Path, books: Bookkeeping) -> None:
     assert run.success.lost_tokens <= run.lost_tokens
 
 
-NUM_OPERATIONS = 40
+NUM_OPERATIONS = 36
 """At least as many as the controller above needs in one life; a test checks it."""
 
 
@@ -520,10 +526,9 @@ def test_the_enumeration_of_faults_covers_a_whole_life(tmp_path: Path) -> None:
     assert operations <= NUM_OPERATIONS
 
 
-@pytest.mark.parametrize("performed", [False, True])
 @pytest.mark.parametrize("at", range(NUM_OPERATIONS))
-def test_a_crash_at_any_operation_costs_no_row_and_hides_no_token(tmp_path: Path, at: int, performed: bool) -> None:
-    live_through(tmp_path, [(at, performed)], Crash)
+def test_a_crash_at_any_operation_costs_no_row_and_hides_no_token(tmp_path: Path, at: int) -> None:
+    live_through(tmp_path, [(at, False)], Crash)  # after one operation is before the next
 
 
 @pytest.mark.parametrize("performed", [False, True])
@@ -535,9 +540,10 @@ def test_a_store_that_fails_once_at_any_operation_loses_nothing(tmp_path: Path, 
     assert operations
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(faults=st.lists(st.tuples(st.integers(0, NUM_OPERATIONS), st.booleans()), max_size=6))
 def test_crash_after_crash_costs_no_row_and_hides_no_token(
     tmp_path_factory: pytest.TempPathFactory, faults: list[tuple[int, bool]]
 ) -> None:
-    live_through(tmp_path_factory.mktemp("lives"), faults, Crash)
+    folder = tmp_path_factory.mktemp("lives")
+    live_through(folder, faults, Crash, LocalStore(folder / "run"))

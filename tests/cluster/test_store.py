@@ -83,9 +83,9 @@ def test_of_twelve_creators_one_wins_and_its_content_is_whole(tmp_path: Path) ->
 )
 def test_a_name_stays_in_the_folder(tmp_path: Path, name: str) -> None:
     store = LocalStore(tmp_path / "run")
-    with pytest.raises(ValueError, match="name of a file in a run|files in the making"):
+    with pytest.raises(ValueError, match=r"name of a file in a run|files in the making"):
         store.create(name, b"x")
-    with pytest.raises(ValueError, match="name of a file in a run|files in the making"):
+    with pytest.raises(ValueError, match=r"name of a file in a run|files in the making"):
         store.read(name)
 
 

@@ -131,6 +131,22 @@ def test_a_terminal_shows_the_last_snapshot() -> None:
     assert "40s left" in text
 
 
+def test_a_time_that_begins_again_is_a_new_start() -> None:
+    assert pace_of(working(100, done=50), working(0, done=50), working(10, done=60)).eta_s == pytest.approx(40)
+    lines = shown(working(100, done=0), working(0, done=0), working(1, done=0), terminal=False).splitlines()
+    assert [line.split("]")[0] for line in lines] == ["[1m40s", "[0s", "[1s"]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_notes_stay(terminal: bool) -> None:
+    stream = StringIO()
+    with ProgressDisplay(Console(file=stream, force_terminal=terminal, width=80, color_system=None)) as display:
+        display.show(START)
+        display.note("warning: [x] " + "long " * 30)
+        display.show(working(10, done=1))
+    assert "warning: [x] long" in stream.getvalue()
+
+
 def test_an_empty_problem_set_can_be_shown() -> None:
     assert "0/0 problems" in shown(replace(START, total_problems=0), terminal=True)
 

@@ -156,9 +156,11 @@ def test_another_strategy_keeps_the_options_that_it_knows() -> None:
     assert strategy.arguments == {"num_samples": 16, "weight_by": None}
 
 
-def test_a_plugin_gets_its_options(small: Path) -> None:
-    strategy = load_recipe(small, ["strategy.name=my.module:search", "strategy.options.depth=3"]).strategy
-    assert (strategy.name, strategy.arguments) == ("my.module:search", {"depth": 3})
+def test_a_plugin_gets_its_options_and_the_prm_if_there_is_one(small: Path) -> None:
+    recipe = load_recipe(small, ["strategy.name=my.module:search", "strategy.options.depth=3"])
+    assert (recipe.strategy.name, recipe.strategy.arguments) == ("my.module:search", {"depth": 3})
+    assert recipe.strategy.needs_prm
+    assert recipe.prm is None
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ def commit(number: int, epoch: int, *, writer: str = "w", parts: int = 1, **chan
     )
     settings: dict[str, Any] = {
         "number": number, "epoch": epoch, "writer": writer, "parts": made, "batches": (number,),
-        "totals": Totals(succeeded=number, generated_tokens=number), "lost_tokens": epoch, "leased_tokens": number + epoch,
-        "created_at": UTC_MOMENT,
+        "totals": Totals(succeeded=number, generated_tokens=number), "lost_tokens": epoch,
+        "leased_tokens": number + epoch, "created_at": UTC_MOMENT,
     }  # fmt: skip
     return Commit(**(settings | changes))

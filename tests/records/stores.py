@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from records.failure import StoreFailed
 from records.store import Store
 
 
@@ -34,6 +33,13 @@ class MemoryStore:
 
     def delete(self, name: str) -> None:
         self.files.pop(name, None)
+
+    def write_to(self, folder: Path) -> None:
+        """Lay the files out for readers of local runs."""
+        for name, data in self.files.items():
+            file = folder / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(data)
 
 
 class Crash(Exception):
@@ -113,6 +119,3 @@ class FaultyStore:
 
 def _fits_the_protocol(memory: MemoryStore, faulty: FaultyStore) -> list[Store]:
     return [memory, faulty]
-
-
-FAILURES = (Crash, StoreFailed)

@@ -126,4 +126,4 @@ def test_records_offers_read_run_and_loads_pyarrow_only_then() -> None:
     loaded = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
     assert loaded.stdout.strip() == "False"
     with pytest.raises(AttributeError, match="no attribute 'write_run'"):
-        records.write_run  # type: ignore[attr-defined]  # noqa: B018
+        records.write_run  # noqa: B018

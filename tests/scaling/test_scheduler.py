@@ -107,7 +107,7 @@ def test_a_call_that_is_refused_for_good_fails_its_problem_only():
     served = world._sample
 
     def refuse_p1(call: SampleCall):
-        if call.key.startswith("p1/") and call.key.endswith("/2"):
+        if call.key.startswith("p1/") and call.key.endswith("/2~1"):
             return CallFailed(call.key, "prompt too long", retryable=False)
         return served(call)
 
@@ -127,7 +127,7 @@ def test_a_problem_that_kills_every_engine_it_meets_is_isolated_and_failed():
     served = world._sample
 
     def poison(call: SampleCall):
-        if call.key == "p2/0/0":
+        if call.key.startswith("p2/0/0~"):
             replica = next(name for name, calls in world.samples.items() if name == poisoned(world, call))
             world._kill(replica, 4)
             return CallFailed("nobody", "unused", retryable=False)
