@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeVar
 
-from actors.grader import GradeRequest
+from actors.grader import GradeFailure, GradeRequest
 from records.replica import Replica
 from records.rows import ProblemRecord
 
@@ -44,7 +44,7 @@ class AnswerGrader(Protocol):
     """Compares answers with their keys."""
 
     @property
-    def failures(self) -> Mapping[str, int]:
+    def failures(self) -> Mapping[GradeFailure, int]:
         """Answers that have no verdict although there is a key, by kind of failure."""
         ...
 

@@ -7,7 +7,7 @@ import ray
 from ray.actor import ActorHandle
 
 from cluster.launch import Build, launch_beside_driver
-from cluster.replicas import answer
+from cluster.replicas import answer, cause_of_death
 from records.failure import Failure, ReplicaDied
 
 
@@ -73,4 +73,4 @@ def wait_for(reference: Any) -> Any:
             raise error.cause from error
         raise
     except ray.exceptions.RayActorError as error:
-        raise ReplicaDied(f"an actor of this run died: {str(error).splitlines()[0]}") from error
+        raise ReplicaDied(f"an actor of this run died: {cause_of_death(error)}") from error

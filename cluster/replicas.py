@@ -5,13 +5,14 @@ itself; anything else is a bug or a broken configuration and comes out as Ray sh
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Sequence
 from typing import Any, Generic, TypeVar
 
 import ray
 from ray.actor import ActorHandle
-from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError, RayTaskError
+from ray.exceptions import ActorUnavailableError, RayActorError, RayTaskError
 
 from records.failure import Failure, ReplicaDied
 from records.replica import Collected, ReplicaInfo
@@ -19,6 +20,8 @@ from records.replica import Collected, ReplicaInfo
 CallT = TypeVar("CallT")
 ResultT = TypeVar("ResultT")
 T = TypeVar("T")
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 RESTART_POLL_S = 0.5
 """Ray restarts a replica by itself; this is how often we look whether it is there again."""
@@ -33,7 +36,7 @@ async def answer(reference: Awaitable[T]) -> T:
             raise error.cause from error
         raise
     except RayActorError as error:
-        raise ReplicaDied(_short(error)) from error
+        raise ReplicaDied(cause_of_death(error)) from error
 
 
 class RayReplica(Generic[CallT, ResultT]):
@@ -95,7 +98,7 @@ class RayReplica(Generic[CallT, ResultT]):
         except ActorUnavailableError:
             raise
         except RayActorError as error:
-            raise ReplicaDied(_short(error)) from error
+            raise ReplicaDied(cause_of_death(error)) from error
         except RayTaskError as error:
             if isinstance(error.cause, Failure):
                 raise error.cause from error
@@ -110,8 +113,10 @@ class RayReplica(Generic[CallT, ResultT]):
             raise
 
 
-def _short(error: RayActorError) -> str:
-    """Ray's message without its advice."""
-    kind = "died" if isinstance(error, ActorDiedError) else "is unavailable"
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"the process {kind}: {lines[0] if lines else type(error).__name__}"
+def cause_of_death(error: RayActorError) -> str:
+    """What Ray says of an actor that is gone, without its advice: first line, and the exception where there was one."""
+    lines = [line.strip() for line in _COLOUR.sub("", str(error)).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    raised = lines[-1] if "Error" in lines[-1] and len(lines) > 1 else ""
+    return f"{lines[0].rstrip('.')}: {raised}" if raised else lines[0]

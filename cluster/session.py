@@ -1,8 +1,8 @@
 """The Ray session of a driver: join a cluster or start a local one, and leave it clean.
 
-A local cluster listens on loopback only and ends with the driver. Authentication is always set explicitly, as Ray's
-own default depends on what earlier programs left in the user's home: the environment's `RAY_AUTH_MODE` counts where it
-is set, otherwise a local cluster runs without tokens and a remote one is joined with them.
+A local cluster ends with the driver. Ray's ports are open to the network even then, so every session asks for token
+authentication, unless the environment's `RAY_AUTH_MODE` says otherwise. It is always set explicitly: Ray's own default
+depends on what earlier programs left in the user's home.
 """
 
 import logging
@@ -27,7 +27,7 @@ def connect(address: str | None, *, num_cpus: int | None = None, min_cpus: int =
         min_cpus: slots that it has at least, even if the machine has fewer.
     """
     address = address or os.environ.get("RAY_ADDRESS")
-    os.environ.setdefault("RAY_AUTH_MODE", "token" if address else "disabled")
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
     # Actors ask for no GPU on purpose (writer, controller) and must still see none, not all.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     if address:
@@ -40,7 +40,6 @@ def connect(address: str | None, *, num_cpus: int | None = None, min_cpus: int =
             object_store_memory=LOCAL_OBJECT_STORE_BYTES,
             log_to_driver=False,
             logging_level=logging.WARNING,
-            _node_ip_address="127.0.0.1",
         )
     try:
         yield

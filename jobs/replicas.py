@@ -56,7 +56,7 @@ class Replicas:
 
 def launch(recipe: Recipe) -> Replicas:
     """Launch the replicas that the recipe's strategy needs, in the Ray session that we are in."""
-    from cluster.launch import Resources, has_gpus, launch_replicas  # noqa: PLC0415 (Ray is heavy)
+    from cluster.launch import Resources, has_gpus, launch_replicas
 
     def resources(cpu_threads: int, num_gpus: int) -> Resources:
         return Resources(num_cpus=1, num_gpus=num_gpus) if has_gpus() else Resources(num_cpus=cpu_threads)

@@ -72,7 +72,7 @@ def finished_summary(plan: Plan) -> Summary | None:
 @contextmanager
 def ray_session(recipe: Recipe) -> Iterator[None]:
     """Be in the recipe's Ray cluster, or in a local one that is big enough for its replicas."""
-    from cluster.session import connect  # noqa: PLC0415 (Ray is heavy)
+    from cluster.session import connect
 
     with connect(recipe.cluster.address, num_cpus=recipe.cluster.num_cpus, min_cpus=cpu_slots(recipe)):
         treat_sigterm_as_interrupt()
@@ -86,7 +86,7 @@ def score(plan: Plan, replicas: Replicas) -> Summary:
         Failure: what ended it early; the same command resumes it.
         KeyboardInterrupt: the user did; what had concluded is written.
     """
-    from cluster.remote import RemoteWriter  # noqa: PLC0415 (Ray is heavy)
+    from cluster.remote import RemoteWriter
 
     with tempfile.TemporaryDirectory(prefix="parsimony-") as spool, ProgressDisplay() as display:
         for warning in plan.problems.warnings:
@@ -124,7 +124,7 @@ def _introduce(
 
 def _work(plan: Plan, replicas: Replicas, state: RunState, writer: "RemoteWriter", display: ProgressDisplay) -> None:
     """Run a controller to its end, and let the run go: finished, or stopped clean."""
-    from cluster.remote import RemoteController  # noqa: PLC0415 (Ray is heavy)
+    from cluster.remote import RemoteController
 
     controller = RemoteController(partial(_controller, plan, replicas, state, writer))
     try:

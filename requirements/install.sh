@@ -52,7 +52,7 @@ fi
 # No resolving (the lists are complete), no building, and no byte code for the thousands of modules that never run.
 pip=("$venv/bin/python" -m pip install --no-deps --no-compile --disable-pip-version-check -qq)
 
-printf 'Installing the %s set-up into %s: about 1.5 GB to download, some minutes\n' "$device" "$venv"
+printf 'Installing the %s set-up into %s: a few minutes without a word\n' "$device" "$venv"
 if [[ "$device" == cpu ]]; then
     torch="$(grep '^torch==' requirements/cpu.txt)"
     if ! "${pip[@]}" --only-binary :all: "$torch" 2>/dev/null; then

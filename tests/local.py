@@ -1,5 +1,7 @@
 """A run in one process: the real controller, writer, store and grader around replicas with fake engines."""
 
+import os
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -7,7 +9,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from actors.controller import Controller
-from actors.grader import GradeRequest
+from actors.grader import GradeFailure, GradeRequest
 from actors.lease import this_process
 from actors.link import HealthCheck
 from actors.recorder import FlushPolicy
@@ -16,7 +18,7 @@ from actors.run_state import RunState
 from actors.writer import Writer
 from cluster.store import LocalStore
 from records.calls import Sampling
-from records.failure import ReplicaDied
+from records.failure import Fenced, ReplicaDied
 from records.manifest import Manifest
 from records.problem import Problem
 from records.progress import Progress
@@ -93,7 +95,7 @@ class ExactGrader:
     """Compares texts, in this process."""
 
     def __init__(self) -> None:
-        self.failures: dict[str, int] = {}
+        self.failures: dict[GradeFailure, int] = {}
 
     async def grade(self, requests: Sequence[GradeRequest]) -> list[bool | None]:
         return [None if one.reference is None else one.answer == one.reference for one in requests]
@@ -202,3 +204,13 @@ class LocalRun:
             leased_tokens=self.state.leased_tokens,
             next_batch=self.state.next_batch,
         )
+
+
+class Failing:
+    """A controller that raises what a run may raise. Here, because a test module cannot be imported by an actor."""
+
+    async def run(self) -> None:
+        raise Fenced("epoch 2 has the run")
+
+    def die(self) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)

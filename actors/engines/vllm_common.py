@@ -27,6 +27,8 @@ CPU_BATCHED_TOKENS = 4096
 ADMISSION = 1.1
 """Calls given to vLLM per sequence that it batches: the surplus fills the batch while results travel; a long waiting
 queue inside vLLM would slow it down."""
+CHILD_WARNINGS = "ignore::UserWarning:multiprocessing.resource_tracker,ignore::FutureWarning:vllm.triton_utils.dispatcher"
+"""What the engine's processes say at every start and end; they inherit the environment only."""
 
 
 def has_cuda() -> bool:
@@ -41,6 +43,7 @@ def prepare_environment(settings: EngineSettings, *, cuda: bool) -> None:
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING" if cuda else "ERROR")
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    os.environ.setdefault("PYTHONWARNINGS", CHILD_WARNINGS)
     if not cuda:
         # Two replicas on one machine would bind the same cores otherwise.
         os.environ["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
@@ -48,6 +51,9 @@ def prepare_environment(settings: EngineSettings, *, cuda: bool) -> None:
         # Keeps the model in the engine's process instead of one more: half the start-up time. AsyncLLM has a process
         # for its engine in any case.
         os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+        if settings.enforce_eager:
+            # vLLM compiles a helper of its sampler even then: seconds in the first request, and a need for g++.
+            os.environ["TORCHDYNAMO_DISABLE"] = "1"
 
 
 def common_arguments(settings: EngineSettings, *, cuda: bool) -> dict[str, Any]:

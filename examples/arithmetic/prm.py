@@ -94,9 +94,20 @@ def load_prm(path: Path) -> tuple[RewardModel, Any]:
     return model.eval(), AutoTokenizer.from_pretrained(path)
 
 
+def _write_weight_index(path: Path) -> None:
+    """Name the backbone's weight file in an index: vLLM loads every safetensors file of a folder without one."""
+    weights = load_file(path / "model.safetensors")
+    index = {
+        "metadata": {"total_size": sum(value.nbytes for value in weights.values())},
+        "weight_map": dict.fromkeys(sorted(weights), "model.safetensors"),
+    }
+    (path / "model.safetensors.index.json").write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
+
+
 def save_prm(model: RewardModel, tokenizer: Any, path: Path, generator_sha256: str, notes: str) -> None:
     """Write backbone (Hugging Face layout), head, tokenizer and the description of the model."""
     model.backbone.save_pretrained(path)
+    _write_weight_index(path)
     tokenizer.save_pretrained(path)
     head = {name: value.detach().float().contiguous() for name, value in model.head.state_dict().items()}
     save_file(head, path / "head.safetensors")

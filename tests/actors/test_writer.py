@@ -2,6 +2,7 @@ import os
 import pickle
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -247,6 +248,17 @@ def test_a_run_whose_parts_are_not_what_was_committed_is_not_resumed(desk: Desk)
         desk.open(take_over=True)
 
 
+def test_a_run_whose_commits_name_a_row_twice_is_not_resumed(desk: Desk) -> None:
+    writer, _ = desk.open()
+    writer.append(0, some(0))
+    number = writer.flush()
+    assert number is not None
+    again = replace(read_commit(desk.store, number), number=number + 1)
+    desk.store.create(layout.commit_name(again.number), encode(again))
+    with pytest.raises(StoreFailed, match="is damaged: 2 rows of 1 problems, and 1 by its commits"):
+        desk.open(take_over=True)
+
+
 # Who may have the run
 
 
@@ -279,6 +291,14 @@ def test_take_over_does_not_wait(desk: Desk) -> None:
     desk.open()
     _, state = desk.open(take_over=True)
     assert state.epoch == 2
+
+
+@pytest.mark.parametrize("at", range(8))
+@pytest.mark.parametrize("performed", [False, True])
+def test_a_writer_whose_opening_failed_goes_on_with_its_own_lease(desk: Desk, at: int, performed: bool) -> None:
+    writer = desk.writer(FaultyStore(desk.store, at, performed=performed, error=StoreFailed))
+    state = retry(lambda: writer.open(builders.manifest(), ELSEWHERE))
+    assert (state.epoch, state.next_commit, state.previous) == (1, 2, None)
 
 
 def test_an_owner_whose_process_is_gone_holds_nothing(desk: Desk) -> None:
@@ -538,6 +558,45 @@ def test_a_store_that_fails_once_at_any_operation_loses_nothing(tmp_path: Path, 
     assert lives == 1
     assert read_run(tmp_path / "run").lost_tokens == 0
     assert operations
+
+
+WRITES_UNTIL_KILLED = """
+import sys
+from pathlib import Path
+from actors.lease import this_process
+from actors.writer import Writer
+from cluster.store import LocalStore
+from tests.records import builders
+
+writer = Writer(LocalStore(Path(sys.argv[1])), Path(sys.argv[2]))
+writer.open(builders.manifest(), this_process())
+for number in range(1_000_000):
+    writer.append(number, [builders.record(f"p{number}")])
+    writer.flush(10 * number + 50)
+    print(number, flush=True)
+"""
+
+
+@pytest.mark.parametrize("num_flushes", [1, 2, 5, 9])
+def test_a_killed_process_leaves_whole_commits_and_its_run_can_be_taken_at_once(
+    tmp_path: Path, num_flushes: int
+) -> None:
+    command = [sys.executable, "-c", WRITES_UNTIL_KILLED, str(tmp_path / "run"), str(tmp_path / "spool")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        confirmed = [int(process.stdout.readline()) for _ in range(num_flushes)]
+        process.kill()
+        confirmed += [int(line) for line in process.stdout if line.endswith("\n")]
+    desk = Desk(tmp_path, LocalStore(tmp_path / "run"), clock=Clock(time.time()))
+    writer, state = desk.open(owner=this_process())
+    assert state.epoch == 2
+    assert len(confirmed) <= len(state.done) <= len(confirmed) + 1
+    assert state.done == {f"p{number}" for number in range(len(state.done))}
+    assert state.spent_tokens == state.leased_tokens >= state.totals.generated_tokens + 30
+    writer.finish(sorted(state.done), state.spent_tokens)
+    run = read_run(tmp_path / "run")
+    assert set(run.problems().column("problem_id").to_pylist()) == state.done
+    assert run.steps().num_rows == 2 * len(state.done)
 
 
 @settings(max_examples=15, deadline=None)

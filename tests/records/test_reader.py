@@ -1,5 +1,7 @@
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import duckdb
@@ -93,6 +95,30 @@ def test_a_run_can_be_read_while_it_is_written(tmp_path: Path) -> None:
     assert during.lease is not None
     assert during.lease.progress == {"phase": "scoring"}
     assert read_run(tmp_path / "run").problems().num_rows == 6
+
+
+def test_a_reader_that_never_stops_sees_whole_commits_that_only_grow(tmp_path: Path) -> None:
+    writer = Writer(LocalStore(tmp_path / "run"), tmp_path / "spool")
+    writer.open(builders.manifest(), this_process())
+    done = threading.Event()
+    seen: list[tuple[int, int]] = []
+
+    def poll() -> None:
+        while not done.is_set():
+            run = read_run(tmp_path / "run")
+            assert run.problems().num_rows == run.totals.problems == run.requests().num_rows
+            assert run.steps().num_rows == 3 * run.totals.problems
+            seen.append((run.log.number, run.totals.problems))
+
+    with ThreadPoolExecutor() as pool:
+        reader = pool.submit(poll)
+        for batch in range(20):
+            writer.append(batch, [builders.record(f"q{batch}", num_steps=3)])
+            writer.flush()
+        done.set()
+        reader.result()
+    assert seen == sorted(seen)
+    assert all(number == problems + 1 for number, problems in seen)
 
 
 def test_what_is_no_run_is_the_users_mistake(tmp_path: Path) -> None:

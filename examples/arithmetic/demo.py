@@ -1,0 +1,95 @@
+"""`make demo`: four strategies over the same problems, on real vLLM replicas that are loaded once.
+
+Each strategy is a run of `parsimony score` with the recipe of the same name in this folder; the run folders stay and can
+be read, resumed and looked at like any other. A second call finds them finished.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from jobs.format import count, duration, percent
+from jobs.options import ScoreOptions
+from jobs.plan import Plan, make_plan
+from jobs.replicas import launch
+from jobs.score import finished_summary, ray_session, score
+from jobs.summary import Summary
+
+HERE = Path(__file__).parent
+RECIPES = ("sample", "majority", "best-of-16", "beam-16")
+
+
+def main() -> int:
+    """Run the four recipes and compare them."""
+    arguments = _arguments()
+    plans = {name: make_plan(_options(name, arguments)) for name in RECIPES}
+    summaries = {name: finished_summary(plan) for name, plan in plans.items()}
+    if not all(summaries.values()):
+        _say("starting Ray, a generator and a PRM (real vLLM engines; half a minute or so)")
+        with ray_session(plans["beam-16"].recipe):
+            replicas = launch(plans["beam-16"].recipe)
+            for name, plan in plans.items():
+                if summaries[name] is None:
+                    _say(f"{name}: {plan.problems.num_problems} problems into {plan.store.uri}")
+                    summaries[name] = score(plan, replicas)
+    finished = [summary for summary in summaries.values() if summary is not None]
+    _show(plans, finished)
+    return 0 if not any(summary.problems["failed"] for summary in finished) else 3
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--limit", type=int, default=64, help="problems of test.jsonl (64)")
+    parser.add_argument("--output", type=Path, default=Path("runs/demo"), help="folder for the runs (runs/demo)")
+    return parser.parse_args()
+
+
+def _options(name: str, arguments: argparse.Namespace) -> ScoreOptions:
+    return ScoreOptions(
+        problems=str(HERE / "test.jsonl"),
+        recipe=HERE / f"{name}.toml",
+        output=str(arguments.output / name),
+        limit=arguments.limit,
+    )
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def _show(plans: dict[str, Plan], summaries: list[Summary]) -> None:
+    table = Table(title=f"{summaries[0].num_problems} arithmetic problems")
+    for name in ("strategy", "accuracy", "95% interval", "generated tokens", "PRM tokens", "FLOPs", "time", "run"):
+        table.add_column(name, justify="left" if name in ("strategy", "run") else "right", overflow="fold")
+    for name, summary in zip(plans, summaries, strict=True):
+        table.add_row(
+            name,
+            percent(summary.accuracy),
+            f"{percent(summary.accuracy_lower)} to {percent(summary.accuracy_upper)}",
+            f"{summary.tokens['generated']:,}",
+            f"{summary.tokens['prm']:,}",
+            count(summary.flops),
+            duration(summary.wall_seconds),
+            _relative(summary.run),
+        )
+    Console().print(table)
+    run = _relative(summaries[-1].run)
+    Console().print(
+        f"Read one: python -c \"from records import read_run; print(read_run('{run}').problems().to_pandas())\"\n"
+        f"Look at one: parsimony status {run}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _relative(uri: str) -> str:
+    path = Path(uri)
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else uri
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,270 @@
+"""What a generator and a PRM replica promise: the same for the fakes and (mark `vllm`) for the real engines."""
+
+import asyncio
+import itertools
+from pathlib import Path
+
+import pytest
+
+from actors.engines.model_files import sha256_of
+from actors.engines.text import TextTokenizer
+from records.calls import (
+    CallFailed,
+    PrefixMissing,
+    SampleCall,
+    Sampled,
+    Sampling,
+    ScoreCall,
+    Scored,
+    TextPrefix,
+    TokenPrefix,
+    child_prefix_id,
+    root_prefix_id,
+)
+from records.path import FinishReason
+from records.request import Until
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+SEPARATOR = "\n\n"
+WARM = Sampling(temperature=0.7)
+HOT = Sampling(temperature=1.5)
+QUESTIONS = [f"Compute {left} + {right} * 3." for left in (4, 17) for right in (5, 38)]
+_numbers = itertools.count()
+
+
+def fresh_question() -> str:
+    """One that no prefix cache has seen, and long enough for a few blocks."""
+    return f"Compute {next(_numbers)} + " + " + ".join(str(number) for number in range(30)) + "."
+
+
+def sample_call(key, question, *, token_ids=(), until=Until.END, max_tokens=100, seed=0, sampling=WARM):
+    """A call that carries its prefix, whose tokens were sampled as one piece."""
+    prefix_id = root_prefix_id(question)
+    if token_ids:
+        prefix_id = child_prefix_id(prefix_id, token_ids)
+    return SampleCall(key, prefix_id, TokenPrefix(question, tuple(token_ids)), until, max_tokens, seed, sampling)
+
+
+def without_prefix(call):
+    return SampleCall(call.key, call.prefix_id, None, call.until, call.max_tokens, call.seed, call.sampling)
+
+
+def token_ids_of(sampled: Sampled) -> tuple[int, ...]:
+    return tuple(token_id for step in sampled.steps for token_id in step.token_ids)
+
+
+def tokenizer_of(client) -> TextTokenizer:
+    return client.replica.engine.tokenizer
+
+
+@pytest.fixture
+async def samples(generator):
+    """A few samples of each kind, hot ones among them, which are full of broken text."""
+    calls = [
+        sample_call(f"{until}-{seed}-{question}", question, until=until, seed=seed, sampling=sampling)
+        for question in QUESTIONS
+        for until in Until
+        for seed, sampling in enumerate((WARM, WARM, HOT))
+    ]
+    return list(zip(calls, await generator.ask(calls), strict=True))
+
+
+async def test_the_info_names_model_and_tokenizer(generator):
+    info = generator.info
+    assert info.role == "generator"
+    assert len(info.tokenizer_sha256) == 64
+    assert info.details["separator"] == SEPARATOR
+    if generator.real:
+        assert info.model_sha256 == sha256_of([Path(info.model) / "model.safetensors"])
+        assert info.device == "cpu"
+        assert 1_000_000 < info.num_parameters < 5_000_000
+    assert await generator.replica.hello() == info
+
+
+async def test_texts_concatenate_to_the_decoded_sample(generator, samples):
+    tokenizer = tokenizer_of(generator)
+    for _, sampled in samples:
+        assert isinstance(sampled, Sampled)
+        assert "".join(step.text for step in sampled.steps) == tokenizer.decode(token_ids_of(sampled))
+
+
+async def test_a_sample_never_exceeds_its_tokens(generator):
+    calls = [
+        sample_call(f"{until}-{limit}", QUESTIONS[0], until=until, max_tokens=limit, seed=limit)
+        for until in Until
+        for limit in (1, 2, 7, 50)
+    ]
+    for call, sampled in zip(calls, await generator.ask(calls), strict=True):
+        assert 1 <= sampled.generated_tokens <= call.max_tokens
+        if call.until is Until.TOKENS and sampled.steps[-1].finish_reason is not FinishReason.EOS:
+            assert sampled.generated_tokens == call.max_tokens
+            assert sampled.steps[-1].finish_reason is FinishReason.TOKENS
+        if sampled.steps[-1].finish_reason is FinishReason.LENGTH:
+            assert sampled.generated_tokens == call.max_tokens
+
+
+async def test_steps_end_at_the_separator(samples):
+    for call, sampled in samples:
+        assert all(step.finish_reason is FinishReason.SEPARATOR for step in sampled.steps[:-1])
+        for step in sampled.steps:
+            assert (step.finish_reason is FinishReason.SEPARATOR) <= (SEPARATOR in step.text)
+            assert SEPARATOR not in step.text.rstrip("\n") or call.until is Until.TOKENS
+        if call.until is Until.END:
+            assert sampled.steps[-1].finish_reason in (FinishReason.EOS, FinishReason.LENGTH)
+
+
+async def test_only_samples_to_the_end_have_several_steps(samples):
+    assert all(len(sampled.steps) == 1 for call, sampled in samples if call.until is not Until.END)
+    assert any(len(sampled.steps) > 1 for call, sampled in samples if call.until is Until.END)
+    by_step = [sampled.steps[0] for call, sampled in samples if call.until is Until.STEP]
+    assert any(step.finish_reason is FinishReason.SEPARATOR for step in by_step)
+
+
+async def test_log_probabilities_are_there_and_negative(samples):
+    for _, sampled in samples:
+        assert all(step.logprob_sum is not None and step.logprob_sum <= 0 for step in sampled.steps)
+        assert sampled.queued_s >= 0
+        assert sampled.run_s >= 0
+
+
+async def test_a_path_grown_step_by_step_is_carried_by_its_ids(generator):
+    """Each call carries only the id of what the replica itself returned before."""
+    question = fresh_question()
+    call = sample_call("step-0", question, until=Until.STEP)
+    path: list[int] = []
+    for number in range(1, 5):
+        (sampled,) = await generator.ask([call])
+        assert isinstance(sampled, Sampled)
+        assert sampled.prompt_tokens == len(tokenizer_of(generator).encode(question + SEPARATOR)) + len(path)
+        path += token_ids_of(sampled)
+        if sampled.steps[-1].finish_reason is not FinishReason.SEPARATOR:
+            break
+        prefix_id = child_prefix_id(call.prefix_id, token_ids_of(sampled))
+        call = SampleCall(f"step-{number}", prefix_id, None, Until.STEP, 100, number, WARM)
+    if generator.real:
+        assert sampled.cached_tokens > 0
+
+
+async def test_a_missing_prefix_is_asked_for_and_then_known(generator):
+    call = sample_call("a", fresh_question(), token_ids=(10, 11, 12))
+    assert await generator.ask([without_prefix(call)]) == [PrefixMissing("a")]
+    (full,) = await generator.ask([call])
+    assert isinstance(full, Sampled)
+    (again,) = await generator.ask([without_prefix(call)])
+    assert again.prompt_tokens == full.prompt_tokens
+
+
+async def test_a_repeated_prompt_is_found_in_the_prefix_cache(generator):
+    question = fresh_question()
+    (first,) = await generator.ask([sample_call("a", question)])
+    (second,) = await generator.ask([sample_call("b", question)])
+    assert first.cached_tokens < second.cached_tokens < second.prompt_tokens
+
+
+async def test_the_same_seed_gives_the_same_sample_on_an_idle_engine(generator):
+    for seed in (0, 1, 2**63 - 1):
+        call = sample_call("a", QUESTIONS[1], seed=seed, sampling=HOT)
+        (first,) = await generator.ask([call])
+        (second,) = await generator.ask([call])
+        assert token_ids_of(first) == token_ids_of(second)
+
+
+async def test_other_seeds_give_other_samples(generator):
+    calls = [sample_call(str(seed), QUESTIONS[2], seed=seed, sampling=HOT) for seed in range(20)]
+    assert len({token_ids_of(sampled) for sampled in await generator.ask(calls)}) > 1
+
+
+async def test_an_overlong_prompt_fails_for_good_and_says_why(generator):
+    limit = generator.info.max_model_len
+    prompt = len(tokenizer_of(generator).encode(QUESTIONS[0] + SEPARATOR))
+    full, one_left = (
+        sample_call(str(free), QUESTIONS[0], token_ids=[10] * (limit - prompt - free), max_tokens=50) for free in (0, 1)
+    )
+    failed, sampled = await generator.ask([full, one_left])
+    assert failed == CallFailed("0", failed.error, retryable=False)
+    assert str(limit) in failed.error
+    assert sampled.generated_tokens == 1
+
+
+async def test_a_nonsensical_temperature_fails_the_call_alone(generator):
+    if not generator.real:
+        pytest.skip("the fake has no temperature")
+    bad, good = await generator.ask(
+        [sample_call("bad", QUESTIONS[0], sampling=Sampling(-1.0)), sample_call("good", QUESTIONS[0])]
+    )
+    assert bad == CallFailed("bad", bad.error, retryable=False)
+    assert isinstance(good, Sampled)
+
+
+async def test_a_cancelled_call_has_no_result_and_leaves_room(generator):
+    epoch, incarnation = generator.new_epoch(), generator.info.incarnation
+    many = [sample_call(f"long-{seed}", QUESTIONS[2], max_tokens=400, seed=seed, sampling=HOT) for seed in range(32)]
+    await generator.replica.submit(incarnation, epoch, many)
+    await asyncio.sleep(0)
+    await generator.replica.cancel(incarnation, epoch, [call.key for call in many])
+    await generator.replica.submit(incarnation, epoch, [sample_call("after", QUESTIONS[2])])
+    collected = await generator.replica.collect(incarnation, epoch, 0, 60.0)
+    assert [result.key for result in collected.results] == ["after"]
+
+
+async def test_the_replicas_are_healthy(generator, prm):
+    await generator.replica.check_health(60.0)
+    await prm.replica.check_health(60.0)
+
+
+STEPS = ("4*3=12 so 12+17" + SEPARATOR, "12+17=29 so 29" + SEPARATOR, "\\boxed{29}")
+
+
+def score_call(key, question, steps, *, before=(), every=False):
+    """A call that carries its prefix."""
+    prefix_id = root_prefix_id(question)
+    for step in before:
+        prefix_id = child_prefix_id(prefix_id, [step])
+    return ScoreCall(key, prefix_id, TextPrefix(question, tuple(before)), tuple(steps), every)
+
+
+async def test_a_score_is_a_probability_after_every_step(prm):
+    (scored,) = await prm.ask([score_call("a", fresh_question(), STEPS, every=True)])
+    assert isinstance(scored, Scored)
+    assert len(scored.scores) == len(STEPS)
+    assert all(0 <= score.lower <= score.median <= score.upper <= 1 for score in scored.scores)
+    assert not scored.truncated
+
+
+async def test_a_path_scores_the_same_whole_grown_or_cached(prm):
+    question = fresh_question()
+    (whole,) = await prm.ask([score_call("a", question, STEPS)])
+    (grown,) = await prm.ask([score_call("a", question, STEPS, every=True)])
+    (last,) = await prm.ask([score_call("a", question, STEPS[2:], before=STEPS[:2])])
+    assert whole.scores[0].median == pytest.approx(grown.scores[-1].median, abs=1e-5)
+    assert whole.scores[0].median == pytest.approx(last.scores[0].median, abs=1e-5)
+    assert last.cached_tokens > 0
+
+
+async def test_trailing_newlines_of_a_sampled_step_do_not_change_its_score(prm):
+    question = fresh_question()
+    plain, padded = await prm.ask(
+        [score_call("a", question, ["1+1=2" + SEPARATOR]), score_call("b", question, ["1+1=2" + SEPARATOR + "\n"])]
+    )
+    assert plain.scores[0].median == pytest.approx(padded.scores[0].median, abs=1e-5)
+
+
+async def test_a_prm_asks_for_a_missing_prefix_and_knows_the_steps_that_it_scored(prm):
+    question = fresh_question()
+    full = score_call("a", question, STEPS[:2])
+    short = ScoreCall("a", full.prefix_id, None, full.steps, every=False)
+    assert await prm.ask([short]) == [PrefixMissing("a")]
+    assert isinstance((await prm.ask([full]))[0], Scored)
+    then = score_call("b", question, STEPS[2:], before=STEPS[:2])
+    (scored,) = await prm.ask([ScoreCall("b", then.prefix_id, None, then.steps, every=False)])
+    assert isinstance(scored, Scored)
+
+
+async def test_an_overlong_path_keeps_its_tail_and_says_so(prm):
+    step = "1" * (prm.info.max_model_len // 4) + SEPARATOR
+    (scored,) = await prm.ask([score_call("a", QUESTIONS[0], [step] * 6)])
+    assert scored.truncated
+    assert scored.prm_tokens <= prm.info.max_model_len
+    (failed,) = await prm.ask([score_call("b", QUESTIONS[0], [step * 5])])
+    assert failed == CallFailed("b", failed.error, retryable=False)

@@ -1,0 +1,99 @@
+"""Plain replicas as Ray actors: what a real process does when it dies, hangs or raises. Engines are fakes here."""
+
+import asyncio
+import os
+import signal
+from functools import partial
+
+import pytest
+
+from cluster.launch import Resources, launch_beside_driver, launch_replicas
+from cluster.remote import RemoteController, wait_for
+from cluster.replicas import answer
+from cluster.session import connect
+from records.calls import SampleCall, Sampled, Sampling, TokenPrefix, root_prefix_id
+from records.failure import Fenced, ReplicaDied, StaleEpoch, StaleIncarnation
+from records.request import Until
+from tests.fakes import fake_generator
+from tests.local import Failing
+
+pytestmark = pytest.mark.ray
+
+
+@pytest.fixture(scope="module")
+def ray_session():
+    with connect(None, num_cpus=2):
+        yield
+
+
+def call(key: str) -> SampleCall:
+    question = "question 1"
+    prefix = TokenPrefix(question, ())
+    return SampleCall(key, root_prefix_id(question), prefix, Until.END, 100, 5, Sampling(0.7))
+
+
+@pytest.fixture
+def replica(ray_session):
+    [made] = launch_replicas(
+        fake_generator, role="generator", num_replicas=1, resources=Resources(num_cpus=0.1), start_timeout_s=60
+    )
+    yield made
+    made._actor.__ray_terminate__.remote()
+
+
+async def test_a_replica_serves_and_keeps_results_until_they_are_acknowledged(replica):
+    info = await replica.hello()
+    await replica.submit(info.incarnation, 1, [call("a"), call("b")])
+    await replica.submit(info.incarnation, 1, [call("a")])
+    found = {}
+    while len(found) < 2:
+        collected = await replica.collect(info.incarnation, 1, 0, 5.0)
+        found |= {result.key: result for result in collected.results}
+    assert set(found) == {"a", "b"}
+    assert all(isinstance(result, Sampled) for result in found.values())
+    assert (await replica.collect(info.incarnation, 1, collected.last, 0.01)).results == ()
+
+
+async def test_named_failures_come_out_under_their_names(replica):
+    info = await replica.hello()
+    await replica.submit(info.incarnation, 5, [])
+    with pytest.raises(StaleEpoch):
+        await replica.submit(info.incarnation, 4, [call("a")])
+    with pytest.raises(StaleIncarnation):
+        await replica.submit("somebody else", 5, [call("a")])
+
+
+async def test_kill_minus_nine_is_a_death_and_a_fresh_process_follows(replica):
+    before = await replica.hello()
+    polling = asyncio.create_task(replica.collect(before.incarnation, 1, 0, 60.0))
+    process_id = await replica._actor.process_id.remote()
+    os.kill(process_id, signal.SIGKILL)
+    with pytest.raises(ReplicaDied):
+        await polling
+    await replica.replace()
+    after = await replica.hello()
+    assert after.incarnation != before.incarnation
+    assert await replica._actor.process_id.remote() != process_id
+
+
+async def test_replacing_a_living_replica_kills_it(replica):
+    before = await replica.hello()
+    await replica.replace()
+    after = await replica.hello()
+    assert after.incarnation != before.incarnation
+
+
+def test_what_ends_a_controller_reaches_the_driver(ray_session):
+    controller = RemoteController(Failing)
+    while not controller.finished(1.0):
+        pass
+    with pytest.raises(Fenced, match="epoch 2 has the run"):
+        controller.result()
+    with pytest.raises(ReplicaDied):
+        controller.call("die")
+
+
+async def test_a_builder_runs_in_the_actors_process(ray_session):
+    actor = launch_beside_driver(partial(dict, pid=os.getpid()))
+    assert await answer(actor.call.remote("get", "pid")) == os.getpid()
+    assert wait_for(actor.process_id.remote()) != os.getpid()
