@@ -53,17 +53,23 @@ class RayReplica(Generic[CallT, ResultT]):
         self._actor = actor
         self._start_timeout_s = start_timeout_s
         self._process_gone = False
+        self._incarnation: str | None = None
+        self._killed: str | None = None
 
     async def hello(self) -> ReplicaInfo:
         """See `Replica`; waits through a restart."""
         deadline_s = time.monotonic() + self._start_timeout_s
         while True:
             try:
-                return await asyncio.wait_for(self._hello(), max(0.0, deadline_s - time.monotonic()))
+                info = await asyncio.wait_for(self._hello(), max(0.0, deadline_s - time.monotonic()))
             except TimeoutError:
                 raise ReplicaDied(f"{self.replica_id} was not up after {self._start_timeout_s:.0f} s") from None
             except ActorUnavailableError:
-                await asyncio.sleep(RESTART_POLL_S)
+                info = None
+            if info is not None and info.incarnation != self._killed:
+                self._incarnation = info.incarnation
+                return info
+            await asyncio.sleep(RESTART_POLL_S)
 
     async def submit(self, incarnation: str, epoch: int, calls: Sequence[CallT]) -> None:
         """See `Replica`."""
@@ -90,6 +96,7 @@ class RayReplica(Generic[CallT, ResultT]):
         """See `ReplicaHandle`: Ray replaces a dead process by itself; one that only hangs is killed here."""
         if not self._process_gone:
             ray.kill(self._actor, no_restart=False)
+            self._killed = self._incarnation  # it may answer for a moment yet
         self._process_gone = False
 
     async def _hello(self) -> ReplicaInfo:

@@ -2,15 +2,15 @@
 
 A local cluster ends with the driver. Ray's ports are open to the network even then, so every session asks for token
 authentication, unless the environment's `RAY_AUTH_MODE` says otherwise. It is always set explicitly: Ray's own default
-depends on what earlier programs left in the user's home.
+depends on what earlier programs left in the user's home. A local cluster gets a token of its own, for its lifetime.
 """
 
 import logging
 import os
+import secrets
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-import ray
 
 LOCAL_OBJECT_STORE_BYTES = 256 * 2**20
 """Results travel inline; a local cluster needs the object store for little more than actor arguments."""
@@ -27,9 +27,9 @@ def connect(address: str | None, *, num_cpus: int | None = None, min_cpus: int =
         min_cpus: slots that it has at least, even if the machine has fewer.
     """
     address = address or os.environ.get("RAY_ADDRESS")
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
-    # Actors ask for no GPU on purpose (writer, controller) and must still see none, not all.
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    prepare_environment(local=address is None)
+    import ray  # noqa: PLC0415 - Ray reads its environment when it is imported
+
     if address:
         ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
     else:
@@ -45,3 +45,14 @@ def connect(address: str | None, *, num_cpus: int | None = None, min_cpus: int =
         yield
     finally:
         ray.shutdown()
+
+
+def prepare_environment(*, local: bool) -> None:
+    """Set what Ray reads when it is imported; what the user has set stays. Too late for a Ray that is imported."""
+    # Actors that ask for no GPU (writer, controller) see none, not all.
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    if "RAY_AUTH_MODE" in os.environ or "ray" in sys.modules:
+        return
+    os.environ["RAY_AUTH_MODE"] = "token"
+    if local and not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
