@@ -179,12 +179,12 @@ class Mailbox(Generic[CallT, ResultT]):
         elif self._tasks.get(key) is task:
             del self._tasks[key]
             self._remember(key)
-            if task.cancelled():
-                self.fail(RuntimeError(f"call {key} was cancelled from within"))
-            else:
+            if not task.cancelled():
                 self._last += 1
                 self._results.append((self._last, task.result()))
                 self._announce()
+            elif not task.cancelling():  # nobody outside cancelled it, as an event loop that ends does
+                self.fail(RuntimeError(f"call {key} was cancelled from within"))
 
     def _announce(self) -> None:
         """Wake whoever waits; later waiters wait for the next news."""

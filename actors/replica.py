@@ -14,6 +14,10 @@ from records.replica import Collected, ReplicaInfo
 class Engine(Protocol):
     """What every engine can do."""
 
+    async def wait_dead(self) -> None:
+        """Return when the engine's process has ended, whatever the reason."""
+        ...
+
     async def close(self) -> None:
         """End the engine and its processes."""
         ...
@@ -44,6 +48,7 @@ class ModelReplica(ABC, Generic[CallT, ResultT, EngineT]):
         self._starting = asyncio.Lock()
         self._engine: EngineT | None = None
         self._info: ReplicaInfo | None = None
+        self._watch: asyncio.Task[None] | None = None
         self._num_served = 0
 
     @property
@@ -75,6 +80,8 @@ class ModelReplica(ABC, Generic[CallT, ResultT, EngineT]):
         async with self._starting:
             if self._engine is None:
                 self._engine = self._build()
+                self._watch = asyncio.create_task(self._die_with(self._engine))
+                self._watch.add_done_callback(self._report_watch)
             if self._info is None:
                 self._info = await self._introduce(self._engine)
         self._mailbox.check()
@@ -112,6 +119,21 @@ class ModelReplica(ABC, Generic[CallT, ResultT, EngineT]):
 
     async def close(self) -> None:
         """Abort what runs and end the engine."""
+        if self._watch is not None:
+            self._watch.cancel()
         await self._mailbox.close()
         if self._engine is not None:
             await self._engine.close()
+
+    async def _die_with(self, engine: EngineT) -> None:
+        """End the replica at once when its engine ends, also an idle one.
+
+        Waiting for the error in the next call is not enough: vLLM leaves a call waiting for ever whose request was
+        still on its way to the engine.
+        """
+        await engine.wait_dead()
+        self._mailbox.fail(ReplicaDied("the engine's process ended"))
+
+    def _report_watch(self, watch: asyncio.Task[None]) -> None:
+        if not watch.cancelled() and (error := watch.exception()) is not None:
+            self._mailbox.fail(error)

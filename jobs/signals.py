@@ -25,4 +25,6 @@ def interrupted_status() -> int:
 
 def _pass_on(signum: int, _frame: FrameType | None) -> None:
     _received.append(signum)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell script
+        raise KeyboardInterrupt
     signal.raise_signal(signal.SIGINT)

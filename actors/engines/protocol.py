@@ -103,6 +103,10 @@ class GeneratorEngine(Protocol):
         """
         ...
 
+    async def wait_dead(self) -> None:
+        """Return when the engine's process has ended, whatever the reason."""
+        ...
+
     async def close(self) -> None:
         """End the engine and its processes."""
         ...
@@ -123,6 +127,10 @@ class PrmEngine(Protocol):
 
     async def score(self, token_ids: Sequence[int]) -> EngineScore:
         """The score read at the last token. Raises as `GeneratorEngine.sample`."""
+        ...
+
+    async def wait_dead(self) -> None:
+        """Return when the engine's process has ended, whatever the reason."""
         ...
 
     async def close(self) -> None:

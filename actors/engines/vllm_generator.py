@@ -55,6 +55,10 @@ class VllmGenerator:
             run_s=metrics.last_token_ts - metrics.scheduled_ts,
         )
 
+    async def wait_dead(self) -> None:
+        """See `GeneratorEngine.wait_dead`."""
+        await self._handle.wait_dead()
+
     async def close(self) -> None:
         """See `GeneratorEngine.close`."""
         self._handle.close()

@@ -57,6 +57,10 @@ class VllmPrm:
             score=self._head.read(hidden), cached_tokens=output.num_cached_tokens or 0, queued_s=waited_s, run_s=run_s
         )
 
+    async def wait_dead(self) -> None:
+        """See `PrmEngine.wait_dead`."""
+        await self._handle.wait_dead()
+
     async def close(self) -> None:
         """See `PrmEngine.close`."""
         self._handle.close()

@@ -42,13 +42,18 @@ class Trajectory:
     labels: list[int] = field(default_factory=list)
 
 
-def rollout_problems(count: int, seed: int) -> list[Problem]:
-    """Distinct problems of the train split: half of the file levels, half of the broad training mix."""
+def rollout_problems(count: int, least: int, seed: int) -> list[Problem]:
+    """Distinct problems of the train split with at least ``least`` operations.
+
+    Half of them are drawn from the levels of the problem files, half from the broad training mix.
+    """
     rng = random.Random(named_seed("rollout-problems", seed))
     problems: dict[str, Problem] = {}
     while len(problems) < count:
         level = rng.choice(sorted(LEVELS))
         mix = LEVELS[level] if rng.random() < 0.5 else training_mix(rng)
+        if mix.operations < least:
+            continue
         question, _, answer = draw_problem(rng, mix, "train")
         problems[question] = Problem(f"roll-{len(problems):06d}", question, str(answer), mix.operations)
     return list(problems.values())
@@ -110,21 +115,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--generator", type=Path, default=HERE / "generator")
     parser.add_argument("--output", type=Path, required=True, help="JSON-lines file to write")
-    parser.add_argument("--problems", type=int, default=3000, help="problems with labelled prefixes")
-    parser.add_argument("--trajectories", type=int, default=4, help="trajectories of each of these")
-    parser.add_argument("--rollouts", type=int, default=3, help="rollouts of each prefix")
+    parser.add_argument("--problems", type=int, default=1000, help="problems with labelled prefixes")
+    parser.add_argument("--trajectories", type=int, default=3, help="trajectories of each of these")
+    parser.add_argument("--rollouts", type=int, default=2, help="rollouts of each prefix")
     parser.add_argument("--temperature", type=float, default=0.3, help="of the rollouts")
-    parser.add_argument("--outcome-problems", type=int, default=8000, help="problems labelled by outcome only")
-    parser.add_argument("--outcome-trajectories", type=int, default=8)
+    parser.add_argument("--outcome-problems", type=int, default=2400, help="problems labelled by outcome only")
+    parser.add_argument("--outcome-trajectories", type=int, default=6)
+    parser.add_argument("--least-operations", type=int, default=1)
     parser.add_argument("--seed", type=int, default=DEFAULT_SEED)
     args = parser.parse_args()
     sampler = Sampler(args.generator)
     started = time.monotonic()
-    problems = rollout_problems(args.problems + args.outcome_problems, args.seed)
+    problems = rollout_problems(args.problems + args.outcome_problems, args.least_operations, args.seed)
     labelled = sample_trajectories(sampler, problems[: args.problems], args.trajectories, args.seed)
     report("trajectories", sampler, labelled, started)
     label_prefixes(sampler, labelled, args.rollouts, args.temperature, args.seed)
     report("prefix labels", sampler, labelled, started)
+    write_jsonl(args.output, (asdict(trajectory) for trajectory in labelled))
     more = sample_trajectories(sampler, problems[args.problems :], args.outcome_trajectories, args.seed)
     report("outcome labels", sampler, more, started)
     write_jsonl(args.output, (asdict(trajectory) for trajectory in labelled + more))

@@ -26,53 +26,48 @@ DEFAULT_SEED: Final = 20260
 class Mix:
     """How operands and operators are drawn.
 
-    ``two_digit``, ``three_digit``: share of operands with so many digits; ``multiply``: share of
+    ``two_digit``: share of operands with two digits, the others have one; ``multiply``: share of
     multiplications; ``narrow``: multiplications take at most one operand of two digits.
     """
 
     operations: int
     two_digit: float
     multiply: float
-    three_digit: float = 0.0
     narrow: bool = True
 
 
 LEVELS: Final[dict[int, Mix]] = {
-    1: Mix(1, 0.5, 0.2),
-    2: Mix(2, 0.3, 0.2),
-    3: Mix(3, 0.4, 0.2),
-    4: Mix(4, 0.5, 0.3),
-    5: Mix(5, 0.5, 0.3),
-    6: Mix(6, 0.6, 0.4, narrow=False),
-    7: Mix(7, 0.9, 0.6, narrow=False),
+    1: Mix(1, 0.7, 0.25),
+    2: Mix(2, 0.8, 0.4),
+    3: Mix(3, 0.9, 0.55),
+    4: Mix(4, 0.9, 0.5),
+    5: Mix(5, 0.9, 0.5),
+    6: Mix(6, 0.85, 0.35, narrow=False),
+    7: Mix(7, 0.95, 0.65, narrow=False),
 }
-"""The mixes of the calibration and test files, by level."""
+"""The mixes of the train, calibration and test files, by level; all lie in the training distribution."""
 
 OOD: Final[dict[int, Mix]] = {
-    8: Mix(8, 0.2, 0.15),
-    9: Mix(2, 0.4, 0.0, three_digit=0.6),
+    8: Mix(8, 0.5, 0.3),
+    9: Mix(9, 0.3, 0.2),
+    10: Mix(10, 0.1, 0.1),
 }
-"""Mixes that the generator is never trained on: longer chains, and operands of three digits."""
+"""Chains longer than any that the generator is trained on."""
 
 
-def _operand(rng: random.Random, mix: Mix, most_digits: int) -> int:
-    draw = rng.random()
-    if most_digits >= 3 and draw < mix.three_digit:
-        return rng.randint(100, 999)
-    if most_digits >= 2 and draw < mix.three_digit + mix.two_digit:
-        return rng.randint(10, 99)
-    return rng.randint(2, 9)
+def _operand(rng: random.Random, mix: Mix, *, one_digit: bool) -> int:
+    two_digit = rng.random() < mix.two_digit and not one_digit
+    return rng.randint(10, 99) if two_digit else rng.randint(2, 9)
 
 
 def draw_terms(rng: random.Random, mix: Mix) -> list[str]:
     """Draw an expression as alternating operands and operators."""
-    terms = [str(_operand(rng, mix, 3))]
+    terms = [str(_operand(rng, mix, one_digit=False))]
     for _ in range(mix.operations):
         times = rng.random() < mix.multiply
-        wide = len(terms[-1]) > 1
-        most_digits = 3 if not times else (1 if mix.narrow and wide else 2)
+        one_digit = times and mix.narrow and len(terms[-1]) > 1
         terms.append("*" if times else rng.choice("+-"))
-        terms.append(str(_operand(rng, mix, most_digits)))
+        terms.append(str(_operand(rng, mix, one_digit=one_digit)))
     return terms
 
 

@@ -46,17 +46,17 @@ class Example:
     places: list[int]
     labels: list[int]
     weight: float
-    problem_id: str
+    question: str
 
 
-def load_examples(path: Path, tokenizer: Any) -> tuple[list[Example], list[Example]]:
-    """Training and held-out examples of a rollout file."""
+def load_examples(paths: list[Path], tokenizer: Any) -> tuple[list[Example], list[Example]]:
+    """Training and held-out examples of rollout files."""
     train: list[Example] = []
     held_out: list[Example] = []
-    for row in read_jsonl(path):
+    for row in (row for path in paths for row in read_jsonl(path)):
         ids, places = encode_solution(tokenizer, row["question"], row["steps"])
-        example = Example(ids, places, row["labels"], float(row["count"]), row["problem_id"])
-        away = named_seed("held-out", row["problem_id"]) % HELD_OUT == 0
+        example = Example(ids, places, row["labels"], float(row["count"]), row["question"])
+        away = named_seed("held-out", row["question"]) % HELD_OUT == 0
         (held_out if away else train).append(example)
     return train, held_out
 
@@ -92,7 +92,7 @@ def validate(model: RewardModel, examples: list[Example], pad: int) -> dict[str,
         losses.append(batch_loss(model, batch, pad).item())
         ids, rows, places = pad_batch([(example.ids, example.places[-1:]) for example in batch], pad)
         for example, value in zip(batch, model(ids, rows, places).tolist(), strict=True):
-            scored.setdefault(example.problem_id, []).append((example.labels[-1], value))
+            scored.setdefault(example.question, []).append((example.labels[-1], value))
     model.train()
     everything = [pair for pairs in scored.values() for pair in pairs]
     mixed = [pairs for pairs in scored.values() if len({label for label, _ in pairs}) == 2]
@@ -144,7 +144,7 @@ def main() -> None:
     """Load, train, save."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--generator", type=Path, default=HERE / "generator")
-    parser.add_argument("--rollouts", type=Path, required=True, help="file of make_rollouts")
+    parser.add_argument("--rollouts", type=Path, nargs="+", required=True, help="files of make_rollouts")
     parser.add_argument("--output", type=Path, default=HERE / "prm")
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--batch-tokens", type=int, default=6144)

@@ -20,7 +20,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "arithmetic"
 REAL_GENERATOR = replace(
     GENERATOR_SETTINGS, model=str(EXAMPLE / "generator"), max_model_len=512, block_size=32, kv_cache_gib=0.25
 )
-REAL_PRM = replace(PRM_SETTINGS, model="/tmp/engines/prm", max_model_len=512, block_size=32, kv_cache_gib=0.25)
+REAL_PRM = replace(PRM_SETTINGS, model=str(EXAMPLE / "prm"), max_model_len=512, block_size=32, kv_cache_gib=0.25)
 
 CallT = TypeVar("CallT", bound=Keyed)
 ResultT = TypeVar("ResultT")

@@ -5,6 +5,7 @@ import itertools
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from actors.engines.model_files import sha256_of
 from actors.engines.text import TextTokenizer
@@ -58,7 +59,7 @@ def tokenizer_of(client) -> TextTokenizer:
     return client.replica.engine.tokenizer
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def samples(generator):
     """A few samples of each kind, hot ones among them, which are full of broken text."""
     calls = [
@@ -266,5 +267,9 @@ async def test_an_overlong_path_keeps_its_tail_and_says_so(prm):
     (scored,) = await prm.ask([score_call("a", QUESTIONS[0], [step] * 6)])
     assert scored.truncated
     assert scored.prm_tokens <= prm.info.max_model_len
-    (failed,) = await prm.ask([score_call("b", QUESTIONS[0], [step * 5])])
+    room = prm.info.max_model_len - len(prm.replica.engine.format.question_ids(QUESTIONS[0]))
+    (full,) = await prm.ask([score_call("c", QUESTIONS[0], ["1" * (room - 1)])])
+    assert not full.truncated
+    assert full.prm_tokens == prm.info.max_model_len
+    (failed,) = await prm.ask([score_call("b", QUESTIONS[0], ["1" * room])])
     assert failed == CallFailed("b", failed.error, retryable=False)

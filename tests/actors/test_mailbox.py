@@ -36,6 +36,8 @@ class Work:
             raise
         if call.key == "bug":
             raise ZeroDivisionError("a bug")
+        if call.key == "cancelled":
+            raise asyncio.CancelledError
         if call.key == "dead":
             raise ReplicaDied("the engine died")
         return f"result of {call.key}"
@@ -186,7 +188,7 @@ async def test_acknowledging_what_was_never_numbered_is_a_bug_of_the_caller():
         await mailbox.collect(ME, 1, 1, 0)
 
 
-@pytest.mark.parametrize("key", ["bug", "dead"])
+@pytest.mark.parametrize("key", ["bug", "dead", "cancelled"])
 async def test_an_error_out_of_serve_ends_the_replica_and_reaches_every_caller(key, caplog):
     work, deaths = Work(), list[int]()
     mailbox = open_mailbox(work, die=deaths.append)

@@ -1,0 +1,162 @@
+"""Checks before and after the models are loaded.
+
+`check_generator` and `check_prm` read files only and take a fraction of a second: a wrong path, a cut download or a
+separator that the tokenizer tears apart is found before a GPU is paid for. `check_together` compares what two live
+replicas said of themselves.
+"""
+
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from actors.engines.formats import SeparatorFormat
+from actors.engines.heads import check_head
+from actors.engines.model_files import (
+    CONFIG_FILE,
+    HEAD_FILE,
+    PRM_CONFIG_FILE,
+    TOKENIZER_FILE,
+    context_length,
+    read_header,
+    read_json,
+    weight_files,
+)
+from actors.engines.text import TextTokenizer
+from actors.settings import EngineSettings, GeneratorSettings, PrmSettings
+from records.failure import InvalidInput, PreflightFailed
+from records.replica import ReplicaInfo
+
+MIN_CONTEXT_TOKENS = 64
+"""Below this no problem, prompt and answer fit: the setting is a slip."""
+FORMAT_VERSION = 1
+FAMILIES = ("separator",)
+
+
+def check_generator(settings: GeneratorSettings) -> None:
+    """Check the generator's folder against its settings.
+
+    Raises:
+        InvalidInput: names the file or field, and what to do.
+    """
+    model = Path(settings.model)
+    _check_folder(model, settings)
+    if "{question}" not in settings.prompt_template:
+        raise InvalidInput("generator.prompt_template lacks {question}: every problem would get the same prompt")
+    if settings.chat and not _has_chat_template(model):
+        raise InvalidInput(f"{model}: the tokenizer has no chat template: set generator.chat to false")
+    _check_round_trip(model, settings.separator, "generator.separator")
+
+
+def check_prm(settings: PrmSettings) -> None:
+    """Check the PRM's folder against its settings.
+
+    Raises:
+        InvalidInput: names the file or field, and what to do.
+    """
+    model = Path(settings.model)
+    _check_folder(model, settings)
+    file = model / PRM_CONFIG_FILE
+    config = read_json(file)
+    if config.get("format_version") != FORMAT_VERSION:
+        raise InvalidInput(f"{file}: format_version is {config.get('format_version')!r}; 1 is known")
+    if config.get("family") not in FAMILIES:
+        raise InvalidInput(f"{file}: family is {config.get('family')!r}; known are {', '.join(FAMILIES)}")
+    separator = config.get("separator")
+    if not isinstance(separator, str) or not separator:
+        raise InvalidInput(f"{file}: separator is {separator!r}; it must be the text that ends a step")
+    tokenizer = _check_round_trip(model, separator, f"separator in {file}")
+    separator_ids = tokenizer.encode(separator, special=False)
+    if len(separator_ids) != 1 or SeparatorFormat(tokenizer, separator).step_ids("a")[-1:] != separator_ids:
+        raise InvalidInput(
+            f"{model / TOKENIZER_FILE}: the separator {separator!r} is not one token ({list(separator_ids)}): the score "
+            "is read at it, so the tokenizer that the PRM was trained with must have it as an added token"
+        )
+    check_head(model, _hidden_size(model))
+
+
+def check_together(generator: ReplicaInfo, prm: ReplicaInfo) -> list[str]:
+    """Compare two live replicas; the warnings that a user should see.
+
+    Raises:
+        PreflightFailed: the two cannot work together.
+    """
+    ends, reads = generator.details.get("separator"), prm.details.get("separator")
+    if ends != reads:
+        raise PreflightFailed(
+            f"the generator's steps end in {ends!r}, and {prm.model} was trained on steps that end in {reads!r}: "
+            "set generator.separator to the latter"
+        )
+    warnings = []
+    trained_for = prm.details.get("trained_for_generator")
+    if None not in (trained_for, generator.model_sha256) and trained_for != generator.model_sha256:
+        warnings.append(
+            f"{prm.model} was trained for another generator ({str(trained_for)[:12]}) than {generator.model} "
+            f"({str(generator.model_sha256)[:12]}): its scores are probabilities of that one's success; calibrate it"
+        )
+    if prm.max_model_len < generator.max_model_len:
+        warnings.append(
+            f"the PRM's context ({prm.max_model_len} tokens) is shorter than the generator's "
+            f"({generator.max_model_len}): long paths are scored by prm.overlong"
+        )
+    if prm.details.get("golden_max_error", 0.0) is None:
+        warnings.append(f"{prm.model} has no golden.json: nothing shows that its scores are those of its author")
+    return warnings
+
+
+def _check_folder(model: Path, settings: EngineSettings) -> None:
+    if not model.is_dir():
+        raise InvalidInput(f"{model}: no such folder; a model is a folder in the layout of transformers")
+    config = read_json(model / CONFIG_FILE)
+    if not config.get("architectures"):
+        raise InvalidInput(f"{model / CONFIG_FILE}: no architectures: vLLM cannot tell what to run")
+    files = weight_files(model)
+    if not files:
+        raise InvalidInput(f"{model}: no *.safetensors file with weights; convert the model with save_pretrained")
+    for file in files:
+        read_header(file)
+    _check_context(model, settings)
+
+
+def _check_context(model: Path, settings: EngineSettings) -> None:
+    made_for = context_length(model)
+    asked = settings.max_model_len
+    if asked is None and made_for is None:
+        raise InvalidInput(f"{model / CONFIG_FILE}: no max_position_embeddings: set max_model_len")
+    if asked is not None and made_for is not None and asked > made_for:
+        raise InvalidInput(f"max_model_len is {asked}, and {model} was made for {made_for} tokens: lower it")
+    if (asked or made_for or 0) < MIN_CONTEXT_TOKENS:
+        raise InvalidInput(f"max_model_len is {asked or made_for} tokens: too short for a problem and its solution")
+
+
+def _check_round_trip(model: Path, separator: str, name: str) -> TextTokenizer:
+    tokenizer = TextTokenizer(_load_tokenizer(model / TOKENIZER_FILE))
+    text = f"1 + 1 = 2{separator}2"
+    decoded = tokenizer.decode(tokenizer.encode(text, special=False))
+    if not separator or decoded != text:
+        raise InvalidInput(
+            f"{name}: {text!r} comes back from the tokenizer of {model} as {decoded!r}: no step would be seen to end"
+        )
+    return tokenizer
+
+
+def _load_tokenizer(file: Path) -> Tokenizer:
+    if not file.is_file():
+        raise InvalidInput(f"{file}: missing; a fast tokenizer is needed (AutoTokenizer(...).save_pretrained makes it)")
+    try:
+        return Tokenizer.from_buffer(file.read_bytes())
+    except ValueError as error:
+        raise InvalidInput(f"{file}: cannot be read ({error})") from error
+
+
+def _has_chat_template(model: Path) -> bool:
+    inline = read_json(model / "tokenizer_config.json").get("chat_template")
+    return bool(inline) or (model / "chat_template.jinja").is_file()
+
+
+def _hidden_size(model: Path) -> int:
+    if not (model / HEAD_FILE).is_file():
+        raise InvalidInput(f"{model / HEAD_FILE}: missing; a PRM is a backbone and a head")
+    size = read_json(model / CONFIG_FILE).get("hidden_size")
+    if not isinstance(size, int):
+        raise InvalidInput(f"{model / CONFIG_FILE}: hidden_size is {size!r}")
+    return size
