@@ -7,8 +7,6 @@ replicas said of themselves.
 
 from pathlib import Path
 
-from tokenizers import Tokenizer
-
 from actors.engines.formats import SeparatorFormat
 from actors.engines.heads import check_head
 from actors.engines.model_files import (
@@ -21,7 +19,7 @@ from actors.engines.model_files import (
     read_json,
     weight_files,
 )
-from actors.engines.text import TextTokenizer
+from actors.engines.text import TextTokenizer, read_tokenizer
 from actors.settings import EngineSettings, GeneratorSettings, PrmSettings
 from records.failure import InvalidInput, PreflightFailed
 from records.replica import ReplicaInfo
@@ -68,8 +66,8 @@ def check_prm(settings: PrmSettings) -> None:
     separator_ids = tokenizer.encode(separator, special=False)
     if len(separator_ids) != 1 or SeparatorFormat(tokenizer, separator).step_ids("a")[-1:] != separator_ids:
         raise InvalidInput(
-            f"{model / TOKENIZER_FILE}: the separator {separator!r} is not one token ({list(separator_ids)}): the score "
-            "is read at it, so the tokenizer that the PRM was trained with must have it as an added token"
+            f"{model / TOKENIZER_FILE}: the separator {separator!r} is not one token ({list(separator_ids)}): the "
+            "score is read at it, so the tokenizer that the PRM was trained with must have it as an added token"
         )
     check_head(model, _hidden_size(model))
 
@@ -129,7 +127,7 @@ def _check_context(model: Path, settings: EngineSettings) -> None:
 
 
 def _check_round_trip(model: Path, separator: str, name: str) -> TextTokenizer:
-    tokenizer = TextTokenizer(_load_tokenizer(model / TOKENIZER_FILE))
+    tokenizer = read_tokenizer(model / TOKENIZER_FILE)
     text = f"1 + 1 = 2{separator}2"
     decoded = tokenizer.decode(tokenizer.encode(text, special=False))
     if not separator or decoded != text:
@@ -137,15 +135,6 @@ def _check_round_trip(model: Path, separator: str, name: str) -> TextTokenizer:
             f"{name}: {text!r} comes back from the tokenizer of {model} as {decoded!r}: no step would be seen to end"
         )
     return tokenizer
-
-
-def _load_tokenizer(file: Path) -> Tokenizer:
-    if not file.is_file():
-        raise InvalidInput(f"{file}: missing; a fast tokenizer is needed (AutoTokenizer(...).save_pretrained makes it)")
-    try:
-        return Tokenizer.from_buffer(file.read_bytes())
-    except ValueError as error:
-        raise InvalidInput(f"{file}: cannot be read ({error})") from error
 
 
 def _has_chat_template(model: Path) -> bool:

@@ -31,6 +31,10 @@ class Replicas:
         """How many."""
         return len(self.generators) + len(self.prms)
 
+    def needed_by(self, recipe: Recipe) -> "Replicas":
+        """Those that the recipe's strategy uses."""
+        return self if recipe.strategy.needs_prm else Replicas(self.generators, ())
+
     def introduce(self, on_tick: Callable[[int], None]) -> tuple[ReplicaInfo, ...]:
         """Wait until all have their models loaded; what each says of itself, generators first.
 

@@ -88,6 +88,7 @@ def score(plan: Plan, replicas: Replicas) -> Summary:
     """
     from cluster.remote import RemoteWriter
 
+    replicas = replicas.needed_by(plan.recipe)
     with tempfile.TemporaryDirectory(prefix="parsimony-") as spool, ProgressDisplay() as display:
         for warning in plan.problems.warnings:
             display.note(f"warning: {warning}")

@@ -1,7 +1,10 @@
 """Text and token ids: a thin layer over the `tokenizers` library, which both the real engines and the fakes use."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from records.failure import InvalidInput
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -49,3 +52,19 @@ class TextTokenizer:
         """The text of every token by itself, special ones included: [vocabulary size]."""
         size = self._backend.get_vocab_size(with_added_tokens=True)
         return list(self._backend.decode_batch([[token_id] for token_id in range(size)], skip_special_tokens=False))
+
+
+def read_tokenizer(file: Path) -> TextTokenizer:
+    """The tokenizer in a tokenizer.json, without transformers.
+
+    Raises:
+        InvalidInput: the file is missing or unreadable.
+    """
+    from tokenizers import Tokenizer
+
+    if not file.is_file():
+        raise InvalidInput(f"{file}: missing; a fast tokenizer is needed (AutoTokenizer(...).save_pretrained makes it)")
+    try:
+        return TextTokenizer(Tokenizer.from_buffer(file.read_bytes()))
+    except ValueError as error:
+        raise InvalidInput(f"{file}: cannot be read ({error})") from error

@@ -1,25 +1,17 @@
-"""Measure the generator and the reward model on a problem file."""
+"""Measure the generator and the reward model on the samples of `draw_samples`."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import random
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from examples.arithmetic.common import (
-    HERE,
-    TEMPERATURE,
-    Problem,
-    boxed_answer,
-    is_right,
-    named_seed,
-    read_problems,
-)
+from examples.arithmetic.common import HERE, TEMPERATURE, Problem, boxed_answer, is_right
+from examples.arithmetic.draw_samples import Drawn, read_drawn
 from examples.arithmetic.metrics import (
+    AGGREGATIONS,
     Sample,
     Scored,
     by_level,
@@ -29,8 +21,9 @@ from examples.arithmetic.metrics import (
     terminal_auc,
 )
 from examples.arithmetic.prm import Solution, load_prm, score_solutions
-from examples.arithmetic.problems import DEFAULT_SEED
-from examples.arithmetic.sampling import Continuation, Request, Sampler
+from examples.arithmetic.sampling import Continuation
+
+SIZES: Final = (4, 16, 64)
 
 
 class Scorer:
@@ -48,7 +41,7 @@ class Scorer:
 
 
 def as_sample(continuation: Continuation, problem: Problem, scores: list[float]) -> Sample:
-    """Judge and score one continuation of the bare question."""
+    """Judge and score one sampled solution."""
     last = continuation.steps[-1] if continuation.finished and continuation.steps else ""
     return Sample(
         answer=boxed_answer(last),
@@ -58,71 +51,40 @@ def as_sample(continuation: Continuation, problem: Problem, scores: list[float])
     )
 
 
-def score_samples(problems: Sequence[Problem], drawn: Sequence[Sequence[Continuation]], scorer: Scorer) -> list[Scored]:
+def score_drawn(drawn: Sequence[Drawn], scorer: Scorer) -> list[Scored]:
     """Score all samples of all problems."""
-    solutions = [(p.question, c.steps) for p, several in zip(problems, drawn, strict=True) for c in several]
-    scores = iter(scorer.score(solutions))
+    scores = iter(scorer.score([(d.problem.question, s.steps) for d in drawn for s in d.samples]))
     result: list[Scored] = []
-    for problem, several in zip(problems, drawn, strict=True):
-        rows = [next(scores) for _ in several]
-        samples = tuple(as_sample(c, problem, row) for c, row in zip(several, rows, strict=True))
-        result.append(Scored(problem.level, rows[0][0], samples))
+    for row in drawn:
+        several = [next(scores) for _ in row.samples]
+        samples = tuple(as_sample(s, row.problem, score) for s, score in zip(row.samples, several, strict=True))
+        result.append(Scored(row.problem.level, several[0][0], samples))
     return result
 
 
-def draw_prefixes(
-    problems: Sequence[Problem], drawn: Sequence[Sequence[Continuation]], each: int, seed: int
-) -> list[tuple[Problem, tuple[str, ...]]]:
-    """For each problem some prefixes of its samples: at least one step, the final answer not given."""
-    chosen: list[tuple[Problem, tuple[str, ...]]] = []
-    for problem, several in zip(problems, drawn, strict=True):
-        rng = random.Random(named_seed("prefixes", seed, problem.problem_id))
-        long = [c.steps for c in rng.sample(list(several), each) if len(c.steps) > 1]
-        chosen += [(problem, steps[: rng.randint(1, len(steps) - 1)]) for steps in long]
-    return chosen
+def prefix_calibration(drawn: Sequence[Drawn], scorer: Scorer) -> dict[str, Any]:
+    """Reward model against the Monte Carlo rollouts from prefixes."""
+    prefixes = [(d.problem.question, prefix) for d in drawn for prefix in d.prefixes]
+    scores = [row[-1] for row in scorer.score([(question, prefix.steps) for question, prefix in prefixes])]
+    return calibration(scores, [p.right / p.rollouts for _, p in prefixes], prefixes[0][1].rollouts)
 
 
-def prefix_calibration(
-    sampler: Sampler, scorer: Scorer, prefixes: list[tuple[Problem, tuple[str, ...]]], rollouts: int, seed: int
-) -> dict[str, Any]:
-    """Reward model against fresh Monte Carlo rollouts at the evaluation temperature."""
-    requests = [
-        Request(p.question, steps, rollouts, named_seed(seed, "monte-carlo", p.problem_id, *steps))
-        for p, steps in prefixes
-    ]
-    successes = [
-        sum(c.finished and bool(c.steps) and is_right(c.steps[-1], p.answer) for c in several) / rollouts
-        for (p, _), several in zip(prefixes, sampler.sample(requests, TEMPERATURE), strict=True)
-    ]
-    scores = [row[-1] for row in scorer.score([(p.question, steps) for p, steps in prefixes])]
-    return calibration(scores, successes, rollouts)
-
-
-def measure(path: Path, sampler: Sampler, scorer: Scorer, args: argparse.Namespace) -> dict[str, Any]:
+def measure(drawn: Sequence[Drawn], scorer: Scorer) -> dict[str, Any]:
     """All numbers of one problem file."""
-    problems = read_problems(path)
-    started, before = time.monotonic(), sampler.sampled_tokens
-    requests = [Request(p.question, (), args.samples, named_seed(args.seed, "measure", p.problem_id)) for p in problems]
-    drawn = sampler.sample(requests, TEMPERATURE)
-    seconds = time.monotonic() - started
-    scored = score_samples(problems, drawn, scorer)
-    tokens = sampler.sampled_tokens - before
-    prefixes = draw_prefixes(problems, drawn, args.prefixes, args.seed)
+    scored = score_drawn(drawn, scorer)
+    each = len(drawn[0].samples)
     everything = [sample for problem in scored for sample in problem.samples]
+    roots = [problem.root_score for problem in scored]
     return {
-        "problems": len(problems),
-        "samples_each": args.samples,
+        "problems": len(drawn),
+        "samples_each": each,
         "temperature": TEMPERATURE,
         "answered": sum(sample.answer is not None for sample in everything) / len(everything),
         "levels": by_level(scored),
-        "accuracy": selection_accuracy(scored, [size for size in (4, 16, 64) if size <= args.samples]),
-        "terminal_auc": {name: terminal_auc(scored, name) for name in ("last", "min", "product")},
-        "root_calibration": calibration(
-            [problem.root_score for problem in scored], [problem.success for problem in scored], args.samples
-        ),
-        "prefix_calibration": prefix_calibration(sampler, scorer, prefixes, args.rollouts, args.seed),
-        "sampled_tokens": tokens,
-        "tokens_per_s": tokens / seconds,
+        "accuracy": selection_accuracy(scored, [size for size in SIZES if size <= each]),
+        "terminal_auc": {name: terminal_auc(scored, name) for name in AGGREGATIONS},
+        "root_calibration": calibration(roots, [problem.success for problem in scored], each),
+        "prefix_calibration": prefix_calibration(drawn, scorer),
     }
 
 
@@ -144,23 +106,19 @@ def table(name: str, numbers: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Measure one or more problem files; write JSON and print tables."""
+    """Measure one or more sampled problem files; write JSON and print tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--generator", type=Path, default=HERE / "generator")
+    parser.add_argument("--drawn", type=Path, required=True, help="folder of draw_samples")
+    parser.add_argument("--names", nargs="+", default=["test", "ood"])
     parser.add_argument("--prm", type=Path, default=HERE / "prm")
-    parser.add_argument("--files", type=Path, nargs="+", default=[HERE / "test.jsonl", HERE / "ood.jsonl"])
     parser.add_argument("--output", type=Path, default=HERE / "measured.json")
-    parser.add_argument("--samples", type=int, default=64)
-    parser.add_argument("--prefixes", type=int, default=2, help="prefixes of each problem for Monte Carlo")
-    parser.add_argument("--rollouts", type=int, default=32, help="rollouts of each of these prefixes")
-    parser.add_argument("--seed", type=int, default=DEFAULT_SEED)
     args = parser.parse_args()
-    sampler, scorer = Sampler(args.generator), Scorer(args.prm)
+    scorer = Scorer(args.prm)
     results: dict[str, Any] = {}
-    for path in args.files:
-        results[path.stem] = rounded(measure(path, sampler, scorer, args))
-        print(table(path.stem, results[path.stem]), flush=True)
-        args.output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    for name in args.names:
+        results[name] = rounded(measure(read_drawn(args.drawn / f"{name}.jsonl"), scorer))
+        print(table(name, results[name]), flush=True)
+    args.output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -56,7 +56,8 @@ def token_ids_of(sampled: Sampled) -> tuple[int, ...]:
 
 
 def tokenizer_of(client) -> TextTokenizer:
-    return client.replica.engine.tokenizer
+    tokenizer: TextTokenizer = client.replica.engine.tokenizer
+    return tokenizer
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,7 +43,9 @@ def cut(file: Path) -> None:
     file.write_bytes(file.read_bytes()[:-1])
 
 
-BROKEN_GENERATORS = {
+Breakage = tuple[Callable[[Path], object], str]
+
+BROKEN_GENERATORS: dict[str, Breakage] = {
     "no folder": (shutil.rmtree, "no such folder"),
     "no config": (lambda folder: (folder / "config.json").unlink(), "config.json"),
     "no JSON": (lambda folder: (folder / "config.json").write_text("{"), "not JSON"),
@@ -84,7 +87,7 @@ def write_wide_head(folder: Path) -> None:
     save_file({"weight": np.zeros((1, 7), np.float32), "bias": np.zeros(1, np.float32)}, folder / "head.safetensors")
 
 
-BROKEN_PRMS = {
+BROKEN_PRMS: dict[str, Breakage] = {
     "no config": (lambda folder: (folder / "prm_config.json").unlink(), "prm_config.json"),
     "newer": (lambda folder: change_json(folder / "prm_config.json", format_version=2), "format_version is 2"),
     "family": (lambda folder: change_json(folder / "prm_config.json", family="other"), "family is 'other'"),

@@ -104,6 +104,7 @@ async def test_a_killed_engine_takes_its_replica_down(make, caplog):
     replica = make(deaths.append)
     info = await replica.hello()
     (engine,) = engine_processes() - others
+    call: SampleCall | ScoreCall
     if isinstance(replica, Generator):
         prefix = TokenPrefix(QUESTION, ())
         call = SampleCall("a", root_prefix_id(QUESTION), prefix, Until.END, 400, 0, Sampling(1.9))

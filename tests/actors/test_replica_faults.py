@@ -4,11 +4,20 @@ import asyncio
 
 import pytest
 
-from actors.replica import ModelReplica
-from records.calls import CallFailed, PrefixMissing, SampleCall, Sampled, Sampling, TokenPrefix, root_prefix_id
+from actors.generator import Generator
+from records.calls import (
+    CallFailed,
+    PrefixMissing,
+    SampleCall,
+    Sampled,
+    SampleResult,
+    Sampling,
+    TokenPrefix,
+    root_prefix_id,
+)
 from records.failure import ReplicaDied
 from records.request import Until
-from tests.fakes import FakeClock, Faults, deaths, fake_generator, fake_prm
+from tests.fakes import FakeClock, FakeGeneratorEngine, Faults, deaths, fake_generator, fake_prm
 
 
 def call(number: int) -> SampleCall:
@@ -19,7 +28,7 @@ def call(number: int) -> SampleCall:
 async def results_of(replica, calls):
     info = await replica.hello()
     await replica.submit(info.incarnation, 1, calls)
-    found = []
+    found: list[SampleResult] = []
     acked = 0
     while len(found) < len(calls):
         collected = await replica.collect(info.incarnation, 1, acked, 60.0)
@@ -54,6 +63,7 @@ async def test_a_dead_engine_takes_its_replica_down_at_once(busy, caplog):
     await replica.submit(info.incarnation, 1, [call(1)] if busy else [])
     waiting = asyncio.create_task(replica.collect(info.incarnation, 1, 0, 60.0))
     await asyncio.sleep(0)
+    assert isinstance(replica.engine, FakeGeneratorEngine)
     replica.engine.die()
     with pytest.raises(ReplicaDied):
         await waiting
@@ -77,7 +87,7 @@ async def test_a_busy_engine_is_healthy_when_something_else_comes_back(monkeypat
     info = await replica.hello()
     await replica.submit(info.incarnation, 1, [call(1)])
 
-    async def slow_canary(replica: ModelReplica) -> None:
+    async def slow_canary(replica: Generator) -> None:
         for _ in range(5):  # until the call waits for the clock
             await asyncio.sleep(0)
         clock.advance(1000.0)

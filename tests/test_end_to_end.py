@@ -1,0 +1,141 @@
+"""The main job for real: vLLM generators and PRMs in Ray actors, the models of the repository, rows in Parquet.
+
+Two generators and two PRMs are launched once for the module; each test is a run of its own on some of them.
+"""
+
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import psutil
+import pytest
+
+from cluster.remote import wait_for
+from jobs.options import ScoreOptions
+from jobs.plan import make_plan
+from jobs.replicas import Replicas, launch
+from jobs.score import finished_summary, ray_session, score
+from jobs.status import State, read_status
+from records.reader import read_run
+from records.store import Store
+
+pytestmark = [pytest.mark.vllm, pytest.mark.ray]
+
+EXAMPLE = Path(__file__).parent.parent / "examples/arithmetic"
+QUICK = ("output.flush_interval_s=0.5", "output.flush_problems=20")
+TWO = ("generator.num_replicas=2", "prm.num_replicas=2")
+
+
+def options(output: Path, recipe: str, *overrides: str, limit: int | None = None) -> ScoreOptions:
+    return ScoreOptions(
+        problems=str(EXAMPLE / "test.jsonl"),
+        recipe=EXAMPLE / f"{recipe}.toml",
+        output=str(output),
+        overrides=(*QUICK, *overrides),
+        limit=limit,
+    )
+
+
+@pytest.fixture(scope="module")
+def replicas(tmp_path_factory):
+    plan = make_plan(options(tmp_path_factory.mktemp("none") / "run", "beam-16", *TWO))
+    with ray_session(plan.recipe):
+        yield launch(plan.recipe)
+
+
+@pytest.fixture
+def one_each(replicas):
+    return Replicas(replicas.generators[:1], replicas.prms[:1])
+
+
+@pytest.fixture
+def one_generator(replicas):
+    return Replicas(replicas.generators[:1], ())
+
+
+@pytest.mark.parametrize("recipe", ["sample", "majority", "best-of-16", "beam-16"])
+def test_every_shipped_recipe_scores_and_every_reader_reads(tmp_path, replicas, recipe):
+    plan = make_plan(options(tmp_path / "run", recipe, limit=24))
+    summary = score(plan, replicas)
+    assert summary.finished
+    assert summary.problems == {"succeeded": 24, "failed": 0, "budget_exhausted": 0, "cancelled": 0}
+    assert summary.graded == 24
+    run = read_run(tmp_path / "run")
+    problems, steps = run.problems().to_pylist(), run.steps().to_pylist()
+    assert sum(row["generated_tokens"] for row in problems) == sum(len(row["token_ids"]) for row in steps) > 0
+    assert all(row["answer_p_median"] is not None for row in problems) == (plan.recipe.strategy.needs_prm)
+    parts = run.part_paths("problems")
+    query = f"select count(*), sum(generated_tokens) from read_parquet({parts})"  # noqa: S608 (our own paths)
+    [(count, tokens)] = duckdb.sql(query).fetchall()
+    assert (count, int(tokens)) == (24, summary.tokens["generated"])
+    assert pl.read_parquet(parts)["problem_id"].n_unique() == 24
+    before = file_times(tmp_path)
+    assert finished_summary(make_plan(plan.options)) == summary
+    assert file_times(tmp_path) == before
+
+
+def test_two_replicas_of_each_role_give_the_rows_of_one(tmp_path, replicas, one_each):
+    for name, fleet in (("one", one_each), ("two", replicas)):
+        score(make_plan(options(tmp_path / name, "best-of-16", limit=40)), fleet)
+    one, two = (read_run(tmp_path / name) for name in ("one", "two"))
+    ids = [sorted(run.problems()["problem_id"].to_pylist()) for run in (one, two)]
+    assert ids[0] == ids[1]
+    assert len(set(ids[0])) == 40
+    assert set(one.steps()["replica"].to_pylist()) == {"generator-0"}
+    assert set(two.steps()["replica"].to_pylist()) == {"generator-0", "generator-1"}
+    assert set(two.steps()["prm_replica"].to_pylist()) >= {"prm-0", "prm-1"}
+
+
+def test_the_cap_on_tokens_is_never_exceeded(tmp_path, replicas):
+    capped = options(tmp_path / "run", "best-of-16", "budget.total_tokens=20000", limit=100)
+    summary = score(make_plan(capped), replicas)
+    assert 18_000 < summary.tokens["generated"] <= 20_000
+    assert sum(summary.problems.values()) == 100
+    assert summary.problems["budget_exhausted"] > 0
+    assert summary.problems["succeeded"] > 0
+    steps = read_run(tmp_path / "run").steps()
+    assert sum(steps["generated_tokens"].to_pylist()) == summary.tokens["generated"]
+
+
+def test_kill_minus_nine_of_the_engine_in_the_middle_of_500_problems(tmp_path, one_generator):
+    plan = make_plan(options(tmp_path / "run", "sample"))
+    assert plan.problems.num_problems == 500
+    actor = psutil.Process(wait_for(one_generator.generators[0]._actor.process_id.remote()))
+    killed: list[int] = []
+    killer = threading.Thread(target=kill_engine_half_way, args=(plan.store, actor, killed))
+    killer.start()
+    summary = score(plan, one_generator)
+    killer.join()
+    assert len(killed) == 1
+    ids = read_run(tmp_path / "run").problems()["problem_id"].to_pylist()
+    assert len(ids) == len(set(ids)) == 500
+    assert summary.problems["succeeded"] == 500
+
+
+def kill_engine_half_way(store: Store, actor: psutil.Process, killed: list[int]) -> None:
+    """SIGKILL the engine's process below the actor, once 100 problems are done."""
+    while not killed:
+        time.sleep(0.1)
+        if store.read("_manifest.json") is None:
+            continue
+        done = sum(read_status(store, now_s=time.time()).summary.problems.values())
+        if done >= 100:
+            [engine] = [child for child in actor.children() if "EngineCor" in child.name()]
+            engine.kill()
+            killed.append(engine.pid)
+
+
+def file_times(folder: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_resume_with_another_recipe_is_refused_before_anything_starts(tmp_path, one_generator):
+    first = options(tmp_path / "run", "sample", limit=5)
+    score(make_plan(first), one_generator)
+    status = read_status(make_plan(first).store, now_s=time.time())
+    assert status.state is State.FINISHED
+    with pytest.raises(Exception, match=r"generator\.temperature: was 0\.7, is 0\.2"):
+        finished_summary(make_plan(replace(first, overrides=("generator.temperature=0.2",))))
