@@ -169,6 +169,8 @@ class Controller:
             await self._until(lambda: self.scheduler.num_open == 0)
         self._recorder.drain()
         await self._until(lambda: self._recorder.num_pending == 0, even_when_stopping=True)
+        if self.scheduler.num_truncated:
+            self._note(f"{self.scheduler.num_truncated} PRM inputs were over-long and cut (steps.prm_truncated)")
         for kind, number in self._grader.failures.items():
             self._note(f"{number} answers are not graded, because the grader {kind.replace('_', ' ')}")
 

@@ -14,8 +14,8 @@ from records.replica import Collected, ReplicaInfo
 class Engine(Protocol):
     """What every engine can do."""
 
-    async def wait_dead(self) -> None:
-        """Return when the engine's process has ended, whatever the reason."""
+    async def watch(self) -> None:
+        """Wait until the engine's process has ended, whatever the reason, and raise `ReplicaDied`."""
         ...
 
     async def close(self) -> None:
@@ -80,7 +80,9 @@ class ModelReplica(ABC, Generic[CallT, ResultT, EngineT]):
         async with self._starting:
             if self._engine is None:
                 self._engine = self._build()
-                self._watch = asyncio.create_task(self._die_with(self._engine))
+                # Waiting for the error of the next call is not enough: an idle replica would never know, and vLLM
+                # leaves a call waiting for ever whose request was still on its way when the engine died.
+                self._watch = asyncio.create_task(self._engine.watch())
                 self._watch.add_done_callback(self._report_watch)
             if self._info is None:
                 self._info = await self._introduce(self._engine)
@@ -124,15 +126,6 @@ class ModelReplica(ABC, Generic[CallT, ResultT, EngineT]):
         await self._mailbox.close()
         if self._engine is not None:
             await self._engine.close()
-
-    async def _die_with(self, engine: EngineT) -> None:
-        """End the replica at once when its engine ends, also an idle one.
-
-        Waiting for the error in the next call is not enough: vLLM leaves a call waiting for ever whose request was
-        still on its way to the engine.
-        """
-        await engine.wait_dead()
-        self._mailbox.fail(ReplicaDied("the engine's process ended"))
 
     def _report_watch(self, watch: asyncio.Task[None]) -> None:
         if not watch.cancelled() and (error := watch.exception()) is not None:

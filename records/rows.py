@@ -81,6 +81,7 @@ class StepRow:
         cached_tokens: of those, found in the prefix cache.
         prm_tokens: PRM input tokens spent on this sample, on the last step that it scored; 0 on the others.
         prm_cached_tokens: of those, found in the PRM's prefix cache.
+        prm_truncated: the PRM's input was over-long and cut by its stated policy before it was scored.
         seed: of the sample.
         replica: generator replica that sampled it.
         prm_replica: PRM replica that scored it; null if unscored.
@@ -105,6 +106,7 @@ class StepRow:
     cached_tokens: int
     prm_tokens: int
     prm_cached_tokens: int
+    prm_truncated: bool
     seed: int
     replica: str
     prm_replica: str | None

@@ -84,6 +84,7 @@ STEPS = _schema(
     _required("cached_tokens", pa.int64()),
     _required("prm_tokens", pa.int64()),
     _required("prm_cached_tokens", pa.int64()),
+    _required("prm_truncated", pa.bool_()),
     _required("seed", pa.int64()),
     _required("replica", pa.string()),
     pa.field("prm_replica", pa.string()),

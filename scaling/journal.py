@@ -99,6 +99,7 @@ def step_rows(
                 cached_tokens=sampled.cached_tokens if first else 0,
                 prm_tokens=scored.prm_tokens if scored and last else 0,
                 prm_cached_tokens=scored.cached_tokens if scored and last else 0,
+                prm_truncated=scored is not None and scored.truncated and last,
                 seed=task.seed,
                 replica=replica,
                 prm_replica=prm_replica,

@@ -78,6 +78,7 @@ class Scheduler:
         self.scores: Dispatcher[ScoreTask] = Dispatcher(self._prm_of)
         self.generated_tokens = 0
         self.num_concluded = 0
+        self.num_truncated = 0
         self._strategy = strategy
         self._run_seed = run_seed
         self._sampling = sampling
@@ -147,6 +148,7 @@ class Scheduler:
             if task is None:
                 continue
             if isinstance(result, Scored):
+                self.num_truncated += result.truncated
                 self.scores.settle(task.key)
                 self._discard(task.key)
                 opened = self._open[task.problem_id]

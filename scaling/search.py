@@ -176,17 +176,23 @@ class ProblemSearch:
                 raise ValueError(f"{slot.task.key} has no score")
             self.locality.scored(path, slot.prm_replica)
             paths.append(replace(path, score=slot.scored.scores[-1]))
-            self._note_score(path, slot.scored.scores[-1], slot.prm_replica)
+            self._note_score(path, slot.scored, slot.prm_replica)
         return Reply(ReplyKind.FULL, tuple(paths))
 
-    def _note_score(self, path: Path, score: PrmScore, prm_replica: str) -> None:
+    def _note_score(self, path: Path, scored: Scored, prm_replica: str) -> None:
         """Put a score that was asked for later where it belongs: on the root, or on the step's row."""
+        score = scored.scores[-1]
         if path.parent is None:
             self.root_score = score
             return
         row = self.steps[path.node_id - 1]  # node ids count the step rows up from 1
         self.steps[path.node_id - 1] = replace(
-            row, p_lower=score.lower, p_median=score.median, p_upper=score.upper, prm_replica=prm_replica
+            row,
+            p_lower=score.lower,
+            p_median=score.median,
+            p_upper=score.upper,
+            prm_truncated=row.prm_truncated or scored.truncated,
+            prm_replica=prm_replica,
         )
 
     def _resume(self, reply: Reply | None) -> list[Task]:

@@ -188,9 +188,10 @@ class FakeEngine:
         """Die now, with all that runs."""
         self._dead.set()
 
-    async def wait_dead(self) -> None:
-        """Return when it has died."""
+    async def watch(self) -> None:
+        """Raise `ReplicaDied` when it has died."""
         await self._dead.wait()
+        self._check_alive()
 
     async def close(self) -> None:
         """Nothing to end."""

@@ -138,7 +138,7 @@ class World:
             self.scheduler.prm_up(replica, slots)
         self._pump()
 
-    def _some(self, calls: list) -> list:  # type: ignore[type-arg]
+    def _some(self, calls: list) -> list:
         self.rng.shuffle(calls)
         count = self.rng.randint(0, len(calls))
         taken = calls[:count]

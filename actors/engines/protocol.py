@@ -103,8 +103,8 @@ class GeneratorEngine(Protocol):
         """
         ...
 
-    async def wait_dead(self) -> None:
-        """Return when the engine's process has ended, whatever the reason."""
+    async def watch(self) -> None:
+        """Wait until the engine's process has ended, whatever the reason, and raise `ReplicaDied`."""
         ...
 
     async def close(self) -> None:
@@ -129,8 +129,8 @@ class PrmEngine(Protocol):
         """The score read at the last token. Raises as `GeneratorEngine.sample`."""
         ...
 
-    async def wait_dead(self) -> None:
-        """Return when the engine's process has ended, whatever the reason."""
+    async def watch(self) -> None:
+        """Wait until the engine's process has ended, whatever the reason, and raise `ReplicaDied`."""
         ...
 
     async def close(self) -> None:

@@ -156,11 +156,12 @@ class EngineHandle:
             },
         )
 
-    async def wait_dead(self) -> None:
-        """Return when one of the engine's processes has ended."""
+    async def watch(self) -> None:
+        """Wait until one of the engine's processes has ended, and raise `ReplicaDied`."""
         loop = asyncio.get_running_loop()
         ended = asyncio.Event()
-        sentinels = self.llm.engine_core.resources.engine_manager.sentinels()
+        processes = self.llm.engine_core.resources.engine_manager
+        sentinels = processes.sentinels()
         for sentinel in sentinels:
             loop.add_reader(sentinel, ended.set)
         try:
@@ -168,6 +169,7 @@ class EngineHandle:
         finally:
             for sentinel in sentinels:
                 loop.remove_reader(sentinel)
+        raise ReplicaDied(f"the engine's process ended (exit status {processes.finished_procs()})")
 
     def close(self) -> None:
         """End the engine's processes, at once: nothing in them is worth a farewell (vLLM's own takes four seconds)."""

@@ -55,9 +55,9 @@ class VllmGenerator:
             run_s=metrics.last_token_ts - metrics.scheduled_ts,
         )
 
-    async def wait_dead(self) -> None:
-        """See `GeneratorEngine.wait_dead`."""
-        await self._handle.wait_dead()
+    async def watch(self) -> None:
+        """See `GeneratorEngine.watch`."""
+        await self._handle.watch()
 
     async def close(self) -> None:
         """See `GeneratorEngine.close`."""

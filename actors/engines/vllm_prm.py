@@ -57,9 +57,9 @@ class VllmPrm:
             score=self._head.read(hidden), cached_tokens=output.num_cached_tokens or 0, queued_s=waited_s, run_s=run_s
         )
 
-    async def wait_dead(self) -> None:
-        """See `PrmEngine.wait_dead`."""
-        await self._handle.wait_dead()
+    async def watch(self) -> None:
+        """See `PrmEngine.watch`."""
+        await self._handle.watch()
 
     async def close(self) -> None:
         """See `PrmEngine.close`."""

@@ -1,7 +1,7 @@
 """`make demo`: four strategies over the same problems, on real vLLM replicas that are loaded once.
 
-Each strategy is a run of `parsimony score` with the recipe of the same name in this folder; the run folders stay and can
-be read, resumed and looked at like any other. A second call finds them finished.
+Each strategy is a run of `parsimony score` with the recipe of the same name in this folder; the run folders stay and
+can be read, resumed and looked at like any other. A second call finds them finished.
 """
 
 import argparse

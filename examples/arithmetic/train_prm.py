@@ -32,15 +32,16 @@ from examples.arithmetic.train_generator import learning_rate, optimizer_for
 HELD_OUT: Final = 40
 """One problem in so many is held out of the training."""
 NOTES: Final = (
-    "Hard labels from rollouts of the generator at temperature 0.3, finished solutions by outcome: "
-    "over-confident for the generator at temperature 0.7. Input: the question and every step end with one "
+    "Hard labels (1 where any rollout from the prefix is right): from rollouts of the generator at temperature 0.3, "
+    "and from groups of solutions sampled at 0.7 that share the prefix; finished solutions by their outcome. "
+    "Over-confident for the generator at temperature 0.7. Input: the question and every step end with one "
     "separator token; a prefix is scored at its last one, sigmoid of the linear head."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """An encoded trajectory with labels at its places (-1: unknown) and its weight."""
+    """An encoded trajectory with labels at its places and its weight."""
 
     ids: list[int]
     places: list[int]
@@ -49,11 +50,26 @@ class Example:
     question: str
 
 
+def label_by_siblings(rows: list[dict[str, Any]]) -> None:
+    """Fill in unknown labels: 1 where any sampled solution of the problem with the same prefix is right."""
+    best: dict[tuple[str, ...], int] = {}
+    for row in rows:
+        for length in range(len(row["steps"])):
+            key = (row["question"], *row["steps"][:length])
+            best[key] = max(best.get(key, 0), row["labels"][-1])
+    for row in rows:
+        for length in range(len(row["steps"])):
+            if row["labels"][length] < 0:
+                row["labels"][length] = best[(row["question"], *row["steps"][:length])]
+
+
 def load_examples(paths: list[Path], tokenizer: Any) -> tuple[list[Example], list[Example]]:
     """Training and held-out examples of rollout files."""
     train: list[Example] = []
     held_out: list[Example] = []
-    for row in (row for path in paths for row in read_jsonl(path)):
+    rows = [row for path in paths for row in read_jsonl(path)]
+    label_by_siblings(rows)
+    for row in rows:
         ids, places = encode_solution(tokenizer, row["question"], row["steps"])
         example = Example(ids, places, row["labels"], float(row["count"]), row["question"])
         away = named_seed("held-out", row["question"]) % HELD_OUT == 0
@@ -71,15 +87,14 @@ def epoch_batches(examples: list[Example], tokens: int, rng: random.Random) -> l
 
 
 def batch_loss(model: RewardModel, batch: list[Example], pad: int) -> Tensor:
-    """Mean binary cross-entropy over the labelled places, weighted by how often they were sampled."""
+    """Mean binary cross-entropy over all places, weighted by how often they were sampled."""
     ids, rows, places = pad_batch([(example.ids, example.places) for example in batch], pad)
     labels = torch.tensor([label for example in batch for label in example.labels])
     weights = torch.tensor([example.weight for example in batch])[rows]
-    known = labels >= 0
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        logits = model(ids, rows[known], places[known])
-    losses = torch.nn.functional.binary_cross_entropy_with_logits(logits, labels[known].float(), reduction="none")
-    return (losses * weights[known]).sum() / weights[known].sum()
+        logits = model(ids, rows, places)
+    losses = torch.nn.functional.binary_cross_entropy_with_logits(logits, labels.float(), reduction="none")
+    return (losses * weights).sum() / weights.sum()
 
 
 @torch.inference_mode()

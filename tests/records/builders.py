@@ -54,6 +54,7 @@ def step(problem_id: str, node_id: int, num_tokens: int) -> StepRow:
         text=f"step {node_id} of {problem_id}\n\n", token_ids=tuple(range(node_id, node_id + num_tokens)),
         logprob_sum=-1.25, finish_reason="separator", p_lower=0.1, p_median=0.2, p_upper=0.3,
         generated_tokens=num_tokens, prompt_tokens=9, cached_tokens=0, prm_tokens=4, prm_cached_tokens=0,
+        prm_truncated=False,
         seed=2**62 + node_id, replica="generator-0", prm_replica="prm-0", queued_seconds=0.1, run_seconds=0.2,
     )  # fmt: skip
 

@@ -41,7 +41,7 @@ def record(concluded: Concluded) -> ProblemRecord:
 
 def results(world: World) -> dict[str, object]:
     """What must not depend on the world: all rows, but for who served them, when, and from which cache."""
-    found = {}
+    found: dict[str, object] = {}
     for concluded in world.concluded:
         rows = record(concluded)
         assert rows.problem.problem_id not in found, "a problem concluded twice"
@@ -111,7 +111,7 @@ def test_a_call_that_is_refused_for_good_fails_its_problem_only():
             return CallFailed(call.key, "prompt too long", retryable=False)
         return served(call)
 
-    world._sample = refuse_p1  # type: ignore[method-assign]
+    world._sample = refuse_p1
     world.run(problems(4))
     status = {c.search.problem.problem_id: c.search.error for c in world.concluded}
     assert status == {"p0": None, "p1": "prompt too long", "p2": None, "p3": None}
@@ -133,7 +133,7 @@ def test_a_problem_that_kills_every_engine_it_meets_is_isolated_and_failed():
             return CallFailed("nobody", "unused", retryable=False)
         return served(call)
 
-    world._sample = poison  # type: ignore[method-assign]
+    world._sample = poison
     world.run(problems(5))
     errors = {c.search.problem.problem_id: c.search.error for c in world.concluded}
     assert errors.pop("p2") == "killed its generator repeatedly: killed"
