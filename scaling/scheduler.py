@@ -18,13 +18,12 @@ from records.calls import (
     ScoreCall,
     Scored,
     ScoreResult,
-    TextPrefix,
-    TokenPrefix,
 )
 from records.problem import Problem
 from scaling.dispatch import Dispatcher
 from scaling.ledger import Ledger, Refusal
 from scaling.lengths import LengthEstimate
+from scaling.open_search import OpenSearch
 from scaling.search import ProblemSearch
 from scaling.strategy import StrategyFactory
 from scaling.tasks import SampleTask, ScoreTask, Task
@@ -52,16 +51,6 @@ class Outgoing:
     wants_lease: bool = False
 
 
-@dataclass(slots=True)
-class _Open:
-    search: ProblemSearch
-    order: int
-    opened_s: float
-    keys: set[str] = field(default_factory=set)
-    generator_home: str | None = None
-    prm_home: str | None = None
-
-
 class Scheduler:
     """All open searches of a run under one ledger.
 
@@ -83,7 +72,7 @@ class Scheduler:
         self._run_seed = run_seed
         self._sampling = sampling
         self._lengths = LengthEstimate()
-        self._open: dict[str, _Open] = {}
+        self._open: dict[str, OpenSearch] = {}
         self._concluded: list[Concluded] = []
         self._attempts: dict[str, int] = {}
         self._full_prefix: set[str] = set()
@@ -108,7 +97,7 @@ class Scheduler:
     def open(self, problem: Problem, *, order: int, now_s: float) -> None:
         """Begin a problem; `order` ranks it among the waiting."""
         search = ProblemSearch(problem, self._strategy, run_seed=self._run_seed)
-        self._open[problem.problem_id] = _Open(search, order, now_s)
+        self._open[problem.problem_id] = OpenSearch(search, order, now_s)
         self._advance(problem.problem_id, search.begin(), now_s)
 
     def generator_up(self, replica: str, num_slots: int) -> None:
@@ -163,7 +152,9 @@ class Scheduler:
         while (following := self.scores.peek()) is not None:
             scoring, replica = following
             key = self.scores.take(replica)
-            outgoing.scores.setdefault(replica, []).append(self._score_call(key, scoring, replica))
+            in_full = scoring.key in self._full_prefix
+            call = self._open[scoring.problem_id].score_call(key, scoring, replica, in_full=in_full)
+            outgoing.scores.setdefault(replica, []).append(call)
         self._pump_samples(outgoing, now_s)
         outgoing.cancelled_samples, self._cancelled_samples = self._cancelled_samples, {}
         outgoing.cancelled_scores, self._cancelled_scores = self._cancelled_scores, {}
@@ -190,7 +181,11 @@ class Scheduler:
                 outgoing.wants_lease = granted is Refusal.LEASE
                 return
             key = self.samples.take(replica)
-            outgoing.samples.setdefault(replica, []).append(self._sample_call(key, task, replica, granted))
+            in_full = task.key in self._full_prefix
+            call = self._open[task.problem_id].sample_call(
+                key, task, replica, max_tokens=granted, sampling=self._sampling, in_full=in_full
+            )
+            outgoing.samples.setdefault(replica, []).append(call)
 
     def _grant(self, task: SampleTask) -> int | Refusal:
         wanted = task.max_tokens
@@ -270,26 +265,7 @@ class Scheduler:
         self._full_prefix.discard(key)
 
     def _generator_of(self, task: SampleTask) -> str | None:
-        opened = self._open[task.problem_id]
-        return opened.search.locality.generator(task.parent).replica or opened.generator_home
+        return self._open[task.problem_id].generator_of(task)
 
     def _prm_of(self, task: ScoreTask) -> str | None:
-        opened = self._open[task.problem_id]
-        return opened.search.locality.prm(task.prefix).replica or opened.prm_home
-
-    def _sample_call(self, key: str, task: SampleTask, replica: str, granted_tokens: int) -> SampleCall:
-        opened = self._open[task.problem_id]
-        opened.generator_home = replica
-        held = opened.search.locality.generator(task.parent)
-        known = held.replica == replica and task.key not in self._full_prefix
-        prefix = None if known else TokenPrefix(task.parent.root.text, task.parent.solution_token_ids)
-        return SampleCall(key, held.prefix_id, prefix, task.until, granted_tokens, task.seed, self._sampling)
-
-    def _score_call(self, key: str, task: ScoreTask, replica: str) -> ScoreCall:
-        opened = self._open[task.problem_id]
-        opened.prm_home = replica
-        held = opened.search.locality.prm(task.prefix)
-        known = held.replica == replica and task.key not in self._full_prefix
-        texts = tuple(node.text for node in task.prefix.lineage)
-        prefix = None if known else TextPrefix(task.prefix.root.text, texts)
-        return ScoreCall(key, held.prefix_id, prefix, task.steps, task.every)
+        return self._open[task.problem_id].prm_of(task)

@@ -3,6 +3,11 @@
 Two generators and two PRMs are launched once for the module; each test is a run of its own on some of them.
 """
 
+import json
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -14,6 +19,7 @@ import psutil
 import pytest
 
 from cluster.remote import wait_for
+from cluster.store import LocalStore
 from jobs.options import ScoreOptions
 from jobs.plan import make_plan
 from jobs.replicas import Replicas, launch
@@ -119,10 +125,7 @@ def kill_engine_half_way(store: Store, actor: psutil.Process, killed: list[int])
     """SIGKILL the engine's process below the actor, once 100 problems are done."""
     while not killed:
         time.sleep(0.1)
-        if store.read("_manifest.json") is None:
-            continue
-        done = sum(read_status(store, now_s=time.time()).summary.problems.values())
-        if done >= 100:
+        if num_done(store) >= 100:
             [engine] = [child for child in actor.children() if "EngineCor" in child.name()]
             engine.kill()
             killed.append(engine.pid)
@@ -130,6 +133,41 @@ def kill_engine_half_way(store: Store, actor: psutil.Process, killed: list[int])
 
 def file_times(folder: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def test_sigterm_leaves_the_rest_to_the_same_command_and_a_finished_run_starts_nothing(tmp_path):
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "jobs.score", str(EXAMPLE / "test.jsonl"), "--output", str(run)]
+    command += ["--recipe", str(EXAMPLE / "sample.toml"), "--json"]
+    command += [part for setting in QUICK for part in ("--set", setting)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    store = LocalStore(run)
+    while process.poll() is None and num_done(store) < 50:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM, errors
+    assert read_status(store, now_s=time.time()).state is State.STOPPED
+    first = num_done(store)
+    assert 50 <= first < 500
+    resumed = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert resumed.returncode == 0, resumed.stderr
+    summary = json.loads(resumed.stdout)
+    assert summary["problems"]["succeeded"] == 500
+    assert summary["accuracy_lower"] < summary["accuracy"] < summary["accuracy_upper"]
+    ids = read_run(run).problems()["problem_id"].to_pylist()
+    assert len(ids) == len(set(ids)) == 500
+    before = file_times(run)
+    nowhere = os.environ | {"RAY_ADDRESS": "127.0.0.1:1"}  # a third run that tried to start anything would fail
+    again = subprocess.run(command, capture_output=True, text=True, check=False, env=nowhere)
+    assert (again.returncode, json.loads(again.stdout)) == (0, summary)
+    assert file_times(run) == before
+
+
+def num_done(store: Store) -> int:
+    if store.read("_manifest.json") is None:
+        return 0
+    return sum(read_status(store, now_s=time.time()).summary.problems.values())
 
 
 def test_a_resume_with_another_recipe_is_refused_before_anything_starts(tmp_path, one_generator):
