@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -105,8 +106,8 @@ def _write_weight_index(path: Path) -> None:
 
 
 def save_prm(model: RewardModel, tokenizer: Any, path: Path, generator_sha256: str, notes: str) -> None:
-    """Write backbone (Hugging Face layout), head, tokenizer and the description of the model."""
-    model.backbone.save_pretrained(path)
+    """Write backbone (Hugging Face layout, bfloat16), head, tokenizer and the description of the model."""
+    copy.deepcopy(model.backbone).bfloat16().save_pretrained(path)
     _write_weight_index(path)
     tokenizer.save_pretrained(path)
     head = {name: value.detach().float().contiguous() for name, value in model.head.state_dict().items()}

@@ -124,7 +124,8 @@ def initial_model(tokenizer: PreTrainedTokenizerFast, start: Path | None) -> Lla
     """A fresh model, or the weights of an earlier phase."""
     if start is not None:
         saved: LlamaForCausalLM = LlamaForCausalLM.from_pretrained(start, dtype=torch.float32)
-        return saved.train()
+        saved.train()
+        return saved
     make: Callable[[LlamaConfig], LlamaForCausalLM] = LlamaForCausalLM
     return make(model_config(tokenizer))
 

@@ -1,4 +1,7 @@
-"""Train the process reward model, from the generator's weights, on labelled trajectories."""
+"""Train the process reward model on labelled trajectories.
+
+The weights start from the checker of `pretrain_prm`.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
-from transformers import AutoTokenizer, LlamaForCausalLM
+from transformers import AutoTokenizer
 
 from examples.arithmetic.common import HERE, named_seed, read_jsonl, sha256_file
 from examples.arithmetic.prm import (
@@ -22,15 +25,17 @@ from examples.arithmetic.prm import (
     Solution,
     batches_by_length,
     encode_solution,
+    load_prm,
     pad_batch,
     save_prm,
     write_golden,
 )
 from examples.arithmetic.problems import DEFAULT_SEED
-from examples.arithmetic.train_generator import learning_rate, optimizer_for
+from examples.arithmetic.train_generator import learning_rate
 
 HELD_OUT: Final = 40
 """One problem in so many is held out of the training."""
+TRAINED_BLOCKS: Final = 4
 NOTES: Final = (
     "Hard labels (1 where any rollout from the prefix is right): from rollouts of the generator at temperature 0.3, "
     "and from groups of solutions sampled at 0.7 that share the prefix; finished solutions by their outcome. "
@@ -118,17 +123,29 @@ def validate(model: RewardModel, examples: list[Example], pad: int) -> dict[str,
     }
 
 
+def reward_optimizer(model: RewardModel) -> torch.optim.AdamW:
+    """AdamW with a tenth of the learning rate for the embeddings and the blocks of the stronger sibling."""
+    new: list[Tensor] = []
+    old: list[Tensor] = []
+    for name, value in model.named_parameters():
+        number = name.split("layers.")[1].split(".")[0] if "layers." in name else ""
+        is_old = "embed" in name or (number != "" and int(number) < TRAINED_BLOCKS)
+        (old if is_old else new).append(value)
+    groups = [{"params": new, "share": 1.0}, {"params": old, "share": 0.1}]
+    return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
+
+
 def train(model: RewardModel, data: tuple[list[Example], list[Example]], pad: int, args: argparse.Namespace) -> None:
     """Train for some epochs, printing the held-out numbers after each."""
     examples, held_out = data
     rng = random.Random(named_seed("prm-order", args.seed))
     batches = [batch for _ in range(args.epochs) for batch in epoch_batches(examples, args.batch_tokens, rng)]
-    optimizer = optimizer_for(model)
-    report_every = max(1, len(batches) // (2 * args.epochs))
+    optimizer = reward_optimizer(model)
+    report_every = max(1, min(args.report_every, len(batches)))
     started, total = time.monotonic(), 0.0
     for step, batch in enumerate(batches):
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, len(batches), args.peak_rate)
+            group["lr"] = group["share"] * learning_rate(step, len(batches), args.peak_rate)
         loss = batch_loss(model, batch, pad)
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
@@ -159,23 +176,25 @@ def main() -> None:
     """Load, train, save."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--generator", type=Path, default=HERE / "generator")
+    parser.add_argument("--start", type=Path, required=True, help="folder of pretrain_prm")
     parser.add_argument("--rollouts", type=Path, nargs="+", required=True, help="files of make_rollouts")
     parser.add_argument("--output", type=Path, default=HERE / "prm")
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--batch-tokens", type=int, default=6144)
     parser.add_argument("--peak-rate", type=float, default=1e-3)
+    parser.add_argument("--report-every", type=int, default=200)
     parser.add_argument("--seed", type=int, default=DEFAULT_SEED)
     args = parser.parse_args()
     torch.manual_seed(args.seed)
     tokenizer = AutoTokenizer.from_pretrained(args.generator)
-    backbone: LlamaForCausalLM = LlamaForCausalLM.from_pretrained(args.generator, dtype=torch.float32)
-    model = RewardModel(backbone).train()
+    model, _ = load_prm(args.start)
+    model.train()
     data = load_examples(args.rollouts, tokenizer)
     print(json.dumps({"train": len(data[0]), "held_out": len(data[1])}), flush=True)
     train(model, data, int(tokenizer.pad_token_id), args)
-    model.eval()
     save_prm(model, tokenizer, args.output, sha256_file(args.generator / "model.safetensors"), NOTES)
-    write_golden(model, tokenizer, args.output, golden_solutions())
+    stored, _ = load_prm(args.output)
+    write_golden(stored, tokenizer, args.output, golden_solutions())
 
 
 if __name__ == "__main__":
