@@ -16,19 +16,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
-from functools import partial
 
-from actors.link import MAX_FAILED_STARTS, ReplicaLink
+from actors.fleet import Fleet, cancel_all
 from actors.protocols import AnswerGrader, RunWriter
 from actors.recorder import Recorder
 from actors.run_settings import Generator, Prm, RunSettings, RunSoFar, with_rows
-from records.calls import SampleCall, SampleResult, ScoreCall, ScoreResult
-from records.failure import Failure, ReplicaFailed
+from records.failure import Failure, Fenced, StoreFailed
 from records.problem import Problem
 from records.progress import Progress
-from records.replica import ReplicaInfo
 from records.rows import ProblemRecord
-from scaling.accounting import ModelSizes
 from scaling.ledger import Ledger
 from scaling.scheduler import Scheduler
 from scaling.strategy import StrategyFactory
@@ -36,10 +32,11 @@ from scaling.strategy import StrategyFactory
 LEASE_SHARE = 0.02
 """Share of the run's cap that the committed ceiling is ahead of the spending: what a crash can lose at most."""
 
+MAX_MISSED_HEARTBEATS = 5
+"""Heartbeats in a row that the store may refuse before the run ends."""
+
 MAX_NOTES = 1000
 """Notes kept for the driver; the oldest go first."""
-
-Link = ReplicaLink[SampleCall, SampleResult] | ReplicaLink[ScoreCall, ScoreResult]
 
 
 class Controller:
@@ -82,7 +79,11 @@ class Controller:
             leased_tokens=so_far.leased_tokens if settings.total_tokens is not None else None,
         )
         self.scheduler = Scheduler(
-            strategy=strategy, run_seed=settings.run_seed, sampling=settings.sampling, ledger=ledger
+            strategy=strategy,
+            run_seed=settings.run_seed,
+            sampling=settings.sampling,
+            ledger=ledger,
+            has_prm=bool(prms),
         )
         self._recorder = Recorder(
             writer=writer,
@@ -94,9 +95,15 @@ class Controller:
             first_batch=so_far.next_batch,
             on_visible=self._on_visible,
         )
-        self._generators = {handle.replica_id: self._generator_link(handle) for handle in generators}
-        self._prms = {handle.replica_id: self._prm_link(handle) for handle in prms}
-        self._up: dict[str, ReplicaInfo] = {}
+        self._fleet = Fleet(
+            generators=generators,
+            prms=prms,
+            settings=settings,
+            scheduler=self.scheduler,
+            clock=clock,
+            on_event=self._on_replica_event,
+            note=self._note,
+        )
         self._changed = asyncio.Event()
         self._notes: deque[str] = deque(maxlen=MAX_NOTES)
         self._phase = "waiting for replicas"
@@ -112,14 +119,15 @@ class Controller:
         """
         try:
             async with asyncio.TaskGroup() as group:
-                background = [group.create_task(self._keep(link)) for link in self._links()]
-                background += [group.create_task(loop()) for loop in (self._recorder.run, self._heartbeats)]
-                background.append(group.create_task(self._deadline()))
+                loops = [*self._fleet.loops(), self._recorder.run(), self._heartbeats(), self._deadline()]
+                background = [group.create_task(loop) for loop in loops]
                 await self._work()
-                for task in background:
-                    task.cancel()
+                await cancel_all(background)
         except* Failure as failures:
-            raise _first(failures) from failures
+            failure = _first(failures)
+            if not isinstance(failure, Fenced | StoreFailed):
+                await self._recorder.flush()  # what is paid for is kept
+            raise failure from failures
         return not self._stopping
 
     async def stop(self) -> None:
@@ -135,9 +143,9 @@ class Controller:
             "open_problems": self.scheduler.num_open + self._recorder.num_pending,
             "generated_tokens": self.scheduler.ledger.spent_tokens,
             "elapsed_s": self._clock() - self._started_s,
-            "replicas_ready": len(self._up),
-            "replicas_wanted": len(self._generators) + len(self._prms),
-            "replicas_lost": sum(link.num_deaths for link in self._links()),
+            "replicas_ready": self._fleet.num_ready,
+            "replicas_wanted": self._fleet.num_wanted,
+            "replicas_lost": self._fleet.num_lost,
             "waiting_samples": self.scheduler.samples.num_waiting,
             "flying_samples": self.scheduler.samples.num_in_flight,
             "flying_scores": self.scheduler.scores.num_in_flight,
@@ -166,6 +174,7 @@ class Controller:
                     break
                 self.scheduler.open(problem, order=order, now_s=self._clock())
                 self._pump()
+                await asyncio.sleep(0)  # with the budget gone, opening alone would never let the loop turn
             await self._until(lambda: self.scheduler.num_open == 0)
         self._recorder.drain()
         await self._until(lambda: self._recorder.num_pending == 0, even_when_stopping=True)
@@ -185,15 +194,11 @@ class Controller:
             await self._changed.wait()
 
     def _pump(self) -> None:
+        if self._stopping:  # nothing more is sent, and what concludes now is begun again by the next epoch
+            self._changed.set()
+            return
         outgoing = self.scheduler.pump(now_s=self._clock())
-        for replica, sample_keys in outgoing.cancelled_samples.items():
-            self._generators[replica].cancel(sample_keys)
-        for replica, score_keys in outgoing.cancelled_scores.items():
-            self._prms[replica].cancel(score_keys)
-        for replica, samples in outgoing.samples.items():
-            self._generators[replica].send(samples)
-        for replica, scores in outgoing.scores.items():
-            self._prms[replica].send(scores)
+        self._fleet.send(outgoing)
         if outgoing.wants_lease:
             self._recorder.request_lease()
         for concluded in self.scheduler.take_concluded():
@@ -201,77 +206,27 @@ class Controller:
                 self._grading.create_task(self._recorder.record(concluded))
         self._changed.set()
 
-    def _links(self) -> list[Link]:
-        return [*self._generators.values(), *self._prms.values()]
-
-    def _generator_link(self, handle: Generator) -> ReplicaLink[SampleCall, SampleResult]:
-        def on_results(replica: str, results: Sequence[SampleResult]) -> None:
-            self.scheduler.generator_results(replica, results, now_s=self._clock())
-            self._pump()
-
-        return ReplicaLink(
-            handle,
-            epoch=self._settings.replica_epoch,
-            on_up=self._on_up,
-            on_down=partial(self._on_down, self.scheduler.generator_down),
-            on_results=on_results,
-            health=self._settings.health,
-        )
-
-    def _prm_link(self, handle: Prm) -> ReplicaLink[ScoreCall, ScoreResult]:
-        def on_results(replica: str, results: Sequence[ScoreResult]) -> None:
-            self.scheduler.prm_results(replica, results, now_s=self._clock())
-            self._pump()
-
-        return ReplicaLink(
-            handle,
-            epoch=self._settings.replica_epoch,
-            on_up=self._on_up,
-            on_down=partial(self._on_down, self.scheduler.prm_down),
-            on_results=on_results,
-            health=self._settings.health,
-        )
-
-    def _on_down(self, requeue: Callable[..., None], replica: str, cause: str) -> None:
-        self._up.pop(replica, None)
-        self._note(f"{replica} is gone ({cause}); its work is given to others, and it is started again")
-        requeue(replica, cause, now_s=self._clock())
-        self._pump()
-
     def _note(self, text: str) -> None:
         self._notes.append(text)
 
-    def _on_up(self, replica: str, info: ReplicaInfo) -> None:
-        if any(link.replica_id == replica and link.num_deaths for link in self._links()):
-            self._note(f"{replica} is back")
-        self._up[replica] = info
-        up = self.scheduler.generator_up if replica in self._generators else self.scheduler.prm_up
-        up(replica, info.max_concurrency)
-        generators = [known for name, known in self._up.items() if name in self._generators]
-        prms = [known for name, known in self._up.items() if name in self._prms]
-        if generators and (prms or not self._prms):
-            prm_parameters = prms[0].num_parameters if prms else None
-            self._recorder.sizes = ModelSizes(generators[0].num_parameters, prm_parameters)
+    def _on_replica_event(self) -> None:
+        self._recorder.sizes = self._recorder.sizes or self._fleet.sizes
         self._pump()
 
     def _on_visible(self, records: list[ProblemRecord]) -> None:
         self._visible = with_rows(self._visible, [record.problem for record in records])
         self._pump()
 
-    async def _keep(self, link: Link) -> None:
-        """Keep a replica in service; the run ends when the last of a role is given up."""
-        cause = await link.run()
-        links = self._generators if link.replica_id in self._generators else self._prms
-        del links[link.replica_id]
-        if not links:
-            raise ReplicaFailed(
-                f"{link.replica_id} was given up after {MAX_FAILED_STARTS} starts without a result, "
-                f"and no other replica of its role is left: {cause}"
-            )
-
     async def _heartbeats(self) -> None:
+        missed = 0
         while True:
-            await self._writer.heartbeat(asdict(self.progress()))
+            try:
+                await self._writer.heartbeat(asdict(self.progress()))
+                missed = 0
+            except StoreFailed:
+                missed += 1
+                if missed == MAX_MISSED_HEARTBEATS:
+                    raise
             await asyncio.sleep(self._settings.heartbeat_s)
 
     async def _deadline(self) -> None:

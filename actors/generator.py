@@ -88,7 +88,6 @@ class Generator(ModelReplica[SampleCall, SampleResult, GeneratorEngine]):
             sample = await self.engine.sample(request)
         except EngineRefused as refused:
             return CallFailed(call.key, str(refused), retryable=refused.retryable)
-        self._num_served += 1
         self._hold(child_prefix_id(call.prefix_id, sample.token_ids), prefix_ids + sample.token_ids)
         return self._sampled(call, prefix_ids, sample)
 

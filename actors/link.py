@@ -11,15 +11,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from actors.mailbox import Keyed
 from actors.protocols import ReplicaHandle
 from records.failure import Fenced, ReplicaDied, ReplicaFailed, StaleEpoch
 from records.replica import ReplicaInfo
 
-CallT = TypeVar("CallT")
+CallT = TypeVar("CallT", bound=Keyed)
 ResultT = TypeVar("ResultT")
 
 MAX_FAILED_STARTS = 5
 """Starts in a row without one result after which a replica is given up."""
+
+MAX_BACKOFF_S = 30.0
+"""Longest wait before a replica is started again."""
 
 COLLECT_WAIT_S = 10.0
 """Length of one long poll."""
@@ -30,10 +34,17 @@ COLLECT_GRACE_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class HealthCheck:
-    """How often a silent replica is asked for a sign of life, and how long that may take."""
+    """How a replica is watched.
+
+    Attributes:
+        interval_s: a replica that is silent for this long is asked for a sign of life.
+        deadline_s: how long that may take.
+        backoff_s: wait before the second start in a row without a result; it doubles with each.
+    """
 
     interval_s: float = 30.0
     deadline_s: float = 120.0
+    backoff_s: float = 2.0
 
 
 class ReplicaLink(Generic[CallT, ResultT]):
@@ -64,6 +75,7 @@ class ReplicaLink(Generic[CallT, ResultT]):
         self._epoch = epoch
         self._on_up, self._on_down, self._on_results = on_up, on_down, on_results
         self._health = health
+        self._backoff_s = health.backoff_s
         self._outbox: list[CallT] = []
         self._cancelled: list[str] = []
         self._wake = asyncio.Event()
@@ -92,6 +104,8 @@ class ReplicaLink(Generic[CallT, ResultT]):
             self._on_down(self.replica_id, cause)
             if failed_starts == MAX_FAILED_STARTS:
                 return cause
+            # What a dead process held (GPU memory above all) is not always free at once.
+            await asyncio.sleep(min(MAX_BACKOFF_S, self._backoff_s * (2**failed_starts - 1)))
             await self._handle.replace()
 
     async def _one_life(self) -> str:
@@ -115,6 +129,8 @@ class ReplicaLink(Generic[CallT, ResultT]):
             self._wake.clear()
             calls, self._outbox = self._outbox, []
             keys, self._cancelled = self._cancelled, []
+            dropped = set(keys)
+            calls = [call for call in calls if call.key not in dropped]
             if keys:
                 await self._handle.cancel(incarnation, self._epoch, keys)
             if calls:

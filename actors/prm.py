@@ -133,7 +133,6 @@ class Prm(ModelReplica[ScoreCall, ScoreResult, PrmEngine]):
             found = [await self.engine.score(path.flat()) for path in fitted]
         except EngineRefused as refused:
             return CallFailed(call.key, str(refused), retryable=refused.retryable)
-        self._num_served += 1
         return Scored(
             key=call.key,
             scores=tuple(each.score for each in found),

@@ -10,10 +10,14 @@ from dataclasses import dataclass
 
 from actors.grader import GradeRequest
 from actors.protocols import AnswerGrader, RunWriter
+from records.failure import StoreFailed
 from records.rows import ProblemRecord
 from scaling.accounting import ModelSizes, problem_record
 from scaling.ledger import Ledger
 from scaling.scheduler import Concluded
+
+RETRY_S = (0.5, 2.0, 8.0, 30.0)
+"""Waits between tries of a flush that the store refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,8 +128,19 @@ class Recorder:
         if records:
             await self._writer.append(self._next_batch, records)
             self._next_batch += 1
-        await self._writer.flush(lease if lease is not None else self._ledger.leased_tokens)
+        await self._flush_writer(lease if lease is not None else self._ledger.leased_tokens)
         if lease is not None:
             self._ledger.leased_tokens = lease
         self._num_flushing = 0
         self._on_visible(records)
+
+    async def _flush_writer(self, leased_tokens: int | None) -> None:
+        """Flush; a store that fails is asked again, because the writer goes on where it stopped."""
+        for wait_s in RETRY_S:
+            try:
+                await self._writer.flush(leased_tokens)
+            except StoreFailed:
+                await asyncio.sleep(wait_s)
+            else:
+                return
+        await self._writer.flush(leased_tokens)

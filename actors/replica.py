@@ -6,13 +6,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
+from actors.engines.protocol import EngineRefused
 from actors.mailbox import Keyed, Mailbox
-from records.failure import ReplicaDied
+from records.failure import Failure, ReplicaDied
 from records.replica import Collected, ReplicaInfo
 
 
 class Engine(Protocol):
     """What every engine can do."""
+
+    @property
+    def num_steps(self) -> int:
+        """Grows while the engine works, also when no call ends for long."""
+        ...
 
     async def watch(self) -> None:
         """Wait until the engine's process has ended, whatever the reason, and raise `ReplicaDied`."""
@@ -49,7 +55,6 @@ class ModelReplica(ABC, Generic[CallT, ResultT, EngineT]):
         self._engine: EngineT | None = None
         self._info: ReplicaInfo | None = None
         self._watch: asyncio.Task[None] | None = None
-        self._num_served = 0
 
     @property
     def engine(self) -> EngineT:
@@ -79,7 +84,7 @@ class ModelReplica(ABC, Generic[CallT, ResultT, EngineT]):
         """
         async with self._starting:
             if self._engine is None:
-                self._engine = self._build()
+                self._engine = self._load()
                 # Waiting for the error of the next call is not enough: an idle replica would never know, and vLLM
                 # leaves a call waiting for ever whose request was still on its way when the engine died.
                 self._watch = asyncio.create_task(self._engine.watch())
@@ -88,6 +93,15 @@ class ModelReplica(ABC, Generic[CallT, ResultT, EngineT]):
                 self._info = await self._introduce(self._engine)
         self._mailbox.check()
         return self._info
+
+    def _load(self) -> EngineT:
+        """Build the engine. Whatever the loading raises (no memory, a wrong setting), the replica is not up."""
+        try:
+            return self._build()
+        except Failure:
+            raise
+        except Exception as error:
+            raise ReplicaDied(f"the engine did not come up: {type(error).__name__}: {error}") from error
 
     async def submit(self, incarnation: str, epoch: int, calls: Sequence[CallT]) -> None:
         """See `Replica.submit`."""
@@ -102,19 +116,21 @@ class ModelReplica(ABC, Generic[CallT, ResultT, EngineT]):
         self._mailbox.cancel(incarnation, epoch, keys)
 
     async def check_health(self, deadline_s: float) -> None:
-        """Run a canary; work that any call got done meanwhile is as good a sign of life.
+        """Run a canary; any step that the engine made meanwhile is as good a sign of life.
 
         Raises:
             ReplicaDied: nothing came back in time, or the engine is gone.
         """
         self._mailbox.check()
-        served = self._num_served
+        before = self.engine.num_steps
         try:
             async with asyncio.timeout(deadline_s):
                 await self._canary()
         except TimeoutError:
-            if self._num_served == served:
+            if self.engine.num_steps == before:
                 raise ReplicaDied(f"the engine did not answer within {deadline_s:g} s") from None
+        except EngineRefused as error:
+            raise ReplicaDied(f"the engine refuses its canary: {error}") from error
         except ReplicaDied as error:
             self._mailbox.fail(error)
             raise

@@ -19,6 +19,7 @@ its folder in the spool; no reader sees either.
 """
 
 import shutil
+import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -83,6 +84,8 @@ class Writer:
         self._clock = clock
         self._held: _Held | None = None
         self._under_way: _Flush | None = None
+        # Whoever stops a run in the middle of a flush asks for the release from another thread.
+        self._one_at_a_time = threading.RLock()
 
     def open(
         self, manifest: Manifest, owner: Owner, *, take_over: bool = False, free: tuple[str, ...] = FREE_SETTINGS
@@ -133,7 +136,8 @@ class Writer:
         Raises:
             AssertionError: a problem has a row already, or a record holds another problem's rows.
         """
-        self._run().buffer.append(batch, records)
+        with self._one_at_a_time:
+            self._run().buffer.append(batch, records)
 
     def num_uncommitted(self) -> int:
         """Problems that were appended and are not durable yet."""
@@ -149,15 +153,16 @@ class Writer:
         Raises:
             Fenced: another controller has the run.
         """
-        run = self._run()
-        run.commits.write_checkpoint()
-        number = self._carry_on()
-        log = run.commits.log
-        ceiling = max(leased_tokens or 0, log.leased_tokens)
-        if len(run.buffer) or ceiling > log.leased_tokens:
-            self._prepare(ceiling)
+        with self._one_at_a_time:
+            run = self._run()
+            run.commits.write_checkpoint()
             number = self._carry_on()
-        return number
+            log = run.commits.log
+            ceiling = max(leased_tokens or 0, log.leased_tokens)
+            if len(run.buffer) or ceiling > log.leased_tokens:
+                self._prepare(ceiling)
+                number = self._carry_on()
+            return number
 
     def finish(self, problem_ids: Collection[str], spent_tokens: int) -> Success:
         """Commit the rest, write `_SUCCESS`, and let the run go.
@@ -170,15 +175,16 @@ class Writer:
             AssertionError: an input has no row, or a row has no input.
             Fenced: another controller has the run.
         """
-        self._run().buffer.check_complete(problem_ids)
-        log = self._settle(spent_tokens)
-        success = Success.of(log, finished_at=utc(self._clock()))
-        self._store.create(layout.SUCCESS, encode(success))
-        self._let_go()
-        return success
+        with self._one_at_a_time:
+            self._run().buffer.check_complete(problem_ids)
+            log = self._settle(spent_tokens)
+            success = Success.of(log, finished_at=utc(self._clock()))
+            self._store.create(layout.SUCCESS, encode(success))
+            self._let_go()
+            return success
 
     def release(self, spent_tokens: int) -> None:
-        """Commit the rest, give back what was leased and not spent, and let the run go: a clean stop.
+        """Commit the rest, give back what was leased and not spent, and let the run go: a clean stop. Safe to repeat.
 
         Args:
             spent_tokens: what the run has spent, in all epochs, lost tokens included, by the ledger. What of it stands
@@ -187,8 +193,10 @@ class Writer:
         Raises:
             Fenced: another controller has the run.
         """
-        self._settle(spent_tokens)
-        self._let_go()
+        with self._one_at_a_time:
+            if self._held is not None:
+                self._settle(spent_tokens)
+                self._let_go()
 
     def _run(self) -> _Held:
         if self._held is None:

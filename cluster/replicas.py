@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 import ray
 from ray.actor import ActorHandle
-from ray.exceptions import ActorUnavailableError, RayActorError, RayTaskError
+from ray.exceptions import ActorUnavailableError, RayActorError, RayError, RayTaskError
 
 from records.failure import Failure, ReplicaDied
 from records.replica import Collected, ReplicaInfo
@@ -22,6 +22,9 @@ ResultT = TypeVar("ResultT")
 T = TypeVar("T")
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+LOADING_S = 5.0
+"""A process that dies after it has worked on `hello` for this long died of it; before, it was still coming up."""
 
 RESTART_POLL_S = 0.5
 """Ray restarts a replica by itself; this is how often we look whether it is there again."""
@@ -37,6 +40,8 @@ async def answer(reference: Awaitable[T]) -> T:
         raise
     except RayActorError as error:
         raise ReplicaDied(cause_of_death(error)) from error
+    except RayError as error:  # a lost reply, or one that cannot be read
+        raise ReplicaDied(f"{type(error).__name__}: {str(error).splitlines()[0]}") from error
 
 
 class RayReplica(Generic[CallT, ResultT]):
@@ -54,22 +59,29 @@ class RayReplica(Generic[CallT, ResultT]):
         self._start_timeout_s = start_timeout_s
         self._process_gone = False
         self._incarnation: str | None = None
-        self._killed: str | None = None
+        self._gone: str | None = None
 
     async def hello(self) -> ReplicaInfo:
-        """See `Replica`; waits through a restart."""
+        """See `Replica`; waits through a restart, but not through one death after another while the model loads."""
         deadline_s = time.monotonic() + self._start_timeout_s
-        while True:
+        cause = "it is still loading"
+        while (left_s := deadline_s - time.monotonic()) > 0:
+            asked_s = time.monotonic()
             try:
-                info = await asyncio.wait_for(self._hello(), max(0.0, deadline_s - time.monotonic()))
+                info: ReplicaInfo = await asyncio.wait_for(answer(self._actor.call.remote("hello")), left_s)
             except TimeoutError:
-                raise ReplicaDied(f"{self.replica_id} was not up after {self._start_timeout_s:.0f} s") from None
-            except ActorUnavailableError:
-                info = None
-            if info is not None and info.incarnation != self._killed:
-                self._incarnation = info.incarnation
-                return info
+                break
+            except ReplicaDied as died:
+                if not isinstance(died.__cause__, ActorUnavailableError) or time.monotonic() - asked_s > LOADING_S:
+                    raise
+                cause = str(died)
+            else:
+                if info.incarnation != self._gone:
+                    self._incarnation = info.incarnation
+                    return info
+                ray.kill(self._actor, no_restart=False)  # declared dead, and yet it answers
             await asyncio.sleep(RESTART_POLL_S)
+        raise ReplicaDied(f"{self.replica_id} was not up after {self._start_timeout_s:.0f} s: {cause}")
 
     async def submit(self, incarnation: str, epoch: int, calls: Sequence[CallT]) -> None:
         """See `Replica`."""
@@ -96,21 +108,7 @@ class RayReplica(Generic[CallT, ResultT]):
         """See `ReplicaHandle`: Ray replaces a dead process by itself; one that only hangs is killed here."""
         if not self._process_gone:
             ray.kill(self._actor, no_restart=False)
-            self._killed = self._incarnation  # it may answer for a moment yet
-        self._process_gone = False
-
-    async def _hello(self) -> ReplicaInfo:
-        try:
-            info: ReplicaInfo = await self._actor.call.remote("hello")
-        except ActorUnavailableError:
-            raise
-        except RayActorError as error:
-            raise ReplicaDied(cause_of_death(error)) from error
-        except RayTaskError as error:
-            if isinstance(error.cause, Failure):
-                raise error.cause from error
-            raise
-        return info
+        self._gone, self._process_gone = self._incarnation, False
 
     async def _call(self, method: str, *args: Any) -> Any:
         try:

@@ -3,6 +3,7 @@
 Whatever is wrong with the user's files or settings is found here, in seconds, before a model is loaded.
 """
 
+import asyncio
 import subprocess
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 
 from actors.engines.model_files import TOKENIZER_FILE, sha256_of, weight_files
+from actors.grader import Grader
 from actors.preflight import check_generator, check_prm
 from actors.settings import EngineSettings
 from cluster.store import open_store, probe
@@ -76,6 +78,7 @@ def make_plan(options: ScoreOptions) -> Plan:
     columns = ProblemColumns(**recipe.problems.model_dump())
     problems = inspect_problems(options.problems, columns, options.limit)
     strategy = strategy_factory(recipe)
+    asyncio.run(_check_grader(recipe))
     models = _check_models(recipe)
     store = open_store(options.output)
     if store.read(layout.MANIFEST) is None:
@@ -92,6 +95,12 @@ def make_plan(options: ScoreOptions) -> Plan:
         num_problems=problems.num_problems,
     )
     return Plan(options=options, recipe=recipe, problems=problems, strategy=strategy, store=store, manifest=manifest)
+
+
+async def _check_grader(recipe: Recipe) -> None:
+    """Load the grader once, in the process that it runs in."""
+    async with Grader(recipe.grader.kind, num_workers=1, timeout_s=recipe.grader.timeout_s):
+        pass
 
 
 def _check_models(recipe: Recipe) -> dict[str, ModelIdentity]:

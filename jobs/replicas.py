@@ -12,7 +12,7 @@ from actors.prm import Prm
 from actors.run_settings import Generator as GeneratorHandle
 from actors.run_settings import Prm as PrmHandle
 from jobs.recipe import Recipe, generator_settings, prm_settings
-from records.failure import PreflightFailed
+from records.failure import Failure, PreflightFailed
 from records.manifest import Manifest, replica_differences
 from records.replica import ReplicaInfo
 
@@ -45,7 +45,10 @@ class Replicas:
             PreflightFailed: models that do not fit together, or whose golden example comes out wrong.
             ReplicaDied: a replica that did not come up in time.
         """
-        return asyncio.run(self._introduce(on_tick))
+        try:
+            return asyncio.run(self._introduce(on_tick))
+        except* Failure as failures:
+            raise failures.exceptions[0] from failures
 
     async def _introduce(self, on_tick: Callable[[int], None]) -> tuple[ReplicaInfo, ...]:
         handles: list[Any] = [*self.generators, *self.prms]

@@ -33,6 +33,7 @@ from jobs.signals import treat_sigterm_as_interrupt
 from jobs.status import read_status
 from jobs.summary import Summary, as_json, print_summary
 from records import layout
+from records.failure import Failure, ReplicaFailed
 from records.progress import Progress
 
 if TYPE_CHECKING:
@@ -89,7 +90,10 @@ def score(plan: Plan, replicas: Replicas) -> Summary:
     from cluster.remote import RemoteWriter
 
     replicas = replicas.needed_by(plan.recipe)
-    with tempfile.TemporaryDirectory(prefix="parsimony-") as spool, ProgressDisplay() as display:
+    with (
+        tempfile.TemporaryDirectory(prefix="parsimony-", ignore_cleanup_errors=True) as spool,
+        ProgressDisplay() as display,
+    ):
         for warning in plan.problems.warnings:
             display.note(f"warning: {warning}")
         writer = RemoteWriter.launch(partial(Writer, plan.store, Path(spool)))
@@ -98,16 +102,18 @@ def score(plan: Plan, replicas: Replicas) -> Summary:
         )
         for line in state.drift:
             display.note(f"warning: {line}")
-        if not state.finished:
+        if len(state.done) < plan.problems.num_problems:
             _introduce(plan, replicas, state, writer, display)
             _work(plan, replicas, state, writer, display)
+        elif not state.finished:  # everything but the last word had been written
+            _finish(plan, writer, state.spent_tokens)
     return read_status(plan.store, now_s=time.time()).summary
 
 
 def _introduce(
     plan: Plan, replicas: Replicas, state: RunState, writer: "RemoteWriter", display: ProgressDisplay
 ) -> None:
-    """Wait for the models and check them, with a sign of life for user and lease."""
+    """Wait for the models and check them, with a sign of life for user and lease; let the run go if it fails."""
     started_s = beaten_s = time.monotonic()
 
     def on_tick(num_ready: int) -> None:
@@ -119,7 +125,12 @@ def _introduce(
             beaten_s = now_s
             writer.call("heartbeat", asdict(progress))
 
-    for warning in check_introductions(replicas.introduce(on_tick), plan.manifest):
+    try:
+        warnings = check_introductions(replicas.introduce(on_tick), plan.manifest)
+    except (Failure, KeyboardInterrupt):
+        writer.call("release", state.spent_tokens)
+        raise
+    for warning in warnings:
         display.note(f"warning: {warning}")
 
 
@@ -130,7 +141,10 @@ def _work(plan: Plan, replicas: Replicas, state: RunState, writer: "RemoteWriter
     controller = RemoteController(partial(_controller, plan, replicas, state, writer))
     try:
         _watch(controller, display)
-        writer.call("finish", [problem.problem_id for problem in plan.problems], controller.call("charged_tokens"))
+        _finish(plan, writer, controller.call("charged_tokens"))
+    except ReplicaFailed:
+        writer.call("release", controller.call("charged_tokens"))
+        raise
     except KeyboardInterrupt:
         display.note("stopping: writing what has concluded (once more to stop at once)")
         controller.call("stop")
@@ -139,6 +153,11 @@ def _work(plan: Plan, replicas: Replicas, state: RunState, writer: "RemoteWriter
         raise
     finally:
         controller.end()
+
+
+def _finish(plan: Plan, writer: "RemoteWriter", spent_tokens: int) -> None:
+    """Write `_SUCCESS`, after a check that every problem has its row."""
+    writer.call("finish", [problem.problem_id for problem in plan.problems], spent_tokens)
 
 
 def _watch(controller: "RemoteController", display: ProgressDisplay) -> None:
@@ -166,7 +185,11 @@ def _controller(plan: Plan, replicas: Replicas, state: RunState, writer: "Remote
         total_tokens=recipe.budget.total_tokens,
         deadline_s=recipe.budget.deadline_s,
         max_open_problems=recipe.cluster.max_open_problems,
-        flush=FlushPolicy(num_problems=recipe.output.flush_problems, interval_s=recipe.output.flush_interval_s),
+        # Rows that wait to be written count as open: never so many that they keep others from being begun.
+        flush=FlushPolicy(
+            num_problems=max(1, min(recipe.output.flush_problems, recipe.cluster.max_open_problems // 2)),
+            interval_s=recipe.output.flush_interval_s,
+        ),
         heartbeat_s=HEARTBEAT_S,
     )
     so_far = RunSoFar(

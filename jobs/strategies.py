@@ -5,13 +5,14 @@ from importlib import import_module
 from typing import Any
 
 from jobs.recipe import Recipe, search_limits
-from records.failure import InvalidInput
+from records.failure import InvalidInput, StrategyFailed
+from records.path import Path
 from scaling.aggregation import Aggregation
 from scaling.strategies.beam_search import beam_search
 from scaling.strategies.best_of_n import best_of_n
 from scaling.strategies.majority import majority
 from scaling.strategies.sample import sample
-from scaling.strategy import StrategyFactory
+from scaling.strategy import Choice, Strategy, StrategyFactory
 
 _STRATEGIES: dict[str, Any] = {
     "sample": sample,
@@ -29,12 +30,27 @@ def strategy_factory(recipe: Recipe) -> StrategyFactory:
         InvalidInput: a `module:function` of the user's that cannot be imported.
     """
     section = recipe.strategy
-    function = _STRATEGIES.get(section.name) or _plugin(section.name)
+    function = _STRATEGIES.get(section.name) or partial(guarded, _plugin(section.name), section.name)
     arguments = {
         name: Aggregation(value) if name in _AGGREGATIONS and value is not None else value
         for name, value in section.arguments.items()
     }
     return partial(function, limits=search_limits(recipe), **arguments)
+
+
+def guarded(function: Any, name: str, root: Path, **arguments: Any) -> Strategy:
+    """A strategy of the user's own; what goes wrong in it costs one problem, not the run.
+
+    Raises:
+        StrategyFailed: it raised, or returned something else than a `Choice`.
+    """
+    try:
+        choice = yield from function(root, **arguments)
+    except Exception as error:  # the user's code is a boundary: any error of it may come
+        raise StrategyFailed(f"{name} raised {type(error).__name__}: {error}") from error
+    if not isinstance(choice, Choice):
+        raise StrategyFailed(f"{name} returned {type(choice).__name__}, not a scaling.strategy.Choice")
+    return choice
 
 
 def _plugin(name: str) -> Any:

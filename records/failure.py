@@ -5,6 +5,7 @@
     +-- RunMismatch         a run folder that was begun with other settings or input (exit status 2)
     +-- RunLocked           another controller holds the run (exit status 2)
     +-- PreflightFailed     models, tokenizers or heads that do not fit together (exit status 1)
+    +-- StrategyFailed      a strategy of the user's own broke on one problem, which ends as failed
     +-- Fenced              a newer epoch has taken the run over; this controller stops
     +-- StoreFailed         the store refused or lost a write
     +-- ReplicaFailed       one call to one replica
@@ -36,6 +37,10 @@ class RunLocked(Failure):
 
 class PreflightFailed(Failure):
     """Model, tokenizer, separator, head or golden example do not agree."""
+
+
+class StrategyFailed(Failure):
+    """A strategy of the user's own raised, or returned something that is no choice."""
 
 
 class Fenced(Failure):

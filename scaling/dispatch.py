@@ -7,7 +7,9 @@
 Every pushed task is in exactly one of these places until it is settled or dropped. Waiting tasks leave in order of
 their rank, those that were in flight before ahead of all others (they hold a part of the budget that others may wait
 for), to the replica that holds their prefix while that one has room, otherwise to the least loaded. A task that has
-seen `SUSPECT_DEATHS` replicas die travels alone after that; if one more dies under it, it is the culprit.
+seen `SUSPECT_DEATHS` deaths is a suspect: it travels alone after that, to a replica that is emptied for it, one at a
+time, and if possible to one that has not died under it. Another death, not all of the same replica while there are
+others, and it is the culprit: a broken replica is no proof against the work that it happens to get.
 """
 
 import heapq
@@ -36,11 +38,15 @@ Rank = tuple[int, int, int]
 """(admission order of the problem, request, child): what was begun first is finished first."""
 
 
+_Heap = list[tuple[tuple[bool, Rank], str]]
+
+
 @dataclass(slots=True)
 class _Item(Generic[TaskT]):
     task: TaskT
     rank: Rank
     num_deaths: int = 0
+    died_on: set[str] = field(default_factory=set)
     replica: str | None = None
     num_sends: int = 0
 
@@ -80,7 +86,8 @@ class Dispatcher(Generic[TaskT]):
     def __init__(self, prefer: Callable[[TaskT], str | None]) -> None:
         self._prefer = prefer
         self._items: dict[str, _Item[TaskT]] = {}
-        self._heap: list[tuple[tuple[bool, Rank], str]] = []
+        self._ordinary: _Heap = []
+        self._suspects: _Heap = []
         self._loads: dict[str, _Load] = {}
         self._num_in_flight = 0
 
@@ -114,34 +121,36 @@ class Dispatcher(Generic[TaskT]):
         for key in sorted(load.keys) if load else ():
             item = self._items[key]
             self._num_in_flight -= 1
-            if item.suspect:
+            item.died_on.add(replica)
+            if item.suspect and (len(item.died_on) > 1 or not self._loads):
                 del self._items[key]
                 culprits.append(item.task)
                 continue
             item.num_deaths += 1
             item.replica = None
-            heapq.heappush(self._heap, (item.urgency, key))
+            self._wait(item)
         return culprits
 
     def push(self, task: TaskT, rank: Rank) -> None:
         """Add a task."""
         if task.key in self._items:
             raise ValueError(f"task {task.key} is already here")
-        item = self._items[task.key] = _Item(task, rank)
-        heapq.heappush(self._heap, (item.urgency, task.key))
+        self._items[task.key] = _Item(task, rank)
+        self._wait(self._items[task.key])
 
     def peek(self) -> tuple[TaskT, str] | None:
         """The next task and the replica that would take it; None when none waits or none has room."""
-        self._drop_stale()
-        if not self._heap:
-            return None
-        item = self._items[self._heap[0][1]]
-        replica = self._choose(item)
-        return None if replica is None else (item.task, replica)
+        suspect, drain = self._head(self._suspects), None
+        if suspect is not None and self._loads:
+            drain = self._to_empty(suspect)
+            if not self._loads[drain].keys:
+                return suspect.task, drain
+        item = self._head(self._ordinary)
+        replica = None if item is None else self._choose(item, closed=drain)
+        return None if item is None or replica is None else (item.task, replica)
 
-    def take(self, replica: str) -> str:
-        """Send the task that `peek` showed to the replica that it named; the key of the call."""
-        _, key = heapq.heappop(self._heap)
+    def take(self, key: str, replica: str) -> str:
+        """Send a task that `peek` showed to the replica that it named; the key of the call."""
         item, load = self._items[key], self._loads[replica]
         item.replica = replica
         item.num_sends += 1
@@ -152,11 +161,8 @@ class Dispatcher(Generic[TaskT]):
 
     def refuse(self) -> TaskT | None:
         """Drop the next waiting task (the budget has nothing for it); None when none waits."""
-        self._drop_stale()
-        if not self._heap:
-            return None
-        _, key = heapq.heappop(self._heap)
-        return self._items.pop(key).task
+        item = self._head(self._suspects) or self._head(self._ordinary)
+        return None if item is None else self._items.pop(item.task.key).task
 
     def flying(self, call_key: str, replica: str) -> TaskT | None:
         """The task of a call in flight on `replica`; None for an answer that nobody waits for any more."""
@@ -173,7 +179,7 @@ class Dispatcher(Generic[TaskT]):
         """A task in flight has to be sent again (its replica lives, its answer was of no use)."""
         item = self._items[key]
         self._release(item, key)
-        heapq.heappush(self._heap, (item.urgency, key))
+        self._wait(item)
 
     def drop(self, keys: Iterable[str]) -> dict[str, list[str]]:
         """Forget these tasks wherever they are; the calls in flight, by replica, for cancelling."""
@@ -200,21 +206,31 @@ class Dispatcher(Generic[TaskT]):
         item.replica = None
         self._num_in_flight -= 1
 
-    def _drop_stale(self) -> None:
-        """Heap entries whose task was dropped or sent meanwhile are skipped here."""
-        while self._heap:
-            urgency, key = self._heap[0]
-            item = self._items.get(key)
-            if item is not None and item.replica is None and item.urgency == urgency:
-                return
-            heapq.heappop(self._heap)
+    def _wait(self, item: _Item[TaskT]) -> None:
+        heapq.heappush(self._suspects if item.suspect else self._ordinary, (item.urgency, item.task.key))
 
-    def _choose(self, item: _Item[TaskT]) -> str | None:
-        if item.suspect:
-            idle = [replica for replica, load in sorted(self._loads.items()) if not load.keys]
-            return idle[0] if idle else None
+    def _head(self, heap: _Heap) -> _Item[TaskT] | None:
+        """The first that waits; entries whose task was sent, dropped or has become suspect meanwhile are skipped."""
+        while heap:
+            urgency, key = heap[0]
+            item = self._items.get(key)
+            current = item is not None and item.replica is None and item.urgency == urgency
+            if item is not None and current and item.suspect == (heap is self._suspects):
+                return item
+            heapq.heappop(heap)
+        return None
+
+    def _to_empty(self, suspect: _Item[TaskT]) -> str:
+        """The replica that a suspect is for: one that has not died under it, the emptiest of these."""
+        return min(self._loads, key=lambda name: (name in suspect.died_on, len(self._loads[name].keys), name))
+
+    def _choose(self, item: _Item[TaskT], *, closed: str | None) -> str | None:
+        open_loads = {name: load for name, load in self._loads.items() if load.room and name != closed}
         preferred = self._prefer(item.task)
-        if preferred in self._loads and self._loads[preferred].room:
+        if preferred in open_loads and preferred not in item.died_on:
             return preferred
-        free = [(len(load.keys) / load.capacity, replica) for replica, load in self._loads.items() if load.room]
-        return min(free)[1] if free else None
+        return min(
+            open_loads,
+            key=lambda name: (name in item.died_on, len(open_loads[name].keys) / open_loads[name].capacity, name),
+            default=None,
+        )

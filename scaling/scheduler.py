@@ -59,9 +59,12 @@ class Scheduler:
         run_seed: every sample's seed derives from it.
         sampling: how tokens are drawn.
         ledger: the run's budget.
+        has_prm: whether anyone can score; a strategy that asks nevertheless fails its problem.
     """
 
-    def __init__(self, *, strategy: StrategyFactory, run_seed: int, sampling: Sampling, ledger: Ledger) -> None:
+    def __init__(
+        self, *, strategy: StrategyFactory, run_seed: int, sampling: Sampling, ledger: Ledger, has_prm: bool = True
+    ) -> None:
         self.ledger = ledger
         self.samples: Dispatcher[SampleTask] = Dispatcher(self._generator_of)
         self.scores: Dispatcher[ScoreTask] = Dispatcher(self._prm_of)
@@ -70,6 +73,7 @@ class Scheduler:
         self.num_truncated = 0
         self._strategy = strategy
         self._run_seed = run_seed
+        self._has_prm = has_prm
         self._sampling = sampling
         self._lengths = LengthEstimate()
         self._open: dict[str, OpenSearch] = {}
@@ -95,9 +99,13 @@ class Scheduler:
         return self.ledger.exhausted or demand < max(1, self.samples.capacity)
 
     def open(self, problem: Problem, *, order: int, now_s: float) -> None:
-        """Begin a problem; `order` ranks it among the waiting."""
+        """Begin a problem; `order` ranks it among the waiting. With the budget gone it ends at once."""
         search = ProblemSearch(problem, self._strategy, run_seed=self._run_seed)
         self._open[problem.problem_id] = OpenSearch(search, order, now_s)
+        if self.ledger.exhausted:
+            search.skip()
+            self._conclude(problem.problem_id, now_s)
+            return
         self._advance(problem.problem_id, search.begin(), now_s)
 
     def generator_up(self, replica: str, num_slots: int) -> None:
@@ -151,7 +159,7 @@ class Scheduler:
         outgoing = Outgoing()
         while (following := self.scores.peek()) is not None:
             scoring, replica = following
-            key = self.scores.take(replica)
+            key = self.scores.take(scoring.key, replica)
             in_full = scoring.key in self._full_prefix
             call = self._open[scoring.problem_id].score_call(key, scoring, replica, in_full=in_full)
             outgoing.scores.setdefault(replica, []).append(call)
@@ -180,7 +188,7 @@ class Scheduler:
             if isinstance(granted, Refusal):
                 outgoing.wants_lease = granted is Refusal.LEASE
                 return
-            key = self.samples.take(replica)
+            key = self.samples.take(task.key, replica)
             in_full = task.key in self._full_prefix
             call = self._open[task.problem_id].sample_call(
                 key, task, replica, max_tokens=granted, sampling=self._sampling, in_full=in_full
@@ -244,6 +252,9 @@ class Scheduler:
     def _advance(self, problem_id: str, tasks: Iterable[Task], now_s: float) -> None:
         opened = self._open[problem_id]
         for task in tasks:
+            if isinstance(task, ScoreTask) and not self._has_prm:
+                self._fail(problem_id, "the strategy asks for scores, and the recipe has no [prm]", now_s)
+                return
             opened.keys.add(task.key)
             rank = (opened.order, task.request, task.child)
             if isinstance(task, SampleTask):

@@ -10,6 +10,7 @@ whole, in child order: node ids, seeds and rows depend on names only, never on a
 from dataclasses import dataclass, replace
 
 from records.calls import Sampled, Scored
+from records.failure import StrategyFailed
 from records.path import FinishReason, Path, PrmScore
 from records.problem import Problem
 from records.request import Expand, Reply, ReplyKind, Score, Scoring
@@ -77,6 +78,12 @@ class ProblemSearch:
     def finished(self) -> bool:
         """The strategy has concluded or failed."""
         return self.choice is not None or self.error is not None
+
+    def skip(self) -> None:
+        """The budget has nothing left: end without having begun."""
+        self._strategy.close()
+        self.cut = True
+        self.choice = Choice(None, None, ())
 
     def begin(self) -> list[Task]:
         """Start the strategy; its first tasks."""
@@ -205,6 +212,9 @@ class ProblemSearch:
                 self._request = next(self._strategy) if reply is None else self._strategy.send(reply)
             except StopIteration as stop:
                 self.choice = stop.value
+                return []
+            except StrategyFailed as failed:
+                self.error = str(failed)
                 return []
             tasks = self._tasks(self._request)
             if tasks:

@@ -180,6 +180,7 @@ class FakeEngine:
         self.faults = faults
         self.num_calls = 0
         self.num_running = 0
+        self.num_steps = 0
         self.closed = False
         self._dead = asyncio.Event()
         self._blocks: set[int] = set()
@@ -219,6 +220,7 @@ class FakeEngine:
                 await self._unless_dead(self.faults.clock.sleep(seconds))
         finally:
             self.num_running -= 1
+        self.num_steps += 1
         self._check_alive()
         return seconds
 

@@ -1,5 +1,6 @@
 """A run in one process: the real controller, writer, store and grader around replicas with fake engines."""
 
+import asyncio
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
@@ -84,6 +85,7 @@ class LocalWriter:
         self.writer.append(batch, records)
 
     async def flush(self, leased_tokens: int | None) -> None:
+        await asyncio.sleep(self._run.flush_s)
         self.writer.flush(leased_tokens)
         self._run.on_visible()
 
@@ -135,6 +137,7 @@ class LocalRun:
     num_generators: int = 1
     num_prms: int = 1
     on_visible: Callable[[], object] = lambda: None
+    flush_s: float = 0.0
     writer: Writer = field(init=False)
     state: RunState = field(init=False)
     controller: Controller = field(init=False)
@@ -174,7 +177,7 @@ class LocalRun:
             deadline_s=None,
             max_open_problems=64,
             flush=FlushPolicy(num_problems=8, interval_s=0.05),
-            health=HealthCheck(interval_s=0.2, deadline_s=5.0),
+            health=HealthCheck(interval_s=0.2, deadline_s=5.0, backoff_s=0.01),
         )
 
     def _so_far(self) -> RunSoFar:

@@ -90,6 +90,11 @@ class GeneratorEngine(Protocol):
         ...
 
     @property
+    def num_steps(self) -> int:
+        """Engine steps so far: it grows while the engine works, also when no call ends for long."""
+        ...
+
+    @property
     def tokenizer(self) -> TextTokenizer:
         """The model's own."""
         ...
@@ -118,6 +123,11 @@ class PrmEngine(Protocol):
     @property
     def facts(self) -> EngineFacts:
         """Identity and limits."""
+        ...
+
+    @property
+    def num_steps(self) -> int:
+        """Engine steps so far: it grows while the engine works, also when no call ends for long."""
         ...
 
     @property

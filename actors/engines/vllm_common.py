@@ -106,8 +106,22 @@ class EngineHandle:
         """Start the engine's process and wait until the model is loaded."""
         from vllm.engine.arg_utils import AsyncEngineArgs
         from vllm.v1.engine.async_llm import AsyncLLM
+        from vllm.v1.metrics.loggers import StatLoggerBase
 
-        self.llm: AsyncLLM = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
+        handle = self
+
+        class StepCounter(StatLoggerBase):  # type: ignore[misc]
+            """Hears of every engine step, long before a sample ends."""
+
+            def __init__(self, vllm_config: Any, engine_index: int = 0) -> None: ...
+
+            def record(self, *_: Any, **__: Any) -> None:
+                handle.num_steps += 1
+
+            def log_engine_initialized(self) -> None: ...
+
+        self.num_steps = 0
+        self.llm: AsyncLLM = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments), stat_loggers=[StepCounter])
         self._slots = asyncio.Semaphore(int(arguments["max_num_seqs"] * ADMISSION) + 1)
         self._num_requests = 0
 

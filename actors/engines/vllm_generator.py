@@ -55,6 +55,11 @@ class VllmGenerator:
             run_s=metrics.last_token_ts - metrics.scheduled_ts,
         )
 
+    @property
+    def num_steps(self) -> int:
+        """See `GeneratorEngine.num_steps`."""
+        return self._handle.num_steps
+
     async def watch(self) -> None:
         """See `GeneratorEngine.watch`."""
         await self._handle.watch()

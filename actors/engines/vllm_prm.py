@@ -57,6 +57,11 @@ class VllmPrm:
             score=self._head.read(hidden), cached_tokens=output.num_cached_tokens or 0, queued_s=waited_s, run_s=run_s
         )
 
+    @property
+    def num_steps(self) -> int:
+        """See `PrmEngine.num_steps`."""
+        return self._handle.num_steps
+
     async def watch(self) -> None:
         """See `PrmEngine.watch`."""
         await self._handle.watch()

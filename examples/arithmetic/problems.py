@@ -37,13 +37,13 @@ class Mix:
 
 
 LEVELS: Final[dict[int, Mix]] = {
-    1: Mix(1, 0.5, 0.2),
-    2: Mix(2, 0.4, 0.2),
-    3: Mix(3, 0.5, 0.25),
-    4: Mix(4, 0.4, 0.25),
-    5: Mix(5, 0.5, 0.3),
-    6: Mix(6, 0.6, 0.3),
-    7: Mix(7, 0.9, 0.5, narrow=False),
+    1: Mix(1, 0.15, 0.05),
+    2: Mix(2, 0.5, 0.1),
+    3: Mix(3, 0.6, 0.15),
+    4: Mix(4, 0.6, 0.15),
+    5: Mix(5, 0.6, 0.2),
+    6: Mix(6, 0.7, 0.3),
+    7: Mix(7, 0.95, 0.6),
 }
 """The mixes of the train, calibration and test files, by level; all lie in the training distribution."""
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from examples.arithmetic.common import HERE, prompt_text, solution_text
+from examples.arithmetic.guesses import guessing_documents
 from examples.arithmetic.problems import DEFAULT_SEED, training_documents
 from examples.arithmetic.tokenizer import MODEL_MAX_LENGTH, build_tokenizer
 
@@ -44,10 +45,12 @@ def model_config(tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
     )
 
 
-def encoded_documents(tokenizer: PreTrainedTokenizerFast, seed: int) -> Iterator[Document]:
+def encoded_documents(
+    tokenizer: PreTrainedTokenizerFast, documents: Iterator[tuple[str, list[str]]]
+) -> Iterator[Document]:
     """Endless token documents (question, separator, steps, end) that fit a row."""
     end: list[int] = tokenizer("<eos>", add_special_tokens=False)["input_ids"]
-    for question, steps in training_documents(seed):
+    for question, steps in documents:
         prompt: list[int] = tokenizer(prompt_text(question))["input_ids"]
         body: list[int] = tokenizer(solution_text(steps), add_special_tokens=False)["input_ids"]
         if len(prompt) + len(body) < ROW_TOKENS:
@@ -127,7 +130,8 @@ def initial_model(tokenizer: PreTrainedTokenizerFast, start: Path | None) -> Lla
         saved.train()
         return saved
     make: Callable[[LlamaConfig], LlamaForCausalLM] = LlamaForCausalLM
-    return make(model_config(tokenizer))
+    fresh: LlamaForCausalLM = make(model_config(tokenizer))
+    return fresh
 
 
 def solution_loss(model: LlamaForCausalLM, rows: list[list[Document]], pad: int) -> Tensor:
@@ -148,7 +152,8 @@ def train(args: argparse.Namespace) -> None:
     tokenizer = build_tokenizer()
     model = initial_model(tokenizer, args.start)
     optimizer = optimizer_for(model)
-    rows = packed_rows(encoded_documents(tokenizer, args.seed))
+    documents = guessing_documents(args.seed) if args.documents == "guessing" else training_documents(args.seed)
+    rows = packed_rows(encoded_documents(tokenizer, documents))
     steps = args.tokens // (args.rows * ROW_TOKENS)
     started, total = time.monotonic(), 0.0
     for step in range(1, min(steps, args.stop_after or steps) + 1):
@@ -175,6 +180,7 @@ def main() -> None:
     """Parse the command line and train."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=HERE / "generator")
+    parser.add_argument("--documents", choices=("exact", "guessing"), default="exact", help="whose solutions")
     parser.add_argument("--tokens", type=int, default=22_000_000, help="tokens of packed rows in all")
     parser.add_argument("--start", type=Path, default=None, help="folder of an earlier phase's weights")
     parser.add_argument("--stop-after", type=int, default=None, help="end a phase after so many steps")

@@ -1,6 +1,6 @@
 """Train the process reward model on labelled trajectories.
 
-The weights start from the checker of `pretrain_prm`.
+The weights start from the generator's.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, LlamaForCausalLM
 
 from examples.arithmetic.common import HERE, named_seed, read_jsonl, sha256_file
 from examples.arithmetic.prm import (
@@ -37,10 +37,9 @@ HELD_OUT: Final = 40
 """One problem in so many is held out of the training."""
 TRAINED_BLOCKS: Final = 4
 NOTES: Final = (
-    "Hard labels (1 where any rollout from the prefix is right): from rollouts of the generator at temperature 0.3, "
-    "and from groups of solutions sampled at 0.7 that share the prefix; finished solutions by their outcome. "
-    "Over-confident for the generator at temperature 0.7. Input: the question and every step end with one "
-    "separator token; a prefix is scored at its last one, sigmoid of the linear head."
+    "Hard labels: 1 where any of three rollouts at temperature 0.3, or any sampled solution with the same prefix, is "
+    "right; finished solutions by outcome. Over-confident for the generator at temperature 0.7. Input: question and "
+    "every step end with one separator token; a prefix is scored at its last one, sigmoid of the linear head."
 )
 
 
@@ -163,11 +162,11 @@ def golden_solutions() -> list[Solution]:
     """A right solution, a wrong one, one that goes on after a slip, and a bare question."""
     question = "Compute 12-7*3+40."
     right = ("7*3=21 so 12-21+40", "12-21=-9 so -9+40", "-9+40=31 so 31", "\\boxed{31}")
-    wrong = ("7*3=21 so 12-21+40", "12-21=9 so 9+40", "9+40=49 so 49", "\\boxed{49}")
+    wrong = ("7*3~31 so 12-31+40", "12-31=-19 so -19+40", "-19+40=21 so 21", "\\boxed{21}")
     return [
         (question, right),
         (question, wrong),
-        ("Compute 8*9-25.", ("8*9=74 so 74-25", "74-25=49 so 49", "\\boxed{49}")),
+        ("Compute 8*9-25.", ("8*9~74 so 74-25", "74-25=49 so 49", "\\boxed{49}")),
         ("Compute 97*86-45*3+61.", ()),
     ]
 
@@ -176,7 +175,6 @@ def main() -> None:
     """Load, train, save."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--generator", type=Path, default=HERE / "generator")
-    parser.add_argument("--start", type=Path, required=True, help="folder of pretrain_prm")
     parser.add_argument("--rollouts", type=Path, nargs="+", required=True, help="files of make_rollouts")
     parser.add_argument("--output", type=Path, default=HERE / "prm")
     parser.add_argument("--epochs", type=int, default=2)
@@ -187,8 +185,8 @@ def main() -> None:
     args = parser.parse_args()
     torch.manual_seed(args.seed)
     tokenizer = AutoTokenizer.from_pretrained(args.generator)
-    model, _ = load_prm(args.start)
-    model.train()
+    backbone: LlamaForCausalLM = LlamaForCausalLM.from_pretrained(args.generator, dtype=torch.float32)
+    model = RewardModel(backbone).train()
     data = load_examples(args.rollouts, tokenizer)
     print(json.dumps({"train": len(data[0]), "held_out": len(data[1])}), flush=True)
     train(model, data, int(tokenizer.pad_token_id), args)

@@ -109,6 +109,38 @@ async def test_stop_keeps_what_concluded_and_the_same_run_goes_on(tmp_path):
     assert what_was_found(tmp_path / "run") == what_was_found(tmp_path / "whole")
 
 
+async def test_stop_while_problems_conclude_and_a_flush_is_under_way(tmp_path):
+    run = LocalRun(tmp_path / "run", problems(300), STRATEGIES["majority"], flush_s=0.02)
+    some_done = asyncio.Event()
+    run.on_visible = some_done.set
+    running = asyncio.create_task(run.controller.run())
+    await some_done.wait()
+    await run.controller.stop()
+    assert await running is False
+    run.writer.release(run.controller.charged_tokens())
+    run.writer.release(run.controller.charged_tokens())
+    first = set(what_was_found(tmp_path / "run"))
+    assert 0 < len(first) < 300
+    await LocalRun(tmp_path / "run", problems(300), STRATEGIES["majority"]).run()
+    assert len(what_was_found(tmp_path / "run")) == 300
+
+
+async def test_with_the_budget_gone_the_rest_is_opened_no_faster_than_it_is_written(tmp_path):
+    run = LocalRun(tmp_path / "run", problems(1_000), STRATEGIES["majority"], total_tokens=100)
+    most = 0
+
+    def look() -> None:
+        nonlocal most
+        most = max(most, run.controller.progress().open_problems)
+
+    run.on_visible = look
+    await run.run()
+    assert most <= 80
+    statuses = read_run(tmp_path / "run").problems()["status"].to_pylist()
+    assert len(statuses) == 1_000
+    assert statuses.count("budget_exhausted") > 990
+
+
 async def test_an_over_long_question_is_one_failed_row(tmp_path):
     poisoned = [*problems(5), Problem("long", "x" * 2_000, "1")]
     await LocalRun(tmp_path / "run", poisoned, STRATEGIES["majority"]).run()

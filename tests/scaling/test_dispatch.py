@@ -31,7 +31,7 @@ def sent(made: Dispatcher[Job]) -> list[tuple[str, str]]:
     """Everything that can be sent now, as (call, replica)."""
     calls = []
     while (following := made.peek()) is not None:
-        calls.append((made.take(following[1]), following[1]))
+        calls.append((made.take(following[0].key, following[1]), following[1]))
     return calls
 
 
@@ -163,3 +163,30 @@ class Machine(RuleBasedStateMachine):
 
 TestMachine = Machine.TestCase
 TestMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+def test_a_broken_replica_proves_nothing_against_its_calls_while_there_is_another():
+    made = dispatcher("bad", "good")
+    made.push(job("p0/x", "bad"), (0, 0, 0))
+    for _ in range(SUSPECT_DEATHS + 3):
+        calls = sent(made)
+        if calls and calls[0][1] == "good":
+            break
+        assert made.replica_down("bad") == []
+        made.replica_up("bad", 4)
+    assert calls[0][1] == "good"
+
+
+def test_a_suspect_empties_one_replica_and_the_others_go_on():
+    made = dispatcher("a", "b", "c", slots=2)
+    made.push(job("p0/x"), (0, 0, 0))
+    for _ in range(SUSPECT_DEATHS):
+        [(_, replica)] = sent(made)
+        made.replica_down(replica)
+        made.replica_up(replica, 2)
+    for index in range(6):
+        made.push(job(f"q{index}"), (1, 0, index))
+    where = dict(sent(made))
+    alone = where.pop("p0/x~3")
+    assert alone not in where.values()
+    assert len(set(where.values())) == 2

@@ -1,0 +1,159 @@
+"""The replicas of a run and the lines to them: who is up, who is lost, who is given up.
+
+Results and deaths go straight into the scheduler; what follows from them is the controller's business (`on_event`).
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+
+from actors.link import MAX_FAILED_STARTS, ReplicaLink
+from actors.run_settings import Generator, Prm, RunSettings
+from records.calls import SampleCall, SampleResult, ScoreCall, ScoreResult
+from records.failure import ReplicaFailed
+from records.replica import ReplicaInfo
+from scaling.accounting import ModelSizes
+from scaling.scheduler import Outgoing, Scheduler
+
+GeneratorLink = ReplicaLink[SampleCall, SampleResult]
+PrmLink = ReplicaLink[ScoreCall, ScoreResult]
+
+
+class Fleet:
+    """All links of one run.
+
+    Args:
+        generators: at least one.
+        prms: may be empty.
+        settings: of the run.
+        scheduler: is told of replicas and results.
+        clock: seconds, monotonic.
+        on_event: called after each such event.
+        note: says something to the user.
+
+    Attributes:
+        num_wanted: replicas that should be up.
+    """
+
+    def __init__(
+        self,
+        *,
+        generators: Sequence[Generator],
+        prms: Sequence[Prm],
+        settings: RunSettings,
+        scheduler: Scheduler,
+        clock: Callable[[], float],
+        on_event: Callable[[], None],
+        note: Callable[[str], None],
+    ) -> None:
+        self.num_wanted = len(generators) + len(prms)
+        self._settings, self._scheduler, self._clock = settings, scheduler, clock
+        self._on_event, self._note = on_event, note
+        self._generators = {handle.replica_id: self._generator_link(handle) for handle in generators}
+        self._prms = {handle.replica_id: self._prm_link(handle) for handle in prms}
+        self._needs_prm = bool(prms)
+        self._up: dict[str, ReplicaInfo] = {}
+        self._num_lost_before = 0
+
+    @property
+    def num_ready(self) -> int:
+        """Replicas that are up."""
+        return len(self._up)
+
+    @property
+    def num_lost(self) -> int:
+        """Deaths so far."""
+        return self._num_lost_before + sum(link.num_deaths for link in self._links())
+
+    @property
+    def sizes(self) -> ModelSizes | None:
+        """Parameters of the models; None until each role has had a replica up."""
+        generators = [info for name, info in self._up.items() if name in self._generators]
+        prms = [info for name, info in self._up.items() if name in self._prms]
+        if not generators or (self._needs_prm and not prms):
+            return None
+        return ModelSizes(generators[0].num_parameters, prms[0].num_parameters if prms else None)
+
+    def loops(self) -> list[Coroutine[None, None, None]]:
+        """One coroutine per replica, each to run as a task of its own until it is cancelled.
+
+        Raises:
+            ReplicaFailed: (by one of them) the last replica of a role was given up.
+        """
+        return [self._keep(link) for link in self._links()]
+
+    def send(self, outgoing: Outgoing) -> None:
+        """Queue what the scheduler wants sent."""
+        for replica, sample_keys in outgoing.cancelled_samples.items():
+            self._generators[replica].cancel(sample_keys)
+        for replica, score_keys in outgoing.cancelled_scores.items():
+            self._prms[replica].cancel(score_keys)
+        for replica, samples in outgoing.samples.items():
+            self._generators[replica].send(samples)
+        for replica, scores in outgoing.scores.items():
+            self._prms[replica].send(scores)
+
+    def _links(self) -> list[GeneratorLink | PrmLink]:
+        return [*self._generators.values(), *self._prms.values()]
+
+    def _generator_link(self, handle: Generator) -> GeneratorLink:
+        def on_results(replica: str, results: Sequence[SampleResult]) -> None:
+            self._scheduler.generator_results(replica, results, now_s=self._clock())
+            self._on_event()
+
+        return ReplicaLink(
+            handle,
+            epoch=self._settings.replica_epoch,
+            on_up=partial(self._on_up, self._scheduler.generator_up),
+            on_down=partial(self._on_down, self._scheduler.generator_down),
+            on_results=on_results,
+            health=self._settings.health,
+        )
+
+    def _prm_link(self, handle: Prm) -> PrmLink:
+        def on_results(replica: str, results: Sequence[ScoreResult]) -> None:
+            self._scheduler.prm_results(replica, results, now_s=self._clock())
+            self._on_event()
+
+        return ReplicaLink(
+            handle,
+            epoch=self._settings.replica_epoch,
+            on_up=partial(self._on_up, self._scheduler.prm_up),
+            on_down=partial(self._on_down, self._scheduler.prm_down),
+            on_results=on_results,
+            health=self._settings.health,
+        )
+
+    def _on_up(self, add: Callable[[str, int], None], replica: str, info: ReplicaInfo) -> None:
+        if any(link.replica_id == replica and link.num_deaths for link in self._links()):
+            self._note(f"{replica} is back")
+        self._up[replica] = info
+        add(replica, info.max_concurrency)
+        self._on_event()
+
+    def _on_down(self, requeue: Callable[..., None], replica: str, cause: str) -> None:
+        self._up.pop(replica, None)
+        self._note(f"{replica} is gone ({cause}); its work waits for a replica")
+        requeue(replica, cause, now_s=self._clock())
+        self._on_event()
+
+    async def _keep(self, link: GeneratorLink | PrmLink) -> None:
+        """Keep a replica in service; the run ends when the last of a role is given up."""
+        cause = await link.run()
+        links: dict[str, GeneratorLink] | dict[str, PrmLink]
+        links = self._generators if link.replica_id in self._generators else self._prms
+        del links[link.replica_id]
+        self._num_lost_before += link.num_deaths
+        given_up = f"{link.replica_id} was given up after {MAX_FAILED_STARTS} starts without a result"
+        if not links:
+            raise ReplicaFailed(f"{given_up}, and no other replica of its role is left: {cause}")
+        self._note(f"{given_up} ({cause}); {len(links)} of its role go on")
+
+
+async def cancel_all(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """End tasks, again and again: a task group that is failing already swallows a cancellation."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=1.0)

@@ -1,0 +1,25 @@
+"""Strategies as a user would write them, right and wrong."""
+
+from records.path import Path
+from records.request import Expand, Score, Until
+from scaling.selection import choose_by_vote
+from scaling.strategy import SearchLimits, Strategy
+
+
+def first_of(root: Path, *, limits: SearchLimits, num_samples: int) -> Strategy:
+    reply = yield Expand(((root, num_samples),), Until.END, limits.max_tokens)
+    return choose_by_vote(reply.paths[:1], None)
+
+
+def raises(root: Path, *, limits: SearchLimits) -> Strategy:
+    yield Expand(((root, 1),), Until.END, limits.max_tokens)
+    raise KeyError("a user's mistake")
+
+
+def returns_nothing(root: Path, *, limits: SearchLimits):  # type: ignore[no-untyped-def]
+    yield Expand(((root, 1),), Until.END, limits.max_tokens)
+
+
+def asks_for_scores(root: Path, *, limits: SearchLimits) -> Strategy:
+    reply = yield Score((root,))
+    return choose_by_vote(reply.paths, None)
