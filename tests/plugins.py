@@ -16,7 +16,7 @@ def raises(root: Path, *, limits: SearchLimits) -> Strategy:
     raise KeyError("a user's mistake")
 
 
-def returns_nothing(root: Path, *, limits: SearchLimits):  # type: ignore[no-untyped-def]
+def returns_nothing(root: Path, *, limits: SearchLimits):
     yield Expand(((root, 1),), Until.END, limits.max_tokens)
 
 
