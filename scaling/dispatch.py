@@ -6,10 +6,10 @@
 
 Every pushed task is in exactly one of these places until it is settled or dropped. Waiting tasks leave in order of
 their rank, those that were in flight before ahead of all others (they hold a part of the budget that others may wait
-for), to the replica that holds their prefix while that one has room, otherwise to the least loaded. A task that has
-seen `SUSPECT_DEATHS` deaths is a suspect: it travels alone after that, to a replica that is emptied for it, one at a
-time, and if possible to one that has not died under it. Another death, not all of the same replica while there are
-others, and it is the culprit: a broken replica is no proof against the work that it happens to get.
+for), to the replica that holds their prefix unless that one is full or far ahead, otherwise to the least loaded. A task
+that has seen `SUSPECT_DEATHS` deaths is a suspect: it travels alone after that, to a replica that is emptied for it,
+one at a time, and if possible to one that has not died under it. Another death, not all of the same replica while there
+are others, and it is the culprit: a broken replica is no proof against the work that it happens to get.
 """
 
 import heapq
@@ -22,6 +22,10 @@ SUSPECT_DEATHS = 2
 
 OVERCOMMIT = 1.25
 """Calls given to a replica per slot of its engine, so that its batch stays full between two round trips."""
+
+
+SHED = 0.25
+"""Share of its capacity by which a replica may be ahead of the least loaded one before prefixes no longer attract."""
 
 
 class HasKey(Protocol):
@@ -228,7 +232,9 @@ class Dispatcher(Generic[TaskT]):
         open_loads = {name: load for name, load in self._loads.items() if load.room and name != closed}
         preferred = self._prefer(item.task)
         if preferred in open_loads and preferred not in item.died_on:
-            return preferred
+            ahead = len(open_loads[preferred].keys) - min(len(load.keys) for load in open_loads.values())
+            if ahead <= SHED * open_loads[preferred].capacity:
+                return preferred
         return min(
             open_loads,
             key=lambda name: (name in item.died_on, len(open_loads[name].keys) / open_loads[name].capacity, name),

@@ -42,13 +42,15 @@ def test_tasks_leave_by_rank_and_go_to_the_holder_of_their_prefix():
     assert sent(made) == [("first~1", "a"), ("second~1", "a"), ("late~1", "b")]
 
 
-def test_a_full_replica_sheds_to_the_least_loaded():
-    made = dispatcher("a", "b", slots=4)
-    for index in range(12):
-        made.push(job(str(index), "a"), (0, 0, index))
+def test_a_replica_that_is_ahead_or_full_sheds_to_the_least_loaded():
+    made = dispatcher("a", "b", slots=16)  # 20 calls each
+    for index in range(50):
+        made.push(job(f"{index:02}", "a"), (0, 0, index))
     loads = [replica for _, replica in sent(made)]
-    assert (loads.count("a"), loads.count("b")) == (5, 5)
-    assert made.num_waiting == 2
+    assert loads[:6] == ["a"] * 6
+    assert loads[6:10] == ["b", "a", "b", "a"]
+    assert (loads.count("a"), loads.count("b")) == (20, 20)
+    assert made.num_waiting == 10
 
 
 def test_a_dead_replicas_work_goes_before_everything_that_was_never_sent():
