@@ -63,8 +63,8 @@ def _say(text: str) -> None:
 
 def _show(plans: dict[str, Plan], summaries: list[Summary]) -> None:
     table = Table(title=f"{summaries[0].num_problems} arithmetic problems")
-    for name in ("strategy", "accuracy", "95% interval", "generated tokens", "PRM tokens", "FLOPs", "time", "run"):
-        table.add_column(name, justify="left" if name in ("strategy", "run") else "right", overflow="fold")
+    for name in ("strategy", "accuracy", "95% interval", "generated", "PRM tokens", "FLOPs", "time"):
+        table.add_column(name, justify="left" if name == "strategy" else "right")
     for name, summary in zip(plans, summaries, strict=True):
         table.add_row(
             name,
@@ -74,13 +74,14 @@ def _show(plans: dict[str, Plan], summaries: list[Summary]) -> None:
             f"{summary.tokens['prm']:,}",
             count(summary.flops),
             duration(summary.wall_seconds),
-            _relative(summary.run),
         )
     Console().print(table)
-    run = _relative(summaries[-1].run)
+    runs = [_relative(summary.run) for summary in summaries]
     Console().print(
-        f"Read one: python -c \"from records import read_run; print(read_run('{run}').problems().to_pandas())\"\n"
-        f"Look at one: parsimony status {run}",
+        f"Runs: {' '.join(runs)}\n"
+        f"Look at one: .venv/bin/parsimony status {runs[-1]}\n"
+        'Read one:    .venv/bin/python -c "import polars, records; '
+        f"print(polars.read_parquet(records.read_run('{runs[-1]}').part_paths('problems')))\"",
         highlight=False,
         soft_wrap=True,
     )
