@@ -92,11 +92,9 @@ def _positive(text: str) -> int:
 
 
 def _add_score_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("problems", metavar="PROBLEMS", help="JSONL, Parquet or CSV; a file or s3://bucket/key")
+    parser.add_argument("problems", metavar="PROBLEMS", help="JSON Lines file")
     parser.add_argument("--recipe", required=True, type=Path, metavar="R.toml", help="models, strategy and caps")
-    parser.add_argument(
-        "--output", required=True, metavar="RUN", help="folder or s3://bucket/prefix; one that is there is resumed"
-    )
+    parser.add_argument("--output", required=True, metavar="RUN", help="folder; one that is there is resumed")
     parser.add_argument(
         "--set",
         dest="overrides",
@@ -123,7 +121,7 @@ def _score_options(arguments: argparse.Namespace) -> ScoreOptions:
 
 
 def _add_status_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="folder or s3://bucket/prefix")
+    parser.add_argument("run", metavar="RUN", help="folder of a run")
     parser.add_argument("--json", action="store_true", help="print it machine-readable on stdout")
 
 

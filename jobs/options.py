@@ -9,9 +9,9 @@ class ScoreOptions:
     """`parsimony score`.
 
     Attributes:
-        problems: file or s3:// address of the problems.
+        problems: JSON Lines file.
         recipe: TOML file.
-        output: folder or s3:// address of the run; one that is there is resumed.
+        output: folder of the run; one that is there is resumed.
         overrides: `section.key=value`, in the order given.
         limit: score only so many problems, from the first on; None for all.
         take_over: take the run from a controller whose heartbeat is fresh.
@@ -32,7 +32,7 @@ class StatusOptions:
     """`parsimony status`.
 
     Attributes:
-        run: folder or s3:// address of the run.
+        run: folder of the run.
         json: print it machine-readable.
     """
 

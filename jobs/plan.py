@@ -140,6 +140,3 @@ def _git_revision() -> str | None:
     except FileNotFoundError:
         return None
     return done.stdout.strip() or None if done.returncode == 0 else None
-
-
-__all__ = ["ModelIdentity", "OwedProblems", "Plan", "make_plan"]
