@@ -75,7 +75,8 @@ def test_every_shipped_recipe_scores_and_every_reader_reads(tmp_path, replicas, 
     assert all(row["answer_p_median"] is not None for row in problems) == (plan.recipe.strategy.needs_prm)
     parts = run.part_paths("problems")
     query = f"select count(*), sum(generated_tokens) from read_parquet({parts})"  # noqa: S608 (our own paths)
-    [(count, tokens)] = duckdb.sql(query).fetchall()
+    with duckdb.connect() as connection:
+        [(count, tokens)] = connection.sql(query).fetchall()
     assert (count, int(tokens)) == (24, summary.tokens["generated"])
     assert pl.read_parquet(parts)["problem_id"].n_unique() == 24
     before = file_times(tmp_path)

@@ -67,13 +67,16 @@ def test_duckdb_polars_and_pyarrow_read_the_parts_that_commits_name(run_folder: 
     paths = run.part_paths("problems")
     assert len(paths) == 3
     query = "select count(distinct problem_id), sum(generated_tokens), count(*) from read_parquet(?)"
-    assert duckdb.execute(query, [paths]).fetchone() == (6, 75, 6)
+    with duckdb.connect() as connection:
+        assert connection.execute(query, [paths]).fetchall() == [(6, 75, 6)]
     frame = pl.read_parquet(paths)
     assert (frame["problem_id"].n_unique(), frame["generated_tokens"].sum(), len(frame)) == (6, 75, 6)
     assert pq.ParquetDataset(paths).read().num_rows == 6
     assert ds.dataset(paths).to_table().num_rows == 6
     joined = "select sum(len(token_ids)) from read_parquet($steps) join read_parquet($problems) using (problem_id)"
-    assert duckdb.execute(joined, {"steps": run.part_paths("steps"), "problems": paths}).fetchone() == (75,)
+    with duckdb.connect() as connection:
+        both = {"steps": run.part_paths("steps"), "problems": paths}
+        assert connection.execute(joined, both).fetchall() == [(75,)]
     assert pl.scan_parquet(run.part_paths("requests")).select(pl.len()).collect().item() == 6
 
 
