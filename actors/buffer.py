@@ -2,11 +2,12 @@
 
 from collections.abc import Collection, Iterable, Sequence
 
-from records.rows import ProblemRecord, RequestRow, StepRow
+from records.commits import OpenRows
+from records.rows import OpenRecord, ProblemRecord, RequestRow, StepRow
 
 
 class Buffer:
-    """Finished problems on their way to the next commit.
+    """Rows on their way to the next commit.
 
     Args:
         done: ids of the problems that have a visible row.
@@ -16,15 +17,36 @@ class Buffer:
     def __init__(self, done: Iterable[str], batches: Iterable[int]) -> None:
         self._ids = set(done)
         self._batches = set(batches)
-        self._records: list[ProblemRecord] = []
         self._waiting: list[int] = []
+        self.records: list[ProblemRecord] = []
+        self.opened: list[OpenRecord] = []
 
     def __len__(self) -> int:
-        """Problems that wait."""
-        return len(self._records)
+        """Finished problems that wait."""
+        return len(self.records)
 
-    def append(self, batch: int, records: Sequence[ProblemRecord]) -> None:
-        """Take a batch in; one whose number is known is ignored.
+    @property
+    def empty(self) -> bool:
+        """No row waits."""
+        return not self.records and not self.opened
+
+    @property
+    def batches(self) -> tuple[int, ...]:
+        """Of the rows that wait."""
+        return tuple(self._waiting)
+
+    @property
+    def open_rows(self) -> tuple[OpenRows, ...]:
+        """The problems among `opened` that do not end in `records`, with the tokens that wait of each."""
+        ended = {record.problem.problem_id for record in self.records}
+        tokens: dict[str, int] = {}
+        for record in self.opened:
+            if record.problem_id not in ended:
+                tokens[record.problem_id] = tokens.get(record.problem_id, 0) + record.generated_tokens
+        return tuple(OpenRows(problem_id, number) for problem_id, number in tokens.items())
+
+    def append(self, batch: int, records: Sequence[ProblemRecord], opened: Sequence[OpenRecord] = ()) -> None:
+        """Take a batch in: problems that ended, and rows of problems that have not. A known number is ignored.
 
         Raises:
             AssertionError: a problem has a row already, a record holds another problem's rows, or the known batch held
@@ -35,24 +57,25 @@ class Buffer:
             if not self._ids.issuperset(ids):
                 raise AssertionError(f"batch {batch} was appended before, with other problems")
             return
+        for record in opened:
+            _check_owner(record.problem_id, [*record.steps, *record.requests])
+            if record.problem_id in self._ids:
+                raise AssertionError(f"batch {batch}: problem {record.problem_id!r} has a row, and is not open")
         fresh: set[str] = set()
-        for record, problem_id in zip(records, ids, strict=True):
-            _check_owner(record)
+        for ended, problem_id in zip(records, ids, strict=True):
+            _check_owner(problem_id, [*ended.steps, *ended.requests])
             if problem_id in self._ids or problem_id in fresh:
                 raise AssertionError(f"batch {batch}: problem {problem_id!r} has a row already")
             fresh.add(problem_id)
         self._ids |= fresh
         self._batches.add(batch)
-        self._records.extend(records)
+        self.records.extend(records)
+        self.opened.extend(opened)
         self._waiting.append(batch)
-
-    def waiting(self) -> tuple[list[ProblemRecord], tuple[int, ...]]:
-        """The problems that wait, and their batches."""
-        return self._records, tuple(self._waiting)
 
     def clear(self) -> None:
         """Forget what waits, now that it is in parts."""
-        self._records, self._waiting = [], []
+        self.records, self.opened, self._waiting = [], [], []
 
     def check_complete(self, problem_ids: Collection[str]) -> None:
         """Raises `AssertionError` unless each of `problem_ids`, and nothing else, was taken in or done before."""
@@ -64,9 +87,7 @@ class Buffer:
                 raise AssertionError(f"problem {min(ids)!r} {what}, like {len(ids) - 1} others")
 
 
-def _check_owner(record: ProblemRecord) -> None:
-    problem_id = record.problem.problem_id
-    rows: list[StepRow | RequestRow] = [*record.steps, *record.requests]
+def _check_owner(problem_id: str, rows: Sequence[StepRow | RequestRow]) -> None:
     strays = {row.problem_id for row in rows} - {problem_id}
     if strays:
         raise AssertionError(f"the record of problem {problem_id!r} holds rows of {min(strays)!r}")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from records import layout
 from records.checkpoints import encode_checkpoint, read_commit, read_log
-from records.commits import CHECKPOINT_EVERY, Commit, Log, Part, Totals
+from records.commits import CHECKPOINT_EVERY, Commit, Log, OpenRows, Part, Totals
 from records.failure import Fenced, StoreFailed
 from records.jsonio import encode
 from records.store import Store
@@ -25,7 +25,10 @@ class Draft:
 
     parts: tuple[Part, ...] = ()
     batches: tuple[int, ...] = ()
+    opened: tuple[OpenRows, ...] = ()
+    closed: tuple[str, ...] = ()
     totals: Totals
+    open_tokens: int
     lost_tokens: int
     leased_tokens: int
     created_at: str
@@ -53,7 +56,8 @@ class CommitLog:
             self._refuse_higher(self.log.epoch)
             draft = Draft(
                 totals=self.log.totals,
-                lost_tokens=self.log.leased_tokens - self.log.totals.generated_tokens,
+                open_tokens=self.log.open_tokens,
+                lost_tokens=self.log.leased_tokens - self.log.accounted_tokens,
                 leased_tokens=self.log.leased_tokens,
                 created_at=created_at,
             )
@@ -85,7 +89,10 @@ class CommitLog:
             writer=self._writer,
             parts=draft.parts,
             batches=draft.batches,
+            opened=draft.opened,
+            closed=draft.closed,
             totals=draft.totals,
+            open_tokens=draft.open_tokens,
             lost_tokens=draft.lost_tokens,
             leased_tokens=draft.leased_tokens,
             created_at=draft.created_at,

@@ -19,21 +19,18 @@ from dataclasses import asdict
 
 from actors.fleet import Fleet, cancel_all
 from actors.protocols import AnswerGrader, RunWriter
-from actors.recorder import Recorder
+from actors.recorder import OUTAGE_S, Recorder
 from actors.run_settings import Generator, Prm, RunSettings, RunSoFar, with_rows
-from records.failure import Failure, Fenced, StoreFailed
+from records.failure import ActorDied, Failure, Fenced, StoreFailed
 from records.problem import Problem
 from records.progress import Progress
-from records.rows import ProblemRecord
+from records.rows import OpenRecord, ProblemRecord
 from scaling.ledger import Ledger
 from scaling.scheduler import Scheduler
 from scaling.strategy import StrategyFactory
 
 LEASE_SHARE = 0.02
 """Share of the run's cap that the committed ceiling is ahead of the spending: what a crash can lose at most."""
-
-MAX_MISSED_HEARTBEATS = 5
-"""Heartbeats in a row that the store may refuse before the run ends."""
 
 MAX_NOTES = 1000
 """Notes kept for the driver; the oldest go first."""
@@ -73,6 +70,7 @@ class Controller:
         self._writer = writer
         self._grader = grader
         self._visible = so_far.visible
+        self._read_journals = so_far.journals
         ledger = Ledger(
             total_tokens=settings.total_tokens,
             spent_tokens=so_far.spent_tokens,
@@ -93,7 +91,9 @@ class Controller:
             policy=settings.flush,
             strategy=settings.strategy_name,
             first_batch=so_far.next_batch,
+            open_searches=self.scheduler.open_searches,
             on_visible=self._on_visible,
+            note=self._note,
         )
         self._fleet = Fleet(
             generators=generators,
@@ -118,14 +118,16 @@ class Controller:
             Failure: what ended the run early; rows that became visible stay, the same run can be resumed.
         """
         try:
+            journals = dict(await asyncio.to_thread(self._read_journals))
+            self._recorder.restore(journals)
             async with asyncio.TaskGroup() as group:
                 loops = [*self._fleet.loops(), self._recorder.run(), self._heartbeats(), self._deadline()]
                 background = [group.create_task(loop) for loop in loops]
-                await self._work()
+                await self._work(journals)
                 await cancel_all(background)
         except* Failure as failures:
             failure = _first(failures)
-            if not isinstance(failure, Fenced | StoreFailed):
+            if not isinstance(failure, Fenced | StoreFailed | ActorDied):
                 await self._recorder.flush()  # what is paid for is kept
             raise failure from failures
         return not self._stopping
@@ -163,25 +165,35 @@ class Controller:
         ledger = self.scheduler.ledger
         return ledger.spent_tokens + (ledger.reserved_tokens if ledger.total_tokens is not None else 0)
 
-    async def _work(self) -> None:
-        """Admit, then wait for what is open, then flush what is left."""
-        async with asyncio.TaskGroup() as self._grading:
-            await self._until(lambda: self._recorder.sizes is not None)
-            self._phase = "scoring" if not self._stopping else self._phase
-            for order, problem in enumerate(self._problems):
-                await self._until(self._may_open)
-                if self._stopping:
-                    break
-                self.scheduler.open(problem, order=order, now_s=self._clock())
-                self._pump()
-                await asyncio.sleep(0)  # with the budget gone, opening alone would never let the loop turn
-            await self._until(lambda: self.scheduler.num_open == 0)
+    async def _work(self, journals: dict[str, OpenRecord]) -> None:
+        """Admit, then wait for what is open, then flush what is left. Problems with a journal go on where it ends."""
+        async with asyncio.TaskGroup() as grading:
+            self._grading = grading
+            try:
+                await self._until(lambda: self._recorder.sizes is not None)
+                self._phase = "scoring" if not self._stopping else self._phase
+                await self._search(journals)
+            finally:
+                self._grading = None  # a group that is ending takes no more
         self._recorder.drain()
         await self._until(lambda: self._recorder.num_pending == 0, even_when_stopping=True)
+        await self._recorder.flush()  # what a stop leaves open
         if self.scheduler.num_truncated:
             self._note(f"{self.scheduler.num_truncated} PRM inputs were over-long and cut (steps.prm_truncated)")
         for kind, number in self._grader.failures.items():
             self._note(f"{number} answers are not graded, because the grader {kind.replace('_', ' ')}")
+
+    async def _search(self, journals: dict[str, OpenRecord]) -> None:
+        """Open every problem in its turn, until none is left open."""
+        for order, problem in enumerate(self._problems):
+            await self._until(self._may_open)
+            if self._stopping:
+                return
+            record = journals.pop(problem.problem_id, None)
+            self.scheduler.open(problem, order=order, now_s=self._clock(), record=record)
+            self._pump()
+            await asyncio.sleep(0)  # with the budget gone, opening alone would never let the loop turn
+        await self._until(lambda: self.scheduler.num_open == 0)
 
     def _may_open(self) -> bool:
         num_begun = self.scheduler.num_open + self._recorder.num_pending
@@ -218,14 +230,13 @@ class Controller:
         self._pump()
 
     async def _heartbeats(self) -> None:
-        missed = 0
+        heard_s = self._clock()
         while True:
             try:
                 await self._writer.heartbeat(asdict(self.progress()))
-                missed = 0
+                heard_s = self._clock()
             except StoreFailed:
-                missed += 1
-                if missed == MAX_MISSED_HEARTBEATS:
+                if self._clock() - heard_s > OUTAGE_S:
                     raise
             await asyncio.sleep(self._settings.heartbeat_s)
 

@@ -15,17 +15,20 @@ import pyarrow.parquet as pq
 from records.commits import Part
 from records.failure import StoreFailed
 from records.layout import TABLES, Table, part_name
-from records.rows import ProblemRecord
+from records.rows import OpenRecord, ProblemRecord
 from records.schemas import PARQUET_OPTIONS, Row, to_table
 from records.store import Store
 
 
-def write_parts(folder: Path, records: Sequence[ProblemRecord], *, epoch: int, commit: int) -> list[tuple[Part, Path]]:
-    """Write the rows of `records` as one part per table that has any; raises as `write_part` does."""
+def write_parts(
+    folder: Path, records: Sequence[ProblemRecord], opened: Sequence[OpenRecord], *, epoch: int, commit: int
+) -> list[tuple[Part, Path]]:
+    """Write the rows of `opened` and `records` as one part per table that has any; raises as `write_part` does."""
+    held: list[OpenRecord | ProblemRecord] = [*opened, *records]
     rows: dict[Table, Sequence[Row]] = {
         "problems": [record.problem for record in records],
-        "steps": [step for record in records for step in record.steps],
-        "requests": [request for record in records for request in record.requests],
+        "steps": [step for record in held for step in record.steps],
+        "requests": [request for record in held for request in record.requests],
     }
     return [write_part(folder, table, rows[table], epoch=epoch, commit=commit) for table in TABLES if rows[table]]
 

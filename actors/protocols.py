@@ -5,7 +5,7 @@ from typing import Protocol, TypeVar
 
 from actors.grader import GradeFailure, GradeRequest
 from records.replica import Replica
-from records.rows import ProblemRecord
+from records.rows import OpenRecord, ProblemRecord
 
 CallT_contra = TypeVar("CallT_contra", contravariant=True)
 ResultT = TypeVar("ResultT")
@@ -27,8 +27,8 @@ class ReplicaHandle(Replica[CallT_contra, ResultT], Protocol[CallT_contra, Resul
 class RunWriter(Protocol):
     """The writer of one run, opened by this controller's epoch. Every method may raise `Fenced` or `StoreFailed`."""
 
-    async def append(self, batch: int, records: Sequence[ProblemRecord]) -> None:
-        """Take finished problems; a batch number that it already has is ignored."""
+    async def append(self, batch: int, records: Sequence[ProblemRecord], opened: Sequence[OpenRecord]) -> None:
+        """Take finished problems and rows of open ones; a batch number that it already has is ignored."""
         ...
 
     async def flush(self, leased_tokens: int | None) -> None:

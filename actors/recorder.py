@@ -1,28 +1,43 @@
-"""From concluded searches to visible rows: grade, buffer, append, flush, and commit the spending ceiling ahead.
+"""From searches to visible rows: grade, buffer, append, flush, and commit the spending ceiling ahead.
 
-A problem is counted as done when its row is visible. One loop talks to the writer, so batches and commits are in order;
+    open search ------- rows of delivered requests ----+--> append --> flush --> visible
+    concluded search --> grade --> its row, the rest --+
+
+A problem is counted as done when its row is visible. What an open one has come to is written with every flush, so that
+another controller goes on from there. One flush talks to the writer at a time, so batches and commits are in order;
 grading runs beside it, one task a problem, so that a slow grader holds up its own problem only.
 """
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from itertools import chain, repeat
 
 from actors.grader import GradeRequest
 from actors.protocols import AnswerGrader, RunWriter
 from records.failure import StoreFailed
-from records.rows import ProblemRecord
+from records.rows import OpenRecord, ProblemRecord
 from scaling.accounting import ModelSizes, problem_record
 from scaling.ledger import Ledger
 from scaling.scheduler import Concluded
+from scaling.search import ProblemSearch
 
-RETRY_S = (0.5, 2.0, 8.0, 30.0)
-"""Waits between tries of a flush that the store refused."""
+RETRY_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+"""Waits between tries of a flush that the store refused; the last one is repeated."""
+
+OUTAGE_S = 300.0
+"""A store that is out for longer ends the run, which the same command resumes: idle engines cost money."""
+
+FIRST_INTERVAL_S = 1.0
+"""Time to the first flush of a run."""
+
+INTERVAL_SHARE = 0.05
+"""Flushes come at intervals of this share of the run so far, up to the policy's: a kill costs no more than that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlushPolicy:
-    """When rows become visible: after this many problems or this long, whichever is first."""
+    """When rows become visible: after this many problems or this long, whichever is first; early in a run sooner."""
 
     num_problems: int
     interval_s: float
@@ -39,7 +54,9 @@ class Recorder:
         policy: when to flush.
         strategy: its name, for the rows.
         first_batch: number of the first batch; the numbers are unique in the run.
+        open_searches: those that have not concluded.
         on_visible: called with the records that have become visible.
+        note: says something to the user.
     """
 
     def __init__(
@@ -52,7 +69,9 @@ class Recorder:
         policy: FlushPolicy,
         strategy: str,
         first_batch: int,
+        open_searches: Callable[[], Iterable[ProblemSearch]],
         on_visible: Callable[[list[ProblemRecord]], None],
+        note: Callable[[str], None],
     ) -> None:
         self.sizes: ModelSizes | None = None
         self._writer, self._grader, self._ledger = writer, grader, ledger
@@ -60,11 +79,16 @@ class Recorder:
         self._policy = policy
         self._strategy = strategy
         self._on_visible = on_visible
+        self._note = note
+        self._open_searches = open_searches
+        # Of open problems: how many step and request rows the writer has.
+        self._written: dict[str, tuple[int, int]] = {}
         self._ready: list[ProblemRecord] = []
         self._num_grading = 0
         self._next_batch = first_batch
         self._num_flushing = 0
         self._wake = asyncio.Event()
+        self._one_at_a_time = asyncio.Lock()
         self._draining = False
         self._lease_wanted = False
 
@@ -72,6 +96,10 @@ class Recorder:
     def num_pending(self) -> int:
         """Problems concluded and not yet visible."""
         return self._num_grading + len(self._ready) + self._num_flushing
+
+    def restore(self, journals: Mapping[str, OpenRecord]) -> None:
+        """Take note of what earlier epochs have written of problems that are open."""
+        self._written = {name: (len(rows.steps), len(rows.requests)) for name, rows in journals.items()}
 
     def request_lease(self) -> None:
         """The ledger waits for a higher ceiling."""
@@ -100,7 +128,9 @@ class Recorder:
                 strategy=self._strategy,
                 wall_seconds=concluded.wall_seconds,
             )
-            self._ready.append(record)
+            num_steps, num_requests = self._written.pop(record.problem.problem_id, (0, 0))
+            tail = replace(record, steps=record.steps[num_steps:], requests=record.requests[num_requests:])
+            self._ready.append(tail)
         finally:
             self._num_grading -= 1
         if self._draining or len(self._ready) >= self._policy.num_problems:
@@ -108,9 +138,13 @@ class Recorder:
 
     async def run(self) -> None:
         """Flush until cancelled."""
+        loop = asyncio.get_running_loop()
+        started_s = loop.time()
         while True:
+            so_far_s = loop.time() - started_s
+            interval_s = min(self._policy.interval_s, max(FIRST_INTERVAL_S, INTERVAL_SHARE * so_far_s))
             try:
-                async with asyncio.timeout(self._policy.interval_s):
+                async with asyncio.timeout(interval_s):
                     await self._wake.wait()
             except TimeoutError:
                 pass
@@ -118,15 +152,20 @@ class Recorder:
             await self.flush()
 
     async def flush(self) -> None:
-        """Make what is ready visible; raise the ceiling if there is a cap."""
+        """Make what is ready visible, and what open problems have come to; raise the ceiling if there is a cap."""
+        async with self._one_at_a_time:
+            await self._flush()
+
+    async def _flush(self) -> None:
         records, self._ready = self._ready, []
         self._num_flushing = len(records)
         lease = self._ledger.next_lease(self._lease_tokens)
-        if not records and not (lease is not None and self._lease_wanted):
+        opened = self._unwritten()
+        if not records and not opened and not (lease is not None and self._lease_wanted):
             return
         self._lease_wanted = False
-        if records:
-            await self._writer.append(self._next_batch, records)
+        if records or opened:
+            await self._writer.append(self._next_batch, records, opened)
             self._next_batch += 1
         await self._flush_writer(lease if lease is not None else self._ledger.leased_tokens)
         if lease is not None:
@@ -134,13 +173,29 @@ class Recorder:
         self._num_flushing = 0
         self._on_visible(records)
 
+    def _unwritten(self) -> list[OpenRecord]:
+        """What open searches have come to since they were last written."""
+        opened = []
+        for search in self._open_searches():
+            problem_id = search.problem.problem_id
+            num_steps, num_requests = self._written.get(problem_id, (0, 0))
+            steps, requests = tuple(search.steps[num_steps:]), tuple(search.requests[num_requests:])
+            if requests:
+                opened.append(OpenRecord(problem_id=problem_id, steps=steps, requests=requests))
+                self._written[problem_id] = (len(search.steps), len(search.requests))
+        return opened
+
     async def _flush_writer(self, leased_tokens: int | None) -> None:
         """Flush; a store that fails is asked again, because the writer goes on where it stopped."""
-        for wait_s in RETRY_S:
+        loop = asyncio.get_running_loop()
+        started_s = loop.time()
+        for wait_s in chain(RETRY_S, repeat(RETRY_S[-1])):
             try:
                 await self._writer.flush(leased_tokens)
-            except StoreFailed:
+            except StoreFailed as failed:
+                if loop.time() - started_s > OUTAGE_S:
+                    raise
+                self._note(f"the store does not take results ({failed}); trying again in {wait_s:g} s")
                 await asyncio.sleep(wait_s)
             else:
                 return
-        await self._writer.flush(leased_tokens)

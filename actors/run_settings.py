@@ -1,6 +1,6 @@
 """What a controller is given: the settings of its run, and where earlier epochs left it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from actors.link import HealthCheck
@@ -8,7 +8,7 @@ from actors.protocols import ReplicaHandle
 from actors.recorder import FlushPolicy
 from records.calls import SampleCall, SampleResult, Sampling, ScoreCall, ScoreResult
 from records.progress import Progress
-from records.rows import ProblemRow, Status
+from records.rows import OpenRecord, ProblemRow, Status
 
 Generator = ReplicaHandle[SampleCall, SampleResult]
 Prm = ReplicaHandle[ScoreCall, ScoreResult]
@@ -52,12 +52,14 @@ class RunSoFar:
         spent_tokens: accounted for or lost.
         leased_tokens: the committed ceiling.
         next_batch: number of the writer's next batch.
+        journals: reads what problems without a row had come to, by id; they go on from there. May raise `StoreFailed`.
     """
 
     visible: Progress
     spent_tokens: int
     leased_tokens: int
     next_batch: int
+    journals: Callable[[], Mapping[str, OpenRecord]]
 
 
 def with_rows(progress: Progress, rows: Sequence[ProblemRow]) -> Progress:

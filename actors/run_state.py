@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from actors.parts import read_problem_ids
 from records import layout
-from records.commits import Log, Totals
+from records.commits import Log, OpenProblem, Totals
 from records.epochs import Lease
 from records.failure import RunMismatch, StoreFailed
 from records.jsonio import decode, encode
@@ -22,6 +22,7 @@ class RunState:
         next_commit: number of the next commit.
         next_batch: the lowest batch number that is above all committed ones.
         done: ids of the problems with a row.
+        open_problems: without a row, some of whose steps are visible (`actors.journals` reads them).
         totals: of the rows.
         lost_tokens: leased by earlier controllers and never accounted for; charged as spent.
         leased_tokens: the committed ceiling.
@@ -34,6 +35,7 @@ class RunState:
     next_commit: int
     next_batch: int
     done: frozenset[str]
+    open_problems: tuple[OpenProblem, ...]
     totals: Totals
     lost_tokens: int
     leased_tokens: int
@@ -43,7 +45,12 @@ class RunState:
     @property
     def spent_tokens(self) -> int:
         """Where the ledger begins: accounted for in rows, or lost."""
-        return self.totals.generated_tokens + self.lost_tokens
+        return self.totals.generated_tokens + self.open_tokens + self.lost_tokens
+
+    @property
+    def open_tokens(self) -> int:
+        """Of problems without a row, by their visible steps."""
+        return sum(problem.generated_tokens for problem in self.open_problems)
 
 
 def agree_on_manifest(store: Store, manifest: Manifest, free: tuple[str, ...]) -> tuple[str, ...]:
@@ -81,6 +88,7 @@ def read_state(
         next_commit=log.number + 1,
         next_batch=max(log.batches, default=-1) + 1,
         done=done,
+        open_problems=tuple(log.open_problems.values()),
         totals=log.totals,
         lost_tokens=log.lost_tokens,
         leased_tokens=log.leased_tokens,

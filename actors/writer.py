@@ -1,4 +1,4 @@
-"""The writer: finished problems in, committed part files out, each problem exactly once.
+"""The writer: finished problems and the steps of open ones in, committed part files out, each problem exactly once.
 
     append --> buffer --flush--> parts in the spool --upload--> parts in the store --commit--> visible
                                  (checked there)                (nobody looks yet)   ^
@@ -14,8 +14,8 @@ What the caller must do:
 - stop at `Fenced`: another controller has the run;
 - call `heartbeat` several times within `fresh_s`; it may run in another thread beside a slow `flush`.
 
-The rows of one problem become visible together. A killed writer leaves behind at most parts that no commit names, and
-its folder in the spool; no reader sees either.
+A problem's row becomes visible with its steps and requests, or after them. A killed writer leaves behind at most parts
+that no commit names, and its folder in the spool; no reader sees either.
 """
 
 import shutil
@@ -37,7 +37,7 @@ from records.commits import Log, Part, Success
 from records.epochs import Owner, utc
 from records.jsonio import encode
 from records.manifest import FREE_SETTINGS, Manifest
-from records.rows import ProblemRecord
+from records.rows import OpenRecord, ProblemRecord
 from records.store import Store
 
 FRESH_S = 30.0
@@ -130,14 +130,14 @@ class Writer:
         if held is not None:
             held.lease.heartbeat(self._clock(), progress)
 
-    def append(self, batch: int, records: Sequence[ProblemRecord]) -> None:
-        """Buffer finished problems. A batch number that is known is ignored.
+    def append(self, batch: int, records: Sequence[ProblemRecord], opened: Sequence[OpenRecord] = ()) -> None:
+        """Buffer finished problems, and what open ones have come to. A batch number that is known is ignored.
 
         Raises:
             AssertionError: a problem has a row already, or a record holds another problem's rows.
         """
         with self._one_at_a_time:
-            self._run().buffer.append(batch, records)
+            self._run().buffer.append(batch, records, opened)
 
     def num_uncommitted(self) -> int:
         """Problems that were appended and are not durable yet."""
@@ -159,7 +159,7 @@ class Writer:
             number = self._carry_on()
             log = run.commits.log
             ceiling = max(leased_tokens or 0, log.leased_tokens)
-            if len(run.buffer) or ceiling > log.leased_tokens:
+            if not run.buffer.empty or ceiling > log.leased_tokens:
                 self._prepare(ceiling)
                 number = self._carry_on()
             return number
@@ -207,17 +207,23 @@ class Writer:
         """Turn the buffer into a flush: parts in the spool, and a draft. If `final`, the ceiling is what was spent."""
         run = self._run()
         log = run.commits.log
-        records, batches = run.buffer.waiting()
+        records, opened = run.buffer.records, run.buffer.open_rows
         now_s = self._clock()
         problems = [record.problem for record in records]
         totals = log.totals.plus(problems, wall_seconds=max(0.0, now_s - run.counted_until_s))
-        uploads = write_parts(self._spool, records, epoch=log.epoch, commit=log.number + 1)
-        accounted, lost = totals.generated_tokens, log.lost_tokens
+        uploads = write_parts(self._spool, records, run.buffer.opened, epoch=log.epoch, commit=log.number + 1)
+        closed = [log.open_problems[row.problem_id] for row in problems if row.problem_id in log.open_problems]
+        open_tokens = log.open_tokens + sum(rows.generated_tokens for rows in opened)
+        open_tokens -= sum(problem.generated_tokens for problem in closed)
+        accounted, lost = totals.generated_tokens + open_tokens, log.lost_tokens
         ceiling = max(leased_tokens, accounted + lost)
         draft = Draft(
             parts=tuple(part for part, _ in uploads),
-            batches=batches,
+            batches=run.buffer.batches,
+            opened=opened,
+            closed=tuple(problem.problem_id for problem in closed),
             totals=totals,
+            open_tokens=open_tokens,
             lost_tokens=ceiling - accounted if final else lost,
             leased_tokens=ceiling,
             created_at=utc(now_s),
@@ -246,7 +252,7 @@ class Writer:
         run.commits.write_checkpoint()
         self._carry_on()
         log = run.commits.log
-        if len(run.buffer) or not max(spent_tokens, log.spent_tokens) == log.spent_tokens == log.leased_tokens:
+        if not run.buffer.empty or not max(spent_tokens, log.spent_tokens) == log.spent_tokens == log.leased_tokens:
             self._prepare(spent_tokens, final=True)
             self._carry_on()
         return log

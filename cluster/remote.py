@@ -8,7 +8,7 @@ from ray.actor import ActorHandle
 
 from cluster.launch import Build, launch_beside_driver
 from cluster.replicas import answer, cause_of_death
-from records.failure import Failure, ReplicaDied
+from records.failure import ActorDied, Failure, ReplicaDied
 
 
 class RemoteWriter:
@@ -26,17 +26,27 @@ class RemoteWriter:
         """Call a method of the writer and wait."""
         return wait_for(self._actor.call.remote(method, *args, **kwargs))
 
-    async def append(self, batch: int, records: Sequence[Any]) -> None:
+    def end(self) -> None:
+        """End the actor."""
+        ray.kill(self._actor)
+
+    async def append(self, batch: int, records: Sequence[Any], opened: Sequence[Any]) -> None:
         """See `RunWriter`."""
-        await answer(self._actor.call.remote("append", batch, records))
+        await self._call("append", batch, records, opened)
 
     async def flush(self, leased_tokens: int | None) -> None:
         """See `RunWriter`."""
-        await answer(self._actor.call.remote("flush", leased_tokens))
+        await self._call("flush", leased_tokens)
 
     async def heartbeat(self, progress: Mapping[str, object]) -> None:
         """See `RunWriter`."""
-        await answer(self._actor.call.remote("heartbeat", dict(progress)))
+        await self._call("heartbeat", dict(progress))
+
+    async def _call(self, method: str, *args: Any) -> None:
+        try:
+            await answer(self._actor.call.remote(method, *args))
+        except ReplicaDied as died:
+            raise ActorDied(f"the writer died: {died}") from died
 
 
 class RemoteController:
@@ -73,4 +83,4 @@ def wait_for(reference: Any) -> Any:
             raise error.cause from error
         raise
     except ray.exceptions.RayActorError as error:
-        raise ReplicaDied(f"an actor of this run died: {cause_of_death(error)}") from error
+        raise ActorDied(f"an actor of this run died: {cause_of_death(error)}") from error

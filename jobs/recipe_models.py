@@ -123,7 +123,7 @@ class OutputSection(Section):
 
     flush_problems: int = setting(64, "Finished problems that are committed together.", operational=True, ge=1)
     flush_interval_s: float = setting(
-        10.0, "Seconds after which finished problems are committed anyway.", operational=True, gt=0
+        10.0, "Longest time between two commits; early in a run they come sooner.", operational=True, gt=0
     )
 
 

@@ -10,38 +10,27 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from actors.controller import Controller
-from actors.grader import Grader
-from actors.lease import this_process
-from actors.recorder import FlushPolicy
-from actors.run_settings import RunSettings, RunSoFar
+from actors.lease import newest_lease, this_process
 from actors.run_state import RunState, agree_on_manifest
-from actors.writer import Writer
 from jobs.options import ScoreOptions
-from jobs.plan import OwedProblems, Plan, make_plan
+from jobs.plan import Plan, make_plan
 from jobs.progress import ProgressDisplay
-from jobs.recipe import Recipe, operational_keys, sampling
-from jobs.replicas import Replicas, check_introductions, cpu_slots, launch
+from jobs.recipe import Recipe, operational_keys
+from jobs.reign import Reign
+from jobs.replicas import Replicas, cpu_slots, launch
 from jobs.signals import treat_sigterm_as_interrupt
 from jobs.status import read_status
 from jobs.summary import Summary, as_json, print_summary
 from records import layout
-from records.failure import Failure, ReplicaFailed
-from records.progress import Progress
-
-if TYPE_CHECKING:
-    from cluster.remote import RemoteController, RemoteWriter
+from records.failure import ActorDied, Fenced
 
 SOME_FAILED = 3
-POLL_S = 0.5
-HEARTBEAT_S = 5.0
+MAX_IDLE_REIGNS = 3
+"""Controllers in a row that die before anything more is written; then the run ends."""
 
 
 def run(options: ScoreOptions) -> int:
@@ -83,156 +72,52 @@ def ray_session(recipe: Recipe) -> Iterator[None]:
 def score(plan: Plan, replicas: Replicas) -> Summary:
     """Run a plan on replicas, in the Ray session that we are in, until it is finished.
 
+    A controller or writer that dies is replaced; the next one goes on from what is written.
+
     Raises:
         Failure: what ended it early; the same command resumes it.
         KeyboardInterrupt: the user did; what had concluded is written.
     """
-    from cluster.remote import RemoteWriter
-
     replicas = replicas.needed_by(plan.recipe)
+    states: list[RunState] = []
     with (
         tempfile.TemporaryDirectory(prefix="parsimony-", ignore_cleanup_errors=True) as spool,
         ProgressDisplay() as display,
     ):
+
+        def on_state(state: RunState) -> None:
+            states.append(state)
+            for line in state.drift if len(states) == 1 else ():
+                display.note(f"warning: {line}")
+
         for warning in plan.problems.warnings:
             display.note(f"warning: {warning}")
-        writer = RemoteWriter.launch(partial(Writer, plan.store, Path(spool)))
-        state: RunState = writer.call(
-            "open", plan.manifest, this_process(), take_over=plan.options.take_over, free=operational_keys()
-        )
-        for line in state.drift:
-            display.note(f"warning: {line}")
-        if len(state.done) < plan.problems.num_problems:
-            _introduce(plan, replicas, state, writer, display)
-            _work(plan, replicas, state, writer, display)
-        elif not state.finished:  # everything but the last word had been written
-            _finish(plan, writer, state.spent_tokens)
+        reign = Reign(plan, replicas, Path(spool), display, on_state=on_state)
+        take_over = plan.options.take_over
+        while True:
+            try:
+                reign.run(take_over=take_over)
+                break
+            except ActorDied as died:
+                _refuse_hopeless(states, died)
+                _refuse_taken(plan, died)
+                display.note(f"{died}; a new one goes on from what is written")
+                take_over = True
     return read_status(plan.store, now_s=time.time()).summary
 
 
-def _introduce(
-    plan: Plan, replicas: Replicas, state: RunState, writer: "RemoteWriter", display: ProgressDisplay
-) -> None:
-    """Wait for the models and check them, with a sign of life for user and lease; let the run go if it fails."""
-    started_s = beaten_s = time.monotonic()
-
-    def on_tick(num_ready: int) -> None:
-        nonlocal beaten_s
-        now_s = time.monotonic()
-        progress = replace(_progress(plan, state, len(replicas)), replicas_ready=num_ready, elapsed_s=now_s - started_s)
-        display.show(progress)
-        if now_s - beaten_s >= HEARTBEAT_S:
-            beaten_s = now_s
-            writer.call("heartbeat", asdict(progress))
-
-    try:
-        warnings = check_introductions(replicas.introduce(on_tick), plan.manifest)
-    except (Failure, KeyboardInterrupt):
-        writer.call("release", state.spent_tokens)
-        raise
-    for warning in warnings:
-        display.note(f"warning: {warning}")
+def _refuse_hopeless(states: list[RunState], died: ActorDied) -> None:
+    """Raise `died` if reign after reign has come to nothing."""
+    last = [state.spent_tokens for state in states[-MAX_IDLE_REIGNS:]]
+    if not states or (len(last) == MAX_IDLE_REIGNS and len(set(last)) == 1):
+        raise died
 
 
-def _work(plan: Plan, replicas: Replicas, state: RunState, writer: "RemoteWriter", display: ProgressDisplay) -> None:
-    """Run a controller to its end, and let the run go: finished, or stopped clean."""
-    from cluster.remote import RemoteController
-
-    controller = RemoteController(partial(_controller, plan, replicas, state, writer))
-    try:
-        _watch(controller, display)
-        _finish(plan, writer, controller.call("charged_tokens"))
-    except ReplicaFailed:
-        writer.call("release", controller.call("charged_tokens"))
-        raise
-    except KeyboardInterrupt:
-        display.note("stopping: writing what has concluded (once more to stop at once)")
-        controller.call("stop")
-        _watch(controller, display)
-        writer.call("release", controller.call("charged_tokens"))
-        raise
-    finally:
-        controller.end()
-
-
-def _finish(plan: Plan, writer: "RemoteWriter", spent_tokens: int) -> None:
-    """Write `_SUCCESS`, after a check that every problem has its row."""
-    writer.call("finish", [problem.problem_id for problem in plan.problems], spent_tokens)
-
-
-def _watch(controller: "RemoteController", display: ProgressDisplay) -> None:
-    """Show how far it is until it has come to an end; raise what ended it."""
-    while not controller.finished(POLL_S):
-        _show(controller, display)
-    controller.result()
-    _show(controller, display)
-
-
-def _show(controller: "RemoteController", display: ProgressDisplay) -> None:
-    for note in controller.call("take_notes"):
-        display.note(note)
-    display.show(controller.call("progress"))
-
-
-def _controller(plan: Plan, replicas: Replicas, state: RunState, writer: "RemoteWriter") -> Controller:
-    """The controller of a run, made in its own process."""
-    recipe = plan.recipe
-    settings = RunSettings(
-        replica_epoch=time.time_ns() // 1_000_000,
-        run_seed=recipe.seed,
-        strategy_name=recipe.strategy.name,
-        sampling=sampling(recipe),
-        total_tokens=recipe.budget.total_tokens,
-        deadline_s=recipe.budget.deadline_s,
-        max_open_problems=recipe.cluster.max_open_problems,
-        # Rows that wait to be written count as open: never so many that they keep others from being begun.
-        flush=FlushPolicy(
-            num_problems=max(1, min(recipe.output.flush_problems, recipe.cluster.max_open_problems // 2)),
-            interval_s=recipe.output.flush_interval_s,
-        ),
-        heartbeat_s=HEARTBEAT_S,
-    )
-    so_far = RunSoFar(
-        visible=_progress(plan, state, len(replicas)),
-        spent_tokens=state.spent_tokens,
-        leased_tokens=state.leased_tokens,
-        next_batch=state.next_batch,
-    )
-    grader = recipe.grader
-    return Controller(
-        problems=OwedProblems(plan.problems, state.done),
-        strategy=plan.strategy,
-        settings=settings,
-        so_far=so_far,
-        generators=replicas.generators,
-        prms=replicas.prms,
-        writer=writer,
-        grader=Grader(grader.kind, num_workers=grader.num_workers, timeout_s=grader.timeout_s),
-    )
-
-
-def _progress(plan: Plan, state: RunState, replicas_wanted: int) -> Progress:
-    """Where the run stands before this controller has done anything."""
-    totals = state.totals
-    return Progress(
-        phase="loading models",
-        total_problems=plan.problems.num_problems,
-        done_problems=totals.problems,
-        failed_problems=totals.failed,
-        exhausted_problems=totals.budget_exhausted,
-        graded=totals.graded,
-        correct=totals.correct,
-        open_problems=0,
-        generated_tokens=state.spent_tokens,
-        prompt_tokens=totals.prompt_tokens,
-        cached_tokens=totals.cached_tokens,
-        prm_tokens=totals.prm_tokens,
-        total_tokens_cap=plan.recipe.budget.total_tokens,
-        elapsed_s=0.0,
-        replicas_ready=0,
-        replicas_wanted=replicas_wanted,
-        replicas_lost=0,
-    )
+def _refuse_taken(plan: Plan, died: ActorDied) -> None:
+    """Raise `Fenced` if somebody else has taken the run meanwhile."""
+    lease = newest_lease(plan.store)
+    if lease is not None and lease.owner != this_process():
+        raise Fenced(f"epoch {lease.epoch} has taken {plan.store.uri} over after {died}")
 
 
 if __name__ == "__main__":

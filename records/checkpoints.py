@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Protocol
 
 from records import layout
-from records.commits import Commit, Log, Part, Totals
+from records.commits import Commit, Log, OpenProblem, Part, Totals
 from records.failure import StoreFailed
 from records.jsonio import decode, encode
 
@@ -36,7 +36,9 @@ class Checkpoint:
     epoch: int
     parts: tuple[Part, ...]
     batch_ranges: tuple[tuple[int, ...], ...]
+    open_problems: tuple[OpenProblem, ...]
     totals: Totals
+    open_tokens: int
     lost_tokens: int
     leased_tokens: int
 
@@ -54,7 +56,9 @@ def encode_checkpoint(log: Log) -> bytes:
         epoch=log.epoch,
         parts=tuple(log.parts),
         batch_ranges=_ranges(log.batches),
+        open_problems=tuple(log.open_problems.values()),
         totals=log.totals,
+        open_tokens=log.open_tokens,
         lost_tokens=log.lost_tokens,
         leased_tokens=log.leased_tokens,
     )
@@ -70,7 +74,9 @@ def decode_checkpoint(data: bytes, name: str) -> Log:
         checkpoint=checkpoint.number,
         parts=list(checkpoint.parts),
         batches={batch for first, last in checkpoint.batch_ranges for batch in range(first, last + 1)},
+        open_problems={problem.problem_id: problem for problem in checkpoint.open_problems},
         totals=checkpoint.totals,
+        open_tokens=checkpoint.open_tokens,
         lost_tokens=checkpoint.lost_tokens,
         leased_tokens=checkpoint.leased_tokens,
     )

@@ -11,8 +11,12 @@ before it. A new epoch begins with a commit that holds no parts (its fence). A c
 it is void for every reader (the fencing rule), so what readers see only ever grows, and an old controller that wakes up
 adds nothing. Each commit carries the run's totals up to and including itself, so the last visible one says it all.
 
-Tokens: `leased_tokens` is a ceiling committed ahead of the spending; of it, `totals.generated_tokens` stand in rows and
-`lost_tokens` were leased by controllers that died before they could say what they spent. They count as spent.
+Steps and requests of a problem may become visible before its row: they are its journal, from which another controller
+goes on. A commit says whose they are (`opened`), and which problems with such rows end with it (`closed`).
+
+Tokens: `leased_tokens` is a ceiling committed ahead of the spending. Of it, `totals.generated_tokens` belong to
+problems with a row and `open_tokens` to steps of problems without one yet; `lost_tokens` were leased by controllers
+that died before they could say what they spent. All three count as spent.
 """
 
 import math
@@ -40,6 +44,14 @@ class Part:
         """Refuse a name that is not a part's: a reader opens whatever stands here."""
         if self.table not in TABLES or not self.name.startswith(f"{self.table}/") or not is_part_name(self.name):
             raise ValueError(f"{self.name!r} is no part of table {self.table!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRows:
+    """A problem without a row whose steps and requests are among a commit's parts, and the tokens of those steps."""
+
+    problem_id: str
+    generated_tokens: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,9 +119,12 @@ class Commit:
         writer: token of the writer that made it, unique to that object.
         parts: the files that it makes visible.
         batches: the writer's batches whose rows these are; numbers are unique in the run.
+        opened: problems without a row that have steps or requests in these parts.
+        closed: problems that were open in a commit before this one and have their row here.
         totals: of the run, this commit included.
+        open_tokens: generated tokens in the steps of all problems without a row, likewise.
         lost_tokens: leased by dead controllers and never accounted for.
-        leased_tokens: ceiling on what the run has spent until the next commit; at least accounted + lost.
+        leased_tokens: ceiling on what the run has spent until the next commit; at least accounted + open + lost.
         created_at: UTC, ISO 8601.
     """
 
@@ -118,7 +133,10 @@ class Commit:
     writer: str
     parts: tuple[Part, ...]
     batches: tuple[int, ...]
+    opened: tuple[OpenRows, ...]
+    closed: tuple[str, ...]
     totals: Totals
+    open_tokens: int
     lost_tokens: int
     leased_tokens: int
     created_at: str
@@ -127,9 +145,9 @@ class Commit:
         """Refuse what no writer makes."""
         if self.number < 1 or self.epoch < 1:
             raise ValueError(f"commit {self.number} of epoch {self.epoch}: both count from 1")
-        if self.lost_tokens < 0:
-            raise ValueError("lost_tokens is negative")
-        if self.leased_tokens < self.totals.generated_tokens + self.lost_tokens:
+        if self.lost_tokens < 0 or self.open_tokens < 0:
+            raise ValueError("lost_tokens or open_tokens is negative")
+        if self.leased_tokens < self.totals.generated_tokens + self.open_tokens + self.lost_tokens:
             raise ValueError("leased_tokens is less than what is accounted for and lost")
 
 
@@ -168,6 +186,21 @@ def visible(commits: Iterable[Commit]) -> list[Commit]:
     return seen
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenProblem:
+    """A problem without a row, some of whose steps and requests are visible.
+
+    Attributes:
+        problem_id: its id.
+        generated_tokens: of those steps.
+        parts: names of the parts of `steps` and `requests` that hold such rows, in commit order.
+    """
+
+    problem_id: str
+    generated_tokens: int
+    parts: tuple[str, ...]
+
+
 @dataclass(kw_only=True)
 class Log:
     """What commits 1 to `number` add up to; grows by one commit at a time.
@@ -178,6 +211,7 @@ class Log:
         checkpoint: number of the newest checkpoint known.
         parts: visible, in commit order.
         batches: visible.
+        open_problems: by id.
     """
 
     number: int = 0
@@ -185,14 +219,21 @@ class Log:
     checkpoint: int = 0
     parts: list[Part] = field(default_factory=list)
     batches: set[int] = field(default_factory=set)
+    open_problems: dict[str, OpenProblem] = field(default_factory=dict)
     totals: Totals = Totals()
+    open_tokens: int = 0
     lost_tokens: int = 0
     leased_tokens: int = 0
 
     @property
+    def accounted_tokens(self) -> int:
+        """Generated, by the visible rows."""
+        return self.totals.generated_tokens + self.open_tokens
+
+    @property
     def spent_tokens(self) -> int:
         """Accounted for in rows, or lost."""
-        return self.totals.generated_tokens + self.lost_tokens
+        return self.accounted_tokens + self.lost_tokens
 
     def add(self, commit: Commit) -> bool:
         """Take in the next commit. False, and only `number` changes, if it is void.
@@ -208,10 +249,26 @@ class Log:
         self.epoch = commit.epoch
         self.parts.extend(commit.parts)
         self.batches.update(commit.batches)
+        self._move_open(commit)
         self.totals = commit.totals
+        self.open_tokens = commit.open_tokens
         self.lost_tokens = commit.lost_tokens
         self.leased_tokens = commit.leased_tokens
         return True
+
+    def _move_open(self, commit: Commit) -> None:
+        parts = tuple(part.name for part in commit.parts if part.table != "problems")
+        for rows in commit.opened:
+            before = self.open_problems.get(rows.problem_id) or OpenProblem(
+                problem_id=rows.problem_id, generated_tokens=0, parts=()
+            )
+            self.open_problems[rows.problem_id] = OpenProblem(
+                problem_id=rows.problem_id,
+                generated_tokens=before.generated_tokens + rows.generated_tokens,
+                parts=before.parts + parts,
+            )
+        for problem_id in commit.closed:
+            self.open_problems.pop(problem_id)
 
     def parts_of(self, table: Table) -> list[Part]:
         """The visible parts of one table, in commit order."""

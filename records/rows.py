@@ -76,7 +76,8 @@ class StepRow:
         depth: number of steps up to and including this one.
         logprob_sum: nats; null where the engine gave none.
         finish_reason: a `FinishReason`.
-        p_lower: PRM quantiles of the path that ends here (`p_median`, `p_upper` alike); null if unscored.
+        p_lower: PRM quantiles of the path that ends here (`p_median`, `p_upper` alike); null if the request that
+            sampled it did not ask for them. What a later "score" request says stands in its own row.
         prompt_tokens: of the generator call, on the first step of its sample; 0 on the others.
         cached_tokens: of those, found in the prefix cache.
         prm_tokens: PRM input tokens spent on this sample, on the last step that it scored; 0 on the others.
@@ -133,6 +134,7 @@ class RequestRow:
         p_lower: PRM quantiles as delivered, per delivered path (`p_median`, `p_upper` alike); elements may be null.
         prm_tokens: of a "score" request; 0 for "expand", whose step rows carry them.
         prm_cached_tokens: likewise.
+        prm_truncated: some input of a "score" request was over-long and cut; false for "expand", likewise.
     """
 
     problem_id: str
@@ -152,11 +154,29 @@ class RequestRow:
     p_upper: tuple[float | None, ...]
     prm_tokens: int
     prm_cached_tokens: int
+    prm_truncated: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenRecord:
+    """Rows of a problem that has not ended: whole requests with the steps that they delivered, in order.
+
+    What a writer is given is what came since the last time; what a resume reads is all there is.
+    """
+
+    problem_id: str
+    steps: tuple[StepRow, ...]
+    requests: tuple[RequestRow, ...]
+
+    @property
+    def generated_tokens(self) -> int:
+        """Of the steps."""
+        return sum(step.generated_tokens for step in self.steps)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProblemRecord:
-    """All rows of one finished problem; they become visible together."""
+    """The row of a finished problem, and those of its steps and requests that are not written yet."""
 
     problem: ProblemRow
     steps: tuple[StepRow, ...]

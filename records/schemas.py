@@ -110,6 +110,7 @@ REQUESTS = _schema(
     _required("p_upper", _list(pa.float64(), nullable=True)),
     _required("prm_tokens", pa.int64()),
     _required("prm_cached_tokens", pa.int64()),
+    _required("prm_truncated", pa.bool_()),
 )
 
 SCHEMAS: dict[Table, pa.Schema] = {"problems": PROBLEMS, "steps": STEPS, "requests": REQUESTS}

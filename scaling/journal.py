@@ -1,11 +1,12 @@
-"""From delivered requests to rows of the `steps` and `requests` tables."""
+"""From delivered requests to rows of the `steps` and `requests` tables, and back."""
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 
 from records.calls import Sampled, Scored
-from records.path import Path
-from records.request import Expand, Reply, Score
+from records.path import FinishReason, Path, PrmScore
+from records.request import Expand, Reply, ReplyKind, Score
 from records.rows import RequestRow, StepRow
 from scaling.tasks import SampleTask
 
@@ -62,7 +63,44 @@ def request_row(
         p_upper=tuple(score.upper if score else None for score in scores),
         prm_tokens=sum(result.prm_tokens for result in scored),
         prm_cached_tokens=sum(result.cached_tokens for result in scored),
+        prm_truncated=any(result.truncated for result in scored),
     )
+
+
+def recorded_reply(request: Expand | Score, row: RequestRow, samples: Sequence[Sequence[StepRow]]) -> Reply:
+    """The reply that `row` records, as it was delivered.
+
+    Args:
+        request: the one that the strategy made just now, equal to the recorded one.
+        row: of the request.
+        samples: of an `Expand`, the step rows of each delivered child.
+    """
+    kind = ReplyKind(row.reply_kind)
+    if isinstance(request, Score):
+        scores = [_score(*quantiles) for quantiles in zip(row.p_lower, row.p_median, row.p_upper, strict=True)]
+        paths = tuple(replace(path, score=score) for path, score in zip(request.paths, scores, strict=True))
+        return Reply(kind, paths)
+    parents = {path.node_id: path for path, _ in request.parents}
+    return Reply(kind, tuple(_recorded_leaf(parents[rows[0].parent_id], rows) for rows in samples))
+
+
+def _recorded_leaf(parent: Path, rows: Sequence[StepRow]) -> Path:
+    path = parent
+    for row in rows:
+        path = Path(
+            row.node_id,
+            path,
+            row.text,
+            row.token_ids,
+            FinishReason(row.finish_reason),
+            row.logprob_sum,
+            _score(row.p_lower, row.p_median, row.p_upper),
+        )
+    return path
+
+
+def _score(lower: float | None, median: float | None, upper: float | None) -> PrmScore | None:
+    return None if lower is None or median is None or upper is None else PrmScore(lower, median, upper)
 
 
 def step_rows(

@@ -35,8 +35,8 @@ class Locality:
         """The PRM's prefix of `path`."""
         return self._prm[path.node_id]
 
-    def sampled(self, parent: Path, steps: Sequence[Path], replica: str) -> None:
-        """`replica` sampled `steps` after `parent` in one go and holds the last of them.
+    def sampled(self, parent: Path, steps: Sequence[Path], replica: str | None) -> None:
+        """`replica` sampled `steps` after `parent` in one go and holds the last of them; None: nobody holds it now.
 
         A step inside the sample gets an id of its own but no holder: the replica keeps whole samples only.
         """

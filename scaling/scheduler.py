@@ -20,6 +20,7 @@ from records.calls import (
     ScoreResult,
 )
 from records.problem import Problem
+from records.rows import OpenRecord
 from scaling.dispatch import Dispatcher
 from scaling.ledger import Ledger, Refusal
 from scaling.lengths import LengthEstimate
@@ -88,6 +89,10 @@ class Scheduler:
         """Problems begun and not concluded."""
         return len(self._open)
 
+    def open_searches(self) -> list[ProblemSearch]:
+        """Of the problems begun and not concluded."""
+        return [opened.search for opened in self._open.values()]
+
     @property
     def hungry(self) -> bool:
         """Another problem should be opened to keep the generators' batches full.
@@ -98,10 +103,23 @@ class Scheduler:
         demand = self.samples.num_waiting + self.samples.num_in_flight + waiting_for_prm
         return self.ledger.exhausted or demand < max(1, self.samples.capacity)
 
-    def open(self, problem: Problem, *, order: int, now_s: float) -> None:
-        """Begin a problem; `order` ranks it among the waiting. With the budget gone it ends at once."""
+    def open(self, problem: Problem, *, order: int, now_s: float, record: OpenRecord | None = None) -> None:
+        """Begin a problem, or go on with it where its `record` ends. With the budget gone a new one ends at once.
+
+        Args:
+            problem: to search.
+            order: ranks it among the waiting.
+            now_s: the time.
+            record: what an earlier epoch had come to; None where there was none.
+
+        Raises:
+            RunMismatch: the strategy is not the one that began it.
+        """
         search = ProblemSearch(problem, self._strategy, run_seed=self._run_seed)
         self._open[problem.problem_id] = OpenSearch(search, order, now_s)
+        if record is not None:
+            self._advance(problem.problem_id, search.restore(record), now_s)
+            return
         if self.ledger.exhausted:
             search.skip()
             self._conclude(problem.problem_id, now_s)

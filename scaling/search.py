@@ -4,18 +4,21 @@ A pure state machine. It turns a request into tasks, takes their results in any 
 whole, in child order: node ids, seeds and rows depend on names only, never on arrival.
 
     begin --> tasks --> sampled / scored / denied (any order) --> reply complete --> next request --> ... --> choice
-                                            failed --> the problem ends as failed
+    restore --^                             failed --> the problem ends as failed
+
+The rows of a delivered request never change again, so they can be written while the search goes on. `restore` feeds a
+new strategy what another process wrote, and stands where that one stood.
 """
 
 from dataclasses import dataclass, replace
 
 from records.calls import Sampled, Scored
-from records.failure import StrategyFailed
+from records.failure import RunMismatch, StrategyFailed
 from records.path import FinishReason, Path, PrmScore
 from records.problem import Problem
 from records.request import Expand, Reply, ReplyKind, Score, Scoring
-from records.rows import RequestRow, StepRow
-from scaling.journal import request_row, step_rows
+from records.rows import OpenRecord, RequestRow, StepRow
+from scaling.journal import recorded_reply, request_hash, request_row, step_rows
 from scaling.locality import Locality
 from scaling.seeds import seed_for
 from scaling.strategy import Choice, Request, StrategyFactory
@@ -89,6 +92,31 @@ class ProblemSearch:
         """Start the strategy; its first tasks."""
         return self._resume(None)
 
+    def restore(self, record: OpenRecord) -> list[Task]:
+        """Feed the strategy the replies that it got before; the tasks of the request that follows.
+
+        Raises:
+            RunMismatch: it asks for something else than it did then.
+        """
+        self.steps += record.steps
+        reply: Reply | None = None
+        for row in record.requests:
+            self._ask(reply)
+            request = self._request
+            if self.finished or request is None or request_hash(request) != row.request_hash:
+                raise RunMismatch(
+                    f"the strategy asks for something else than when problem {self.problem.problem_id!r} was begun "
+                    f"(request {row.request}). Resume with the code that began the run, or score into a new one"
+                )
+            samples = self._recorded_samples(row)
+            reply = recorded_reply(request, row, samples)
+            for leaf, rows in zip(reply.paths, samples, strict=False):
+                chain = leaf.lineage[-len(rows) :]
+                self.locality.sampled(self._parent_of(chain), chain, None)
+            self._note_reply(request, reply)
+            self.requests.append(row)
+        return self._resume(reply)
+
     def sampled(self, task: SampleTask, result: Sampled, *, granted_tokens: int, replica: str) -> list[Task]:
         """A child exists; what to do next: score it, or go on."""
         slot = self._slots[task.child]
@@ -137,8 +165,28 @@ class ProblemSearch:
         else:
             raise TypeError(f"{self.problem.problem_id} has no request to deliver")
         self._journal(request, reply, slots)
-        self.cut = self.cut or reply.kind is not ReplyKind.FULL
+        self._note_reply(request, reply)
         return self._resume(reply)
+
+    def _note_reply(self, request: Request, reply: Reply) -> None:
+        self.cut = self.cut or reply.kind is not ReplyKind.FULL
+        if isinstance(request, Score):
+            self.root_score = next((path.score for path in reply.paths if path.parent is None), self.root_score)
+
+    def _recorded_samples(self, row: RequestRow) -> list[list[StepRow]]:
+        """The recorded steps of each child of a request: a child's nodes are those up to its leaf."""
+        samples = []
+        for leaf in row.child_ids:
+            samples.append(self.steps[self._next_node_id - 1 : leaf])  # node ids count the step rows up from 1
+            self._next_node_id = leaf + 1
+        return samples
+
+    @staticmethod
+    def _parent_of(chain: list[Path]) -> Path:
+        parent = chain[0].parent
+        if parent is None:
+            raise ValueError("the root was not sampled")
+        return parent
 
     def _journal(self, request: Request, reply: Reply, slots: list[Slot]) -> None:
         expand = isinstance(request, Expand)
@@ -183,24 +231,7 @@ class ProblemSearch:
                 raise ValueError(f"{slot.task.key} has no score")
             self.locality.scored(path, slot.prm_replica)
             paths.append(replace(path, score=slot.scored.scores[-1]))
-            self._note_score(path, slot.scored, slot.prm_replica)
         return Reply(ReplyKind.FULL, tuple(paths))
-
-    def _note_score(self, path: Path, scored: Scored, prm_replica: str) -> None:
-        """Put a score that was asked for later where it belongs: on the root, or on the step's row."""
-        score = scored.scores[-1]
-        if path.parent is None:
-            self.root_score = score
-            return
-        row = self.steps[path.node_id - 1]  # node ids count the step rows up from 1
-        self.steps[path.node_id - 1] = replace(
-            row,
-            p_lower=score.lower,
-            p_median=score.median,
-            p_upper=score.upper,
-            prm_truncated=row.prm_truncated or scored.truncated,
-            prm_replica=prm_replica,
-        )
 
     def _resume(self, reply: Reply | None) -> list[Task]:
         """Hand a reply to the strategy (None to start it); the tasks of its next request.
@@ -208,13 +239,8 @@ class ProblemSearch:
         A request for nothing is answered at once: it is still a row, and the strategy goes on.
         """
         while True:
-            try:
-                self._request = next(self._strategy) if reply is None else self._strategy.send(reply)
-            except StopIteration as stop:
-                self.choice = stop.value
-                return []
-            except StrategyFailed as failed:
-                self.error = str(failed)
+            self._ask(reply)
+            if self._request is None:
                 return []
             tasks = self._tasks(self._request)
             if tasks:
@@ -223,6 +249,16 @@ class ProblemSearch:
                 return tasks
             reply = Reply(ReplyKind.FULL, ())
             self._journal(self._request, reply, [])
+
+    def _ask(self, reply: Reply | None) -> None:
+        """Hand a reply to the strategy; its next request, or None with its choice or error."""
+        self._request = None
+        try:
+            self._request = next(self._strategy) if reply is None else self._strategy.send(reply)
+        except StopIteration as stop:
+            self.choice = stop.value
+        except StrategyFailed as failed:
+            self.error = str(failed)
 
     def _tasks(self, request: Request) -> list[Task]:
         problem_id, number = self.problem.problem_id, len(self.requests)

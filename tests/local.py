@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from actors.controller import Controller
 from actors.grader import GradeFailure, GradeRequest
+from actors.journals import read_journals
 from actors.lease import this_process
 from actors.link import HealthCheck
 from actors.recorder import FlushPolicy
@@ -24,7 +25,7 @@ from records.manifest import Manifest
 from records.problem import Problem
 from records.progress import Progress
 from records.replica import Collected, ReplicaInfo
-from records.rows import ProblemRecord
+from records.rows import OpenRecord, ProblemRecord
 from records.schemas import SCHEMA_VERSION
 from scaling.strategies.best_of_n import best_of_n
 from scaling.strategy import SearchLimits, StrategyFactory
@@ -81,8 +82,8 @@ class LocalWriter:
         self.writer = writer
         self._run = run
 
-    async def append(self, batch: int, records: Sequence[ProblemRecord]) -> None:
-        self.writer.append(batch, records)
+    async def append(self, batch: int, records: Sequence[ProblemRecord], opened: Sequence[OpenRecord]) -> None:
+        self.writer.append(batch, records, opened)
 
     async def flush(self, leased_tokens: int | None) -> None:
         await asyncio.sleep(self._run.flush_s)
@@ -206,6 +207,7 @@ class LocalRun:
             spent_tokens=self.state.spent_tokens,
             leased_tokens=self.state.leased_tokens,
             next_batch=self.state.next_batch,
+            journals=partial(read_journals, self.writer._store, self.state.open_problems),
         )
 
 

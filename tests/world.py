@@ -23,6 +23,7 @@ from records.calls import (
 from records.path import FinishReason, PrmScore
 from records.problem import Problem
 from records.request import Until
+from records.rows import OpenRecord
 from scaling.ledger import Ledger
 from scaling.scheduler import Concluded, Scheduler
 from scaling.strategy import StrategyFactory
@@ -66,6 +67,8 @@ class World:
         death_rate: chance per round that some replica dies.
         missing_rate: chance that a call without its prefix is answered with `PrefixMissing`.
         steps: the generator.
+        max_rounds: the world ends after so many, whatever is open then.
+        journals: what problems had come to in a world before this one.
     """
 
     scheduler: Scheduler
@@ -73,6 +76,8 @@ class World:
     death_rate: float = 0.0
     missing_rate: float = 0.0
     steps: TokenSource = toy_steps
+    max_rounds: int | None = None
+    journals: dict[str, OpenRecord] = field(default_factory=dict)
     samples: dict[str, list[SampleCall]] = field(default_factory=dict)
     scores: dict[str, list[ScoreCall]] = field(default_factory=dict)
     texts: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
@@ -89,10 +94,13 @@ class World:
             self.scores[f"p{index}"] = []
             self.scheduler.prm_up(f"p{index}", slots)
         waiting = list(enumerate(problems))
-        for _ in range(200_000):
+        for number in range(200_000):
+            if number == self.max_rounds:
+                return
             while waiting and self.scheduler.hungry:
                 order, problem = waiting.pop(0)
-                self.scheduler.open(problem, order=order, now_s=self.now_s)
+                record = self.journals.get(problem.problem_id)
+                self.scheduler.open(problem, order=order, now_s=self.now_s, record=record)
                 self._pump()
             if not waiting and self.scheduler.num_open == 0:
                 self._pump()

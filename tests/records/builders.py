@@ -44,6 +44,7 @@ def record(problem_id: str, *, num_steps: int = 2, tokens_per_step: int = 5) -> 
         problem_id=problem_id, request=0, request_hash="h", kind="expand", node_ids=(0,), num_samples=(1,), until="end",
         max_tokens=100, scoring="leaf", granted_tokens=(100,), reply_kind="full", child_ids=(num_steps,),
         p_lower=(None,), p_median=(0.5,), p_upper=(0.6,), prm_tokens=0, prm_cached_tokens=0,
+        prm_truncated=False,
     )  # fmt: skip
     return ProblemRecord(problem=problem, steps=steps, requests=(request,))
 
@@ -93,6 +94,7 @@ def commit(number: int, epoch: int, *, writer: str = "w", parts: int = 1, **chan
     )
     settings: dict[str, Any] = {
         "number": number, "epoch": epoch, "writer": writer, "parts": made, "batches": (number,),
+        "opened": (), "closed": (), "open_tokens": 0,
         "totals": Totals(succeeded=number, generated_tokens=number), "lost_tokens": epoch,
         "leased_tokens": number + epoch, "created_at": UTC_MOMENT,
     }  # fmt: skip

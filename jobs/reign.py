@@ -1,0 +1,219 @@
+"""One controller's reign over a run: it opens the run, works on it, and lets it go, finished or stopped clean.
+
+    writer.open --> state --> replicas checked --> controller runs --> finish (_SUCCESS) or release
+
+A reign whose writer or controller dies ends in `ActorDied`, with what was written; `jobs.score` begins the next one.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from actors.controller import Controller
+from actors.grader import Grader
+from actors.journals import read_journals
+from actors.lease import this_process
+from actors.recorder import FlushPolicy
+from actors.run_settings import RunSettings, RunSoFar
+from actors.run_state import RunState
+from actors.writer import Writer
+from jobs.plan import OwedProblems, Plan
+from jobs.progress import ProgressDisplay
+from jobs.recipe import operational_keys, sampling
+from jobs.replicas import Replicas, check_introductions
+from records.failure import ActorDied, Failure, Fenced, StoreFailed
+from records.progress import Progress
+
+if TYPE_CHECKING:
+    from cluster.remote import RemoteController, RemoteWriter
+
+POLL_S = 0.5
+HEARTBEAT_S = 5.0
+
+
+class Reign:
+    """Reigns over one run, one at a time: `run` again after `ActorDied` is the next one.
+
+    Args:
+        plan: of the run.
+        replicas: those that its strategy uses.
+        spool: local folder for parts on their way.
+        display: where the user looks.
+        on_state: called with the run's state once it is ours.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        replicas: Replicas,
+        spool: Path,
+        display: ProgressDisplay,
+        *,
+        on_state: Callable[[RunState], None],
+    ) -> None:
+        self._plan, self._replicas, self._spool, self._display = plan, replicas, spool, display
+        self._on_state = on_state
+        self._introduced = False
+
+    def run(self, *, take_over: bool) -> None:
+        """Work until the run is finished.
+
+        Args:
+            take_over: even from a controller that seems alive.
+
+        Raises:
+            Failure: what ended it early; the same command resumes it.
+            KeyboardInterrupt: the user did; what had concluded is written.
+        """
+        from cluster.remote import RemoteWriter
+
+        writer = RemoteWriter.launch(partial(Writer, self._plan.store, self._spool))
+        try:
+            state: RunState = writer.call(
+                "open", self._plan.manifest, this_process(), take_over=take_over, free=operational_keys()
+            )
+            self._on_state(state)
+            if len(state.done) < self._plan.problems.num_problems:
+                if not self._introduced:
+                    self._introduce(state, writer)
+                self._work(state, writer)
+            elif not state.finished:  # everything but the last word had been written
+                self._finish(writer, state.spent_tokens)
+        finally:
+            writer.end()
+
+    def _introduce(self, state: RunState, writer: "RemoteWriter") -> None:
+        """Wait for the models and check them, with a sign of life for user and lease; let the run go if it fails."""
+        started_s = beaten_s = time.monotonic()
+
+        def on_tick(num_ready: int) -> None:
+            nonlocal beaten_s
+            now_s = time.monotonic()
+            progress = replace(self._progress(state), replicas_ready=num_ready, elapsed_s=now_s - started_s)
+            self._display.show(progress)
+            if now_s - beaten_s >= HEARTBEAT_S:
+                beaten_s = now_s
+                writer.call("heartbeat", asdict(progress))
+
+        try:
+            warnings = check_introductions(self._replicas.introduce(on_tick), self._plan.manifest)
+        except (Fenced, StoreFailed, ActorDied):
+            raise
+        except (Failure, KeyboardInterrupt):
+            writer.call("release", state.spent_tokens)
+            raise
+        self._introduced = True
+        for warning in warnings:
+            self._display.note(f"warning: {warning}")
+
+    def _work(self, state: RunState, writer: "RemoteWriter") -> None:
+        """Run a controller to its end, and let the run go: finished, or stopped clean."""
+        from cluster.remote import RemoteController
+
+        controller = RemoteController(partial(_controller, self._plan, self._replicas, state, writer))
+        try:
+            self._watch(controller)
+            self._finish(writer, controller.call("charged_tokens"))
+        except (Fenced, StoreFailed, ActorDied):
+            raise
+        except Failure:
+            writer.call("release", controller.call("charged_tokens"))
+            raise
+        except KeyboardInterrupt:
+            self._stop(controller, writer)
+            raise
+        finally:
+            controller.end()
+
+    def _stop(self, controller: "RemoteController", writer: "RemoteWriter") -> None:
+        self._display.note("stopping: writing what there is (once more to stop at once)")
+        try:
+            controller.call("stop")
+            self._watch(controller)
+            writer.call("release", controller.call("charged_tokens"))
+        except ActorDied as died:  # the user wants an end, not another reign
+            self._display.note(f"{died}; what it had not written is done again by the next run of this command")
+
+    def _finish(self, writer: "RemoteWriter", spent_tokens: int) -> None:
+        """Write `_SUCCESS`, after a check that every problem has its row."""
+        writer.call("finish", [problem.problem_id for problem in self._plan.problems], spent_tokens)
+
+    def _watch(self, controller: "RemoteController") -> None:
+        """Show how far it is until it has come to an end; raise what ended it."""
+        while not controller.finished(POLL_S):
+            self._show(controller)
+        controller.result()
+        self._show(controller)
+
+    def _show(self, controller: "RemoteController") -> None:
+        for note in controller.call("take_notes"):
+            self._display.note(note)
+        self._display.show(controller.call("progress"))
+
+    def _progress(self, state: RunState) -> Progress:
+        return progress_of(self._plan, state, len(self._replicas))
+
+
+def _controller(plan: Plan, replicas: Replicas, state: RunState, writer: "RemoteWriter") -> Controller:
+    """The controller of a run, made in its own process."""
+    recipe = plan.recipe
+    settings = RunSettings(
+        replica_epoch=time.time_ns() // 1_000_000,
+        run_seed=recipe.seed,
+        strategy_name=recipe.strategy.name,
+        sampling=sampling(recipe),
+        total_tokens=recipe.budget.total_tokens,
+        deadline_s=recipe.budget.deadline_s,
+        max_open_problems=recipe.cluster.max_open_problems,
+        # Rows that wait to be written count as open: never so many that they keep others from being begun.
+        flush=FlushPolicy(
+            num_problems=max(1, min(recipe.output.flush_problems, recipe.cluster.max_open_problems // 2)),
+            interval_s=recipe.output.flush_interval_s,
+        ),
+        heartbeat_s=HEARTBEAT_S,
+    )
+    so_far = RunSoFar(
+        visible=progress_of(plan, state, len(replicas)),
+        spent_tokens=state.spent_tokens,
+        leased_tokens=state.leased_tokens,
+        next_batch=state.next_batch,
+        journals=partial(read_journals, plan.store, state.open_problems),
+    )
+    grader = recipe.grader
+    return Controller(
+        problems=OwedProblems(plan.problems, state.done),
+        strategy=plan.strategy,
+        settings=settings,
+        so_far=so_far,
+        generators=replicas.generators,
+        prms=replicas.prms,
+        writer=writer,
+        grader=Grader(grader.kind, num_workers=grader.num_workers, timeout_s=grader.timeout_s),
+    )
+
+
+def progress_of(plan: Plan, state: RunState, replicas_wanted: int) -> Progress:
+    """Where the run stands before a controller has done anything."""
+    totals = state.totals
+    return Progress(
+        phase="loading models",
+        total_problems=plan.problems.num_problems,
+        done_problems=totals.problems,
+        failed_problems=totals.failed,
+        exhausted_problems=totals.budget_exhausted,
+        graded=totals.graded,
+        correct=totals.correct,
+        open_problems=0,
+        generated_tokens=state.spent_tokens,
+        prompt_tokens=totals.prompt_tokens,
+        cached_tokens=totals.cached_tokens,
+        prm_tokens=totals.prm_tokens,
+        total_tokens_cap=plan.recipe.budget.total_tokens,
+        elapsed_s=0.0,
+        replicas_ready=0,
+        replicas_wanted=replicas_wanted,
+        replicas_lost=0,
+    )

@@ -1,0 +1,127 @@
+"""Drivers that freeze, wake up and die, with everything real: one row per problem, and tokens charged once."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from actors.lease import newest_lease
+from cluster.store import LocalStore
+from records.checkpoints import read_log
+from records.reader import read_run
+
+pytestmark = [pytest.mark.vllm, pytest.mark.ray]
+
+EXAMPLE = Path(__file__).parent.parent / "examples/arithmetic"
+NUM_PROBLEMS = 80
+LIMIT_S = 240
+
+
+class Driver:
+    """One `parsimony score` in a process of its own."""
+
+    def __init__(self, run: Path, *arguments: str) -> None:
+        self.log = run.parent / f"driver-{len(list(run.parent.glob('driver-*.log')))}.log"
+        command = [sys.executable, "-m", "jobs.score", str(EXAMPLE / "test.jsonl"), "--limit", str(NUM_PROBLEMS)]
+        command += ["--recipe", str(EXAMPLE / "majority.toml"), "--output", str(run), "--json", *arguments]
+        with self.log.open("w") as errors:
+            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
+        self.tree = psutil.Process(self.process.pid)
+
+    def wait_for(self, store: LocalStore, num_done: int) -> None:
+        """Until so many problems have a row."""
+        deadline_s = time.monotonic() + LIMIT_S
+        while not store.read("_manifest.json") or read_log(store).totals.problems < num_done:
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline_s, self.log.read_text()
+            time.sleep(0.05)
+
+    def hosts(self) -> list[psutil.Process]:
+        """The driver, and the processes of its own actors: controller, writer and replicas."""
+        return [self.tree, *(child for child in self.tree.children(recursive=True) if "Host" in child.name())]
+
+    def generated_tokens(self) -> int:
+        """By its last line of progress."""
+        *_, last = re.findall(r"graded \| ([\d.]+)(k?) tokens", self.log.read_text())
+        return round(float(last[0]) * (1000 if last[1] else 1))
+
+    def finish(self) -> tuple[int, str]:
+        output, _ = self.process.communicate(timeout=LIMIT_S)
+        return self.process.returncode, output
+
+
+@pytest.fixture
+def drivers():
+    made: list[Driver] = []
+    yield made
+    for driver in made:
+        if driver.process.poll() is None:
+            below = driver.tree.children(recursive=True)
+            for process in [driver.tree, *below]:
+                process.kill()
+            driver.process.wait()
+
+
+def test_a_frozen_driver_is_fenced_and_a_killed_one_costs_little(tmp_path, drivers):
+    run = tmp_path / "run"
+    store = LocalStore(run)
+
+    frozen = Driver(run)
+    drivers.append(frozen)
+    frozen.wait_for(store, NUM_PROBLEMS // 5)
+    stopped = frozen.hosts()
+    assert len(stopped) >= 4
+    for process in stopped:
+        process.suspend()
+    frozen_tokens = frozen.generated_tokens()
+
+    refused = Driver(run)
+    drivers.append(refused)
+    code, _ = refused.finish()
+    assert code == 2
+    assert "--take-over" in refused.log.read_text()
+
+    killed = Driver(run, "--take-over")
+    drivers.append(killed)
+    killed.wait_for(store, NUM_PROBLEMS // 2)
+    written_before = read_log(store).spent_tokens
+    below = killed.tree.children(recursive=True)
+    os.kill(killed.process.pid, signal.SIGKILL)
+    killed.process.wait()
+    _, alive = psutil.wait_procs(below, timeout=30)
+    assert not [process for process in alive if "Host" in process.name() or "VLLM" in process.name()]
+    killed_tokens = killed.generated_tokens()
+    assert killed_tokens >= written_before - frozen_tokens
+
+    resumed = Driver(run)
+    drivers.append(resumed)
+    resumed.wait_for(store, NUM_PROBLEMS // 2)
+    code, output = resumed.finish()
+    assert code == 0, resumed.log.read_text()
+    summary = json.loads(output)
+    assert summary["problems"]["succeeded"] == NUM_PROBLEMS
+
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()}
+    lease = newest_lease(store)
+    for process in stopped:
+        process.resume()
+    code, _ = frozen.finish()
+    assert code == 1
+    assert "has taken" in frozen.log.read_text()
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()} == before
+    assert newest_lease(store) == lease
+
+    found = read_run(run)
+    ids = found.problems()["problem_id"].to_pylist()
+    assert len(ids) == len(set(ids)) == NUM_PROBLEMS
+    steps = found.steps().to_pylist()
+    assert len({(step["problem_id"], step["node_id"]) for step in steps}) == len(steps)
+    charged = sum(step["generated_tokens"] for step in steps)
+    assert charged == found.totals.generated_tokens == summary["tokens"]["generated"]
