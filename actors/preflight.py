@@ -96,7 +96,11 @@ def check_together(generator: ReplicaInfo, prm: ReplicaInfo) -> list[str]:
 
 def _check_folder(model: Path, settings: EngineSettings) -> None:
     if not model.is_dir():
-        raise InvalidInput(f"{model}: no such folder; a model is a folder in the layout of transformers")
+        download = "" if model.is_absolute() else f": for one of the hub, `hf download {model} --local-dir FOLDER`"
+        raise InvalidInput(
+            f"{model}: no such folder; a model is a folder in the layout of transformers{download}, and then "
+            f"{'prm' if isinstance(settings, PrmSettings) else 'generator'}.model is that folder"
+        )
     config = read_json(model / CONFIG_FILE)
     if not config.get("architectures"):
         raise InvalidInput(f"{model / CONFIG_FILE}: no architectures: vLLM cannot tell what to run")

@@ -45,7 +45,6 @@ SIZES: dict[str, Any] = {
     "num_hidden_layers": 2,
     "num_attention_heads": 2,
     "num_key_value_heads": 1,
-    "max_position_embeddings": 1024,
     "initializer_range": 0.15,
     "tie_word_embeddings": False,
 }
@@ -121,7 +120,11 @@ def tokenizer_of(family: str) -> Tokenizer:
 TOKENIZER_CONFIGS: dict[str, dict[str, object]] = {
     "qwen2.5-math-prm": {"chat_template": CHATML, "eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"},
     "math-shepherd": {"bos_token": "<s>", "eos_token": "</s>"},
-    "rlhflow": {"chat_template": LLAMA_CHAT, "bos_token": {"content": "<|begin_of_text|>"}, "eos_token": "<|eot_id|>"},
+    "rlhflow": {
+        "chat_template": LLAMA_CHAT,
+        "bos_token": {"__type": "AddedToken", "content": "<|begin_of_text|>"},
+        "eos_token": "<|eot_id|>",
+    },
     "skywork-o1-prm": {"bos_token": "<|endoftext|>", "eos_token": "<|im_end|>"},
     "reasoneval": {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<s>"},
 }
@@ -151,12 +154,13 @@ def head_tensors(family: str) -> dict[str, torch.Tensor]:
     return {name: 0.15 * torch.randn(shape, generator=generator) for name, shape in shapes.get(family, {}).items()}
 
 
-def make_prm(family: str, folder: Path) -> Path:
+def make_prm(family: str, folder: Path, *, context: int = 1024) -> Path:
     """Write a PRM of the family: weights in two files, the head's tensors in both."""
     tokenizer = tokenizer_of(family)
     kind, architecture = CONFIGS[family]
     torch.manual_seed(3)
-    config = kind(vocab_size=tokenizer.get_vocab_size(), bos_token_id=1, eos_token_id=2, **SIZES)
+    sizes = SIZES | {"max_position_embeddings": context, "vocab_size": tokenizer.get_vocab_size()}
+    config = kind(bos_token_id=1, eos_token_id=2, **sizes)
     model = AutoModelForCausalLM.from_config(config)
     tensors = {**{name: tensor.contiguous() for name, tensor in model.state_dict().items()}, **head_tensors(family)}
     published = {**config.to_dict(), "architectures": [architecture], "dtype": "float32"}
@@ -171,6 +175,16 @@ def make_prm(family: str, folder: Path) -> Path:
         save_file({name: tensors[name] for name in part}, folder / file, metadata={"format": "pt"})
     weight_map = {name: file for file, part in parts.items() for name in part}
     (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    return folder
+
+
+def make_generator(family: str, folder: Path, *, context: int) -> Path:
+    """Write a language model with the architecture, tokenizer and chat template of a family's backbone."""
+    make_prm(family, folder, context=context)
+    config = json.loads((folder / "config.json").read_text())
+    config.pop("auto_map", None)
+    config["architectures"] = [CONFIGS[family][0].__name__.replace("Config", "ForCausalLM")]
+    (folder / "config.json").write_text(json.dumps(config))
     return folder
 
 
