@@ -8,6 +8,7 @@ Qwen2 and Llama 3, and SentencePiece's BPE with byte fallback as Mistral has it.
 
 import functools
 import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,8 @@ LLAMA_CHAT = (
     "{{ message['content'] | trim + '<|eot_id|>' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}"
 )
+SPACE = "\u2581"
+NORMALIZER = normalizers.Sequence([normalizers.Prepend(SPACE), normalizers.Replace(" ", SPACE)])
 HIDDEN = 64
 SIZES: dict[str, Any] = {
     "hidden_size": HIDDEN,
@@ -74,27 +77,30 @@ def byte_level(*special: str, begin: str | None = None) -> Tokenizer:
 
 def sentencepiece() -> Tokenizer:
     """A tokenizer like Mistral's: no pattern, spaces as U+2581, unknown characters as bytes, <s> before a text."""
-    space = "\u2581"
-    normalizer = normalizers.Sequence([normalizers.Prepend(space), normalizers.Replace(" ", space)])
     trained = Tokenizer(models.BPE())
-    trained.normalizer = normalizer
-    trained.pre_tokenizer = pre_tokenizers.Split(space, behavior="merged_with_next")
+    trained.normalizer = NORMALIZER
+    trained.pre_tokenizer = pre_tokenizers.Split(SPACE, behavior="merged_with_next")
     trained.train_from_iterator(CORPUS, trainers.BpeTrainer(vocab_size=260, show_progress=False))
     learned = json.loads(trained.to_str())["model"]
     pieces = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
     pieces += sorted(learned["vocab"], key=learned["vocab"].get)
+    return sentencepiece_of({piece: at for at, piece in enumerate(pieces)}, learned["merges"])
+
+
+def sentencepiece_of(vocabulary: dict[str, int], merges: Iterable[Sequence[str]]) -> Tokenizer:
+    """The tokenizer that is made of a SentencePiece vocabulary, as Llama 2 and Mistral publish it."""
     tokenizer = Tokenizer(
         models.BPE(
-            vocab={piece: at for at, piece in enumerate(pieces)},
-            merges=[tuple(merge) for merge in learned["merges"]],
+            vocab=vocabulary,
+            merges=[(left, right) for left, right in merges],
             unk_token="<unk>",  # noqa: S106
             fuse_unk=True,
             byte_fallback=True,
         )
     )
-    tokenizer.normalizer = normalizer
+    tokenizer.normalizer = NORMALIZER
     tokenizer.decoder = decoders.Sequence(
-        [decoders.Replace(space, " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+        [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     )
     tokenizer.add_special_tokens(
         [AddedToken(text, special=True, normalized=False) for text in ("<unk>", "<s>", "</s>")]

@@ -2,17 +2,24 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+import mistral_common
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sentencepiece import SentencePieceProcessor
+from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
+from transformers.convert_slow_tokenizer import SentencePieceExtractor
 
 from actors.engines.families import FAMILIES, find_family
 from actors.engines.formats import PrmFormat
+from actors.engines.public_formats import ShepherdFormat
 from actors.engines.public_heads import PrmFolder
 from actors.engines.text import TextTokenizer
-from tests.tiny_prms import CHATML, FAMILY_NAMES, LLAMA_CHAT, STEP_TAG, tokenizer_of, write_tokenizer
+from tests.tiny_prms import CHATML, FAMILY_NAMES, LLAMA_CHAT, STEP_TAG, sentencepiece_of, tokenizer_of, write_tokenizer
 
 QUESTION = "Janet's ducks lay 16 eggs per day. How much does she make?"
 STEPS = ["Step 1: She sells 16 - 3 - 4 = 9 eggs.", "## Step 2\nShe makes 9 * 2 = $18 every day!", "\\boxed{18}"]
@@ -131,14 +138,24 @@ def test_white_space_around_a_step_does_not_count(formats, family):
         assert form.step_ids("\n a = 1\n\n\n", first=first) == form.step_ids("a = 1", first=first) != ()
 
 
-def test_the_marks_are_those_of_the_real_vocabularies():
-    """U+043A U+0438 behind a space is one token, as in Mistral's vocabulary (12902); so are + (648) and - (387)."""
-    tokenizer = tokenizer_of("math-shepherd")
-    assert tokenizer.encode(f"+ - {STEP_TAG}", add_special_tokens=False).tokens == [
-        "\u2581+",
-        "\u2581-",
-        f"\u2581{STEP_TAG}",
-    ]
+@pytest.fixture(scope="module")
+def mistral() -> tuple[SentencePieceProcessor, Tokenizer]:
+    """The vocabulary of Mistral 7B, which vLLM's requirements bring along: as published, and as a tokenizer.json."""
+    file = str(Path(mistral_common.__file__).parent / "data" / "tokenizer.model.v1")
+    extracted: Any = SentencePieceExtractor(file).extract(None)
+    vocabulary, merges, *_ = extracted.values()
+    return SentencePieceProcessor(model_file=file), sentencepiece_of(vocabulary, merges)
+
+
+@pytest.mark.parametrize("num_steps", range(4))
+def test_math_shepherd_in_the_vocabulary_of_mistral(mistral, num_steps):
+    published, tokenizer = mistral
+    form = ShepherdFormat(TextTokenizer(tokenizer))
+    lines = "\n".join(f"{step} {STEP_TAG}" for step in STEPS[:num_steps]) or STEP_TAG
+    ids = path_ids(form, QUESTION, STEPS[:num_steps])
+    assert ids == [1, *published.encode(f"{QUESTION} {lines}")]
+    assert ids.count(12902) == max(1, num_steps)
+    assert [TextTokenizer(tokenizer).encode(text, special=False)[-1] for text in "+-"] == [648, 387]
 
 
 def test_a_family_of_ones_own(tmp_path):

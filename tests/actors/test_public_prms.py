@@ -1,8 +1,4 @@
-"""Published PRMs through the whole serving path: the replica's scores against plain transformers in float32.
-
-One engine for each language model that vLLM runs; the families that share one differ in format and head only, which
-`test_public_formats` and `test_families` check.
-"""
+"""Published PRMs through the whole serving path: the replica's scores against plain transformers in float32."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -17,12 +13,12 @@ from records.calls import ScoreCall, Scored, TextPrefix, root_prefix_id
 from tests.actors.conftest import REAL_PRM, Client, PrmClient
 from tests.actors.test_families import expected_score
 from tests.actors.test_public_formats import PUBLISHED
-from tests.tiny_prms import language_model, make_prm
+from tests.tiny_prms import FAMILY_NAMES, language_model, make_prm
 
 pytestmark = [pytest.mark.vllm, pytest.mark.asyncio(loop_scope="module")]
 
 QUESTION = "Janet's ducks lay 16 eggs per day. How much does she make?"
-STEPS = [f"Step {number}: She sells {number} * 2 = ${2 * number} of eggs every day." for number in range(1, 7)]
+STEPS = [f"Step {number}: She sells {number} * 2 = ${2 * number} of eggs every day." for number in range(1, 16)]
 CONTEXT = 320
 
 
@@ -44,16 +40,16 @@ class Served:
         return expected_score(self.family, self.folder, hidden)
 
 
-@pytest_asyncio.fixture(
-    scope="module",
-    loop_scope="module",
-    params=[("qwen2.5-math-prm", "auto"), ("reasoneval", "auto"), ("rlhflow", "rlhflow")],
-)
+ASKED = {"math-shepherd": "math-shepherd", "rlhflow": "rlhflow"}
+"""Families that do not show; the others are found by themselves."""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=FAMILY_NAMES)
 async def served(request, tmp_path_factory) -> AsyncIterator[Served]:
-    family, asked = request.param
+    family = request.param
     folder = make_prm(family, tmp_path_factory.mktemp("prms") / family)
     deaths: list[int] = []
-    settings = replace(REAL_PRM, model=str(folder), family=asked, max_model_len=CONTEXT)
+    settings = replace(REAL_PRM, model=str(folder), family=ASKED.get(family, "auto"), max_model_len=CONTEXT)
     replica = Prm(settings, die=deaths.append)
     client = Client(replica, await replica.hello(), real=True)
     yield Served(family, folder, replica, client, language_model(family, folder))
