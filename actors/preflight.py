@@ -7,18 +7,17 @@ replicas said of themselves.
 
 from pathlib import Path
 
-from actors.engines.formats import SeparatorFormat
-from actors.engines.heads import check_head
+from actors.engines.chat import Message, read_chat_template
+from actors.engines.families import find_family, plain_architecture
 from actors.engines.model_files import (
     CONFIG_FILE,
-    HEAD_FILE,
-    PRM_CONFIG_FILE,
     TOKENIZER_FILE,
     context_length,
     read_header,
     read_json,
     weight_files,
 )
+from actors.engines.public_heads import PrmFolder
 from actors.engines.text import TextTokenizer, read_tokenizer
 from actors.settings import EngineSettings, GeneratorSettings, PrmSettings
 from records.failure import InvalidInput, PreflightFailed
@@ -26,8 +25,6 @@ from records.replica import ReplicaInfo
 
 MIN_CONTEXT_TOKENS = 64
 """Below this no problem, prompt and answer fit: the setting is a slip."""
-FORMAT_VERSION = 1
-FAMILIES = ("separator",)
 
 
 def check_generator(settings: GeneratorSettings) -> None:
@@ -40,8 +37,8 @@ def check_generator(settings: GeneratorSettings) -> None:
     _check_folder(model, settings)
     if "{question}" not in settings.prompt_template:
         raise InvalidInput("generator.prompt_template lacks {question}: every problem would get the same prompt")
-    if settings.chat and not _has_chat_template(model):
-        raise InvalidInput(f"{model}: the tokenizer has no chat template: set generator.chat to false")
+    if settings.chat:
+        _check_chat(model, settings.system_prompt)
     _check_round_trip(model, settings.separator, "generator.separator")
 
 
@@ -53,23 +50,19 @@ def check_prm(settings: PrmSettings) -> None:
     """
     model = Path(settings.model)
     _check_folder(model, settings)
-    file = model / PRM_CONFIG_FILE
-    config = read_json(file)
-    if config.get("format_version") != FORMAT_VERSION:
-        raise InvalidInput(f"{file}: format_version is {config.get('format_version')!r}; 1 is known")
-    if config.get("family") not in FAMILIES:
-        raise InvalidInput(f"{file}: family is {config.get('family')!r}; known are {', '.join(FAMILIES)}")
-    separator = config.get("separator")
-    if not isinstance(separator, str) or not separator:
-        raise InvalidInput(f"{file}: separator is {separator!r}; it must be the text that ends a step")
-    tokenizer = _check_round_trip(model, separator, f"separator in {file}")
-    separator_ids = tokenizer.encode(separator, special=False)
-    if len(separator_ids) != 1 or SeparatorFormat(tokenizer, separator).step_ids("a")[-1:] != separator_ids:
+    folder = PrmFolder(model, read_tokenizer(model / TOKENIZER_FILE))
+    family = find_family(model, settings.family)
+    plain_architecture(folder)
+    form = family.make_format(folder)
+    for step in ("1 + 1 = 2\n\n", "So it is 2."):
+        if not form.step_ids(step, first=True):
+            raise InvalidInput(f"{model}: the {family.name} format gives no tokens for the step {step!r}")
+    family.head.check(folder)
+    least, room = len(form.question_ids("1 + 1")) + MIN_CONTEXT_TOKENS, settings.max_model_len or context_length(model)
+    if room is not None and room < least:
         raise InvalidInput(
-            f"{model / TOKENIZER_FILE}: the separator {separator!r} is not one token ({list(separator_ids)}): the "
-            "score is read at it, so the tokenizer that the PRM was trained with must have it as an added token"
+            f"prm.max_model_len is {room}, and the PRM's own prompt leaves nothing of it: at least {least}"
         )
-    check_head(model, _hidden_size(model))
 
 
 def check_together(generator: ReplicaInfo, prm: ReplicaInfo) -> list[str]:
@@ -79,7 +72,7 @@ def check_together(generator: ReplicaInfo, prm: ReplicaInfo) -> list[str]:
         PreflightFailed: the two cannot work together.
     """
     ends, reads = generator.details.get("separator"), prm.details.get("separator")
-    if ends != reads:
+    if reads is not None and ends != reads:  # a published PRM writes marks of its own after any step
         raise PreflightFailed(
             f"the generator's steps end in {ends!r}, and {prm.model} was trained on steps that end in {reads!r}: "
             "set generator.separator to the latter"
@@ -103,7 +96,11 @@ def check_together(generator: ReplicaInfo, prm: ReplicaInfo) -> list[str]:
 
 def _check_folder(model: Path, settings: EngineSettings) -> None:
     if not model.is_dir():
-        raise InvalidInput(f"{model}: no such folder; a model is a folder in the layout of transformers")
+        download = "" if model.is_absolute() else f": for one of the hub, `hf download {model} --local-dir FOLDER`"
+        raise InvalidInput(
+            f"{model}: no such folder; a model is a folder in the layout of transformers{download}, and then "
+            f"{'prm' if isinstance(settings, PrmSettings) else 'generator'}.model is that folder"
+        )
     config = read_json(model / CONFIG_FILE)
     if not config.get("architectures"):
         raise InvalidInput(f"{model / CONFIG_FILE}: no architectures: vLLM cannot tell what to run")
@@ -137,15 +134,18 @@ def _check_round_trip(model: Path, separator: str, name: str) -> TextTokenizer:
     return tokenizer
 
 
-def _has_chat_template(model: Path) -> bool:
-    inline = read_json(model / "tokenizer_config.json").get("chat_template")
-    return bool(inline) or (model / "chat_template.jinja").is_file()
-
-
-def _hidden_size(model: Path) -> int:
-    if not (model / HEAD_FILE).is_file():
-        raise InvalidInput(f"{model / HEAD_FILE}: missing; a PRM is a backbone and a head")
-    size = read_json(model / CONFIG_FILE).get("hidden_size")
-    if not isinstance(size, int):
-        raise InvalidInput(f"{model / CONFIG_FILE}: hidden_size is {size!r}")
-    return size
+def _check_chat(model: Path, system_prompt: str | None) -> None:
+    """Render one chat: some templates refuse a system message, some leave it out."""
+    template = read_chat_template(model)
+    if template is None:
+        raise InvalidInput(f"{model}: the tokenizer has no chat template: set generator.chat to false")
+    messages: list[Message] = [{"role": "user", "content": "1 + 1"}]
+    if system_prompt is not None:
+        messages.insert(0, {"role": "system", "content": system_prompt})
+    text = template.render(messages)
+    for message in messages:
+        if message["content"].strip() not in text:
+            raise InvalidInput(
+                f"{model}: the chat template leaves out the {message['role']} message: set generator.chat to false, or "
+                "say it in generator.prompt_template"
+            )

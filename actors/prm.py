@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from actors.engines.formats import PrmFormat
 from actors.engines.protocol import EngineRefused, PrmEngine
 from actors.engines.vllm_prm import VllmPrm
 from actors.prefixes import MAX_TOKENS, PrefixStore
@@ -33,10 +34,17 @@ HALF_PRECISION_TOLERANCE = 5e-2
 
 @dataclass(frozen=True, slots=True)
 class PathIds:
-    """Token ids of a path, step by step, because an over-long one loses whole steps."""
+    """Token ids of a path, step by step, because an over-long one loses whole steps.
+
+    Attributes:
+        question: ids of the question.
+        steps: ids of each step; none for a step without text.
+        texts: the steps themselves: what becomes the first step may have to be written anew.
+    """
 
     question: tuple[int, ...]
     steps: tuple[tuple[int, ...], ...] = ()
+    texts: tuple[str, ...] = ()
 
     @property
     def num_tokens(self) -> int:
@@ -46,6 +54,23 @@ class PathIds:
     def flat(self) -> list[int]:
         """All ids, one after the other: [num_tokens]."""
         return [*self.question, *(token_id for step in self.steps for token_id in step)]
+
+    def extended(self, form: PrmFormat, step: str) -> "PathIds":
+        """The path with one more step."""
+        ids = form.step_ids(step, first=not any(self.steps))
+        return PathIds(self.question, (*self.steps, ids), (*self.texts, step))
+
+    def without_oldest(self, form: PrmFormat) -> "PathIds":
+        """The path without its first step; what comes first now is written so."""
+        steps, texts = list(self.steps[1:]), self.texts[1:]
+        first = next((number for number, ids in enumerate(steps) if ids), None)
+        if first is not None:
+            steps[first] = form.step_ids(texts[first], first=True)
+        return PathIds(self.question, tuple(steps), texts)
+
+    def inputs(self, form: PrmFormat) -> list[int]:
+        """What the engine scores: all ids; where no step has text, also what the bare question is read after."""
+        return self.flat() if any(self.steps) else [*self.flat(), *form.root_suffix]
 
 
 class Prm(ModelReplica[ScoreCall, ScoreResult, PrmEngine]):
@@ -130,13 +155,14 @@ class Prm(ModelReplica[ScoreCall, ScoreResult, PrmEngine]):
         started = time.monotonic()
         try:
             fitted = [self._fit(path) for path in wanted]
-            found = [await self.engine.score(path.flat()) for path in fitted]
+            inputs = [path.inputs(self.engine.format) for path in fitted]
+            found = [await self.engine.score(ids) for ids in inputs]
         except EngineRefused as refused:
             return CallFailed(call.key, str(refused), retryable=refused.retryable)
         return Scored(
             key=call.key,
             scores=tuple(each.score for each in found),
-            prm_tokens=sum(path.num_tokens for path in fitted),
+            prm_tokens=sum(map(len, inputs)),
             cached_tokens=sum(each.cached_tokens for each in found),
             truncated=fitted != wanted,
             queued_s=found[0].queued_s,
@@ -149,7 +175,9 @@ class Prm(ModelReplica[ScoreCall, ScoreResult, PrmEngine]):
         if held is not None or call.prefix is None:
             return held
         form = self.engine.format
-        path = PathIds(form.question_ids(call.prefix.question), tuple(map(form.step_ids, call.prefix.steps)))
+        path = PathIds(form.question_ids(call.prefix.question))
+        for step in call.prefix.steps:
+            path = path.extended(form, step)
         self._prefixes.put(call.prefix_id, path, path.num_tokens)
         return path
 
@@ -158,17 +186,17 @@ class Prm(ModelReplica[ScoreCall, ScoreResult, PrmEngine]):
         paths = [path]
         for step in steps:
             prefix_id = child_prefix_id(prefix_id, [step])
-            path = PathIds(path.question, (*path.steps, self.engine.format.step_ids(step)))
+            path = path.extended(self.engine.format, step)
             self._prefixes.put(prefix_id, path, path.num_tokens)
             paths.append(path)
         return paths
 
     def _fit(self, path: PathIds) -> PathIds:
         """The path, or with "keep_tail" as many of its last steps after the question as the context holds."""
-        limit = self.engine.facts.max_model_len
+        form, limit = self.engine.format, self.engine.facts.max_model_len
         fitted = path
-        while self._settings.overlong == "keep_tail" and fitted.num_tokens > limit and len(fitted.steps) > 1:
-            fitted = PathIds(fitted.question, fitted.steps[1:])
-        if fitted.num_tokens > limit:
+        while self._settings.overlong == "keep_tail" and len(fitted.inputs(form)) > limit and len(fitted.steps) > 1:
+            fitted = fitted.without_oldest(form)
+        if len(fitted.inputs(form)) > limit:
             raise EngineRefused(f"the path is {path.num_tokens} tokens long and the context {limit}", retryable=False)
         return fitted

@@ -62,6 +62,9 @@ class PrmSettings(EngineSettings):
     Attributes:
         overlong: what to do with an input above `max_model_len`: "keep_tail" drops whole steps after the question,
             oldest first, and marks the score as truncated; "refuse" fails the call.
+        family: how it writes paths and reads scores: "auto" finds out from the folder; or a name of
+            `actors.engines.families.FAMILIES`, or `module:function`.
     """
 
     overlong: Literal["keep_tail", "refuse"]
+    family: str

@@ -35,6 +35,8 @@ __all__ = [
     "search_limits",
 ]
 
+SHIPPED = Path(__file__).parent / "recipes"
+"""Recipes of public models; each can be named without path and suffix."""
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -42,12 +44,13 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read and check a recipe.
 
     Args:
-        path: a TOML file.
+        path: a TOML file, or the name of a shipped recipe.
         overrides: `section.key=value`; the value as in TOML, or a bare string; an empty one removes the key.
 
     Raises:
         InvalidInput: the message names file or `--set`, key, value and bound, one mistake a line.
     """
+    path = _find(path)
     tables = _read(path)
     _resolve_models(tables, path.resolve().parent)
     overridden = []
@@ -128,6 +131,15 @@ def _deciding(section: BaseModel) -> dict[str, Any]:
         value = getattr(section, name)
         kept[name] = _deciding(value) if isinstance(value, BaseModel) else value
     return kept
+
+
+def _find(path: Path) -> Path:
+    shipped = {recipe.stem: recipe for recipe in sorted(SHIPPED.glob("*.toml"))}
+    if path.is_file() or path.suffix == ".toml" or path.parent != Path():
+        return path
+    if path.name not in shipped:
+        raise InvalidInput(f"recipe {path}: no such file, and the shipped ones are called {', '.join(shipped)}")
+    return shipped[path.name]
 
 
 def _read(path: Path) -> dict[str, Any]:

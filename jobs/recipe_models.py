@@ -4,6 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from actors.engines.families import AUTO, FAMILIES
 from jobs.recipe_base import PLUGIN, Section, is_plugin, setting
 from jobs.recipe_strategies import PluginStrategy, StrategySection
 
@@ -90,6 +91,16 @@ class PrmSection(EngineSection):
     overlong: Literal["keep_tail", "refuse"] = setting(
         "keep_tail", "An input above max_model_len loses its oldest steps and is marked, or is refused."
     )
+    family: str = setting(
+        AUTO, 'How it writes paths and reads scores; "auto" asks the folder; or a family\'s name, or module:function.'
+    )
+
+    @field_validator("family")
+    @classmethod
+    def _family_is_known(cls, family: str) -> str:
+        if family != AUTO and family not in FAMILIES and not is_plugin(family):
+            raise ValueError(f"must be {AUTO}, one of {', '.join(FAMILIES)}, or {PLUGIN}")
+        return family
 
 
 class BudgetSection(Section):

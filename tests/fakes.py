@@ -75,6 +75,7 @@ PRM_SETTINGS = PrmSettings(
     queue_limit=256,
     cpu_threads=1,
     overlong="keep_tail",
+    family="auto",
 )
 
 

@@ -1,5 +1,9 @@
-"""Strategies as a user would write them, right and wrong."""
+"""Strategies and PRM families as a user would write them, right and wrong."""
 
+from dataclasses import replace
+from pathlib import Path as FolderPath
+
+from actors.engines.families import FAMILIES, Family
 from records.path import Path
 from records.request import Expand, Score, Until
 from scaling.selection import choose_by_vote
@@ -23,3 +27,11 @@ def returns_nothing(root: Path, *, limits: SearchLimits):
 def asks_for_scores(root: Path, *, limits: SearchLimits) -> Strategy:
     reply = yield Score((root,))
     return choose_by_vote(reply.paths, None)
+
+
+def reasoneval_by_another_name(model: FolderPath) -> Family:
+    return replace(FAMILIES["reasoneval"], name="mine")
+
+
+def no_family(model: FolderPath) -> str:
+    return "reasoneval"

@@ -2,7 +2,8 @@
 
 The ids of a path are those of its question and of each step, one after the other. So a prefix of a path is a prefix of
 its ids, and a score that reuses the prefix cache is exactly the score of the whole. A family that cannot be written so
-(one that re-tokenises across steps) cannot be served incrementally and does not belong here.
+(one that re-tokenises across steps) cannot be served incrementally and does not belong here. The formats of published
+models are in `actors.engines.public_formats`.
 """
 
 from dataclasses import dataclass
@@ -14,12 +15,17 @@ from actors.engines.text import TextTokenizer
 class PrmFormat(Protocol):
     """One family. The score of a path is read at its last token."""
 
-    def question_ids(self, question: str) -> tuple[int, ...]:
-        """Token ids of the bare question; at least one."""
+    @property
+    def root_suffix(self) -> tuple[int, ...]:
+        """Ids that follow the bare question where its own score is read; no path goes on from them."""
         ...
 
-    def step_ids(self, step: str) -> tuple[int, ...]:
-        """Token ids that one step adds."""
+    def question_ids(self, question: str) -> tuple[int, ...]:
+        """Token ids that every path of the question begins with; at least one."""
+        ...
+
+    def step_ids(self, step: str, *, first: bool) -> tuple[int, ...]:
+        """Token ids that one step adds, none for a step without text; `first` says that none is before it."""
         ...
 
 
@@ -30,11 +36,16 @@ class SeparatorFormat:
     tokenizer: TextTokenizer
     separator: str
 
+    @property
+    def root_suffix(self) -> tuple[int, ...]:
+        """The question ends in a separator of its own."""
+        return ()
+
     def question_ids(self, question: str) -> tuple[int, ...]:
         """The question as the model wants a text to begin, and a separator."""
         return self.tokenizer.encode(question + self.separator)
 
-    def step_ids(self, step: str) -> tuple[int, ...]:
+    def step_ids(self, step: str, *, first: bool) -> tuple[int, ...]:  # noqa: ARG002 (all steps are alike)
         """The step without the separators and newlines that it was sampled with, and one separator.
 
         A step without any text adds nothing: the model was never trained on one, and the path says no more than before.

@@ -33,6 +33,11 @@ class Head:
     bias: NDArray[np.float32]
     median_at: int
 
+    @property
+    def num_outputs(self) -> int:
+        """K."""
+        return len(self.bias)
+
     def read(self, hidden: NDArray[np.float32]) -> PrmScore:
         """The quantiles for a hidden state [H]."""
         logits = self.weight @ hidden + self.bias

@@ -65,6 +65,9 @@ def read_tokenizer(file: Path) -> TextTokenizer:
     if not file.is_file():
         raise InvalidInput(f"{file}: missing; a fast tokenizer is needed (AutoTokenizer(...).save_pretrained makes it)")
     try:
-        return TextTokenizer(Tokenizer.from_buffer(file.read_bytes()))
+        backend = Tokenizer.from_buffer(file.read_bytes())
     except ValueError as error:
         raise InvalidInput(f"{file}: cannot be read ({error})") from error
+    backend.no_truncation()
+    backend.no_padding()
+    return TextTokenizer(backend)

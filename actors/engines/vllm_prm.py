@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from actors.engines.formats import PrmFormat, SeparatorFormat
-from actors.engines.heads import load_head
-from actors.engines.model_files import HEAD_FILE, PRM_CONFIG_FILE, read_json
+from actors.engines.backbone import backbone_arguments, link_backbone
+from actors.engines.families import find_family
+from actors.engines.model_files import PRM_CONFIG_FILE, TOKENIZER_FILE, read_json
 from actors.engines.protocol import EngineRefused, EngineScore
-from actors.engines.text import TextTokenizer
-from actors.engines.vllm_common import EngineHandle, common_arguments, has_cuda, load_tokenizer, prepare_environment
+from actors.engines.public_heads import PrmFolder
+from actors.engines.text import read_tokenizer
+from actors.engines.vllm_common import EngineHandle, common_arguments, has_cuda, prepare_environment
 from actors.settings import PrmSettings
-from records.failure import InvalidInput, ReplicaDied
+from records.failure import ReplicaDied
 
 
 class VllmPrm:
@@ -26,20 +27,21 @@ class VllmPrm:
         cuda = has_cuda()
         prepare_environment(settings, cuda=cuda)
         model = Path(settings.model)
-        config = read_json(model / PRM_CONFIG_FILE)
+        folder = PrmFolder(model, read_tokenizer(model / TOKENIZER_FILE))
+        family = find_family(model, settings.family)
+        self.format = family.make_format(folder)
+        self._head = family.head.load(folder)
         with tempfile.TemporaryDirectory(prefix="parsimony-prm-") as backbone:
-            link_backbone(model, Path(backbone))
-            arguments = common_arguments(settings, cuda=cuda) | pooling_arguments() | {"model": backbone}
-            self._handle = EngineHandle(arguments)
-            tokenizer = load_tokenizer(self._handle.llm)
-        self._head = load_head(model, self._handle.llm.model_config.get_hidden_size())
-        self.format = build_format(config, tokenizer)
+            link_backbone(folder, Path(backbone), family.head.prefixes)
+            arguments = common_arguments(settings, cuda=cuda) | pooling_arguments() | backbone_arguments()
+            self._handle = EngineHandle(arguments | {"model": backbone})
+        config = read_json(model / PRM_CONFIG_FILE) if (model / PRM_CONFIG_FILE).is_file() else {}
         trained_for = config.get("trained_for", {})
         self.facts = self._handle.facts(
             settings,
-            family=config["family"],
+            family=family.name,
             separator=config.get("separator"),
-            num_quantiles=len(self._head.bias),
+            num_quantiles=self._head.num_outputs,
             trained_for_generator=trained_for.get("generator"),
             trained_for_temperature=trained_for.get("temperature"),
         )
@@ -92,17 +94,3 @@ def pooling_arguments() -> dict[str, Any]:
         "convert": "embed",
         "pooler_config": PoolerConfig(task="embed", seq_pooling_type="LAST", use_activation=False),
     }
-
-
-def link_backbone(model: Path, target: Path) -> None:
-    """Give vLLM a folder without the head: it would take every *.safetensors file for weights of the backbone."""
-    for file in model.resolve().iterdir():
-        if file.name != HEAD_FILE:
-            (target / file.name).symlink_to(file)
-
-
-def build_format(config: dict[str, Any], tokenizer: TextTokenizer) -> PrmFormat:
-    """The format that prm_config.json names. A second family begins here."""
-    if config.get("family") != "separator":
-        raise InvalidInput(f"{PRM_CONFIG_FILE}: family is {config.get('family')!r}; the known one is 'separator'")
-    return SeparatorFormat(tokenizer, config["separator"])

@@ -122,6 +122,10 @@ def test_replicas_with_other_separators_do_not_work_together():
         check_together(info("generator"), info("prm", separator="\n"))
 
 
+def test_a_published_prm_takes_steps_however_they_end():
+    assert check_together(info("generator", separator="\n"), info("prm", separator=None, golden_max_error=0.0)) == []
+
+
 def test_what_a_user_should_know_is_a_warning():
     prm = replace(info("prm", trained_for_generator="another", golden_max_error=None), max_model_len=100)
     warnings = check_together(info("generator"), prm)

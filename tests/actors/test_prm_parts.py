@@ -23,14 +23,17 @@ FORMAT = SeparatorFormat(byte_tokenizer(), SEPARATOR)
 def test_every_step_ends_in_one_separator_token(steps):
     (separator_id,) = byte_tokenizer().encode(SEPARATOR, special=False)
     for step in steps:
-        ids = FORMAT.step_ids(step)
+        ids = FORMAT.step_ids(step, first=True)
         assert ids == () or ids[-1] == separator_id
         assert ids[:-1] == byte_tokenizer().encode(step.rstrip("\n"), special=False)
 
 
 def test_a_step_scores_the_same_however_many_newlines_ended_it():
     assert (
-        FORMAT.step_ids("a") == FORMAT.step_ids("a\n\n") == FORMAT.step_ids("a\n\n\n") == FORMAT.step_ids("a\n\n\n\n")
+        FORMAT.step_ids("a", first=True)
+        == FORMAT.step_ids("a\n\n", first=True)
+        == FORMAT.step_ids("a\n\n\n", first=True)
+        == FORMAT.step_ids("a\n\n\n\n", first=True)
     )
 
 

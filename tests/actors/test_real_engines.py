@@ -48,7 +48,7 @@ async def test_prm_scores_are_those_of_transformers_cached_and_not(prm_on_vllm):
     model = AutoModelForCausalLM.from_pretrained(REAL_PRM.model, dtype=torch.float32).model
     ids = list(form.question_ids(QUESTION))
     for step in STEPS:
-        ids += form.step_ids(step)
+        ids += form.step_ids(step, first=step is STEPS[0])
         with torch.no_grad():
             hidden = model(torch.tensor([ids])).last_hidden_state[0, -1]
         wanted = float(torch.sigmoid(head["weight"] @ hidden + head["bias"])[0])
