@@ -113,7 +113,10 @@ async def test_a_cancelled_request_leaves_no_reply_for_the_next_one(says: str, t
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("guess", "no grader is called 'guess': it is one of math-verify, exact, numeric, or module:function"),
+        (
+            "guess",
+            "'guess': it is one of math-verify, exact, numeric, multiple-choice, or module:function",
+        ),
         ("no_such_module:grade", "ModuleNotFoundError"),
         ("users_graders:missing", "has no function 'missing'"),
         ("users_graders_broken:grade", "ZeroDivisionError"),
