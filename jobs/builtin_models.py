@@ -1,7 +1,7 @@
 """Models that a recipe names by a short name, no folder and no hub: `generator.model = "smollm2"`.
 
-The weights come with a Python package, as GGUF. They are converted to a folder that vLLM reads, in the user's cache, when
-they are first needed; from then on the folder is found at once.
+The weights come with a Python package, as GGUF. They are converted to a folder that vLLM reads, in the user's cache,
+when they are first needed; from then on the folder is found at once.
 """
 
 import os
@@ -75,7 +75,7 @@ def provide(folder: Path) -> None:
 
 def _cache() -> Path:
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser().absolute() / "parsimony" / "models" / str(_CACHE_VERSION)
+    return Path(base).expanduser().resolve() / "parsimony" / "models" / str(_CACHE_VERSION)
 
 
 def _gguf_file(name: str, model: BuiltInModel) -> Path:

@@ -60,7 +60,11 @@ def rows(path: str, wanted: Collection[str]) -> Iterator[Row]:
     """
     if path.lower().endswith(".parquet"):
         return _parquet_rows(path, wanted)
-    reader = {".jsonl": _json_rows, ".csv": _csv_rows}.get(Path(path.lower().removesuffix(".gz")).suffix)
+    readers: dict[str, Callable[[Iterator[bytes]], Iterator[Row]]] = {
+        ".jsonl": _json_rows,
+        ".csv": lambda lines: _csv_rows(lines, wanted),
+    }
+    reader = readers.get(Path(path.lower().removesuffix(".gz")).suffix)
     if reader is None:
         raise InvalidInput(f"{path}: its extension does not say what it is; known are {KNOWN}")
     return _text_rows(path, reader)
@@ -136,7 +140,7 @@ def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not a JSON number")
 
 
-def _csv_rows(lines: Iterator[bytes]) -> Iterator[Row]:
+def _csv_rows(lines: Iterator[bytes], wanted: Collection[str]) -> Iterator[Row]:
     """A row may span lines, in quotes; the first one names the columns. An empty cell is null."""
     csv.field_size_limit(MAX_CELL_CHARS)
     # What is no UTF-8 becomes lone surrogates, so that it is told where it stands and reading goes on.
@@ -156,18 +160,22 @@ def _csv_rows(lines: Iterator[bytes]) -> Iterator[Row]:
             continue
         if header is not None:
             yield Row(number, _csv_columns(header, cells))
-        elif unusable := _header_mistake(cells):
+        elif unusable := _header_mistake(cells, wanted):
             yield Row(number, NoColumns(unusable))
             return
         else:
             header = cells
 
 
-def _header_mistake(names: list[str]) -> str | None:
+def _header_mistake(names: list[str], wanted: Collection[str]) -> str | None:
     if not _is_utf8(names):
         return "the names of the columns are not UTF-8; save the file as UTF-8"
     twice = sorted({name for name in names if name and names.count(name) > 1})
-    return f"the column {twice[0]!r} is there twice; rename one" if twice else None
+    if twice:
+        return f"the column {twice[0]!r} is there twice; rename one"
+    if not any(name in wanted for name in names):
+        return f"no column is known; the first line must name them, with commas between: {', '.join(map(repr, names))}"
+    return None
 
 
 def _csv_columns(header: list[str], cells: list[str]) -> dict[str, object] | LineError:

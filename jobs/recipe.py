@@ -181,7 +181,7 @@ def _apply(tables: dict[str, Any], key: str, value: Any) -> None:
 
 
 def _resolve_models(tables: dict[str, Any], folder: Path, *, only: str | None = None) -> None:
-    """Make the models' paths absolute, also a built-in one's; a name on the hub that is no folder here stays as it is."""
+    """Make the models' paths absolute, built-in ones too; a name on the hub that is no folder here stays as it is."""
     for role in ("generator", "prm") if only is None else (only,):
         section = tables.get(role)
         model = section.get("model") if isinstance(section, dict) else None

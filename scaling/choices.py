@@ -18,13 +18,13 @@ _CAPITAL = rf"(?:[(\[]\s?([A-J])\s?[)\]]|({_BARE})){_NOT_SEVERAL}"
 
 _ALONE = re.compile(r"[(\[<]?([A-J])[)\]>]?[.,:;!]?", re.IGNORECASE)
 _LEADING = re.compile(
-    r"(?:[(\[]\s?([A-J])\s?[)\]]|([A-J])(?:\s?[).:\]]|\s(?=[-=\u2013\u2014]))(?=\s|$)|([B-HJ])(?=\s[a-z]))"
+    r"(?:[(\[]\s?([A-J])\s?[)\]]|([A-J])(?:\s?[).:\]](?=\s|$)|\s(?=[-=\u2013\u2014]\s))|([B-HJ])(?=\s[a-z]))"
     rf"{_NOT_SEVERAL}"
 )
 _LEADING_SMALL = re.compile(r"\(?([a-j])\s?\)(?=\s|$)")
 _CUED = re.compile(
     r"\b(?i:answer|option|choice)(?:\s(?i:is|was|should\sbe|must\sbe|would\sbe))?\s?:?\s(?:(?i:option|choice)\s)?"
-    rf"{_CAPITAL}"
+    rf"{_CAPITAL}(?!\s(?:is|was)\s(?:not|wrong|incorrect)\b)"
 )
 _RIGHT = re.compile(
     rf"\b(?i:option|choice)\s(?i:is)\s?:?\s{_CAPITAL}"
@@ -40,14 +40,14 @@ def stated_choice(answer: str) -> str | None:
     The first of these that says something:
       1. the whole answer is a letter, small or capital, with its brackets, LaTeX and punctuation;
       2. it begins with a letter that is set off: "B. Paris", "(b) Paris", "B is right";
-      3. the letter after the last "answer", "option" or "choice";
+      3. the letter after the last "answer", "option" or "choice", unless it "is wrong"; or before "is correct";
       4. the only capital letter in brackets; else the only one that stands alone.
     """
     text = _plain(answer)
     if (letter := _set_off(text)) is not None:
         return letter.upper()
-    if cued := list(_CUED.finditer(text)):
-        return _letter(cued[-1])
+    if said := list(_CUED.finditer(text)) or list(_RIGHT.finditer(text)):
+        return _letter(said[-1])
     for pattern in (_BRACKETED, _STANDING):
         found = {_letter(match) for match in pattern.finditer(text)}
         if found:
