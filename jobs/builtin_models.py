@@ -92,7 +92,7 @@ def _gguf_file(name: str, model: BuiltInModel) -> Path:
 
 def _convert(name: str, model: BuiltInModel, weights: Path, folder: Path) -> None:
     """In a process of its own, so that this one does not load torch."""
-    command = [sys.executable, "-m", "actors.engines.gguf", str(weights), str(folder)]
+    command = [sys.executable, "-m", "actors.engines.convert_gguf", str(weights), str(folder)]
     path = os.pathsep.join(entry for entry in sys.path if entry)
     done = subprocess.run(  # noqa: S603 (no user input)
         command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=False

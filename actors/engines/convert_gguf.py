@@ -1,6 +1,6 @@
 """From a GGUF file to a model folder in the layout of transformers, which vLLM reads.
 
-    python -m actors.engines.gguf FILE.gguf FOLDER        a process of its own: the caller need not load torch
+    python -m actors.engines.convert_gguf FILE.gguf FOLDER        a process of its own: the caller need not load torch
 
 The weights are de-quantised and stored as bfloat16: its rounding (1/256) is small beside that of 4-bit weights (1/15).
 The tokenizer comes out of the same file. FOLDER must not exist; it is complete when the process ends with status 0.
