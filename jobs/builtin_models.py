@@ -58,6 +58,7 @@ def provide(folder: Path) -> None:
         return
     model = BUILT_IN[name]
     weights = _gguf_file(name, model)
+    sys.stderr.write(f"parsimony: converting {name} to {folder} (once, about 20 s)\n")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(

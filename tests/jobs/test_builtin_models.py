@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.builtin_models import folder_of, provide
+from jobs.builtin_models import BuiltInModel, folder_of, provide
 from jobs.options import ScoreOptions
 from jobs.plan import make_plan
 from jobs.recipe import generator_settings, load_recipe
@@ -64,6 +64,23 @@ def test_what_cannot_be_converted_leaves_nothing_behind(cache: Path, monkeypatch
     with pytest.raises(InvalidInput, match="model smollm2: cannot be converted"):
         provide(folder)
     assert list(folder.parent.iterdir()) == []
+
+
+def test_who_converts_second_keeps_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = folder_of("smollm2")
+    assert folder is not None
+
+    def convert(name: str, model: BuiltInModel, weights: Path, converted: Path) -> None:
+        converted.mkdir()
+        (converted / "by").write_text("second")
+        folder.mkdir()  # another process is quicker
+        (folder / "by").write_text("first")
+
+    monkeypatch.setattr("jobs.builtin_models._gguf_file", lambda *_: Path(__file__))
+    monkeypatch.setattr("jobs.builtin_models._convert", convert)
+    provide(folder)
+    assert (folder / "by").read_text() == "first"
+    assert list(folder.parent.iterdir()) == [folder]
 
 
 def test_a_cache_that_cannot_be_written_is_told(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
