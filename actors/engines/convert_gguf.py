@@ -24,6 +24,7 @@ def convert(file: Path, folder: Path) -> None:
     Raises:
         OSError, ValueError: the file cannot be read, or `folder` not be written.
     """
+    split_digits = _pre_tokenizer(file) in DIGIT_BY_DIGIT  # first: it notices at once what is no GGUF file
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -31,7 +32,7 @@ def convert(file: Path, folder: Path) -> None:
     del model.config.quantization_config  # the weights are plain from here on
     model.hf_quantizer = None  # type: ignore[assignment]
     tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
-    if _pre_tokenizer(file) in DIGIT_BY_DIGIT:
+    if split_digits:
         _split_digits(tokenizer.backend_tokenizer)
     folder.mkdir(parents=True)
     model.bfloat16().save_pretrained(folder)
