@@ -4,7 +4,7 @@ import json
 import math
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from typing import NamedTuple
@@ -71,7 +71,7 @@ class ProblemColumns:
     def names(self) -> frozenset[str]:
         """Every column that may be read."""
         preset = PRESETS[self.preset]
-        named = (getattr(self, field.name) for field in fields(self))
+        named = (self.problem_id, self.question, self.reference)
         return frozenset((*ID_COLUMNS, *preset.question, *preset.reference, *named))
 
 
