@@ -5,7 +5,8 @@
                 +--> ...
     in time: True or False     raised: None     past its deadline: SIGKILL, replaced, None     died: replaced, None
 
-A failure costs one answer its verdict: None ("not graded"), never False, and no other answer's. Failures are counted.
+An answer that is missing or blank is wrong, whatever the grader; one without a key is not graded. A failure costs one
+answer its verdict: None ("not graded"), never False, and no other answer's. Failures are counted.
 """
 
 import asyncio
@@ -24,6 +25,8 @@ from typing import Self
 from records.failure import InvalidInput
 
 GIB = 2**30
+SPAWN_RETRY_S = (0.2, 1.0, 3.0)
+"""Waits between tries to start a process, while the system is out of processes, memory or file descriptors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,7 @@ class GradeRequest:
     """What to compare.
 
     Attributes:
-        answer: as extracted; None where the solution states none, which is wrong.
+        answer: as extracted; None or blank where the solution states none, which is wrong.
         reference: the answer key: plain ("18"), LaTeX, or with a box; None where there is none, which is not graded.
     """
 
@@ -45,7 +48,9 @@ class GradeFailure(StrEnum):
     RAISED = "raised"
     TIMED_OUT = "timed_out"
     DIED = "died"
-    """The worker process ended, or could not be started again."""
+    """The worker process ended, or its grader could not be loaded again."""
+    COULD_NOT_START = "could_not_start"
+    """The system gave no process, again and again."""
 
 
 class Grader:
@@ -68,8 +73,8 @@ class Grader:
         """Starts nothing yet.
 
         Args:
-            name: "math-verify", "exact", "numeric", or a function of the user's as `module:function`, called with
-                (answer, reference) and returning whether the answer is right.
+            name: "math-verify", "exact", "numeric", "multiple-choice", or a function of the user's as
+                `module:function`, called with (answer, reference) and returning whether the answer is right.
             num_workers: processes; each is busy with one answer at a time.
             timeout_s: how long one answer may take.
             memory_gib: address space of one process; None leaves it unlimited (torch with CUDA wants that).
@@ -97,16 +102,10 @@ class Grader:
         Raises:
             InvalidInput: it cannot; the message has the import's own error.
         """
-        if self._loaded:
-            return
-        worker = await self._slots.get()
         try:
-            worker = worker or await self._start_worker()
-            self._loaded = True
+            await self._load()
         except _Lost as lost:
             raise InvalidInput(f"grader {self.name!r} cannot be loaded: {lost}") from lost
-        finally:
-            self._slots.put_nowait(worker)
 
     async def grade(self, requests: Sequence[GradeRequest]) -> list[bool | None]:
         """One verdict per request, in order; None without a reference, or where the grader failed.
@@ -116,7 +115,11 @@ class Grader:
         """
         if self._closed:
             raise RuntimeError("the grader is closed")
-        await self.start()
+        try:
+            await self._load()
+        except _Lost as lost:
+            if lost.failure is not GradeFailure.COULD_NOT_START:  # that passes: each answer tries again
+                raise InvalidInput(f"grader {self.name!r} cannot be loaded: {lost}") from lost
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._grade_one(request)) for request in requests]
         return [task.result() for task in tasks]
@@ -142,10 +145,21 @@ class Grader:
         """Close."""
         await self.close()
 
+    async def _load(self) -> None:
+        """Start one worker, the first time."""
+        if self._loaded:
+            return
+        worker = await self._slots.get()
+        try:
+            worker = worker or await self._start_worker()
+            self._loaded = True
+        finally:
+            self._slots.put_nowait(worker)
+
     async def _grade_one(self, request: GradeRequest) -> bool | None:
         if request.reference is None:
             return None
-        if request.answer is None:
+        if request.answer is None or not request.answer.strip():
             return False
         worker = await self._slots.get()
         reusable = None
@@ -170,16 +184,14 @@ class Grader:
         self.first_errors.setdefault(failure, error)
 
     async def _start_worker(self) -> "_Worker":
-        limit = [] if self._memory_bytes is None else [f"--memory-bytes={self._memory_bytes}"]
-        worker = _Worker(
-            await asyncio.create_subprocess_exec(
-                sys.executable, "-P", "-m", "actors.grading_worker", self.name, *limit,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                env=_worker_environment(),
-                start_new_session=True,  # a group of its own: Ctrl-C is the parent's to handle, and one kill takes all
-            )
-        )  # fmt: skip
+        for wait_s in (*SPAWN_RETRY_S, None):
+            try:
+                worker = _Worker(await self._spawn())
+                break
+            except OSError as error:
+                if wait_s is None:
+                    raise _Lost(GradeFailure.COULD_NOT_START, f"no process for the grader: {error}") from error
+                await asyncio.sleep(wait_s)
         ready = False
         try:
             reply = await worker.ask(None, self._start_timeout_s)
@@ -190,6 +202,16 @@ class Grader:
             if not ready:
                 await worker.kill()
         return worker
+
+    async def _spawn(self) -> asyncio.subprocess.Process:
+        limit = [] if self._memory_bytes is None else [f"--memory-bytes={self._memory_bytes}"]
+        return await asyncio.create_subprocess_exec(
+            sys.executable, "-P", "-m", "actors.grading_worker", self.name, *limit,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env=_worker_environment(),
+            start_new_session=True,  # a group of its own: Ctrl-C is the parent's to handle, and one kill takes all
+        )  # fmt: skip
 
 
 class _Lost(Exception):

@@ -22,7 +22,9 @@ import sys
 from collections.abc import Callable
 from typing import BinaryIO
 
-from scaling.answers import canonical_answer, exact_equal, extract_answer, numeric_equal, stated_number
+from scaling.answers import exact_equal, extract_answer, numeric_equal
+from scaling.choices import choice_equal
+from scaling.references import reference_mistake
 
 Compare = Callable[[str, str], bool]
 """(answer, reference) -> correct. It raises where it cannot tell."""
@@ -34,7 +36,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def load_compare(name: str) -> Compare:
-    """The grader of that name: "math-verify", "exact", "numeric" or "module:function".
+    """The grader of that name: one of `_BUILT_IN`, or "module:function".
 
     Raises:
         ValueError: no such grader.
@@ -61,22 +63,14 @@ def _checked(compare: Callable[[str, str], object], name: str) -> Compare:
     return checked
 
 
-def _exact() -> Compare:
-    def exact(answer: str, reference: str) -> bool:
-        if not canonical_answer(reference):
-            raise ValueError("nothing is left of the reference to compare with")
-        return exact_equal(answer, reference)
+def _with_usable_key(name: str, compare: Compare) -> Compare:
+    def compared(answer: str, reference: str) -> bool:
+        mistake = reference_mistake(name, reference)
+        if mistake is not None:
+            raise ValueError(mistake)
+        return compare(answer, reference)
 
-    return exact
-
-
-def _numeric() -> Compare:
-    def numeric(answer: str, reference: str) -> bool:
-        if stated_number(reference) is None:
-            raise ValueError("the reference is not a number")
-        return numeric_equal(answer, reference)
-
-    return numeric
+    return compared
 
 
 def _math_verify() -> Compare:
@@ -102,7 +96,12 @@ def _math_verify() -> Compare:
     return math_verify
 
 
-_BUILT_IN: dict[str, Callable[[], Compare]] = {"math-verify": _math_verify, "exact": _exact, "numeric": _numeric}
+_BUILT_IN: dict[str, Callable[[], Compare]] = {
+    "math-verify": _math_verify,
+    "exact": lambda: _with_usable_key("exact", exact_equal),
+    "numeric": lambda: _with_usable_key("numeric", numeric_equal),
+    "multiple-choice": lambda: _with_usable_key("multiple-choice", choice_equal),
+}
 
 
 def main() -> None:

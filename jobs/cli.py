@@ -92,7 +92,7 @@ def _positive(text: str) -> int:
 
 
 def _add_score_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("problems", metavar="PROBLEMS", help="JSON Lines file")
+    parser.add_argument("problems", metavar="PROBLEMS", help=".jsonl, .csv (also .gz) or .parquet; local or s3://")
     text = "models, strategy and caps: a file, or the name of a shipped one"
     parser.add_argument("--recipe", required=True, type=Path, metavar="R.toml", help=text)
     parser.add_argument("--output", required=True, metavar="RUN", help="folder; one that is there is resumed")

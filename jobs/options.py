@@ -9,7 +9,7 @@ class ScoreOptions:
     """`parsimony score`.
 
     Attributes:
-        problems: JSON Lines file.
+        problems: JSON Lines, CSV or Parquet file, local or under s3://.
         recipe: TOML file.
         output: folder of the run; one that is there is resumed.
         overrides: `section.key=value`, in the order given.

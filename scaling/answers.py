@@ -9,6 +9,8 @@ can be killed). Everything here is total (no text raises) and linear, so a model
 import re
 from fractions import Fraction
 
+from scaling.choices import concluding_choice
+
 MAX_CANONICAL_CHARS = 2000
 """Longer answers are compared as text: they are runaway output, and no number needs so many digits."""
 
@@ -25,6 +27,7 @@ _SENTENCE_END = re.compile(r"\.(?=\s|$)")
 
 _UNWRAPPED = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mbox)\s*\{([^{}]*)\}")
 _DROPPED = re.compile(r"\\(?:left|right)(?![A-Za-z])|\\[!,;: $%]|[$%]|\^\s*(?:\\circ(?![A-Za-z])|\{\s*\\circ\s*\})")
+_BRACKETED_LETTER = re.compile(r"[(\[]([A-Za-z])[)\]]")
 _LOOSE_SPACE = re.compile(r"(?<![A-Za-z0-9]) | (?![A-Za-z0-9])")
 
 _UNSIGNED = r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]*)?|\.[0-9]+"
@@ -44,17 +47,39 @@ def extract_answer(solution: str) -> str | None:
     The first of these that is there and not empty:
       1. the last balanced `\boxed{...}` or `\fbox{...}` (or `\boxed 5`): a box that was cut off does not count;
       2. the rest of the line after the last `####`;
-      3. the rest of the sentence after the last "answer is" or "answer:", in any case.
+      3. the rest of the sentence after the last "answer is" or "answer:", in any case;
+      4. the letter A to J of a multiple choice that it comes to (`scaling.choices.concluding_choice`).
     """
-    return _last_boxed(solution) or _after_marker(solution) or _after_cue(solution)
+    return boxed_answer(solution) or _after_marker(solution) or _after_cue(solution) or concluding_choice(solution)
+
+
+def boxed_answer(solution: str) -> str | None:
+    r"""The last balanced `\boxed{...}` or `\fbox{...}` (or `\boxed 5`) that is not empty; None if there is none.
+
+    One pass with a stack of open braces: a model that repeats an open box for ever costs no more than its length.
+    """
+    open_braces: list[tuple[int, bool]] = []  # where the content begins, and whether a box does
+    best_start, best = -1, None
+    for token in _BOX_OR_BRACE.finditer(solution):
+        start, content = token.end(), token["bare"]
+        if token["open"] or token[0] == "{":
+            open_braces.append((start, token["open"] is not None))
+        elif token[0] == "}" and open_braces:
+            start, boxed = open_braces.pop()
+            content = solution[start : token.start()] if boxed and start > best_start else None
+        elif content is not None:
+            content = content.rstrip(".,;:!?)")
+        if content and content.strip() and start > best_start:
+            best_start, best = start, content.strip()
+    return best
 
 
 def canonical_answer(answer: str) -> str:
     r"""The form of an answer that votes are counted by; a fixed point of itself.
 
     Numbers become an exact integer or fraction ("0.50", "1/2", "\frac12" and "$\dfrac{1}{2}$." are all "1/2"; "1,234"
-    is "1234", but "(1,234)" stays a pair). Anything else loses its LaTeX wrapping and the spaces that do not separate
-    words. Percent, dollar and degree signs are dropped, as the MATH graders do.
+    is "1234", but "(1,234)" stays a pair). "(B)" is "B". Anything else loses its LaTeX wrapping and the spaces that do
+    not separate words. Percent, dollar and degree signs are dropped, as the MATH graders do.
     """
     text = " ".join(answer.split())
     if len(text) > MAX_CANONICAL_CHARS:
@@ -90,24 +115,6 @@ def stated_number(answer: str) -> Fraction | None:
     return _number(mentioned[0]) if len(mentioned) == 1 else None
 
 
-def _last_boxed(solution: str) -> str | None:
-    """One pass with a stack of open braces: a model that repeats an open box for ever costs no more than its length."""
-    open_braces: list[tuple[int, bool]] = []  # where the content begins, and whether a box does
-    best_start, best = -1, None
-    for token in _BOX_OR_BRACE.finditer(solution):
-        start, content = token.end(), token["bare"]
-        if token["open"] or token[0] == "{":
-            open_braces.append((start, token["open"] is not None))
-        elif token[0] == "}" and open_braces:
-            start, boxed = open_braces.pop()
-            content = solution[start : token.start()] if boxed and start > best_start else None
-        elif content is not None:
-            content = content.rstrip(".,;:!?)")
-        if content and content.strip() and start > best_start:
-            best_start, best = start, content.strip()
-    return best
-
-
 def _after_marker(solution: str) -> str | None:
     _, marker, rest = solution.rpartition("####")
     first_line = rest.strip().partition("\n")[0].strip()
@@ -129,6 +136,8 @@ def _simplified(text: str) -> str:
     text = text.replace("\u2212", "-").replace("{,}", ",").replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac")
     text = _DROPPED.sub("", _UNWRAPPED.sub(r"\1", text))
     text = _LOOSE_SPACE.sub("", " ".join(text.split())).rstrip(". ")
+    if letter := _BRACKETED_LETTER.fullmatch(text):
+        return letter[1]
     number = _number(text)
     return text if number is None else str(number)
 

@@ -52,6 +52,15 @@ def test_lists_pin_all_that_the_project_asks_for(name: str) -> None:
     assert pinned.keys().isdisjoint(pins("dev.txt"))
 
 
+def test_the_extra_is_pinned_with_all_that_it_needs() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    pinned = pins("smollm2.txt")
+    for dependency in project["optional-dependencies"]["smollm2"]:
+        requirement = Requirement(dependency)
+        assert pinned[canonicalize_name(requirement.name)] in requirement.specifier
+    assert pinned.keys().isdisjoint(pins("cpu.txt") | pins("dev.txt"))
+
+
 def test_cpu_list_leaves_out_what_breaks_transformers() -> None:
     assert pins("cpu.txt").keys().isdisjoint({"torchvision", "torchaudio", "torchcodec"})
 
@@ -88,6 +97,7 @@ def checkout(tmp_path: Path) -> Checkout:
 def test_second_set_up_does_nothing(checkout: Checkout) -> None:
     assert checkout.install().returncode == 0
     assert len(checkout.pip_calls()) == 3
+    assert "-r requirements/cpu.txt -r requirements/dev.txt -r requirements/smollm2.txt" in checkout.calls.read_text()
     again = checkout.install()
     assert (again.returncode, again.stdout, checkout.calls.read_text()) == (0, "", "")
 

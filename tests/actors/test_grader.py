@@ -1,10 +1,12 @@
 import asyncio
 import os
+import resource
 import select
 import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -113,7 +115,10 @@ async def test_a_cancelled_request_leaves_no_reply_for_the_next_one(says: str, t
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("guess", "no grader is called 'guess': it is one of math-verify, exact, numeric, or module:function"),
+        (
+            "guess",
+            "'guess': it is one of math-verify, exact, numeric, multiple-choice, or module:function",
+        ),
         ("no_such_module:grade", "ModuleNotFoundError"),
         ("users_graders:missing", "has no function 'missing'"),
         ("users_graders_broken:grade", "ZeroDivisionError"),
@@ -140,6 +145,65 @@ async def test_a_grader_that_cannot_be_started_again_fails_its_answers_only(says
         module.write_text(GRADERS)
         assert await grader.grade(asked("yes")) == [True]
         assert grader.failures == {GradeFailure.DIED: 2}
+
+
+async def test_a_flood_that_never_returns_costs_its_own_answers_only(says: str) -> None:
+    async with Grader(says, num_workers=2, timeout_s=1) as grader:
+        assert await grader.grade(asked(*["loop", "yes", "huge", "no"] * 3)) == [None, True, None, False] * 3
+        assert grader.failures == {GradeFailure.TIMED_OUT: 6}
+
+
+@pytest.fixture
+def no_more_files(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """Takes this process's last file descriptors away when called, so that no pipe can be made: OSError."""
+    monkeypatch.setattr("actors.grader.SPAWN_RETRY_S", (0.05, 0.05))
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    def take() -> None:
+        with Path(os.devnull).open() as lowest_free:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free.fileno(), before[1]))
+
+    yield take
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+async def test_a_process_that_cannot_be_had_fails_its_answers_only(
+    says: str, no_more_files: Callable[[], None]
+) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    grader = Grader(says, num_workers=1, timeout_s=60)
+    no_more_files()
+    assert await grader.grade(asked("yes", None)) == [None, False], "the first one is never loaded"
+    with pytest.raises(InvalidInput, match="cannot be loaded: no process for the grader"):
+        await grader.start()
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert await grader.grade(asked("yes", "exit")) == [True, None]
+    no_more_files()
+    assert await grader.grade(asked("yes")) == [None]
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert await grader.grade(asked("yes")) == [True]
+    assert grader.failures == {GradeFailure.COULD_NOT_START: 2, GradeFailure.DIED: 1}
+    assert "Too many open files" in grader.first_errors[GradeFailure.COULD_NOT_START]
+    await grader.close()
+
+
+async def test_a_process_that_can_be_had_a_little_later_grades(says: str, no_more_files: Callable[[], None]) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with Grader(says, num_workers=1, timeout_s=60) as grader:
+        assert await grader.grade(asked("exit")) == [None]
+        no_more_files()
+        waiting = asyncio.create_task(grader.grade(asked("yes")))
+        await asyncio.sleep(0.02)  # it has failed once
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        assert await waiting == [True]
+
+
+@pytest.mark.parametrize("name", ["math-verify", "exact", "numeric", "multiple-choice", "users_graders:says"])
+async def test_an_empty_answer_is_wrong_and_one_without_a_key_is_not_graded(says: str, name: str) -> None:
+    async with Grader(name, num_workers=1, timeout_s=60) as grader:
+        assert await grader.grade(asked("", " \n", None, reference="2")) == [False] * 3
+        assert await grader.grade(asked("", "2", None, reference=None)) == [None] * 3
+        assert not grader.failures
 
 
 async def test_a_closed_grader_refuses_to_grade(says: str) -> None:
@@ -206,6 +270,14 @@ async def test_exact_and_numeric() -> None:
     async with Grader("numeric", num_workers=1, timeout_s=60) as grader:
         requests = [*asked("18 apples", "many", reference="18"), GradeRequest("18", "many")]
         assert await grader.grade(requests) == [True, False, None]
+
+
+async def test_multiple_choice() -> None:
+    async with Grader("multiple-choice", num_workers=1, timeout_s=60) as grader:
+        answers = asked("(B)", "b", r"\boxed{\text{B}}", "B. 18", "C", "B or C", "18", reference="B")
+        assert await grader.grade(answers) == [True] * 4 + [False] * 3
+        assert await grader.grade([GradeRequest("B", "(b)"), GradeRequest("B", "18")]) == [True, None]
+        assert "names no letter" in grader.first_errors[GradeFailure.RAISED]
 
 
 @settings(max_examples=5, deadline=None)

@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 import tracemalloc
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from jobs.problems import ProblemColumns, ProblemSet, inspect_problems
 from records.failure import InvalidInput
 from records.problem import Problem
+from scaling.references import reference_mistake
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 AUTO = ProblemColumns()
@@ -45,7 +47,7 @@ def mistakes(file: Path, *rows: object, columns: ProblemColumns = AUTO) -> list[
         ({"id": "a", "question": "1+1?", "answer": "2"}, Problem("a", "1+1?", "2")),
         ({"problem_id": "a", "id": "b", "question": "1+1?", "reference": "2"}, Problem("a", "1+1?", "2")),
         ({"unique_id": "test/1.json", "problem": "x?", "answer": "\\frac12"}, Problem("test/1.json", "x?", "\\frac12")),
-        ({"question": "1+1?", "answer": "1+1=<<1+1=2>>2\n#### 2"}, Problem("line-000001", "1+1?", "2")),
+        ({"question": "1+1?", "answer": "1+1=<<1+1=2>>2\n#### 2"}, Problem("row-000001", "1+1?", "2")),
         ({"id": 17, "question": "1+1?", "answer": 2}, Problem("17", "1+1?", "2")),
         ({"id": "a", "question": "1/2?", "answer": 0.5}, Problem("a", "1/2?", "0.5")),
         ({"id": "a", "question": "1+1?"}, Problem("a", "1+1?", None)),
@@ -76,7 +78,7 @@ def test_missing_ids_and_keys_are_told(file: Path) -> None:
     problems = inspected(
         file, {"question": "q", "answer": "1"}, "", {"question": "r", "answer": None}, {"question": "s"}
     )
-    assert [problem.problem_id for problem in problems] == ["line-000001", "line-000003", "line-000004"]
+    assert [problem.problem_id for problem in problems] == ["row-000001", "row-000002", "row-000003"]
     assert [problem.reference for problem in problems] == ["1", None, None]
     assert problems.num_references == 1
     no_ids, no_keys = problems.warnings
@@ -107,7 +109,7 @@ GOOD = {"id": "good", "question": "q", "answer": "1"}
         ),
         ({}, "there is no column 'id', which the first line has; the columns are: none"),
         ({"id": "a", "question": 5, "answer": "1"}, "'question' must be a text, not a number"),
-        ({"id": "a", "question": None, "answer": "1"}, "'question' must be a text, not null"),
+        ({"id": "a", "question": None, "answer": "1"}, "'question' is empty; leave the line out"),
         ({"id": "a", "question": " \n", "answer": "1"}, "'question' is empty; leave the line out"),
         ({"id": "a", "question": "\ud800", "answer": "1"}, "there is half of a surrogate pair"),
         ({"id": "a", "question": "q", "answer": ["1"]}, "'answer' must be a text or a number, not an array"),
@@ -115,7 +117,7 @@ GOOD = {"id": "good", "question": "q", "answer": "1"}
         ({"id": "a", "question": "q", "answer": True}, "'answer' must be a text or a number, not true or false"),
         ({"id": "a", "question": "q", "answer": " "}, "'answer' is empty; write null where there is no answer key"),
         ({"id": "good", "question": "q"}, "the id 'good' is also that of line 1; ids must differ"),
-        ({"id": None, "question": "q"}, "the id must be a text or an integer, not null"),
+        ({"id": None, "question": "q"}, "the id is empty; give every problem its own"),
         ({"id": 1.5, "question": "q"}, "the id must be a text or an integer, not a number"),
         ({"id": False, "question": "q"}, "the id must be a text or an integer, not true or false"),
         ({"id": "", "question": "q"}, "the id is empty; give every problem its own"),
@@ -186,16 +188,12 @@ def test_an_empty_file_is_refused(file: Path, content: bytes) -> None:
         inspect_problems(file, AUTO)
 
 
-def test_what_is_not_there_or_not_read_yet_is_refused(tmp_path: Path) -> None:
+def test_what_cannot_be_opened_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"missing.jsonl: cannot be read \(No such file or directory\)"):
         inspect_problems(tmp_path / "missing.jsonl", AUTO)
-    with pytest.raises(InvalidInput, match="cannot be read"):
-        inspect_problems(tmp_path, AUTO)
-    for path in ("p.parquet", "p.CSV", "p.jsonl.gz", "s3://bucket/p.jsonl", "https://host/p.jsonl"):
-        with pytest.raises(
-            InvalidInput, match=r"this version reads uncompressed JSON Lines \(.jsonl\) files on a local"
-        ):
-            inspect_problems(path, AUTO)
+    (folder := tmp_path / "folder.jsonl").mkdir()
+    with pytest.raises(InvalidInput, match=r"cannot be read \(Is a directory\)"):
+        inspect_problems(folder, AUTO)
 
 
 def test_a_limit_selects_the_first_problems_and_looks_no_further(file: Path) -> None:
@@ -216,10 +214,9 @@ def test_the_fingerprint_is_of_what_is_asked_and_not_of_the_layout(file: Path) -
         "",
         '{"unused": [], "question":"r","id":"2","answer":"6"}\r',
     )
-    assert (same.fingerprint, same.ids_sha256) == (original.fingerprint, original.ids_sha256)
+    assert same.fingerprint == original.fingerprint
     reordered = inspected(file, {"id": "2", "question": "r", "answer": 6}, {"id": "1", "question": "q", "answer": 5})
     assert reordered.fingerprint != original.fingerprint
-    assert reordered.ids_sha256 == original.ids_sha256
 
 
 @pytest.mark.parametrize("changed", [[GOOD, {**GOOD, "id": "more"}], [{**GOOD, "answer": "2"}], [], ["{"]])
@@ -246,7 +243,8 @@ def test_no_bytes_break_it(tmp_path_factory: pytest.TempPathFactory, lines: list
         inspect_problems(file, AUTO)
 
 
-def test_only_the_ids_are_held(file: Path) -> None:
+def test_no_text_is_held(file: Path) -> None:
+    inspected(file, GOOD)  # loads what looks for repeated ids
     with file.open("w") as lines:
         lines.writelines(json.dumps({"id": n, "question": "q" * 20_000}) + "\n" for n in range(500))
     tracemalloc.start()
@@ -257,9 +255,85 @@ def test_only_the_ids_are_held(file: Path) -> None:
     assert peak_bytes < 1_000_000, "the file has 10 MB"
 
 
+MATH = {"problem": "q", "solution": r"so \boxed{\frac{1}{2}}.", "level": 3}
+GSM8K = {"question": "q", "answer": "so\n#### 5"}
+
+
+@pytest.mark.parametrize(
+    ("row", "columns", "reference"),
+    [
+        (MATH, AUTO, r"\frac{1}{2}"),
+        ({**MATH, "answer": "1/2"}, AUTO, "1/2"),
+        ({**MATH, "solution": "no box"}, AUTO, None),
+        (MATH, ProblemColumns(reference="solution"), r"\frac{1}{2}"),
+        ({**MATH, "solution": "0.5"}, ProblemColumns(reference="solution"), "0.5"),
+        (MATH, ProblemColumns(preset="math"), r"\frac{1}{2}"),
+        ({**MATH, "answer": "1/2"}, ProblemColumns(preset="math"), "1/2"),
+        (GSM8K, ProblemColumns(preset="gsm8k"), "5"),
+        (GSM8K, ProblemColumns(preset="generic"), "so\n#### 5"),
+        ({"question": "q", "gold": "so #### 5"}, ProblemColumns(preset="gsm8k", reference="gold"), "5"),
+        (GSM8K, ProblemColumns(reference=""), None),
+        (GSM8K, ProblemColumns(reference="none"), None),
+        (GSM8K, ProblemColumns(preset="gsm8k", reference="none"), None),
+    ],
+)
+def test_the_answer_key_is_where_the_layout_has_it(
+    file: Path, row: dict[str, object], columns: ProblemColumns, reference: str | None
+) -> None:
+    assert list(inspected(file, row, columns=columns)) == [Problem("row-000001", "q", reference)]
+
+
+@pytest.mark.parametrize(
+    ("row", "preset", "mistake"),
+    [
+        (MATH, "gsm8k", "1: no question: neither question is a column"),
+        ({"question": "q"}, "gsm8k", "1: no answer key: neither answer is a column"),
+        ({"question": "q", "answer": "5"}, "gsm8k", "1: 'answer' has no '####' before the final answer"),
+        ({**MATH, "solution": "no box"}, "math", r"1: 'solution' has no \boxed{...} with the final answer"),
+    ],
+)
+def test_a_preset_says_what_a_row_must_have(file: Path, row: dict[str, object], preset: str, mistake: str) -> None:
+    [found] = mistakes(file, row, columns=ProblemColumns(preset=preset))
+    assert found.startswith(mistake)
+
+
+def test_a_marker_that_the_first_row_has_not_is_told(file: Path) -> None:
+    [found] = mistakes(file, GOOD, {**GSM8K, "id": "marked"})
+    assert found.startswith("2: 'answer' has '####', and that of the first row has none")
+
+
+def test_an_answer_key_that_the_grader_cannot_use_is_told(file: Path) -> None:
+    rows = [{"question": "q", "answer": answer} for answer in ("many", None, "5", "B")]
+    written(file, *rows)
+    with pytest.raises(InvalidInput) as refused:
+        inspect_problems(file, AUTO, reference_mistake=partial(reference_mistake, "numeric"))
+    _, many, letter = str(refused.value).split("\n  ")
+    assert many.startswith(f"{file}:1: the answer key 'many' is not a number")
+    assert letter.startswith(f"{file}:4: the answer key 'B' is not a number")
+    assert inspect_problems(file, AUTO, reference_mistake=partial(reference_mistake, "math-verify")).num_problems == 4
+
+
+@given(st.lists(st.sampled_from("abcd"), max_size=12))
+def test_repeated_ids_are_those_that_a_dictionary_finds(
+    tmp_path_factory: pytest.TempPathFactory, ids: list[str]
+) -> None:
+    file = tmp_path_factory.mktemp("drawn") / "problems.jsonl"
+    first: dict[str, int] = {}
+    repeated = [
+        f"{number}: the id {problem_id!r} is also that of line {first[problem_id]}; ids must differ"
+        for number, problem_id in enumerate(ids, start=1)
+        if first.setdefault(problem_id, number) != number
+    ]
+    rows = [{"id": problem_id, "question": "q"} for problem_id in ids]
+    if repeated:
+        assert mistakes(file, *rows) == repeated
+    elif rows:
+        assert inspected(file, *rows).num_problems == len(ids)
+
+
 @pytest.mark.parametrize(
     ("name", "num_problems", "last"),
-    [("gsm8k_test_600.jsonl", 600, "line-000600"), ("math500_first250.jsonl", 250, None)],
+    [("gsm8k_test_600.jsonl", 600, "row-000600"), ("math500_first250.jsonl", 250, None)],
 )
 def test_published_files_are_read_as_they_are(name: str, num_problems: int, last: str | None) -> None:
     if not (DATA / name).exists():

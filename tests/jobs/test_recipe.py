@@ -7,6 +7,7 @@ import pytest
 from pydantic.fields import FieldInfo
 
 from actors.settings import EngineSettings
+from jobs.problem_lines import PRESETS
 from jobs.recipe import (
     Recipe,
     as_json,
@@ -241,3 +242,16 @@ def test_operational_keys_are_all_that_does_not_decide() -> None:
     everything = {key for key in flat(as_json(recipe)) if not key.startswith(free)}
     deciding = {key for key in flat(decides_results(recipe)) if not key.endswith(".model")}
     assert everything == deciding
+
+
+@pytest.mark.parametrize(("override", "read"), [("none", "none"), ('""', ""), ("gold", "gold"), ("", "auto")])
+def test_an_answer_key_can_be_named_or_left_unread(small: Path, override: str, read: str) -> None:
+    recipe = load_recipe(small, [f"problems.reference={override}"])
+    assert recipe.problems.reference == read
+
+
+def test_every_preset_and_grader_is_one_that_there_is(small: Path) -> None:
+    for preset in PRESETS:
+        assert load_recipe(small, [f"problems.preset={preset}"]).problems.preset == preset
+    assert "problems.preset" in mistake(small, "problems.preset=mmlu")
+    assert "multiple-choice" in mistake(small, "grader.kind=letters")
