@@ -8,6 +8,7 @@
     +-- StrategyFailed      a strategy of the user's own broke on one problem, which ends as failed
     +-- Fenced              a newer epoch has taken the run over; this controller stops
     +-- StoreFailed         the store refused or lost a write
+    +-- ClusterFailed       a Ray cluster cannot be reached, or does not do what it was asked (exit status 1)
     +-- ReplicaFailed       one call to one replica
         +-- ReplicaDied         the replica's process is gone, or answers no more
         +-- StaleEpoch          the replica serves a newer epoch than the caller's
@@ -49,6 +50,10 @@ class Fenced(Failure):
 
 class StoreFailed(Failure):
     """The store refused or lost a write."""
+
+
+class ClusterFailed(Failure):
+    """A Ray cluster cannot be reached, or does not do what it was asked."""
 
 
 class ReplicaFailed(Failure):
