@@ -14,8 +14,18 @@ from typing import BinaryIO
 from records.failure import InvalidInput
 
 LEFT_OUT = frozenset(
-    [".git", ".venv", "venv", "runs", "node_modules", "__pycache__", ".hypothesis"]
-    + [".mypy_cache", ".pytest_cache", ".ruff_cache"]
+    {
+        ".git",
+        ".hypothesis",
+        ".mypy_cache",
+        ".pytest_cache",
+        ".ruff_cache",
+        ".venv",
+        "__pycache__",
+        "node_modules",
+        "runs",
+        "venv",
+    }
 )
 """Names of folders that are never shipped."""
 

@@ -1,5 +1,7 @@
 """A Ray head with its dashboard on loopback, on ports of its own, ended with its process and nobody else's."""
 
+import http
+import http.client
 import os
 import shutil
 import signal
@@ -8,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -61,7 +62,7 @@ def head(authentication: Mapping[str, str], *, num_cpus: int = 2) -> Iterator[He
         process = subprocess.Popen(command, env=variables, stdout=log, stderr=subprocess.STDOUT, cwd=folder)
     address = f"http://127.0.0.1:{dashboard}"
     try:
-        _wait_until_up(address, process, Path(folder, "start.log"))
+        _wait_until_up(dashboard, process, Path(folder, "start.log"))
         yield Head(address=address, environment=variables, process=psutil.Process(process.pid))
     finally:
         _end(process)
@@ -77,15 +78,18 @@ def free_ports(count: int) -> list[int]:
         return [item.getsockname()[1] for item in sockets]
 
 
-def _wait_until_up(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+def _wait_until_up(dashboard: int, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline_s = time.monotonic() + START_S
     while time.monotonic() < deadline_s and process.poll() is None:
         try:
             # Open to everybody, in token mode too; answers once agents take jobs.
-            with urllib.request.urlopen(f"{address}/api/gcs_healthz", timeout=5):
+            connection = http.client.HTTPConnection("127.0.0.1", dashboard, timeout=5)
+            connection.request("GET", "/api/gcs_healthz")
+            if connection.getresponse().status == http.HTTPStatus.OK:
                 return
         except OSError:
-            time.sleep(0.2)
+            pass
+        time.sleep(0.2)
     raise RuntimeError(f"the head did not come up: {log.read_text()}")
 
 
