@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,14 +25,19 @@ class Head:
     """A head that runs.
 
     Attributes:
-        address: of its dashboard.
+        port: of its dashboard.
         environment: that whoever speaks to it has.
         process: `ray start --block`; its children are the session.
     """
 
-    address: str
+    port: int
     environment: dict[str, str]
     process: psutil.Process
+
+    @property
+    def address(self) -> str:
+        """Of its dashboard."""
+        return f"http://127.0.0.1:{self.port}"
 
 
 def environment(authentication: Mapping[str, str]) -> dict[str, str]:
@@ -60,10 +65,9 @@ def head(authentication: Mapping[str, str], *, num_cpus: int = 2) -> Iterator[He
     command += [f"--object-store-memory={256 * 2**20}"]
     with Path(folder, "start.log").open("wb") as log:
         process = subprocess.Popen(command, env=variables, stdout=log, stderr=subprocess.STDOUT, cwd=folder)
-    address = f"http://127.0.0.1:{dashboard}"
     try:
         _wait_until_up(dashboard, process, Path(folder, "start.log"))
-        yield Head(address=address, environment=variables, process=psutil.Process(process.pid))
+        yield Head(port=dashboard, environment=variables, process=psutil.Process(process.pid))
     finally:
         _end(process)
         shutil.rmtree(folder, ignore_errors=True)
@@ -78,14 +82,20 @@ def free_ports(count: int) -> list[int]:
         return [item.getsockname()[1] for item in sockets]
 
 
+def get(port: int, path: str, headers: Mapping[str, str] | None = None) -> tuple[int, str]:
+    """Status and text of one page of loopback."""
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+        connection.request("GET", path, headers=dict(headers or {}))
+        reply = connection.getresponse()
+        return reply.status, reply.read().decode()
+
+
 def _wait_until_up(dashboard: int, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline_s = time.monotonic() + START_S
     while time.monotonic() < deadline_s and process.poll() is None:
         try:
             # Open to everybody, in token mode too; answers once agents take jobs.
-            connection = http.client.HTTPConnection("127.0.0.1", dashboard, timeout=5)
-            connection.request("GET", "/api/gcs_healthz")
-            if connection.getresponse().status == http.HTTPStatus.OK:
+            if get(dashboard, "/api/gcs_healthz")[0] == http.HTTPStatus.OK:
                 return
         except OSError:
             pass
