@@ -76,14 +76,18 @@ def _submit(options: SubmitScore, submission: Submission, client: "JobClient") -
     if newest is not None and not options.resume:
         raise InvalidInput(_taken(newest, client.address))
     if newest is not None and not newest.ended:
-        _say(f"{newest.submission_id} is {newest.status}: following it")
-        return _follow(newest.submission_id, client) if options.wait else 0
+        _say(f"{newest.submission_id} is {newest.status}: nothing was submitted")
+        return _follow_or_name(newest.submission_id, client, wait=options.wait)
     submission_id = submission.submission_id if newest is None else _next(submission.submission_id, newest)
     size = submission.send(client, submission_id)
     _say(
         f"submitted {submission_id} with {len(submission.files)} files, {size / 2**20:.1f} MiB, as {submission.command}"
     )
-    if options.wait:
+    return _follow_or_name(submission_id, client, wait=options.wait)
+
+
+def _follow_or_name(submission_id: str, client: "JobClient", *, wait: bool) -> int:
+    if wait:
         return _follow(submission_id, client)
     sys.stdout.write(submission_id + "\n")
     _say(_ways(submission_id, client.address))

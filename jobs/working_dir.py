@@ -9,7 +9,6 @@ import subprocess
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
 from records.failure import InvalidInput
 
@@ -29,8 +28,8 @@ LEFT_OUT = frozenset(
 )
 """Names of folders that are never shipped."""
 
-MAX_BYTES = 100 * 2**20
-"""Ray's dashboard refuses a larger upload."""
+MAX_BYTES = 100 * 2**20 - 1
+"""Ray's dashboard refuses an upload of 100 MiB."""
 
 _CHUNK = 1 << 20
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -61,14 +60,16 @@ def write_package(folder: Path, files: Iterable[PurePosixPath], target: Path) ->
                 with (folder / file).open("rb") as source, package.open(info, "w") as packed:
                     while chunk := source.read(_CHUNK):
                         packed.write(chunk)
-                        _refuse_above_limit(stream, folder, files)
+                        _check_size(stream.tell(), folder, files)
             except OSError as error:
                 raise InvalidInput(f"{folder / file} cannot be read: {error.strerror}") from error
-    return target.stat().st_size
+    size = target.stat().st_size
+    _check_size(size, folder, files)
+    return size
 
 
-def _refuse_above_limit(stream: BinaryIO, folder: Path, files: Iterable[PurePosixPath]) -> None:
-    if stream.tell() <= MAX_BYTES:
+def _check_size(size: int, folder: Path, files: Iterable[PurePosixPath]) -> None:
+    if size <= MAX_BYTES:
         return
     largest = sorted(files, key=lambda file: (folder / file).stat().st_size, reverse=True)[:3]
     named = ", ".join(f"{file} ({(folder / file).stat().st_size / 2**20:.0f} MiB)" for file in largest)

@@ -159,7 +159,8 @@ def follow_and_detach(on: Head, run: Path, store: Store) -> str:
     [submission_id] = re.findall(r"parsimony: (\S+) goes on\. follow it: parsimony submit logs \1 --address", said)
     attached = submit(on, *score(run), "--resume", "--no-wait")
     assert attached.returncode == 0
-    assert f"{submission_id} is RUNNING: following it" in attached.stderr
+    assert f"{submission_id} is RUNNING: nothing was submitted" in attached.stderr
+    assert attached.stdout == f"{submission_id}\n"
     assert states(on)[submission_id] == "RUNNING"
     return submission_id
 
