@@ -149,7 +149,7 @@ def engines(on: Head) -> list[psutil.Process]:
 
 def follow_and_detach(on: Head, run: Path, store: Store) -> str:
     """Ctrl-C ends the following and leaves the job."""
-    following = follow(on, *score(run))
+    following = follow(on, *score(run), "--set", "generator.max_num_seqs=4")  # slow enough to be met half-way
     wait_until(lambda: num_done(store) >= 20, following)
     following.send_signal(signal.SIGINT)
     log, said = following.communicate(timeout=30)
