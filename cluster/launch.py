@@ -22,10 +22,11 @@ Build = Callable[[], Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
-    """What one replica takes of its node: CPU slots and whole GPUs."""
+    """What one replica takes of its node: CPU slots, whole GPUs, and one of `node_resource` where that is named."""
 
     num_cpus: float
     num_gpus: int = 0
+    node_resource: str | None = None
 
 
 def launch_replicas(
@@ -43,6 +44,7 @@ def launch_replicas(
     actor_class = ray.remote(AsyncHost).options(
         num_cpus=resources.num_cpus,
         num_gpus=resources.num_gpus,
+        resources={resources.node_resource: 1} if resources.node_resource else {},
         max_restarts=-1,
         max_task_retries=0,
         max_concurrency=64,

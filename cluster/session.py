@@ -9,7 +9,7 @@ import logging
 import os
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 LOCAL_OBJECT_STORE_BYTES = 256 * 2**20
@@ -17,7 +17,13 @@ LOCAL_OBJECT_STORE_BYTES = 256 * 2**20
 
 
 @contextmanager
-def connect(address: str | None, *, num_cpus: int | None = None, min_cpus: int = 0) -> Iterator[None]:
+def connect(
+    address: str | None,
+    *,
+    num_cpus: int | None = None,
+    min_cpus: int = 0,
+    resources: Mapping[str, int] | None = None,
+) -> Iterator[None]:
     """Be in a Ray session.
 
     Args:
@@ -25,6 +31,7 @@ def connect(address: str | None, *, num_cpus: int | None = None, min_cpus: int =
             one.
         num_cpus: CPU slots of a local cluster; None takes the machine's.
         min_cpus: slots that it has at least, even if the machine has fewer.
+        resources: custom resources that it has, so that a recipe for a cluster's nodes runs on one machine too.
     """
     address = address or os.environ.get("RAY_ADDRESS")
     prepare_environment(local=address is None)
@@ -36,6 +43,7 @@ def connect(address: str | None, *, num_cpus: int | None = None, min_cpus: int =
         ray.init(
             address="local",
             num_cpus=max(num_cpus or os.cpu_count() or 1, min_cpus),
+            resources=dict(resources or {}),
             include_dashboard=False,
             object_store_memory=LOCAL_OBJECT_STORE_BYTES,
             log_to_driver=False,

@@ -8,16 +8,20 @@ Nothing heavy is imported before the arguments are known. A `Failure` is one lin
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from jobs.options import ScoreOptions, StatusOptions
 from jobs.signals import interrupted_status, treat_sigterm_as_interrupt
+from jobs.submit_cli import SubmitOptions, add_submit_arguments, submit_options
 from records.failure import Failure, InvalidInput, RunLocked, RunMismatch
 
 FAILED = 1
 REFUSED = 2
+
+Options = ScoreOptions | StatusOptions | SubmitOptions
 
 
 class Command(NamedTuple):
@@ -25,7 +29,7 @@ class Command(NamedTuple):
 
     help: str
     add_arguments: Callable[[argparse.ArgumentParser], None]
-    options: Callable[[argparse.Namespace], ScoreOptions | StatusOptions]
+    options: Callable[[argparse.Namespace], Options]
 
 
 def main(argv: Sequence[str] | None = None, *, command: str | None = None) -> int:
@@ -47,7 +51,7 @@ def main(argv: Sequence[str] | None = None, *, command: str | None = None) -> in
     return status
 
 
-def parse(argv: Sequence[str] | None = None, *, command: str | None = None) -> tuple[str, ScoreOptions | StatusOptions]:
+def parse(argv: Sequence[str] | None = None, *, command: str | None = None) -> tuple[str, Options]:
     """The command and its options. Arguments as for `main`; leaves with status 2 and the usage when they are wrong."""
     arguments = _parser(command).parse_args(argv)
     name = command or arguments.command
@@ -133,6 +137,11 @@ def _status_options(arguments: argparse.Namespace) -> StatusOptions:
 COMMANDS = {
     "score": Command("Score a problem set; the same RUN again resumes it.", _add_score_arguments, _score_options),
     "status": Command("Progress, spend and time left of a run.", _add_status_arguments, _status_options),
+    "submit": Command(
+        "Score as a Ray job: submit, follow, stop.",
+        partial(add_submit_arguments, add_score_arguments=_add_score_arguments),
+        partial(submit_options, score_options=_score_options),
+    ),
 }
 
 

@@ -20,7 +20,7 @@ class Section(BaseModel):
 
 
 def setting(default: Any, description: str, *, operational: bool = False, **bounds: Any) -> Any:
-    """A field with a default; `bounds` are pydantic's ge, gt, le, lt and min_length."""
+    """A field with a default; `bounds` are pydantic's ge, gt, le, lt, min_length and pattern."""
     return Field(default, description=description, json_schema_extra={"operational": operational}, **bounds)
 
 

@@ -59,6 +59,12 @@ class EngineSection(Section):
         False, "Skip graph capture and compilation: a faster start, a slower GPU engine.", operational=True
     )
     tensor_parallel_size: int = setting(1, "GPUs that one replica spans.", operational=True, ge=1)
+    node_resource: str | None = setting(
+        None,
+        "Custom Ray resource of which each replica takes one, so that it goes to a node that has it; omitted: any.",
+        operational=True,
+        pattern=r"^[A-Za-z_]\w*$",
+    )
     queue_limit: int = setting(2048, "Calls that one replica holds before it refuses more.", operational=True, ge=1)
     cpu_threads: int = setting(1, "OpenMP threads of a CPU engine.", operational=True, ge=1)
 
@@ -153,6 +159,11 @@ class ClusterSection(Section):
 
     address: str | None = setting(
         None, "Ray cluster to join; omitted: the one around, or a local one.", operational=True, min_length=1
+    )
+    device: Literal["cpu", "gpu"] | None = setting(
+        None,
+        "What the replicas run on; omitted: GPUs if the cluster has one now. An autoscaled one may have none yet.",
+        operational=True,
     )
     num_cpus: int | None = setting(None, "CPU cores that a local Ray may use; omitted: all.", operational=True, ge=1)
     start_timeout_s: float = setting(

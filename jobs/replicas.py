@@ -1,6 +1,7 @@
 """The replicas of a recipe: launched once, introduced and checked before any budget is spent, used by runs."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +13,7 @@ from actors.prm import Prm
 from actors.run_settings import Generator as GeneratorHandle
 from actors.run_settings import Prm as PrmHandle
 from jobs.recipe import Recipe, generator_settings, prm_settings
+from jobs.recipe_models import EngineSection
 from records.failure import Failure, PreflightFailed
 from records.manifest import Manifest, replica_differences
 from records.replica import ReplicaInfo
@@ -64,8 +66,13 @@ def launch(recipe: Recipe) -> Replicas:
     """Launch the replicas that the recipe's strategy needs, in the Ray session that we are in."""
     from cluster.launch import Resources, has_gpus, launch_replicas
 
-    def resources(cpu_threads: int, num_gpus: int) -> Resources:
-        return Resources(num_cpus=1, num_gpus=num_gpus) if has_gpus() else Resources(num_cpus=cpu_threads)
+    on_gpus = has_gpus() if recipe.cluster.device is None else recipe.cluster.device == "gpu"
+
+    def resources(section: EngineSection) -> Resources:
+        if on_gpus:
+            num_gpus = section.tensor_parallel_size
+            return Resources(num_cpus=1, num_gpus=num_gpus, node_resource=section.node_resource)
+        return Resources(num_cpus=section.cpu_threads, node_resource=section.node_resource)
 
     start_timeout_s = recipe.cluster.start_timeout_s
     settings = generator_settings(recipe)
@@ -73,7 +80,7 @@ def launch(recipe: Recipe) -> Replicas:
         partial(Generator, settings),
         role="generator",
         num_replicas=recipe.generator.num_replicas,
-        resources=resources(settings.cpu_threads, settings.tensor_parallel_size),
+        resources=resources(recipe.generator),
         start_timeout_s=start_timeout_s,
     )
     prm = prm_settings(recipe)
@@ -83,7 +90,7 @@ def launch(recipe: Recipe) -> Replicas:
         partial(Prm, prm),
         role="prm",
         num_replicas=recipe.prm.num_replicas,
-        resources=resources(prm.cpu_threads, prm.tensor_parallel_size),
+        resources=resources(recipe.prm),
         start_timeout_s=start_timeout_s,
     )
     return Replicas(tuple(generators), tuple(prms))
@@ -91,8 +98,20 @@ def launch(recipe: Recipe) -> Replicas:
 
 def cpu_slots(recipe: Recipe) -> int:
     """CPU slots that the recipe's replicas take where there is no GPU."""
-    sections = [recipe.generator] + ([recipe.prm] if recipe.prm is not None else [])
-    return sum(section.num_replicas * section.cpu_threads for section in sections)
+    return sum(section.num_replicas * section.cpu_threads for section in _engines(recipe))
+
+
+def node_slots(recipe: Recipe) -> dict[str, int]:
+    """The custom resources that the recipe's replicas take, and how many of each."""
+    slots: Counter[str] = Counter()
+    for section in _engines(recipe):
+        if section.node_resource is not None:
+            slots[section.node_resource] += section.num_replicas
+    return dict(slots)
+
+
+def _engines(recipe: Recipe) -> list[EngineSection]:
+    return [recipe.generator] + ([recipe.prm] if recipe.prm is not None else [])
 
 
 def check_introductions(infos: Sequence[ReplicaInfo], manifest: Manifest) -> list[str]:

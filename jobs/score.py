@@ -21,7 +21,7 @@ from jobs.plan import Plan, make_plan
 from jobs.progress import ProgressDisplay
 from jobs.recipe import Recipe, operational_keys
 from jobs.reign import Reign
-from jobs.replicas import Replicas, cpu_slots, launch
+from jobs.replicas import Replicas, cpu_slots, launch, node_slots
 from jobs.signals import treat_sigterm_as_interrupt
 from jobs.status import read_status
 from jobs.summary import Summary, as_json, print_summary
@@ -64,7 +64,8 @@ def ray_session(recipe: Recipe) -> Iterator[None]:
     """Be in the recipe's Ray cluster, or in a local one that is big enough for its replicas."""
     from cluster.session import connect
 
-    with connect(recipe.cluster.address, num_cpus=recipe.cluster.num_cpus, min_cpus=cpu_slots(recipe)):
+    cluster = recipe.cluster
+    with connect(cluster.address, num_cpus=cluster.num_cpus, min_cpus=cpu_slots(recipe), resources=node_slots(recipe)):
         treat_sigterm_as_interrupt()
         yield
 

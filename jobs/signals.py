@@ -14,7 +14,11 @@ _received: list[int] = []
 
 
 def treat_sigterm_as_interrupt() -> None:
-    """Install the handler. Importing Ray replaces it, so call this once more after that. Main thread only."""
+    """Install the handler. Importing Ray replaces it, so call this once more after that. Main thread only.
+
+    The driver of a Ray job is born with SIGINT blocked: it is let in here, or else it would never arrive.
+    """
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     signal.signal(signal.SIGTERM, _pass_on)
 
 

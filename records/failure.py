@@ -9,6 +9,7 @@
     +-- Fenced              a newer epoch has taken the run over; this controller stops
     +-- StoreFailed         the store refused or lost a write
     +-- ActorDied           the run's controller or writer is gone; the driver begins again from what is written
+    +-- ClusterFailed       a Ray cluster cannot be reached, or does not do what it was asked (exit status 1)
     +-- ReplicaFailed       one call to one replica
         +-- ReplicaDied         the replica's process is gone, or answers no more
         +-- StaleEpoch          the replica serves a newer epoch than the caller's
@@ -54,6 +55,10 @@ class StoreFailed(Failure):
 
 class ActorDied(Failure):
     """The process of the run's controller or writer is gone."""
+
+
+class ClusterFailed(Failure):
+    """A Ray cluster cannot be reached, or does not do what it was asked."""
 
 
 class ReplicaFailed(Failure):

@@ -23,7 +23,7 @@ ARROWS = {
     "records": {"records", "pyarrow"},
     "scaling": {"scaling", "records", "numpy", "scipy", "sklearn"},
     "actors": {"actors", "scaling", "records", "pyarrow", "numpy", "math_verify", "latex2sympy2_extended"},
-    "cluster": {"cluster", "records", "ray", "boto3", "botocore"},
+    "cluster": {"cluster", "records", "ray", "aiohttp", "boto3", "botocore"},
     "jobs": {*PACKAGES, "pyarrow", "numpy", "pydantic", "rich"},
 }
 """What each package may import besides the standard library."""

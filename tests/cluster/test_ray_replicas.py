@@ -6,6 +6,7 @@ import signal
 from functools import partial
 
 import pytest
+import ray
 
 from cluster.launch import Resources, launch_beside_driver, launch_replicas
 from cluster.remote import RemoteController, wait_for
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.ray
 
 @pytest.fixture(scope="module")
 def ray_session():
-    with connect(None, num_cpus=2):
+    with connect(None, num_cpus=2, resources={"generator_slot": 1}):
         yield
 
 
@@ -91,6 +92,28 @@ def test_what_ends_a_controller_reaches_the_driver(ray_session):
         controller.result()
     with pytest.raises(ReplicaDied):
         controller.call("die")
+
+
+async def test_a_replica_goes_only_where_its_node_resource_is(ray_session):
+    def launched(node_resource: str, start_timeout_s: float):
+        resources = Resources(num_cpus=0.1, node_resource=node_resource)
+        return launch_replicas(
+            fake_generator, role="generator", num_replicas=2, resources=resources, start_timeout_s=start_timeout_s
+        )
+
+    replicas = launched("generator_slot", 60) + launched("prm_slot", 2)
+    hellos = [asyncio.create_task(replica.hello()) for replica in replicas]
+    try:
+        await asyncio.wait(hellos, return_when=asyncio.FIRST_COMPLETED)
+        assert ray.available_resources().get("generator_slot", 0) == 0
+        nowhere = await asyncio.gather(*hellos[2:], return_exceptions=True)
+        assert [type(died) for died in nowhere] == [ReplicaDied, ReplicaDied]
+        assert sum(hello.done() for hello in hellos[:2]) == 1
+    finally:
+        for hello, replica in zip(hellos, replicas, strict=True):
+            hello.cancel()
+            ray.kill(replica._actor)
+        await asyncio.gather(*hellos, return_exceptions=True)
 
 
 async def test_a_builder_runs_in_the_actors_process(ray_session):

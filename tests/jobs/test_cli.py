@@ -126,11 +126,16 @@ def run(options):
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_signals_end_a_command_cleanly(number: signal.Signals, status: int) -> None:
+@pytest.mark.parametrize("blocked", [(), (signal.SIGINT,)], ids=["from a shell", "from Ray, which blocks SIGINT"])
+def test_signals_end_a_command_cleanly(
+    number: signal.Signals, status: int, blocked: tuple[signal.Signals, ...]
+) -> None:
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, blocked)  # a child inherits it
     with subprocess.Popen(
         [sys.executable, "-c", SCRIPT, WAITING], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
     ) as process:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         assert process.stdout is not None
         assert process.stdout.readline() == "waiting\n"
         process.send_signal(number)

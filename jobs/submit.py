@@ -1,0 +1,235 @@
+"""`parsimony submit`: score as a Ray job. One run has one job id, so that submitting twice is not running twice.
+
+    arguments checked, as by score --> files found in what is shipped --> job of that id?
+        none                    submit ID
+        ended,    --resume      submit ID-2, ID-3 ...   (the run goes on; earlier attempts keep their logs)
+        running,  --resume      follow it
+        any,   no --resume      refused
+
+The cluster forgets its jobs when its head is lost. The run is in its store, and the same command resumes it.
+"""
+
+import asyncio
+import json
+import re
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from jobs.signals import TERMINATED, treat_sigterm_as_interrupt
+from jobs.submission import Submission, prepare
+from jobs.submit_cli import JobCommand, SubmitOptions, SubmitScore
+from records.epochs import utc
+from records.failure import ClusterFailed, InvalidInput
+
+if TYPE_CHECKING:
+    from cluster.job_client import Job, JobClient
+
+POLL_S = 0.5
+FAILED = 1
+
+
+def run(options: SubmitOptions) -> int:
+    """Do what was asked of the cluster; the exit status."""
+    if isinstance(options, SubmitScore):
+        submission = prepare(options)
+        for warning in submission.warnings:
+            _say(f"warning: {warning}")
+        return _submit(options, submission, _connect(options.address))
+    return _COMMANDS[options.action](options, _connect(options.address))
+
+
+def attempts(jobs: "list[Job]", submission_id: str) -> "list[Job]":
+    """The jobs ID, ID-2, ID-3 ... in this order."""
+    numbered = {}
+    for job in jobs:
+        suffix = job.submission_id.removeprefix(submission_id)
+        if job.submission_id.startswith(submission_id) and re.fullmatch(r"|-([2-9]|[1-9]\d+)", suffix):
+            numbered[int(suffix[1:] or 1)] = job
+    return [numbered[number] for number in sorted(numbered)]
+
+
+def exit_status(job: "Job") -> int:
+    """What the job's driver ended with: its own exit status, 143 when it was stopped, 1 when nobody knows."""
+    if job.status == "SUCCEEDED":
+        return 0
+    if job.status == "STOPPED":
+        return TERMINATED
+    if job.exit_code is None:
+        return FAILED
+    return job.exit_code if job.exit_code > 0 else 128 - job.exit_code  # Ray says -9 of a process that SIGKILL ended
+
+
+def _connect(address: str) -> "JobClient":
+    from cluster.job_client import JobClient
+
+    client = JobClient(address)
+    treat_sigterm_as_interrupt()  # importing Ray has replaced the handler
+    return client
+
+
+def _submit(options: SubmitScore, submission: Submission, client: "JobClient") -> int:
+    earlier = attempts(client.jobs(), submission.submission_id)
+    newest = earlier[-1] if earlier else None
+    if newest is not None and not options.resume:
+        raise InvalidInput(_taken(newest, client.address))
+    if newest is not None and not newest.ended:
+        _say(f"{newest.submission_id} is {newest.status}: nothing was submitted")
+        return _follow_or_name(newest.submission_id, client, wait=options.wait)
+    submission_id = submission.submission_id if newest is None else _next(submission.submission_id, newest)
+    size = submission.send(client, submission_id)
+    _say(
+        f"submitted {submission_id} with {len(submission.files)} files, {size / 2**20:.1f} MiB, as {submission.command}"
+    )
+    return _follow_or_name(submission_id, client, wait=options.wait)
+
+
+def _follow_or_name(submission_id: str, client: "JobClient", *, wait: bool) -> int:
+    if wait:
+        return _follow(submission_id, client)
+    sys.stdout.write(submission_id + "\n")
+    _say(_ways(submission_id, client.address))
+    return 0
+
+
+def _next(submission_id: str, newest: "Job") -> str:
+    number = int(newest.submission_id.removeprefix(submission_id)[1:] or 1)
+    return f"{submission_id}-{number + 1}"
+
+
+def _taken(job: "Job", address: str) -> str:
+    if job.ended:
+        end = job.status if job.exit_code is None else f"{job.status} with exit status {exit_status(job)}"
+        return (
+            f"{address} already has the job {job.submission_id}, which is {end}. To go on with its run, add --resume; "
+            "to begin another run, name another --output"
+        )
+    return (
+        f"{address} already has the job {job.submission_id}, which is {job.status}. To follow it, add --resume; to "
+        f"stop it: parsimony submit stop {job.submission_id} --address {address}"
+    )
+
+
+def _follow(submission_id: str, client: "JobClient") -> int:
+    """Show the log until the job has ended; its exit status. An interrupt leaves the job alone."""
+
+    async def show() -> None:
+        async for text in client.follow(submission_id):
+            sys.stdout.write(text)
+            sys.stdout.flush()
+
+    try:
+        asyncio.run(show())
+    except (KeyboardInterrupt, ClusterFailed):
+        _say(f"{submission_id} goes on. {_ways(submission_id, client.address)}")
+        raise
+    job = _found(client, submission_id)
+    _say(_state(job))
+    if job.status == "FAILED" and job.exit_code is None and job.message:
+        _say(job.message)
+    return exit_status(job)
+
+
+def _logs(options: JobCommand, client: "JobClient") -> int:
+    job = _newest(client, options.submission_id)
+    if options.wait:
+        return _follow(job.submission_id, client)
+    sys.stdout.write(client.logs(job.submission_id))
+    return 0
+
+
+def _stop(options: JobCommand, client: "JobClient") -> int:
+    from cluster.job_client import STOP_WAIT_S
+
+    job = _newest(client, options.submission_id)
+    if job.ended:
+        _say(f"nothing to stop: {_state(job)}")
+        return 0
+    client.stop(job.submission_id)
+    _say(f"stopping {job.submission_id}: it writes what has concluded; killed after {STOP_WAIT_S} s")
+    deadline_s = time.monotonic() + 2 * STOP_WAIT_S
+    while options.wait and not job.ended:
+        if time.monotonic() > deadline_s:
+            raise ClusterFailed(f"{job.submission_id} is still {job.status} after {2 * STOP_WAIT_S} s")
+        time.sleep(POLL_S)
+        job = _found(client, job.submission_id)
+    _say(_state(job))
+    return 0
+
+
+def _status(options: JobCommand, client: "JobClient") -> int:
+    job = _newest(client, options.submission_id)
+    found = attempts(client.jobs(), options.submission_id)
+    if options.json:
+        sys.stdout.write(
+            json.dumps({"job": asdict(job), "attempts": [asdict(item) for item in found]}, indent=2) + "\n"
+        )
+        return 0
+    for item in found:
+        sys.stdout.write(_state(item) + "\n")
+    if job.run is not None:
+        sys.stdout.write(f"progress of the run: parsimony status {job.run}\n")
+    return 0
+
+
+def _list(options: JobCommand, client: "JobClient") -> int:
+    found = [job for job in client.jobs() if job.run is not None]
+    if options.json:
+        sys.stdout.write(json.dumps([asdict(job) for job in found], indent=2) + "\n")
+    else:
+        sys.stdout.writelines(_state(job) + "\n" for job in found)
+    return 0
+
+
+_COMMANDS: "dict[str, Callable[[JobCommand, JobClient], int]]" = {
+    "logs": _logs,
+    "stop": _stop,
+    "status": _status,
+    "list": _list,
+}
+
+
+def _newest(client: "JobClient", submission_id: str) -> "Job":
+    found = attempts(client.jobs(), submission_id)
+    if not found:
+        raise InvalidInput(f"{client.address} has no job {submission_id}; parsimony submit list names those it has")
+    return found[-1]
+
+
+def _found(client: "JobClient", submission_id: str) -> "Job":
+    job = client.find(submission_id)
+    if job is None:
+        raise ClusterFailed(f"{client.address} has forgotten the job {submission_id}; the same command resumes its run")
+    return job
+
+
+def _state(job: "Job") -> str:
+    parts = [job.submission_id, job.status]
+    if job.status == "FAILED":
+        parts.append(f"exit status {exit_status(job)}" if job.exit_code is not None else "end unknown")
+    if job.started_s is not None:
+        parts.append(f"begun {utc(job.started_s)}")
+    if job.ended_s is not None:
+        parts.append(f"ended {utc(job.ended_s)}")
+    if job.run is not None:
+        parts.append(job.run)
+    return " | ".join(parts)
+
+
+def _ways(submission_id: str, address: str) -> str:
+    return (
+        f"follow it: parsimony submit logs {submission_id} --address {address}; "
+        f"stop it: parsimony submit stop {submission_id} --address {address}"
+    )
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"parsimony: {text}\n")
+
+
+if __name__ == "__main__":
+    from jobs.cli import main
+
+    sys.exit(main(command="submit"))
