@@ -71,6 +71,7 @@ class ScorePass:
         cores: in use in `seconds`, by role.
         calls: remote calls, results and the controller's processor time by replica.
         cached_share: of the generator's prompt tokens, found in its prefix cache.
+        mean_running: samples in the engine's batch, on average (`mean_queued`: that waited in the replica).
     """
 
     tokens: int
@@ -79,6 +80,8 @@ class ScorePass:
     cores: dict[str, float]
     calls: dict[str, Any]
     cached_share: float
+    mean_running: float
+    mean_queued: float
 
 
 class Session:
@@ -135,6 +138,8 @@ class Session:
         traffic = {handle.replica_id: handle.take_traffic() for handle in handles}
         first_s = min(each.first_call_s for each in traffic.values())
         last_s = max(each.last_result_s for each in traffic.values())
+        steps = read_run(plan.options.output).steps().to_pylist()
+        calls = {(row["problem_id"], row["seed"]): row for row in steps}.values()  # a sample's rows repeat its times
         return ScorePass(
             tokens=summary.tokens["generated"],
             seconds=last_s - first_s,
@@ -142,6 +147,8 @@ class Session:
             cores=use.cores(first_s, last_s),
             calls={name: asdict(each) for name, each in traffic.items()},
             cached_share=summary.tokens["cached"] / summary.tokens["prompt"],
+            mean_running=sum(row["run_seconds"] for row in calls) / (last_s - first_s),
+            mean_queued=sum(row["queued_seconds"] for row in calls) / (last_s - first_s),
         )
 
     def samples(self, plan: Plan, run: Run) -> list[RecordedSample]:
