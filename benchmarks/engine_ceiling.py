@@ -130,7 +130,8 @@ class Session:
         from cluster.remote import wait_for  # noqa: PLC0415 - Ray reads its environment when it is imported
 
         handles: list[Any] = [*replicas.generators, *replicas.prms]
-        roles = {wait_for(handle.inner._actor.process_id.remote()): handle.replica_id for handle in handles}
+        present = {*handles, *self.replicas.generators, *self.replicas.prms}
+        roles = {wait_for(handle.inner._actor.process_id.remote()): handle.replica_id for handle in present}
         with CoreUse(roles | {self.offline.process_id: "offline"}) as use:
             summary = score(plan, replicas)
         if summary.problems["succeeded"] != plan.problems.num_problems:

@@ -20,6 +20,9 @@ from actors.settings import GeneratorSettings
 from benchmarks.recorded import RecordedSample
 from records.calls import Sampling
 
+RAY_NICENESS = 15
+"""Ray gives its workers this low a priority. So has the offline engine, or another program would slow one side only."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pass:
@@ -71,6 +74,7 @@ _loaded: dict[str, Any] = {}
 
 def _load(settings: GeneratorSettings, sampling: Sampling, own_process: bool) -> None:
     os.dup2(2, 1)  # vLLM logs to stdout, which is for the result
+    os.nice(RAY_NICENESS - os.nice(0))
     cuda = has_cuda()
     prepare_environment(settings, cuda=cuda)
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = str(int(own_process))
