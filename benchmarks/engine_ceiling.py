@@ -11,7 +11,7 @@ Both sides run on this machine, with the same engine arguments, one after the ot
     C  the same work as vLLM does it fastest: siblings in one request with `n`, no seeds, no log-probabilities
 
 A's time is from the first call that the controller sends to the last result that it gets; B's and C's is that of
-`generate`. Loading is on neither side, and all engines are warmed up before. B's prefix cache is emptied each time.
+`generate`, whose engine runs beside its caller, vLLM's default and the faster way. Loading is on neither side, and all engines are warmed up before. B's prefix cache is emptied each time.
 
 **PRM time excluded** means A': every remote call to the PRM, its tokens and its mailbox stay, and only the forward pass
 is replaced by a look-up of what the real PRM said in A (`benchmarks.recorded_prm`). Subtracting the PRM's time from A's
@@ -104,9 +104,7 @@ class Session:
             tuple(self.observed(handle) for handle in launched.generators),
             tuple(self.observed(handle) for handle in launched.prms),
         )
-        self.offline = stack.enter_context(
-            OfflineEngine(settings, sampling(self.recipe), own_process=not arguments.offline_in_process)
-        )
+        self.offline = stack.enter_context(OfflineEngine(settings, sampling(self.recipe)))
 
     def observed(self, handle: Any) -> ObservedReplica[Any, Any]:
         """The handle, noting its traffic."""
@@ -286,9 +284,6 @@ def arguments_of(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--recipe", action="append", help="recipe of the example, or a file; may be repeated (both)")
     parser.add_argument("--set", action="append", default=[], help="section.key=value, for both sides")
     parser.add_argument("--output", type=Path, help="write the JSON here as well")
-    parser.add_argument(
-        "--offline-in-process", action="store_true", help="LLM.generate with the engine in its caller's process"
-    )
     return parser.parse_args(argv)
 
 

@@ -38,16 +38,15 @@ class OfflineEngine:
     Args:
         settings: of the generator replica.
         sampling: how tokens are drawn.
-        own_process: the engine runs beside its caller, as in a replica (vLLM's default); otherwise inside it.
     """
 
-    def __init__(self, settings: GeneratorSettings, sampling: Sampling, *, own_process: bool) -> None:
+    def __init__(self, settings: GeneratorSettings, sampling: Sampling) -> None:
         # "spawn": nothing of the caller's Ray, threads and sockets is wanted there.
         self._pool = ProcessPoolExecutor(
             max_workers=1,
             mp_context=get_context("spawn"),
             initializer=_load,
-            initargs=(settings, sampling, own_process),
+            initargs=(settings, sampling),
         )
 
     def __enter__(self) -> Self:
@@ -72,12 +71,12 @@ class OfflineEngine:
 _loaded: dict[str, Any] = {}
 
 
-def _load(settings: GeneratorSettings, sampling: Sampling, own_process: bool) -> None:
+def _load(settings: GeneratorSettings, sampling: Sampling) -> None:
     os.dup2(2, 1)  # vLLM logs to stdout, which is for the result
     os.nice(RAY_NICENESS - os.nice(0))
     cuda = has_cuda()
     prepare_environment(settings, cuda=cuda)
-    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = str(int(own_process))
+    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "1"  # the engine beside its caller, as in a replica
     from vllm import LLM  # noqa: PLC0415
 
     arguments = common_arguments(settings, cuda=cuda)
