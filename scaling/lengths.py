@@ -1,5 +1,6 @@
 """How long samples turn out, so that near the cap a grant is big enough to be of use."""
 
+from bisect import bisect_left, insort
 from collections import deque
 
 from records.request import Until
@@ -10,16 +11,21 @@ class LengthEstimate:
 
     def __init__(self, *, quantile: float = 0.95, window: int = 512) -> None:
         self._quantile = quantile
-        self._seen = {until: deque[int](maxlen=window) for until in Until}
+        self._window = window
+        self._seen = {until: deque[int]() for until in Until}
+        self._ordered: dict[Until, list[int]] = {until: [] for until in Until}
 
     def observe(self, until: Until, num_tokens: int) -> None:
         """A sample of this kind took `num_tokens`."""
-        self._seen[until].append(num_tokens)
+        seen, ordered = self._seen[until], self._ordered[until]
+        if len(seen) == self._window:
+            del ordered[bisect_left(ordered, seen.popleft())]
+        seen.append(num_tokens)
+        insort(ordered, num_tokens)
 
     def useful_tokens(self, until: Until, max_tokens: int) -> int:
         """Tokens that are enough for most samples of this kind; `max_tokens` while none was seen."""
-        seen = self._seen[until]
-        if not seen:
+        ordered = self._ordered[until]
+        if not ordered:
             return max_tokens
-        ordered = sorted(seen)
         return min(max_tokens, ordered[min(len(ordered) - 1, int(self._quantile * len(ordered)))])

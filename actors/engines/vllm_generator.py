@@ -1,6 +1,7 @@
 """The generator engine: vLLM's `AsyncLLM`, prompts and samples as token ids."""
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from actors.engines.protocol import EngineRefused, EngineSample, SampleRequest
@@ -72,33 +73,12 @@ class VllmGenerator:
         # "type" marks ids that are ready: raw prompts would go through vLLM's tokenizer threads.
         prompt = {"type": "token", "prompt_token_ids": list(request.prompt_ids)}
         final = None
-        async for output in self._handle.llm.generate(prompt, self._parameters(request), request_id):
+        parameters = sampling_parameters(request, separator=self._separator, separator_ids=self._separator_ids)
+        async for output in self._handle.llm.generate(prompt, parameters, request_id):
             final = output
         if final is None:
             raise ReplicaDied("the engine ended a request without an output")
         return final
-
-    def _parameters(self, request: SampleRequest) -> "SamplingParams":
-        from vllm import SamplingParams
-        from vllm.sampling_params import RequestOutputKind
-
-        by_step = request.until is Until.STEP
-        return SamplingParams(
-            temperature=request.sampling.temperature,
-            top_p=request.sampling.top_p,
-            seed=request.seed,
-            max_tokens=request.max_tokens,
-            # Tokens that hold the separator stop in the engine; a separator that several tokens make up stops in the
-            # front end, which has to detokenise for it.
-            stop_token_ids=self._separator_ids if by_step else None,
-            stop=[self._separator] if by_step else None,
-            include_stop_str_in_output=True,
-            detokenize=by_step,
-            logprobs=0,  # of the sampled token alone
-            flat_logprobs=True,
-            output_kind=RequestOutputKind.FINAL_ONLY,
-            skip_clone=True,
-        )
 
     def _finish_reason(self, finish_reason: str | None, stop_reason: int | str | None) -> FinishReason:
         if finish_reason == "length":
@@ -108,3 +88,33 @@ class VllmGenerator:
         if stop_reason == self._separator or stop_reason in self._separator_ids:
             return FinishReason.SEPARATOR
         return FinishReason.EOS
+
+
+def sampling_parameters(request: SampleRequest, *, separator: str, separator_ids: Sequence[int]) -> "SamplingParams":
+    """What vLLM is told of a request.
+
+    Args:
+        request: what is wanted.
+        separator: the text that ends a step.
+        separator_ids: tokens that hold it.
+    """
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind
+
+    by_step = request.until is Until.STEP
+    return SamplingParams(
+        temperature=request.sampling.temperature,
+        top_p=request.sampling.top_p,
+        seed=request.seed,
+        max_tokens=request.max_tokens,
+        # Tokens that hold the separator stop in the engine; a separator that several tokens make up stops in the
+        # front end, which has to detokenise for it.
+        stop_token_ids=list(separator_ids) if by_step else None,
+        stop=[separator] if by_step else None,
+        include_stop_str_in_output=True,
+        detokenize=by_step,
+        logprobs=0,  # of the sampled token alone
+        flat_logprobs=True,
+        output_kind=RequestOutputKind.FINAL_ONLY,
+        skip_clone=True,
+    )
