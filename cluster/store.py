@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
 from records.failure import InvalidInput, StoreFailed
-from records.store import Store
+from records.store import Store, check_name
 
 _TEMP = ".tmp"
 
@@ -94,10 +94,8 @@ class LocalStore:
                 _sync_folder(path.parent)
 
     def _path(self, name: str) -> Path:
-        # A name comes from our own code or from a commit file that someone may have edited: it stays in the folder.
+        check_name(name)
         pure = PurePosixPath(name)
-        if not pure.parts or "\0" in name or pure.as_posix() != name or pure.is_absolute() or ".." in pure.parts:
-            raise ValueError(f"{name!r} is no name of a file in a run")
         if pure.parts[0] == _TEMP:
             raise ValueError(f"{name!r} is kept for files in the making")
         return self._folder / pure
