@@ -5,6 +5,7 @@ Endpoint, region and credentials come from where every AWS tool takes them (`AWS
 first client.
 """
 
+import os
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -118,7 +119,8 @@ def make_client(*, max_attempts: int = MAX_ATTEMPTS) -> Any:
         tcp_keepalive=True,
     )
     try:
-        session = boto3.Session()
+        # botocore knows AWS_DEFAULT_REGION only; every other tool, this one too.
+        session = boto3.Session(region_name=os.environ.get("AWS_REGION"))
         client = session.client("s3", config=config)
         settings = session._session.get_scoped_config().get("s3", {})
         custom = not _AWS_HOST.search(urlsplit(client.meta.endpoint_url).hostname or "")
@@ -157,12 +159,8 @@ def advice(error: BaseException | None) -> str | None:
     return _ADVICE_BY_TYPE.get(type(error).__name__) or _ADVICE_BY_CODE.get(code_of(error))
 
 
-def store_failed(error: Exception, verb: str, where: str) -> StoreFailed:
-    """The failure of one verb, in words; to be raised from `error`."""
+def failure(error: Exception, verb: str, where: str, *, starting: bool = False) -> StoreFailed | InvalidInput:
+    """What a verb raises from a client's error; `InvalidInput` at the start if the user can mend it."""
     mend = advice(error)
-    return StoreFailed(f"{verb} {where}: {error}" + (f"; {mend}" if mend else ""))
-
-
-def users_own(failed: StoreFailed) -> InvalidInput | None:
-    """The failure as one of the user's settings, if that is what it is; for the start of a command."""
-    return InvalidInput(str(failed)) if advice(failed.__cause__) else None
+    message = f"{verb} {where}: {error}" + (f"; {mend}" if mend else "")
+    return InvalidInput(message) if starting and mend else StoreFailed(message)

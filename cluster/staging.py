@@ -24,12 +24,11 @@ from cluster.s3_client import (
     S3Address,
     code_of,
     errors,
+    failure,
     is_s3,
     make_client,
     parse_address,
     status_of,
-    store_failed,
-    users_own,
 )
 from records.failure import InvalidInput, StoreFailed
 from records.store import check_name
@@ -203,8 +202,7 @@ class _Staging:
         try:
             yield
         except errors() as error:
-            failed = store_failed(error, verb, where)
-            raise users_own(failed) or failed from error
+            raise failure(error, verb, where, starting=True) from error
         except OSError as error:
             raise StoreFailed(
                 f"{verb} {where}: the cache {_cache()} failed: {error}; make room, or set PARSIMONY_CACHE to a folder "
