@@ -73,9 +73,9 @@ def bucket(request: pytest.FixtureRequest) -> Bucket:
 
 def _bucket(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
     with Proxy(server.endpoint_url).running() as proxy:
-        chosen = Bucket(server, proxy)
         for name in [name for name in os.environ if name.startswith("AWS_")]:
             monkeypatch.delenv(name)
+        chosen = Bucket(server, proxy)
         for name, value in chosen.environment.items():
             monkeypatch.setenv(name, value)
         yield chosen

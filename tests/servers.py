@@ -35,6 +35,11 @@ class Bucket:
     server: Server
     proxy: Proxy
     prefix: str = field(default_factory=lambda: f"test-{uuid4().hex[:8]}")
+    client: Any = None
+    """For a test's own looks at the store, past the proxy."""
+
+    def __post_init__(self) -> None:
+        self.client = plain_client(self.server)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -47,11 +52,11 @@ class Bucket:
 
     def put(self, key: str, data: bytes) -> None:
         """Put an object, past the proxy."""
-        plain_client(self.server).put_object(Bucket=self.server.bucket, Key=f"{self.prefix}/{key}", Body=data)
+        self.client.put_object(Bucket=self.server.bucket, Key=f"{self.prefix}/{key}", Body=data)
 
     def get(self, key: str) -> bytes:
         """An object's content, past the proxy."""
-        answer = plain_client(self.server).get_object(Bucket=self.server.bucket, Key=f"{self.prefix}/{key}")
+        answer = self.client.get_object(Bucket=self.server.bucket, Key=f"{self.prefix}/{key}")
         content: bytes = answer["Body"].read()
         return content
 
@@ -82,7 +87,7 @@ def aws_environment(endpoint_url: str, access_key: str, secret_key: str) -> dict
 
 def plain_client(server: Server) -> Any:
     """A boto3 client for a test's own looks at the store."""
-    return boto3.client(
+    return boto3.Session().client(
         "s3",
         endpoint_url=server.endpoint_url,
         aws_access_key_id=server.access_key,
