@@ -94,7 +94,7 @@ def score(plan: Plan, replicas: Replicas) -> Summary:
         tempfile.TemporaryDirectory(prefix="parsimony-", ignore_cleanup_errors=True) as spool,
         ProgressDisplay() as display,
     ):
-        for warning in plan.problems.warnings:
+        for warning in (*plan.warnings, *plan.problems.warnings):
             display.note(f"warning: {warning}")
         writer = RemoteWriter.launch(partial(Writer, plan.store, Path(spool)))
         state: RunState = writer.call(
