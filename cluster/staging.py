@@ -75,7 +75,7 @@ def stage_folder(uri: str) -> Path:
         InvalidInput: there is nothing below the address, or it may not be read.
         StoreFailed: the store or the local disk failed.
     """
-    return _stage_objects(uri, "folders", outline=False)
+    return _stage_objects(uri, outline=False)
 
 
 def stage_outline(uri: str) -> Path:
@@ -84,15 +84,16 @@ def stage_outline(uri: str) -> Path:
     Of large safetensors files the header is there: enough to check a model of any size without downloading it. Raises
     as `stage_folder` does.
     """
-    return _stage_objects(uri, "outlines", outline=True)
+    return _stage_objects(uri, outline=True)
 
 
-def _stage_objects(uri: str, kind: str, *, outline: bool) -> Path:
+def _stage_objects(uri: str, *, outline: bool) -> Path:
     if not is_s3(uri):
         return Path(uri)
     staging = _Staging(uri)
     found = staging.list()
-    entry = staging.entry(kind, found)
+    outline = outline and any(each.size > OUTLINE_BYTES for each in found)  # else it is the folder itself
+    entry = staging.entry("outlines" if outline else "folders", found)
     target = entry / (staging.address.key.rpartition("/")[2] or staging.address.bucket)
     partial = entry / ".partial"
     with staging.alone(entry):

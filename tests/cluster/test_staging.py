@@ -95,6 +95,8 @@ def test_an_outline_has_headers_and_sizes_but_no_weights(bucket: Bucket) -> None
     start = (folder / "model.safetensors").read_bytes()[: 8 + len(header) + 8]
     assert start == weights[: 8 + len(header)] + bytes(8)
     assert stage_folder(bucket.uri("m")) != folder
+    bucket.put("small/config.json", b"{}")
+    assert stage_outline(bucket.uri("small")) == stage_folder(bucket.uri("small"))
 
 
 def test_threads_and_processes_that_ask_at_once_share_one_download(bucket: Bucket) -> None:
