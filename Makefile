@@ -18,7 +18,7 @@ test: install  ## Every test, with real vLLM engines and a local Ray cluster (PY
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: lint  ## Formatting, lint, types and the fast tests: what to run before a commit
-	$(BIN)/python -m pytest -m "not vllm and not ray and not gpu" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "not vllm and not ray and not gpu and not s3" $(PYTEST_ARGS)
 
 lint: install  ## Formatting, lint and types
 	$(BIN)/ruff format --check .

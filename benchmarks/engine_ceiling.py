@@ -39,9 +39,10 @@ from typing import Any
 
 import psutil
 
-from actors.engines.model_files import PRM_CONFIG_FILE, TOKENIZER_FILE, read_json
+from actors.engines.families import find_family
+from actors.engines.model_files import TOKENIZER_FILE
+from actors.engines.public_heads import PrmFolder
 from actors.engines.text import TextTokenizer, read_tokenizer
-from actors.engines.vllm_prm import build_format
 from actors.prm import Prm
 from benchmarks.observed import CoreUse, ObservedReplica
 from benchmarks.offline import OfflineEngine
@@ -193,8 +194,10 @@ def playback(session: Session, plan: Plan, run: Run) -> Iterator[tuple[Replicas,
 
 def prm_format(recipe: Recipe) -> Any:
     """How the recipe's PRM writes its input."""
-    model = Path(recipe.prm.model if recipe.prm is not None else "")
-    return build_format(read_json(model / PRM_CONFIG_FILE), read_tokenizer(model / TOKENIZER_FILE))
+    if recipe.prm is None:
+        raise InvalidInput("the recipe has no [prm]")
+    model = Path(recipe.prm.model)
+    return find_family(model, recipe.prm.family).make_format(PrmFolder(model, read_tokenizer(model / TOKENIZER_FILE)))
 
 
 def questions(plan: Plan) -> dict[str, str]:

@@ -85,8 +85,10 @@ def recorded_scores(
         if row["p_median"] is not None:
             problem_id = row["problem_id"]
             path = lineage(nodes, problem_id, row["node_id"])
-            ids = form.question_ids(questions[problem_id])
-            found[ids + tuple(id_ for node in path for id_ in form.step_ids(node["text"]))] = _score(row)
+            ids = question_ids = form.question_ids(questions[problem_id])
+            for node in path:
+                ids += form.step_ids(node["text"], first=ids == question_ids)
+            found[ids] = _score(row)
     return found
 
 

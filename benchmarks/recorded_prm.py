@@ -11,10 +11,11 @@ import pickle
 from collections.abc import Sequence
 from pathlib import Path
 
+from actors.engines.families import find_family
 from actors.engines.model_files import TOKENIZER_FILE, num_parameters, read_json, sha256_of, weight_files
 from actors.engines.protocol import EngineFacts, EngineScore
+from actors.engines.public_heads import PrmFolder
 from actors.engines.text import read_tokenizer
-from actors.engines.vllm_prm import build_format
 from actors.prm import GOLDEN_FILE
 from actors.settings import PrmSettings
 from records.path import PrmScore
@@ -33,7 +34,8 @@ class RecordedPrm:
     def __init__(self, scores_file: Path, settings: PrmSettings) -> None:
         model = Path(settings.model)
         config = read_json(model / "prm_config.json")
-        self.format = build_format(config, read_tokenizer(model / TOKENIZER_FILE))
+        folder = PrmFolder(model, read_tokenizer(model / TOKENIZER_FILE))
+        self.format = find_family(model, settings.family).make_format(folder)
         self.num_steps = 0
         trained_for = config.get("trained_for", {})
         self.facts = EngineFacts(

@@ -1,4 +1,4 @@
-"""A run on a local disk, and the way from a URI to a store.
+"""A run on a local disk, and the way from a URI to a store, local or not (`cluster.s3`).
 
     create    temp file --fsync--> os.link to the name (fails if it exists) --fsync of the folder-->
     replace   temp file --fsync--> os.replace to the name                   --fsync of the folder-->
@@ -16,8 +16,10 @@ from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
+from cluster.s3 import S3Store
+from cluster.s3_client import advice, is_s3
 from records.failure import InvalidInput, StoreFailed
-from records.store import Store
+from records.store import Store, check_name
 
 _TEMP = ".tmp"
 
@@ -94,10 +96,8 @@ class LocalStore:
                 _sync_folder(path.parent)
 
     def _path(self, name: str) -> Path:
-        # A name comes from our own code or from a commit file that someone may have edited: it stays in the folder.
+        check_name(name)
         pure = PurePosixPath(name)
-        if not pure.parts or "\0" in name or pure.as_posix() != name or pure.is_absolute() or ".." in pure.parts:
-            raise ValueError(f"{name!r} is no name of a file in a run")
         if pure.parts[0] == _TEMP:
             raise ValueError(f"{name!r} is kept for files in the making")
         return self._folder / pure
@@ -133,35 +133,56 @@ class LocalStore:
 
 
 def open_store(uri: str) -> Store:
-    """The store of the run at `uri`: a local path or a `file://` address. Touches nothing yet.
+    """The store of the run at `uri`: a local path, a `file://` or an `s3://` address.
+
+    A local folder is not touched yet; an object store is asked for one name.
 
     Raises:
-        InvalidInput: the address is of a kind that this version does not support.
+        InvalidInput: the address is of no such kind; or endpoint, bucket, credentials or permissions are wrong.
+        StoreFailed: the object store does not answer as it should.
     """
     if "://" not in uri:
         return LocalStore(Path(uri))
     parts = urlsplit(uri)
     if parts.scheme == "file" and parts.netloc in {"", "localhost"} and parts.path.startswith("/"):
         return LocalStore(Path(unquote(parts.path)))
-    if parts.scheme == "s3":
-        raise InvalidInput(f"{uri}: s3:// is not supported by this version; give a local folder")
-    raise InvalidInput(f"{uri}: not an address of a run; give a local folder or file:///folder")
+    if is_s3(uri):
+        store = S3Store(uri)
+        store.check_access()
+        return store
+    raise InvalidInput(f"{uri}: not an address of a run; give a folder, file:///folder or s3://bucket/prefix")
+
+
+def refuses_second_create(store: Store) -> bool:
+    """Whether the store refuses to create what exists, so that no controller overwrites another's commits.
+
+    Tried on a name of its own, which is gone afterwards.
+
+    Raises:
+        InvalidInput: the store cannot be written with these settings; what to do.
+    """
+    name = f"_probe-{uuid4().hex}"
+    try:
+        try:
+            created = store.create(name, b"first")
+            created_again = store.create(name, b"second")
+            content = store.read(name)
+        finally:
+            store.delete(name)
+    except StoreFailed as failed:
+        if advice(failed.__cause__) is None:
+            raise
+        raise InvalidInput(str(failed)) from failed
+    return created and not created_again and content == b"first"
 
 
 def probe(store: Store) -> None:
     """Check that the store refuses to create what exists, and leave it as it was.
 
     Raises:
-        InvalidInput: it does not, so two controllers could overwrite each other's commits.
+        InvalidInput: it does not, so two controllers could overwrite each other's commits; or it cannot be written.
     """
-    name = f"_probe-{uuid4().hex}"
-    try:
-        created = store.create(name, b"first")
-        created_again = store.create(name, b"second")
-        content = store.read(name)
-    finally:
-        store.delete(name)
-    if not created or created_again or content != b"first":
+    if not refuses_second_create(store):
         raise InvalidInput(
             f"{store.uri} does not refuse to create a file that exists, so two controllers could overwrite each "
             "other's commits. Use another store, or pass --single-writer if nobody else ever writes to this run."

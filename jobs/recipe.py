@@ -193,11 +193,11 @@ def _apply(tables: dict[str, Any], key: str, value: Any) -> None:
 
 
 def _resolve_models(tables: dict[str, Any], folder: Path, *, only: str | None = None) -> None:
-    """Make the models' paths absolute, built-in ones too; a name on the hub that is no folder here stays as it is."""
+    """Make the models' paths absolute, built-in ones too; a name on the hub or an s3:// address stays."""
     for role in ("generator", "prm") if only is None else (only,):
         section = tables.get(role)
         model = section.get("model") if isinstance(section, dict) else None
-        if not isinstance(section, dict) or not isinstance(model, str) or not model:
+        if not isinstance(section, dict) or not isinstance(model, str) or not model or model.startswith("s3://"):
             continue
         resolved = folder_of(model) or folder / Path(model).expanduser()
         if resolved.exists() or not _HUB_NAME.fullmatch(model):

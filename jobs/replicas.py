@@ -4,7 +4,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from actors.generator import Generator
@@ -14,6 +13,7 @@ from actors.run_settings import Generator as GeneratorHandle
 from actors.run_settings import Prm as PrmHandle
 from jobs.recipe import Recipe, generator_settings, prm_settings
 from jobs.recipe_models import EngineSection
+from jobs.staged import builder
 from records.failure import Failure, PreflightFailed
 from records.manifest import Manifest, replica_differences
 from records.replica import ReplicaInfo
@@ -77,7 +77,7 @@ def launch(recipe: Recipe) -> Replicas:
     start_timeout_s = recipe.cluster.start_timeout_s
     settings = generator_settings(recipe)
     generators = launch_replicas(
-        partial(Generator, settings),
+        builder(Generator, settings),
         role="generator",
         num_replicas=recipe.generator.num_replicas,
         resources=resources(recipe.generator),
@@ -87,7 +87,7 @@ def launch(recipe: Recipe) -> Replicas:
     if prm is None or recipe.prm is None or not recipe.strategy.needs_prm:
         return Replicas(tuple(generators), ())
     prms = launch_replicas(
-        partial(Prm, prm),
+        builder(Prm, prm),
         role="prm",
         num_replicas=recipe.prm.num_replicas,
         resources=resources(recipe.prm),

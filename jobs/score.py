@@ -91,7 +91,7 @@ def score(plan: Plan, replicas: Replicas) -> Summary:
             for line in state.drift if len(states) == 1 else ():
                 display.note(f"warning: {line}")
 
-        for warning in plan.problems.warnings:
+        for warning in (*plan.warnings, *plan.problems.warnings):
             display.note(f"warning: {warning}")
         reign = Reign(plan, replicas, Path(spool), display, on_state=on_state)
         take_over = plan.options.take_over

@@ -1,7 +1,8 @@
 """Reading a run: the parts that its commits name, and nothing else in its folder.
 
 `read_run` takes a snapshot: what was visible when it was called. A run that is being written can be read at any moment;
-a later call sees at least as much. Works wherever `pyarrow.fs` does: local folders, `file://`, `s3://`.
+a later call sees at least as much. Works wherever `pyarrow.fs` does: local folders, `file://`, `s3://` (with the AWS
+settings of `records.object_store`).
 """
 
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from records.failure import InvalidInput, StoreFailed
 from records.jsonio import decode
 from records.layout import Table
 from records.manifest import Manifest
+from records.object_store import s3_filesystem
 from records.schemas import SCHEMAS
 
 
@@ -153,9 +155,13 @@ class _Files:
 def _open(uri: str) -> _Files:
     if "://" not in uri:
         return _Files(fs.LocalFileSystem(), str(Path(uri).absolute()), "")
+    scheme, _, path = uri.partition("://")
+    if scheme == "s3":
+        root = path.rstrip("/")
+        return _Files(s3_filesystem(root.partition("/")[0]), root, "s3://")
     try:
         filesystem, root = fs.FileSystem.from_uri(uri)
     except (ValueError, OSError) as error:
         raise InvalidInput(f"{uri} cannot be opened: {error}") from error
     local = isinstance(filesystem, fs.LocalFileSystem)
-    return _Files(filesystem, root.rstrip("/"), "" if local else f"{uri.partition('://')[0]}://")
+    return _Files(filesystem, root.rstrip("/"), "" if local else f"{scheme}://")

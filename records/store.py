@@ -4,7 +4,7 @@ Names are relative to the run, with forward slashes. A writer needs one guarante
 several creators of one name exactly one succeeds, and what it created is whole.
 """
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 
@@ -39,3 +39,16 @@ class Store(Protocol):
     def delete(self, name: str) -> None:
         """Remove `name`, if it is there."""
         ...
+
+
+def check_name(name: str) -> None:
+    """Check that `name` can be one of a file in a run, in any store.
+
+    A name comes from our own code or from a commit file that someone may have edited: it stays in the run.
+
+    Raises:
+        ValueError: it could not.
+    """
+    pure = PurePosixPath(name)
+    if not pure.parts or "\0" in name or pure.as_posix() != name or pure.is_absolute() or ".." in pure.parts:
+        raise ValueError(f"{name!r} is no name of a file in a run")

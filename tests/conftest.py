@@ -1,11 +1,81 @@
-"""Before any test module imports Ray: authentication as a driver has it."""
+"""Before any test module imports Ray: authentication as a driver has it. Object stores, one each for the session."""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
 
 import hypothesis
+import pytest
 
 from cluster.session import prepare_environment
+from tests.proxy import Proxy
+from tests.radosgw import REQUIRED, CannotStart, RadosGateway
+from tests.servers import Bucket, ProcessServer, Server, moto, nanio
 
 prepare_environment(local=True)
 
 # The machines that tests run on pause now and then; a deadline per example would call that a failure.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
+
+
+@pytest.fixture(scope="session")
+def radosgw() -> Iterator[RadosGateway]:
+    """A real object store that can be killed: `kill_gateway()`, `start_gateway()`. For tests marked `s3`."""
+    with ExitStack() as stack:
+        try:
+            store = stack.enter_context(RadosGateway())
+        except CannotStart as why:
+            if os.environ.get(REQUIRED):
+                raise
+            pytest.skip(f"no radosgw: {why}")
+        yield store
+
+
+@pytest.fixture(scope="session")
+def moto_server() -> Iterator[ProcessServer]:
+    """An imitation of S3 that knows all conditions."""
+    with moto().running() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def nanio_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessServer]:
+    """A server that ignores conditions."""
+    with nanio(tmp_path_factory.mktemp("nanio")).running() as server:
+        yield server
+
+
+@pytest.fixture
+def moto_bucket(moto_server: ProcessServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
+    """A place of the test's own on moto; the environment leads there."""
+    yield from _bucket(moto_server, monkeypatch)
+
+
+@pytest.fixture
+def radosgw_bucket(radosgw: RadosGateway, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
+    """A place of the test's own on radosgw; the environment leads there."""
+    yield from _bucket(radosgw, monkeypatch)
+
+
+@pytest.fixture
+def nanio_bucket(nanio_server: ProcessServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
+    """A place of the test's own on nanio; the environment leads there."""
+    yield from _bucket(nanio_server, monkeypatch)
+
+
+@pytest.fixture(params=["moto", pytest.param("radosgw", marks=pytest.mark.s3)])
+def bucket(request: pytest.FixtureRequest) -> Bucket:
+    """A place of the test's own on each store that takes conditions."""
+    chosen: Bucket = request.getfixturevalue(f"{request.param}_bucket")
+    return chosen
+
+
+def _bucket(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
+    with Proxy(server.endpoint_url).running() as proxy:
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            monkeypatch.delenv(name)
+        chosen = Bucket(server, proxy)
+        for name, value in chosen.environment.items():
+            monkeypatch.setenv(name, value)
+        yield chosen

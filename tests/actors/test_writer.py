@@ -16,6 +16,7 @@ from actors.lease import process_start, this_process
 from actors.parts import check_part, write_part
 from actors.run_state import RunState
 from actors.writer import Writer
+from cluster.s3 import S3Store
 from cluster.store import LocalStore
 from records import layout
 from records.checkpoints import read_commit, read_log
@@ -26,8 +27,10 @@ from records.jsonio import decode, encode
 from records.reader import read_run
 from records.rows import ProblemRecord
 from records.store import Store
+from tests.radosgw import RadosGateway
 from tests.records import builders
 from tests.records.stores import Crash, FaultyStore, MemoryStore
+from tests.servers import Bucket
 
 T = TypeVar("T")
 
@@ -63,9 +66,12 @@ class Desk:
         return [number for name in self.store.list(layout.COMMITS) if (number := layout.commit_number(name))]
 
 
-@pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path, MemoryStore())
+@pytest.fixture(params=["memory", "moto", pytest.param("radosgw", marks=pytest.mark.s3)])
+def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Desk:
+    if request.param == "memory":
+        return Desk(tmp_path, MemoryStore())
+    bucket: Bucket = request.getfixturevalue(f"{request.param}_bucket")
+    return Desk(tmp_path, S3Store(bucket.uri("run")))
 
 
 def some(*numbers: int) -> list[ProblemRecord]:
@@ -104,14 +110,14 @@ def test_a_finished_run_gets_no_new_epoch_and_nothing_new_at_all(desk: Desk) -> 
     writer, _ = desk.open()
     writer.append(0, some(*range(6)))
     writer.finish(PROBLEM_IDS, spent_tokens=60)
-    before = dict(desk.store.files) if isinstance(desk.store, MemoryStore) else {}
+    before = {name: desk.store.read(name) for name in desk.store.list("")}
     again, state = desk.open()
     assert state.finished
     assert (state.epoch, state.done, state.totals.problems) == (1, frozenset(PROBLEM_IDS), 6)
     with pytest.raises(AssertionError, match="holds no run"):
         again.append(1, [])
     again.heartbeat({})
-    assert before == desk.store.files  # type: ignore[attr-defined]
+    assert before == {name: desk.store.read(name) for name in desk.store.list("")}
 
 
 def test_a_clean_stop_gives_back_what_was_leased_and_not_spent(desk: Desk) -> None:
@@ -354,17 +360,15 @@ def test_the_new_controller_takes_in_a_commit_that_beats_its_fence(desk: Desk) -
     old, _ = desk.open()
     old.append(0, some(0))
 
-    class Beaten(MemoryStore):
+    class Beaten(FaultyStore):
         """The old controller commits between the new one's reading of the log and its fence."""
 
         def create(self, name: str, data: bytes) -> bool:
             if name == layout.commit_name(2):
                 old.flush(77)
-            return desk.store.create(name, data)
+            return super().create(name, data)
 
-    assert isinstance(desk.store, MemoryStore)
-    beaten = Beaten()
-    beaten.files = desk.store.files
+    beaten = Beaten(desk.store, 10**9, performed=False)
     state = desk.writer(beaten).open(builders.manifest(), ELSEWHERE, take_over=True)
     assert state.done == {"p0"}
     assert (state.next_commit, state.lost_tokens) == (4, 67)
@@ -373,19 +377,17 @@ def test_the_new_controller_takes_in_a_commit_that_beats_its_fence(desk: Desk) -
 
 
 def test_a_taker_that_is_overtaken_before_its_fence_stops(desk: Desk) -> None:
-    class Overtaken(MemoryStore):
+    class Overtaken(FaultyStore):
         """A third controller opens the run between the second one's lease and its fence."""
 
         def create(self, name: str, data: bytes) -> bool:
-            created = desk.store.create(name, data)
+            created = super().create(name, data)
             if name == layout.epoch_name(2):
                 desk.open(take_over=True)
             return created
 
     desk.open()
-    assert isinstance(desk.store, MemoryStore)
-    overtaken = Overtaken()
-    overtaken.files = desk.store.files
+    overtaken = Overtaken(desk.store, 10**9, performed=False)
     with pytest.raises(Fenced, match="epoch 3 has taken"):
         desk.writer(overtaken).open(builders.manifest(), ELSEWHERE, take_over=True)
 
@@ -416,7 +418,8 @@ def test_what_open_returns_travels_to_other_processes(desk: Desk) -> None:
 # Checkpoints
 
 
-def test_a_checkpoint_every_hundred_commits_shortens_the_reading(desk: Desk) -> None:
+def test_a_checkpoint_every_hundred_commits_shortens_the_reading(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, MemoryStore())
     writer, _ = desk.open()
     writer.append(0, some(0))
     for ceiling in range(100, 350):
@@ -518,13 +521,13 @@ def live_through(
             continue
         if isinstance(store, MemoryStore):
             store.write_to(folder / "run")
-        check_the_finished_run(folder / "run", books)
+        check_the_finished_run(store.uri if isinstance(store, S3Store) else folder / "run", books)
         return faulty.operations, lives
     raise AssertionError("the last life has no fault")
 
 
-def check_the_finished_run(folder: Path, books: Bookkeeping) -> None:
-    run = read_run(folder)
+def check_the_finished_run(uri: str | Path, books: Bookkeeping) -> None:
+    run = read_run(uri)
     assert run.finished
     assert sorted(run.problems().column("problem_id").to_pylist()) == PROBLEM_IDS
     assert run.steps().num_rows == 2 * len(PROBLEM_IDS)
@@ -560,15 +563,52 @@ def test_a_store_that_fails_once_at_any_operation_loses_nothing(tmp_path: Path, 
     assert operations
 
 
+@pytest.mark.parametrize("at", [7, 11, 19, 31])
+@pytest.mark.parametrize("error", [Crash, StoreFailed])
+def test_faults_and_deaths_on_an_object_store(bucket: Bucket, tmp_path: Path, at: int, error: type[Exception]) -> None:
+    live_through(tmp_path, [(at, True), (at + 2, False)], error, S3Store(bucket.uri("run")))
+
+
+@pytest.mark.parametrize("kind", ["drop", "cut"])
+def test_a_network_that_fails_now_and_then_costs_nothing(bucket: Bucket, tmp_path: Path, kind: str) -> None:
+    """Each part, commit and lease meets the fault once; the writer hears nothing of it."""
+    for path in (layout.epoch_name(1), *map(layout.commit_name, range(1, 12)), ".parquet", ".parquet", "_SUCCESS"):
+        bucket.fail("PUT", path, kind)
+    _, lives = live_through(tmp_path, [], Crash, S3Store(bucket.uri("run")))
+    assert lives == 1
+    run = read_run(bucket.uri("run"))
+    assert (run.lost_tokens, run.log.epoch) == (0, 1)
+    assert sum(fault.times == 0 for fault in bucket.proxy.faults) >= 8
+
+
+@pytest.mark.s3
+def test_a_gateway_that_is_killed_loses_nothing_that_it_acknowledged(
+    radosgw: RadosGateway, radosgw_bucket: Bucket, tmp_path: Path
+) -> None:
+    desk = Desk(tmp_path, S3Store(radosgw_bucket.uri("run")))
+    writer, _ = desk.open()
+    writer.append(0, some(0, 1))
+    writer.flush(50)
+    radosgw.kill_gateway()
+    try:
+        writer.append(1, some(2))
+        with pytest.raises(StoreFailed, match="check AWS_ENDPOINT_URL"):
+            writer.flush(50)
+    finally:
+        radosgw.start_gateway()
+    retry(writer.flush)
+    assert desk.open(take_over=True)[1].done == {"p0", "p1", "p2"}
+
+
 WRITES_UNTIL_KILLED = """
 import sys
 from pathlib import Path
 from actors.lease import this_process
 from actors.writer import Writer
-from cluster.store import LocalStore
+from cluster.store import open_store
 from tests.records import builders
 
-writer = Writer(LocalStore(Path(sys.argv[1])), Path(sys.argv[2]))
+writer = Writer(open_store(sys.argv[1]), Path(sys.argv[2]))
 writer.open(builders.manifest(), this_process())
 for number in range(1_000_000):
     writer.append(number, [builders.record(f"p{number}")])
@@ -581,20 +621,29 @@ for number in range(1_000_000):
 def test_a_killed_process_leaves_whole_commits_and_its_run_can_be_taken_at_once(
     tmp_path: Path, num_flushes: int
 ) -> None:
-    command = [sys.executable, "-c", WRITES_UNTIL_KILLED, str(tmp_path / "run"), str(tmp_path / "spool")]
+    kill_in_the_middle(LocalStore(tmp_path / "run"), tmp_path, num_flushes)
+
+
+@pytest.mark.s3
+def test_a_process_killed_in_the_middle_of_an_object_store_too(radosgw_bucket: Bucket, tmp_path: Path) -> None:
+    kill_in_the_middle(S3Store(radosgw_bucket.uri("run")), tmp_path, 5)
+
+
+def kill_in_the_middle(store: Store, folder: Path, num_flushes: int) -> None:
+    command = [sys.executable, "-c", WRITES_UNTIL_KILLED, store.uri, str(folder / "spool")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         confirmed = [int(process.stdout.readline()) for _ in range(num_flushes)]
         process.kill()
         confirmed += [int(line) for line in process.stdout if line.endswith("\n")]
-    desk = Desk(tmp_path, LocalStore(tmp_path / "run"), clock=Clock(time.time()))
+    desk = Desk(folder, store, clock=Clock(time.time()))
     writer, state = desk.open(owner=this_process())
     assert state.epoch == 2
     assert len(confirmed) <= len(state.done) <= len(confirmed) + 1
     assert state.done == {f"p{number}" for number in range(len(state.done))}
     assert state.spent_tokens == state.leased_tokens >= state.totals.generated_tokens + 30
     writer.finish(sorted(state.done), state.spent_tokens)
-    run = read_run(tmp_path / "run")
+    run = read_run(store.uri)
     assert set(run.problems().column("problem_id").to_pylist()) == state.done
     assert run.steps().num_rows == 2 * len(state.done)
 

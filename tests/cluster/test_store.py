@@ -1,18 +1,40 @@
+import os
+import pickle
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from cluster.s3 import S3Store
 from cluster.store import LocalStore, open_store, probe
 from records.failure import InvalidInput, StoreFailed
 from records.store import Store
 from tests.records.stores import MemoryStore
+from tests.servers import Bucket
+
+REAL = ["local", "moto", pytest.param("radosgw", marks=pytest.mark.s3)]
 
 
-@pytest.fixture(params=["local", "memory"])
+def _make(kind: str, request: pytest.FixtureRequest, folder: Path) -> Store:
+    if kind == "local":
+        return LocalStore(folder / "deep" / "run")
+    if kind == "memory":
+        return MemoryStore()
+    bucket: Bucket = request.getfixturevalue(f"{kind}_bucket")
+    return S3Store(bucket.uri("deep/run"))
+
+
+@pytest.fixture(params=[*REAL, "memory"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    """The store, and the twin in memory that other tests rely on."""
-    return LocalStore(tmp_path / "deep" / "run") if request.param == "local" else MemoryStore()
+    """Every store, and the twin in memory that other tests rely on."""
+    return _make(request.param, request, tmp_path)
+
+
+@pytest.fixture(params=REAL)
+def real_store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """Every store that several processes may share."""
+    return _make(request.param, request, tmp_path)
 
 
 def test_what_was_created_can_be_read_and_not_created_again(store: Store) -> None:
@@ -56,8 +78,37 @@ def test_list_gives_sorted_names_by_prefix(store: Store) -> None:
     assert store.list("none/") == []
 
 
-def test_of_twelve_creators_one_wins_and_its_content_is_whole(tmp_path: Path) -> None:
-    store = LocalStore(tmp_path / "run")
+def test_names_are_kept_letter_by_letter(store: Store) -> None:
+    names = ["a b", "a+b", "a%20b", "caf\u00e9/\u6570\U0001f600", "q?x=1&y#z", "'\"", "~!@$^*()", "dots...", "a=1/b=2"]
+    for name in names:
+        assert store.create(name, name.encode())
+    assert store.list("") == sorted(names)
+    assert [store.read(name) for name in names] == [name.encode() for name in names]
+    assert store.list("caf\u00e9/") == ["caf\u00e9/\u6570\U0001f600"]
+    for name in names:
+        store.delete(name)
+    assert store.list("") == []
+
+
+def test_neighbours_of_a_run_are_not_in_it(bucket: Bucket) -> None:
+    run = S3Store(bucket.uri("run"))
+    for key in ("run-2/a", "run2", "other/run/a"):
+        bucket.put(key, b"not ours")
+    run.create("a", b"ours")
+    assert run.list("") == ["a"]
+
+
+@pytest.mark.parametrize("kind", ["moto", pytest.param("radosgw", marks=pytest.mark.s3)])
+def test_a_listing_has_as_many_pages_as_it_needs(kind: str, request: pytest.FixtureRequest) -> None:
+    bucket: Bucket = request.getfixturevalue(f"{kind}_bucket")
+    names = [f"_commits/{number:010d}.json" for number in range(1005)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda name: bucket.put(f"run/{name}", b""), names))
+    assert S3Store(bucket.uri("run")).list("_commits/") == names
+
+
+def test_of_twelve_creators_one_wins_and_its_content_is_whole(real_store: Store) -> None:
+    store = real_store
     for number in range(15):
         won: list[int] = []
         start = threading.Barrier(12)
@@ -78,15 +129,25 @@ def test_of_twelve_creators_one_wins_and_its_content_is_whole(tmp_path: Path) ->
         assert store.read(f"_commits/{number}.json") == b"%d" % won[0] * 100_000
 
 
-@pytest.mark.parametrize(
-    "name", ["", ".", "..", "../x", "a/../../x", "/etc/passwd", "a//b", "a/./b", "a/", "a\0b", ".tmp/x"]
-)
-def test_a_name_stays_in_the_folder(tmp_path: Path, name: str) -> None:
-    store = LocalStore(tmp_path / "run")
-    with pytest.raises(ValueError, match=r"name of a file in a run|files in the making"):
-        store.create(name, b"x")
-    with pytest.raises(ValueError, match=r"name of a file in a run|files in the making"):
-        store.read(name)
+def test_a_copy_in_another_process_is_the_same_store(real_store: Store) -> None:
+    real_store.create("a", b"1")
+    travelled = pickle.dumps(real_store)
+    copy = pickle.loads(travelled)  # noqa: S301 - our own bytes
+    assert (copy.uri, copy.read("a"), copy.create("a", b"2")) == (real_store.uri, b"1", False)
+    for secret in (os.environ.get("AWS_SECRET_ACCESS_KEY"), os.environ.get("AWS_ACCESS_KEY_ID")):
+        assert secret is None or (secret.encode() not in travelled and secret not in repr(real_store))
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/../../x", "/etc/passwd", "a//b", "a/./b", "a/", "a\0b"])
+def test_a_name_stays_in_the_run(real_store: Store, name: str) -> None:
+    for action in (real_store.read, real_store.delete, lambda name: real_store.create(name, b"x")):
+        with pytest.raises(ValueError, match="name of a file in a run"):
+            action(name)
+
+
+def test_files_in_the_making_have_no_name_of_a_run(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="files in the making"):
+        LocalStore(tmp_path).create(".tmp/x", b"x")
 
 
 def test_files_in_the_making_are_never_listed_and_are_gone_afterwards(tmp_path: Path) -> None:
@@ -122,7 +183,7 @@ def test_uris_of_local_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("uri", ["s3://bucket/run", "gs://bucket/run", "file://host/run", "file://", "http://x/y"])
+@pytest.mark.parametrize("uri", ["gs://bucket/run", "s3a://bucket/run", "file://host/run", "file://", "http://x/y"])
 def test_other_uris_are_refused(uri: str) -> None:
     with pytest.raises(InvalidInput, match=uri):
         open_store(uri)

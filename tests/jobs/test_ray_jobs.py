@@ -22,8 +22,8 @@ from cluster.store import LocalStore
 from jobs.status import State, read_status
 from records.reader import read_run
 from records.store import Store
-from tests.proxy import proxy
 from tests.ray_heads import Head, get, head
+from tests.tcp_proxy import proxy
 
 pytestmark = [pytest.mark.vllm, pytest.mark.ray]
 
