@@ -73,9 +73,9 @@ class RecordedPrm:
         file = model / GOLDEN_FILE
         found = {}
         for example in json.loads(file.read_text(encoding="utf-8")) if file.is_file() else ():
-            ids = self.format.question_ids(example["question"])
+            ids = question_ids = self.format.question_ids(example["question"])
             found[ids] = PrmScore(*[example["scores"][0]] * 3)
             for step, score in zip(example["steps"], example["scores"][1:], strict=True):
-                ids += self.format.step_ids(step)
+                ids += self.format.step_ids(step, first=ids == question_ids)
                 found[ids] = PrmScore(score, score, score)
         return found
