@@ -74,7 +74,10 @@ def test_every_field_is_described(name: str, field: FieldInfo) -> None:
 
 
 def test_engine_settings_and_recipe_sections_have_the_same_fields() -> None:
-    assert set(EngineSection.model_fields) == {field.name for field in fields(EngineSettings)} | {"num_replicas"}
+    assert set(EngineSection.model_fields) == {field.name for field in fields(EngineSettings)} | {
+        "num_replicas",
+        "node_resource",
+    }
 
 
 def test_settings_carry_what_the_recipe_says() -> None:
