@@ -1,9 +1,7 @@
 """Drivers that freeze, wake up and die, with everything real: one row per problem, and tokens charged once."""
 
 import json
-import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -20,7 +18,7 @@ from records.reader import read_run
 pytestmark = [pytest.mark.vllm, pytest.mark.ray]
 
 EXAMPLE = Path(__file__).parent.parent / "examples/arithmetic"
-NUM_PROBLEMS = 80
+NUM_PROBLEMS = 120
 LIMIT_S = 240
 
 
@@ -48,9 +46,17 @@ class Driver:
         return [self.tree, *(child for child in self.tree.children(recursive=True) if "Host" in child.name())]
 
     def generated_tokens(self) -> int:
-        """By its last line of progress."""
-        *_, last = re.findall(r"graded \| ([\d.]+)(k?) tokens", self.log.read_text())
-        return round(float(last[0]) * (1000 if last[1] else 1))
+        """Of the run so far, by its next line of progress."""
+        before = len(self._lines())
+        deadline_s = time.monotonic() + LIMIT_S
+        while len(self._lines()) == before:
+            assert time.monotonic() < deadline_s, self.log.read_text()
+            time.sleep(0.01)
+        number, thousands = self._lines()[-1]
+        return round(float(number) * (1000 if thousands else 1))
+
+    def _lines(self) -> list[tuple[str, str]]:
+        return re.findall(r"graded \| ([\d.]+)(k?) tokens", self.log.read_text())
 
     def finish(self) -> tuple[int, str]:
         output, _ = self.process.communicate(timeout=LIMIT_S)
@@ -67,6 +73,8 @@ def drivers():
             for process in [driver.tree, *below]:
                 process.kill()
             driver.process.wait()
+        if driver.process.stdout is not None:
+            driver.process.stdout.close()
 
 
 def test_a_frozen_driver_is_fenced_and_a_killed_one_costs_little(tmp_path, drivers):
@@ -80,7 +88,6 @@ def test_a_frozen_driver_is_fenced_and_a_killed_one_costs_little(tmp_path, drive
     assert len(stopped) >= 4
     for process in stopped:
         process.suspend()
-    frozen_tokens = frozen.generated_tokens()
 
     refused = Driver(run)
     drivers.append(refused)
@@ -91,18 +98,19 @@ def test_a_frozen_driver_is_fenced_and_a_killed_one_costs_little(tmp_path, drive
     killed = Driver(run, "--take-over")
     drivers.append(killed)
     killed.wait_for(store, NUM_PROBLEMS // 2)
-    written_before = read_log(store).spent_tokens
-    below = killed.tree.children(recursive=True)
-    os.kill(killed.process.pid, signal.SIGKILL)
+    generated_tokens = killed.generated_tokens()
+    below, hosts = killed.tree.children(recursive=True), killed.hosts()
+    for process in hosts:  # all at once: none writes what another has lost
+        process.suspend()
+    written_tokens = read_log(store).spent_tokens
+    killed.tree.kill()
     killed.process.wait()
     _, alive = psutil.wait_procs(below, timeout=30)
     assert not [process for process in alive if "Host" in process.name() or "VLLM" in process.name()]
-    killed_tokens = killed.generated_tokens()
-    assert killed_tokens >= written_before - frozen_tokens
+    wasted_tokens = generated_tokens - written_tokens
 
     resumed = Driver(run)
     drivers.append(resumed)
-    resumed.wait_for(store, NUM_PROBLEMS // 2)
     code, output = resumed.finish()
     assert code == 0, resumed.log.read_text()
     summary = json.loads(output)
@@ -125,3 +133,5 @@ def test_a_frozen_driver_is_fenced_and_a_killed_one_costs_little(tmp_path, drive
     assert len({(step["problem_id"], step["node_id"]) for step in steps}) == len(steps)
     charged = sum(step["generated_tokens"] for step in steps)
     assert charged == found.totals.generated_tokens == summary["tokens"]["generated"]
+    # Samples that were in flight come on top: at most 80 at a time here, of 83 tokens on average.
+    assert wasted_tokens <= 0.1 * charged
