@@ -98,6 +98,7 @@ def read_status(store: Store, *, now_s: float) -> RunStatus:
             strategy=_strategy(manifest),
             finished=finished,
             num_problems=manifest.num_problems,
+            open_tokens=log.open_tokens,
             lost_tokens=log.lost_tokens,
         ),
         lease=lease,

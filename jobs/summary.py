@@ -29,7 +29,8 @@ class Summary:
         accuracy: correct / graded; null when nothing was graded.
         accuracy_lower: bounds of the 95% Wilson interval (`accuracy_upper` alike); null likewise.
         tokens: kind -> tokens of all rows ("prompt" and "prm" include "cached" and "prm_cached").
-        lost_tokens: spent by controllers that died before they could write rows; at most so many.
+        open_tokens: generated for problems that have no row yet, and written; a resume goes on from there.
+        lost_tokens: spent by controllers that died or stopped before they could write rows; at most so many.
         flops: 2 x parameters x computed tokens, of generator and PRM.
         wall_seconds: time that controllers held the run.
         tokens_per_second: generated tokens over that time; null while there is none.
@@ -46,6 +47,7 @@ class Summary:
     accuracy_lower: float | None
     accuracy_upper: float | None
     tokens: dict[str, int]
+    open_tokens: int
     lost_tokens: int
     flops: float
     wall_seconds: float
@@ -53,9 +55,16 @@ class Summary:
 
 
 def summarize(
-    totals: Totals, *, run: str, strategy: str, finished: bool, num_problems: int, lost_tokens: int = 0
+    totals: Totals,
+    *,
+    run: str,
+    strategy: str,
+    finished: bool,
+    num_problems: int,
+    open_tokens: int = 0,
+    lost_tokens: int = 0,
 ) -> Summary:
-    """The summary of a run whose rows add up to `totals`."""
+    """The summary of a run whose problem rows add up to `totals`."""
     interval = accuracy_interval(totals.correct, totals.graded)
     lower, upper = interval if interval is not None else (None, None)
     return Summary(
@@ -82,6 +91,7 @@ def summarize(
             "prm": totals.prm_tokens,
             "prm_cached": totals.prm_cached_tokens,
         },
+        open_tokens=open_tokens,
         lost_tokens=lost_tokens,
         flops=totals.flops,
         wall_seconds=totals.wall_seconds,
@@ -110,14 +120,18 @@ def _lines(summary: Summary) -> list[tuple[str, str]]:
     done = sum(summary.problems.values())
     cached = percent(ratio(tokens["cached"], tokens["prompt"]))
     prm_cached = percent(ratio(tokens["prm_cached"], tokens["prm"]))
-    lost = f", and up to {count(summary.lost_tokens)} lost with a controller" if summary.lost_tokens else ""
+    opened = f", and {count(summary.open_tokens)} for open problems" if summary.open_tokens else ""
+    lost = f", and up to {count(summary.lost_tokens)} lost in stops and crashes" if summary.lost_tokens else ""
     pruned = f" ({percent(ratio(tokens['pruned'], tokens['generated']))} pruned)" if tokens["pruned"] else ""
     lines = [
         ("Run", summary.run),
         ("Strategy", summary.strategy),
         ("Problems", f"{done} of {summary.num_problems}" + (f": {statuses}" if statuses else "")),
         ("Accuracy", _accuracy(summary)),
-        ("Generated", f"{count(tokens['generated'])} tokens{pruned}, {count(summary.tokens_per_second)}/s{lost}"),
+        (
+            "Generated",
+            f"{count(tokens['generated'])} tokens{pruned}, {count(summary.tokens_per_second)}/s{opened}{lost}",
+        ),
         ("Prompts", f"{count(tokens['prompt'])} tokens, {cached} cached"),
         ("PRM", f"{count(tokens['prm'])} tokens, {prm_cached} cached"),
         ("FLOPs", count(summary.flops)),
