@@ -13,7 +13,7 @@ from cluster.remote import RemoteController, wait_for
 from cluster.replicas import answer
 from cluster.session import connect
 from records.calls import SampleCall, Sampled, Sampling, TokenPrefix, root_prefix_id
-from records.failure import Fenced, ReplicaDied, StaleEpoch, StaleIncarnation
+from records.failure import ActorDied, Fenced, ReplicaDied, StaleEpoch, StaleIncarnation
 from records.request import Until
 from tests.fakes import fake_generator
 from tests.local import Failing
@@ -90,7 +90,7 @@ def test_what_ends_a_controller_reaches_the_driver(ray_session):
         pass
     with pytest.raises(Fenced, match="epoch 2 has the run"):
         controller.result()
-    with pytest.raises(ReplicaDied):
+    with pytest.raises(ActorDied):
         controller.call("die")
 
 
