@@ -125,7 +125,7 @@ class RadosGateway:
         self.close()
 
     def start_gateway(self) -> None:
-        """Start the gateway, and wait until it answers."""
+        """Start the gateway, and wait until it answers. It dies with the thread that starts it."""
         assert self._gateway is None, "the gateway runs"
         self._gateway = self._daemon(
             "radosgw", "-n", "client.rgw", f"--rgw_frontends=beast endpoint=127.0.0.1:{self._port}"
