@@ -40,13 +40,14 @@ from typing import Any
 import psutil
 
 from actors.engines.families import find_family
+from actors.engines.formats import PrmFormat
 from actors.engines.model_files import TOKENIZER_FILE
 from actors.engines.public_heads import PrmFolder
 from actors.engines.text import TextTokenizer, read_tokenizer
 from actors.prm import Prm
 from benchmarks.observed import CoreUse, ObservedReplica
 from benchmarks.offline import OfflineEngine
-from benchmarks.recorded import RecordedSample, Row, lineage, ratio, recorded_samples, recorded_scores
+from benchmarks.recorded import RecordedSample, Row, lineage, path_ids, ratio, recorded_samples, recorded_scores
 from benchmarks.recorded_prm import RecordedPrm
 from jobs.options import ScoreOptions
 from jobs.plan import Plan, make_plan
@@ -192,7 +193,7 @@ def playback(session: Session, plan: Plan, run: Run) -> Iterator[tuple[Replicas,
             ray.kill(handle._actor)
 
 
-def prm_format(recipe: Recipe) -> Any:
+def prm_format(recipe: Recipe) -> PrmFormat:
     """How the recipe's PRM writes its input."""
     if recipe.prm is None:
         raise InvalidInput("the recipe has no [prm]")
@@ -205,17 +206,15 @@ def questions(plan: Plan) -> dict[str, str]:
     return {problem.problem_id: problem.question for problem in plan.problems}
 
 
-def known_paths(plan: Plan, run: Run, scores: dict[tuple[int, ...], PrmScore], form: Any) -> float:
+def known_paths(plan: Plan, run: Run, scores: dict[tuple[int, ...], PrmScore], form: PrmFormat) -> float:
     """Share of a run's paths whose score was played back."""
     asked = questions(plan)
     rows: list[Row] = run.steps().to_pylist()
     nodes = {(row["problem_id"], row["node_id"]): row for row in rows}
     known = 0
     for problem_id, node_id in nodes:
-        ids = form.question_ids(asked[problem_id])
-        for node in lineage(nodes, problem_id, node_id):
-            ids += form.step_ids(node["text"])
-        known += ids in scores
+        texts = [node["text"] for node in lineage(nodes, problem_id, node_id)]
+        known += path_ids(form, asked[problem_id], texts) in scores
     return known / len(nodes)
 
 

@@ -79,17 +79,22 @@ def recorded_scores(
     """Every score of a run by the PRM's input that it was read from."""
     nodes = {(row["problem_id"], row["node_id"]): row for row in steps}
     found = {
-        form.question_ids(questions[row["problem_id"]]): _score(row) for row in problems if row["p_median"] is not None
+        path_ids(form, questions[row["problem_id"]], ()): _score(row) for row in problems if row["p_median"] is not None
     }
     for row in steps:
         if row["p_median"] is not None:
             problem_id = row["problem_id"]
-            path = lineage(nodes, problem_id, row["node_id"])
-            ids = question_ids = form.question_ids(questions[problem_id])
-            for node in path:
-                ids += form.step_ids(node["text"], first=ids == question_ids)
-            found[ids] = _score(row)
+            texts = [node["text"] for node in lineage(nodes, problem_id, row["node_id"])]
+            found[path_ids(form, questions[problem_id], texts)] = _score(row)
     return found
+
+
+def path_ids(form: PrmFormat, question: str, steps: Sequence[str]) -> tuple[int, ...]:
+    """The PRM's input for a path; `steps` are the texts of its steps."""
+    ids = question_ids = form.question_ids(question)
+    for step in steps:
+        ids += form.step_ids(step, first=ids == question_ids)
+    return ids if ids != question_ids else ids + form.root_suffix
 
 
 def lineage(nodes: Mapping[tuple[str, int], Row], problem_id: str, node_id: int) -> list[Row]:

@@ -18,6 +18,7 @@ from actors.engines.public_heads import PrmFolder
 from actors.engines.text import read_tokenizer
 from actors.prm import GOLDEN_FILE
 from actors.settings import PrmSettings
+from benchmarks.recorded import path_ids
 from records.path import PrmScore
 
 UNKNOWN = PrmScore(0.5, 0.5, 0.5)
@@ -73,9 +74,7 @@ class RecordedPrm:
         file = model / GOLDEN_FILE
         found = {}
         for example in json.loads(file.read_text(encoding="utf-8")) if file.is_file() else ():
-            ids = question_ids = self.format.question_ids(example["question"])
-            found[ids] = PrmScore(*[example["scores"][0]] * 3)
-            for step, score in zip(example["steps"], example["scores"][1:], strict=True):
-                ids += self.format.step_ids(step, first=ids == question_ids)
+            for num_steps, score in enumerate(example["scores"]):
+                ids = path_ids(self.format, example["question"], example["steps"][:num_steps])
                 found[ids] = PrmScore(score, score, score)
         return found
