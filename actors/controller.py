@@ -14,12 +14,12 @@ particular problem, and the loop never blocks.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 
 from actors.fleet import Fleet, cancel_all
 from actors.protocols import AnswerGrader, RunWriter
-from actors.recorder import OUTAGE_S, Recorder
+from actors.recorder import OUTAGE_S, Recorder, patiently
 from actors.run_settings import Generator, Prm, RunSettings, RunSoFar, with_rows
 from records.failure import ActorDied, Failure, Fenced, StoreFailed
 from records.problem import Problem
@@ -118,11 +118,11 @@ class Controller:
             Failure: what ended the run early; rows that became visible stay, the same run can be resumed.
         """
         try:
-            journals = dict(await asyncio.to_thread(self._read_journals))
-            self._recorder.restore(journals)
             async with asyncio.TaskGroup() as group:
                 loops = [*self._fleet.loops(), self._recorder.run(), self._heartbeats(), self._deadline()]
                 background = [group.create_task(loop) for loop in loops]
+                journals = dict(await self._journals())
+                self._recorder.restore(journals)
                 await self._work(journals)
                 await cancel_all(background)
         except* Failure as failures:
@@ -183,6 +183,11 @@ class Controller:
         for kind, number in self._grader.failures.items():
             self._note(f"{number} answers are not graded, because the grader {kind.replace('_', ' ')}")
 
+    async def _journals(self) -> Mapping[str, OpenRecord]:
+        return await patiently(
+            lambda: asyncio.to_thread(self._read_journals), "the store does not say what was done", self._note
+        )
+
     async def _search(self, journals: dict[str, OpenRecord]) -> None:
         """Open every problem in its turn, until none is left open."""
         for order, problem in enumerate(self._problems):
@@ -230,13 +235,14 @@ class Controller:
         self._pump()
 
     async def _heartbeats(self) -> None:
-        heard_s = self._clock()
+        silent_since_s: float | None = None
         while True:
             try:
                 await self._writer.heartbeat(asdict(self.progress()))
-                heard_s = self._clock()
+                silent_since_s = None
             except StoreFailed:
-                if self._clock() - heard_s > OUTAGE_S:
+                silent_since_s = silent_since_s or self._clock()
+                if self._clock() - silent_since_s > OUTAGE_S:
                     raise
             await asyncio.sleep(self._settings.heartbeat_s)
 

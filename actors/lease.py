@@ -8,7 +8,8 @@ newest lease    released / silent for `fresh_s` / its process is gone  --> creat
 import os
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,12 +28,14 @@ class Claim:
         writer: token of the writer.
         owner: the controller's process.
         take_over: even from someone alive.
+        again: this process has held the run before, by a writer that is dead: its own lease binds it no more.
         fresh_s: a heartbeat younger than this means alive.
     """
 
     writer: str
     owner: Owner
     take_over: bool
+    again: bool
     fresh_s: float
 
 
@@ -54,7 +57,7 @@ def acquire(store: Store, claim: Claim, newest: Lease | None, now_s: float) -> L
         RunLocked: someone else holds the run and is alive.
     """
     while newest is None or newest.writer != claim.writer:
-        if newest is not None and not claim.take_over and _held(newest, claim.fresh_s, now_s):
+        if newest is not None and not claim.take_over and _held(newest, claim, now_s):
             raise RunLocked(_locked(newest, claim.fresh_s, now_s))
         epoch = newest.epoch + 1 if newest else 1
         moment = utc(now_s)
@@ -103,6 +106,25 @@ class HeldLease:
         self._lease = lease
 
 
+@contextmanager
+def beating(lease: HeldLease, clock: Callable[[], float], interval_s: float) -> Iterator[None]:
+    """Keep a lease fresh while its owner is busy with something long, such as reading the run."""
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(interval_s):
+            with suppress(StoreFailed, Fenced):  # the next commit says so, and says it to the owner
+                lease.heartbeat(clock(), {})
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
 def process_start(pid: int) -> int | None:
     """Clock ticks from boot to the start of process `pid`; None if it does not live, or nobody can tell."""
     try:
@@ -114,8 +136,10 @@ def process_start(pid: int) -> int | None:
     return None if state in {"Z", "X"} else int(numbers[18])
 
 
-def _held(lease: Lease, fresh_s: float, now_s: float) -> bool:
-    return lease.released_at is None and lease.age_s(now_s) < fresh_s and not _gone(lease.owner)
+def _held(lease: Lease, claim: Claim, now_s: float) -> bool:
+    if lease.released_at is not None or (claim.again and lease.owner == claim.owner):
+        return False
+    return lease.age_s(now_s) < claim.fresh_s and not _gone(lease.owner)
 
 
 def _gone(owner: Owner) -> bool:

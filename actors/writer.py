@@ -28,7 +28,7 @@ from uuid import uuid4
 
 from actors.buffer import Buffer
 from actors.commit_log import CommitLog, Draft
-from actors.lease import Claim, HeldLease, acquire, newest_lease, read_lease
+from actors.lease import Claim, HeldLease, acquire, beating, newest_lease, read_lease
 from actors.parts import write_parts
 from actors.run_state import RunState, agree_on_manifest, read_state
 from records import layout
@@ -88,7 +88,13 @@ class Writer:
         self._one_at_a_time = threading.RLock()
 
     def open(
-        self, manifest: Manifest, owner: Owner, *, take_over: bool = False, free: tuple[str, ...] = FREE_SETTINGS
+        self,
+        manifest: Manifest,
+        owner: Owner,
+        *,
+        take_over: bool = False,
+        again: bool = False,
+        free: tuple[str, ...] = FREE_SETTINGS,
     ) -> RunState:
         """Begin the run or go on with it: check the manifest, take the next epoch, fence, and only then read the state.
 
@@ -96,6 +102,7 @@ class Writer:
             manifest: what the run is begun with; what stands in an older one has to agree.
             owner: the controller's process (`actors.lease.this_process`).
             take_over: even from a controller that is alive.
+            again: even from the owner's own earlier writer, which is dead.
             free: recipe keys that may differ, as `records.manifest.differences` takes them.
 
         Raises:
@@ -111,13 +118,15 @@ class Writer:
         if self._store.read(layout.SUCCESS) is not None:
             return read_state(self._store, read_log(self._store), previous=newest, drift=drift, finished=True)
         now_s = self._clock()
-        claim = Claim(writer=self._token, owner=owner, take_over=take_over, fresh_s=self._fresh_s)
+        claim = Claim(writer=self._token, owner=owner, take_over=take_over, again=again, fresh_s=self._fresh_s)
         lease = acquire(self._store, claim, newest, now_s)
+        held = HeldLease(self._store, lease)
         commits = CommitLog(self._store, epoch=lease.epoch, writer=self._token)
-        commits.fence(utc(now_s))
-        previous = read_lease(self._store, lease.epoch - 1)
-        state = read_state(self._store, commits.log, previous=previous, drift=drift)
-        self._held = _Held(HeldLease(self._store, lease), commits, Buffer(state.done, commits.log.batches), now_s)
+        with beating(held, self._clock, self._fresh_s / 6):
+            commits.fence(utc(now_s))
+            previous = read_lease(self._store, lease.epoch - 1)
+            state = read_state(self._store, commits.log, previous=previous, drift=drift)
+        self._held = _Held(held, commits, Buffer(state.done, commits.log.batches), now_s)
         return state
 
     def heartbeat(self, progress: Mapping[str, object]) -> None:

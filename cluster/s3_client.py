@@ -18,7 +18,7 @@ SCHEME = "s3://"
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 60.0
 MAX_ATTEMPTS = 5
-"""Of one request, the first included; botocore waits up to 1, 2, 4, 8 s in between."""
+"""Of one request, the first included; all within a second or so. Whoever needs more patience asks again."""
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
 _AWS_HOST = re.compile(r"\.amazonaws\.com(\.cn)?$")

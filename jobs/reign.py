@@ -9,14 +9,15 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
+from itertools import chain, repeat
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from actors.controller import Controller
 from actors.grader import Grader
 from actors.journals import read_journals
 from actors.lease import this_process
-from actors.recorder import FlushPolicy
+from actors.recorder import OUTAGE_S, RETRY_S, FlushPolicy
 from actors.run_settings import RunSettings, RunSoFar
 from actors.run_state import RunState
 from actors.writer import Writer
@@ -29,6 +30,8 @@ from records.progress import Progress
 
 if TYPE_CHECKING:
     from cluster.remote import RemoteController, RemoteWriter
+
+T = TypeVar("T")
 
 POLL_S = 0.5
 HEARTBEAT_S = 5.0
@@ -58,11 +61,12 @@ class Reign:
         self._on_state = on_state
         self._introduced = False
 
-    def run(self, *, take_over: bool) -> None:
+    def run(self, *, take_over: bool, again: bool) -> None:
         """Work until the run is finished.
 
         Args:
             take_over: even from a controller that seems alive.
+            again: this process has reigned before, and its writer is dead.
 
         Raises:
             Failure: what ended it early; the same command resumes it.
@@ -72,8 +76,15 @@ class Reign:
 
         writer = RemoteWriter.launch(partial(Writer, self._plan.store, self._spool))
         try:
-            state: RunState = writer.call(
-                "open", self._plan.manifest, this_process(), take_over=take_over, free=operational_keys()
+            state: RunState = self._patiently(
+                lambda: writer.call(
+                    "open",
+                    self._plan.manifest,
+                    this_process(),
+                    take_over=take_over,
+                    again=again,
+                    free=operational_keys(),
+                )
             )
             self._on_state(state)
             if len(state.done) < self._plan.problems.num_problems:
@@ -87,23 +98,28 @@ class Reign:
 
     def _introduce(self, state: RunState, writer: "RemoteWriter") -> None:
         """Wait for the models and check them, with a sign of life for user and lease; let the run go if it fails."""
-        started_s = beaten_s = time.monotonic()
+        started_s = beaten_s = heard_s = time.monotonic()
 
         def on_tick(num_ready: int) -> None:
-            nonlocal beaten_s
+            nonlocal beaten_s, heard_s
             now_s = time.monotonic()
             progress = replace(self._progress(state), replicas_ready=num_ready, elapsed_s=now_s - started_s)
             self._display.show(progress)
             if now_s - beaten_s >= HEARTBEAT_S:
                 beaten_s = now_s
-                writer.call("heartbeat", asdict(progress))
+                try:
+                    writer.call("heartbeat", asdict(progress))
+                    heard_s = now_s
+                except StoreFailed:
+                    if now_s - heard_s > OUTAGE_S:
+                        raise
 
         try:
             warnings = check_introductions(self._replicas.introduce(on_tick), self._plan.manifest)
         except (Fenced, StoreFailed, ActorDied):
             raise
         except (Failure, KeyboardInterrupt):
-            writer.call("release", state.spent_tokens)
+            self._release(writer, state.spent_tokens)
             raise
         self._introduced = True
         for warning in warnings:
@@ -120,7 +136,7 @@ class Reign:
         except (Fenced, StoreFailed, ActorDied):
             raise
         except Failure:
-            writer.call("release", controller.call("charged_tokens"))
+            self._release(writer, controller.call("charged_tokens"))
             raise
         except KeyboardInterrupt:
             self._stop(controller, writer)
@@ -131,15 +147,32 @@ class Reign:
     def _stop(self, controller: "RemoteController", writer: "RemoteWriter") -> None:
         self._display.note("stopping: writing what there is (once more to stop at once)")
         try:
-            controller.call("stop")
-            self._watch(controller)
-            writer.call("release", controller.call("charged_tokens"))
-        except ActorDied as died:  # the user wants an end, not another reign
-            self._display.note(f"{died}; what it had not written is done again by the next run of this command")
+            try:
+                controller.call("stop")
+                self._watch(controller)
+            finally:
+                spent_tokens = controller.call("charged_tokens")
+        except (Fenced, StoreFailed, ActorDied) as ended:  # the user wants an end, not another reign
+            self._display.note(f"{ended}; what was not written is done again by the next run of this command")
+            return
+        except Failure as failure:
+            self._display.note(str(failure))
+        self._release(writer, spent_tokens)
+
+    def _release(self, writer: "RemoteWriter", spent_tokens: int) -> None:
+        """Let the run go on the way to a failure or an end that is more important than whether this succeeds."""
+        try:
+            self._patiently(lambda: writer.call("release", spent_tokens))
+        except Failure as failure:
+            self._display.note(f"the run could not be released ({failure}); the same command resumes it all the same")
+
+    def _patiently(self, ask: Callable[[], T]) -> T:
+        return patiently(ask, self._display.note)
 
     def _finish(self, writer: "RemoteWriter", spent_tokens: int) -> None:
         """Write `_SUCCESS`, after a check that every problem has its row."""
-        writer.call("finish", [problem.problem_id for problem in self._plan.problems], spent_tokens)
+        problem_ids = [problem.problem_id for problem in self._plan.problems]
+        self._patiently(lambda: writer.call("finish", problem_ids, spent_tokens))
 
     def _watch(self, controller: "RemoteController") -> None:
         """Show how far it is until it has come to an end; raise what ended it."""
@@ -155,6 +188,26 @@ class Reign:
 
     def _progress(self, state: RunState) -> Progress:
         return progress_of(self._plan, state, len(self._replicas))
+
+
+def patiently(ask: Callable[[], T], note: Callable[[str], None]) -> T:
+    """Ask a store until it answers, for `OUTAGE_S` at most.
+
+    Args:
+        ask: safe to repeat.
+        note: tells the user.
+    """
+    started_s = time.monotonic()
+    waits = chain(RETRY_S, repeat(RETRY_S[-1]))
+    while True:
+        try:
+            return ask()
+        except StoreFailed as failed:
+            if time.monotonic() - started_s > OUTAGE_S:
+                raise
+            wait_s = next(waits)
+            note(f"the store does not answer ({failed}); trying again in {wait_s:g} s")
+            time.sleep(wait_s)
 
 
 def _controller(plan: Plan, replicas: Replicas, state: RunState, writer: "RemoteWriter") -> Controller:

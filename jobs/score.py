@@ -14,19 +14,18 @@ from pathlib import Path
 
 from rich.console import Console
 
-from actors.lease import newest_lease, this_process
 from actors.run_state import RunState, agree_on_manifest
 from jobs.options import ScoreOptions
 from jobs.plan import Plan, make_plan
 from jobs.progress import ProgressDisplay
 from jobs.recipe import Recipe, operational_keys
-from jobs.reign import Reign
+from jobs.reign import Reign, patiently
 from jobs.replicas import Replicas, cpu_slots, launch, node_slots
 from jobs.signals import treat_sigterm_as_interrupt
 from jobs.status import read_status
 from jobs.summary import Summary, as_json, print_summary
 from records import layout
-from records.failure import ActorDied, Fenced
+from records.failure import ActorDied
 
 SOME_FAILED = 3
 MAX_IDLE_REIGNS = 3
@@ -94,31 +93,20 @@ def score(plan: Plan, replicas: Replicas) -> Summary:
         for warning in (*plan.warnings, *plan.problems.warnings):
             display.note(f"warning: {warning}")
         reign = Reign(plan, replicas, Path(spool), display, on_state=on_state)
-        take_over = plan.options.take_over
+        begun_at: list[tuple[int, int]] = []
         while True:
             try:
-                reign.run(take_over=take_over)
+                reign.run(take_over=plan.options.take_over and not states, again=bool(begun_at))
                 break
             except ActorDied as died:
-                _refuse_hopeless(states, died)
-                _refuse_taken(plan, died)
+                if not states:
+                    raise
+                last = states[-1]
+                begun_at.append((len(last.done), last.totals.generated_tokens + last.open_tokens))
+                if begun_at[-MAX_IDLE_REIGNS:] == [begun_at[-1]] * MAX_IDLE_REIGNS:
+                    raise
                 display.note(f"{died}; a new one goes on from what is written")
-                take_over = True
-    return read_status(plan.store, now_s=time.time()).summary
-
-
-def _refuse_hopeless(states: list[RunState], died: ActorDied) -> None:
-    """Raise `died` if reign after reign has come to nothing."""
-    last = [state.spent_tokens for state in states[-MAX_IDLE_REIGNS:]]
-    if not states or (len(last) == MAX_IDLE_REIGNS and len(set(last)) == 1):
-        raise died
-
-
-def _refuse_taken(plan: Plan, died: ActorDied) -> None:
-    """Raise `Fenced` if somebody else has taken the run meanwhile."""
-    lease = newest_lease(plan.store)
-    if lease is not None and lease.owner != this_process():
-        raise Fenced(f"epoch {lease.epoch} has taken {plan.store.uri} over after {died}")
+        return patiently(lambda: read_status(plan.store, now_s=time.time()), display.note).summary
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ class ProblemRow:
         gpu_seconds: null without a GPU.
         usd: null without a price.
         p_lower: PRM quantiles of the bare question (`p_median`, `p_upper` alike); null if not asked for.
-        wall_seconds: from admission to the last reply.
+        wall_seconds: from admission to the last reply, in the epoch that finished it.
         strategy: its name in the recipe.
     """
 

@@ -90,8 +90,9 @@ class Scheduler:
         return len(self._open)
 
     def open_searches(self) -> list[ProblemSearch]:
-        """Of the problems begun and not concluded."""
-        return [opened.search for opened in self._open.values()]
+        """Of the problems begun and not taken as concluded; none that has failed, for nobody goes on with it."""
+        waiting = [concluded.search for concluded in self._concluded if concluded.search.error is None]
+        return [opened.search for opened in self._open.values()] + waiting
 
     @property
     def hungry(self) -> bool:
@@ -104,13 +105,9 @@ class Scheduler:
         return self.ledger.exhausted or demand < max(1, self.samples.capacity)
 
     def open(self, problem: Problem, *, order: int, now_s: float, record: OpenRecord | None = None) -> None:
-        """Begin a problem, or go on with it where its `record` ends. With the budget gone a new one ends at once.
+        """Begin a problem, or go on where the `record` of an earlier epoch ends; with the budget gone, end a new one.
 
-        Args:
-            problem: to search.
-            order: ranks it among the waiting.
-            now_s: the time.
-            record: what an earlier epoch had come to; None where there was none.
+        `order` ranks it among the waiting.
 
         Raises:
             RunMismatch: the strategy is not the one that began it.
