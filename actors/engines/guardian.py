@@ -5,8 +5,9 @@
       "ready"               -->            looks once more, and sleeps
       (end of input)        -->            waits for the owner's end, kills what descended from it, exits
 
-Only processes that started after this one count: those of one engine. A process is its number and its start time, so
-that a number used again is never hit. It runs by itself (`python -I -S guardian.py OWNER START`), hence imports little.
+Only what starts between this process and "ready", and what descends from that, counts: one engine, as long as its owner
+loads one at a time. A guardian never hits another. A process is its number and its start time, so that a number used again is never hit. This module
+runs by itself (`python -I -S guardian.py OWNER START`) and imports little, because one waits beside every engine.
 """
 
 import os
@@ -45,26 +46,35 @@ def read_processes() -> Processes:
     return {pid: process for pid in pids if (process := read_process(pid)) is not None}
 
 
-def grown(known: Family, owner: tuple[int, int], since: int, processes: Processes) -> Family:
-    """Those of `known` that live, and all that descend from them or from the owner and started after `since`.
+def grown(family: Family, since: int, processes: Processes) -> Family:
+    """Those of the family that live, and what descends from them and started after `since` (or in the same tick).
 
     Args:
-        known: the family so far.
-        owner: process id and start.
-        since: a start in clock ticks from boot; one who started in the same tick counts.
+        family: so far.
+        since: a start in clock ticks from boot.
         processes: all that live.
     """
     children: dict[int, list[int]] = {}
     for pid, (parent, _) in processes.items():
         children.setdefault(parent, []).append(pid)
-    ancestors = {pid: start for pid, start in (*known.items(), owner) if _start(processes, pid) == start}
-    waiting = list(ancestors)
+    living = {pid: start for pid, start in family.items() if pid in processes and processes[pid][1] == start}
+    found = dict(living)
+    waiting = list(living)
     while waiting:
         for child in children.get(waiting.pop(), ()):
-            if child not in ancestors:
-                ancestors[child] = processes[child][1]
+            if child not in found:
+                found[child] = processes[child][1]
                 waiting.append(child)
-    return {pid: start for pid, start in ancestors.items() if (pid, start) != owner and start >= since}
+    return {pid: start for pid, start in found.items() if pid in living or start >= since}
+
+
+def read_program(pid: int) -> list[bytes]:
+    """The command of a process up to a guardian's own arguments; empty if it is gone."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:  # noqa: PTH123
+            return file.read().split(b"\0")[:4]
+    except OSError:
+        return []
 
 
 def kill(family: Family) -> None:
@@ -78,32 +88,30 @@ def kill(family: Family) -> None:
                 pass  # gone just now; or runs as somebody else, which no engine does
 
 
-def _start(processes: Processes, pid: int) -> int | None:
-    return processes[pid][1] if pid in processes else None
-
-
 def main() -> None:
     """Watch over what the owner starts until the owner has ended; then leave nothing of it."""
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
-    owner = (int(sys.argv[1]), int(sys.argv[2]))
+    owner, owner_start = int(sys.argv[1]), int(sys.argv[2])
     me = os.getpid()
     since = read_processes()[me][1]
+    guardian = read_program(me)
 
-    def look(known: Family) -> Family:
-        processes = read_processes()
-        del processes[me]
-        return grown(known, owner, since, processes)
+    def look(family: Family) -> Family:
+        found = grown(family, since, read_processes())
+        return {pid: start for pid, start in found.items() if read_program(pid) != guardian}
 
-    family: Family = {}
+    family = {owner: owner_start}
     while not select.select([sys.stdin.fileno()], [], [], LOOK_S)[0]:
         family = look(family)
     message = os.read(sys.stdin.fileno(), 64)
     family = look(family)
+    if message:
+        family.pop(owner, None)  # what it starts from now on is not this engine's
     while message:
         message = os.read(sys.stdin.fileno(), 64)
     # The pipe can be closed without a death, and at a death it closes first.
-    while (process := read_process(owner[0])) is not None and process[1] == owner[1]:
+    while (process := read_process(owner)) is not None and process[1] == owner_start:
         time.sleep(RETRY_S)
     give_up_s = time.monotonic() + GIVE_UP_S
     while (family := look(family)) and time.monotonic() < give_up_s:

@@ -22,6 +22,7 @@ from actors.engines.guardian import LOOK_S
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="without /proc there is no guardian")
 
 LIMIT_S = 5.0
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SLEEPER = [sys.executable, "-I", "-S", "-c", "import time; time.sleep(600)"]
 OWNER = """
     import multiprocessing, subprocess, sys, time
@@ -42,14 +43,13 @@ OWNER = """
             globals()[f"guard_{id(guard)}"] = guard
             multiprocessing.get_context(method).Process(target=engine, daemon=True).start()
             if state != "loading":
-                time.sleep(1.0)
+                time.sleep(0.5)
                 guard.ready()
-            if state == "late":
-                time.sleep(1.0)
+            if state == "closed":
+                guard._process.stdin.close()
         time.sleep(600)
 """
-PER_ENGINE = 4
-"""The engine, one process in a session of its own, and two, one below the other."""
+"""Each engine has a process in a session of its own, and two more, one below the other."""
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
@@ -94,21 +94,19 @@ def start_owner(tmp_path: Path) -> Iterator[Callable[..., Owner]]:
         older = psutil.Process(int(process.stdout.readline().split()[1]))
         tree = psutil.Process(process.pid)
 
-        def engines() -> list[psutil.Process]:
-            others = [older, *guardians_below(tree)]
-            return [
-                child
-                for child in tree.children(recursive=True)
-                if child not in others and "resource_tracker" not in " ".join(child.cmdline())
-            ]
+        def below_engines() -> list[psutil.Process]:
+            return [child for child in tree.children(recursive=True) if child != older and child.cmdline() == SLEEPER]
 
-        wait_until(lambda: len(engines()) == PER_ENGINE * len(states))
+        wait_until(lambda: len(below_engines()) == 2 * len(states))
         below += [older, *tree.children(recursive=True)]
         guardians = guardians_below(tree)
         assert len(guardians) == len(states)
-        for each in guardians:
-            wait_until(lambda each=each: ignored_signals(each) >= {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
-        return Owner(process, tree, guardians, engines(), older)
+        wait_until(lambda: all(ignored_signals(each) >= set(STOPPING) for each in guardians))
+        engines = [
+            each for each in below if each not in [older, *guardians] and "resource_tracker" not in str(each.cmdline())
+        ]
+        assert len(engines) == 4 * len(states)
+        return Owner(process, tree, guardians, engines, older)
 
     yield start
     for process, below in started:
@@ -136,15 +134,18 @@ def assert_all_end(processes: list[psutil.Process]) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("method", ["spawn", "fork"])
-@pytest.mark.parametrize("state", ["loading", "ready"])
+@pytest.mark.parametrize(
+    ("method", "state"),
+    [("spawn", "loading"), ("spawn", "ready"), ("fork", "loading"), ("fork", "ready"), ("fork", "closed")],
+)
 def test_a_killed_owner_takes_its_engine_along_and_nobody_else(start_owner, method, state):
     bystander = start_owner("fork", "loading")
     owner = start_owner(method, state)
     time.sleep(1.5 * LOOK_S)
     for each in owner.guardians:  # as Ctrl-C and a terminal's end do
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in STOPPING:
             each.send_signal(number)
+    assert all(each.is_running() for each in owner.engines)
     os.killpg(owner.process.pid, signal.SIGKILL)
     owner.process.wait()
     assert_all_end([*owner.engines, *owner.guardians])
@@ -152,8 +153,8 @@ def test_a_killed_owner_takes_its_engine_along_and_nobody_else(start_owner, meth
 
 
 def test_what_is_older_than_the_engine_is_spared_and_two_guardians_share_the_work(start_owner):
-    owner = start_owner("spawn", "ready", "late")
-    time.sleep(LOOK_S)
+    owner = start_owner("spawn", "ready", "ready")
+    time.sleep(1.5 * LOOK_S)
     owner.process.kill()
     owner.process.wait()
     assert_all_end([*owner.engines, *owner.guardians])
@@ -225,27 +226,20 @@ PIDS = st.integers(1, 9)
 TICKS = st.integers(0, 4)
 
 
-@given(
-    processes=st.dictionaries(PIDS, st.tuples(PIDS, TICKS)),
-    known=st.dictionaries(PIDS, TICKS),
-    owner=st.tuples(PIDS, TICKS),
-    since=TICKS,
-)
-def test_the_family_is_what_a_search_upwards_finds(processes, known, owner, since):
-    def same(pid: int, start: int) -> bool:
-        return pid in processes and processes[pid][1] == start
+@given(processes=st.dictionaries(PIDS, st.tuples(PIDS, TICKS)), family=st.dictionaries(PIDS, TICKS), since=TICKS)
+def test_the_family_is_what_a_search_upwards_finds(processes, family, since):
+    def known(pid: int) -> bool:
+        return pid in family and processes[pid][1] == family[pid]
 
     def belongs(pid: int) -> bool:
-        """Whether `pid`, or one above it, is known or the owner."""
+        """Whether `pid`, or one above it, is known."""
         seen = set()
         while pid in processes and pid not in seen:
-            if (pid in known and same(pid, known[pid])) or (pid == owner[0] and same(*owner)):
+            if known(pid):
                 return True
             seen.add(pid)
             pid = processes[pid][0]
         return False
 
-    wanted = {
-        pid: start for pid, (_, start) in processes.items() if belongs(pid) and (pid, start) != owner and start >= since
-    }
-    assert guardian.grown(known, owner, since, processes) == wanted
+    wanted = {pid: start for pid, (_, start) in processes.items() if known(pid) or (belongs(pid) and start >= since)}
+    assert guardian.grown(family, since, processes) == wanted
