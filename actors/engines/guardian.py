@@ -6,8 +6,9 @@
       (end of input)        -->            waits for the owner's end, kills what descended from it, exits
 
 Only what starts between this process and "ready", and what descends from that, counts: one engine, as long as its owner
-loads one at a time. A guardian never hits another. A process is its number and its start time, so that a number used again is never hit. This module
-runs by itself (`python -I -S guardian.py OWNER START`) and imports little, because one waits beside every engine.
+loads one at a time. A guardian never hits another. A process is its number and its start time, so that a number used
+again is never hit. This module runs by itself (`python -I -S guardian.py OWNER START`) and imports little, because one
+waits beside every engine.
 """
 
 import os
