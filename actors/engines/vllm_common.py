@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from actors.engines.guard import EngineGuard
 from actors.engines.model_files import TOKENIZER_FILE, context_length, num_parameters, sha256_of, weight_files
 from actors.engines.protocol import EngineFacts, EngineRefused
 from actors.engines.text import TextTokenizer
@@ -121,7 +122,13 @@ class EngineHandle:
             def log_engine_initialized(self) -> None: ...
 
         self.num_steps = 0
-        self.llm: AsyncLLM = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments), stat_loggers=[StepCounter])
+        self._guard = EngineGuard()
+        try:
+            self.llm: AsyncLLM = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments), stat_loggers=[StepCounter])
+        except BaseException:
+            self._guard.close()
+            raise
+        self._guard.ready()
         self._slots = asyncio.Semaphore(int(arguments["max_num_seqs"] * ADMISSION) + 1)
         self._num_requests = 0
 
@@ -187,9 +194,12 @@ class EngineHandle:
 
     def close(self) -> None:
         """End the engine's processes, at once: nothing in them is worth a farewell (vLLM's own takes four seconds)."""
-        self.llm.shutdown(timeout=0)
-        # vLLM closes its sockets and leaves their context open.
-        self.llm.engine_core.resources.ctx.term()
+        try:
+            self.llm.shutdown(timeout=0)
+            # vLLM closes its sockets and leaves their context open.
+            self.llm.engine_core.resources.ctx.term()
+        finally:
+            self._guard.close()
 
 
 def load_tokenizer(llm: "AsyncLLM") -> TextTokenizer:

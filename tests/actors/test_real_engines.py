@@ -8,11 +8,13 @@ import os
 import signal
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
+from actors.engines import guardian
 from actors.engines.protocol import SampleRequest
 from actors.generator import Generator
 from actors.prm import Prm
@@ -97,13 +99,18 @@ def engine_processes() -> set[int]:
     return {child.pid for child in multiprocessing.active_children() if child.pid is not None}
 
 
+def guardians() -> set[psutil.Process]:
+    return {child for child in psutil.Process().children() if guardian.__file__ in child.cmdline()}
+
+
 @pytest.mark.parametrize("make", [lambda die: Generator(REAL_GENERATOR, die=die), lambda die: Prm(REAL_PRM, die=die)])
 async def test_a_killed_engine_takes_its_replica_down(make, caplog):
-    others = engine_processes()
+    others, other_guardians = engine_processes(), guardians()
     deaths: list[int] = []
     replica = make(deaths.append)
     info = await replica.hello()
     (engine,) = engine_processes() - others
+    (watching,) = guardians() - other_guardians
     call: SampleCall | ScoreCall
     if isinstance(replica, Generator):
         prefix = TokenPrefix(QUESTION, ())
@@ -120,3 +127,4 @@ async def test_a_killed_engine_takes_its_replica_down(make, caplog):
     with pytest.raises(ReplicaDied):
         await replica.check_health(5.0)
     await replica.close()
+    assert not watching.is_running()
