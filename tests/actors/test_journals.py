@@ -4,7 +4,6 @@ import asyncio
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import pytest
 from hypothesis import given, settings
@@ -20,7 +19,7 @@ from records.reader import read_run
 from records.rows import OpenRecord, ProblemRecord
 from scaling.strategies.beam_search import beam_search
 from scaling.strategies.majority import majority
-from tests.fakes import Faults, fake_generator
+from tests.fakes import Faults, Tap, fake_generator
 from tests.local import LIMITS, LocalRun, problems
 from tests.records import builders
 from tests.records.stores import MemoryStore
@@ -35,18 +34,6 @@ def what_was_found(folder: Path) -> dict[str, tuple[object, ...]]:
     return {
         row["problem_id"]: (row["status"], row["answer"], row["generated_tokens"], row["num_steps"]) for row in rows
     }
-
-
-class Tap(asyncio.Event):
-    """A gate that lets so many calls through, and no more."""
-
-    def __init__(self, num_calls: int) -> None:
-        super().__init__()
-        self._left = num_calls
-
-    async def wait(self) -> Literal[True]:
-        self._left -= 1
-        return True if self._left >= 0 else await super().wait()
 
 
 async def stall(folder: Path, *, after: int, total_tokens: int | None = None) -> tuple[LocalRun, asyncio.Task[bool]]:
