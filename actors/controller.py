@@ -119,11 +119,14 @@ class Controller:
         """
         try:
             async with asyncio.TaskGroup() as group:
-                loops = [*self._fleet.loops(), self._recorder.run(), self._heartbeats(), self._deadline()]
-                background = [group.create_task(loop) for loop in loops]
+                replicas = [group.create_task(loop) for loop in self._fleet.loops()]
+                others = [self._recorder.run(), self._heartbeats(), self._deadline()]
+                background = [group.create_task(loop) for loop in others]
                 journals = dict(await self._journals())
                 self._recorder.restore(journals)
                 await self._work(journals)
+                await cancel_all(replicas)
+                await self._recorder.flush()  # what came in during the last one
                 await cancel_all(background)
         except* Failure as failures:
             failure = _first(failures)

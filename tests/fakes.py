@@ -24,6 +24,7 @@ import heapq
 import itertools
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 
@@ -151,6 +152,18 @@ class FakeClock:
     def next_due_s(self) -> float | None:
         """When the next waiter is due; None if nobody waits."""
         return self._waiting[0][0] if self._waiting else None
+
+
+class Tap(asyncio.Event):
+    """A gate that lets so many calls through, and no more."""
+
+    def __init__(self, num_calls: int) -> None:
+        super().__init__()
+        self._left = num_calls
+
+    async def wait(self) -> Literal[True]:
+        self._left -= 1
+        return True if self._left >= 0 else await super().wait()
 
 
 @dataclass(slots=True)

@@ -1,10 +1,10 @@
 """Open problems: what they had come to is written, charged once, and gone on with."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import pytest
 from hypothesis import given, settings
@@ -15,12 +15,12 @@ from actors.lease import this_process
 from actors.writer import Writer
 from cluster.store import LocalStore
 from records.checkpoints import read_log
-from records.failure import RunMismatch, StoreFailed
+from records.failure import ReplicaFailed, RunMismatch, StoreFailed
 from records.reader import read_run
 from records.rows import OpenRecord, ProblemRecord
 from scaling.strategies.beam_search import beam_search
 from scaling.strategies.majority import majority
-from tests.fakes import Faults, fake_generator
+from tests.fakes import Faults, Tap, fake_generator
 from tests.local import LIMITS, LocalRun, problems
 from tests.records import builders
 from tests.records.stores import MemoryStore
@@ -35,18 +35,6 @@ def what_was_found(folder: Path) -> dict[str, tuple[object, ...]]:
     return {
         row["problem_id"]: (row["status"], row["answer"], row["generated_tokens"], row["num_steps"]) for row in rows
     }
-
-
-class Tap(asyncio.Event):
-    """A gate that lets so many calls through, and no more."""
-
-    def __init__(self, num_calls: int) -> None:
-        super().__init__()
-        self._left = num_calls
-
-    async def wait(self) -> Literal[True]:
-        self._left -= 1
-        return True if self._left >= 0 else await super().wait()
 
 
 async def stall(folder: Path, *, after: int, total_tokens: int | None = None) -> tuple[LocalRun, asyncio.Task[bool]]:
@@ -119,6 +107,89 @@ async def test_a_clean_stop_keeps_what_open_problems_have_come_to(tmp_path):
     expected = {name: search for name, search in searches.items() if search.requests}
     assert log.open_problems.keys() == expected.keys()
     assert log.open_tokens == sum(step.generated_tokens for search in expected.values() for step in search.steps)
+
+
+@pytest.mark.parametrize("flush_under_way", ["an earlier one", "the last one"])
+async def test_what_comes_in_after_a_stop_while_a_flush_is_under_way_is_written(tmp_path, flush_under_way):
+    voting = partial(majority, limits=LIMITS, num_samples=4)
+    gate = asyncio.Event()
+    first = LocalRun(
+        tmp_path / "run", problems(COUNT), voting, make_generator=partial(fake_generator, faults=Faults(gate=gate))
+    )
+    scheduler, recorder = first.controller.scheduler, first.controller._recorder
+    running = asyncio.create_task(first.controller.run())
+    async with asyncio.timeout(10):
+        while scheduler.num_open < COUNT // 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        if flush_under_way == "an earlier one":
+            async with recorder._one_at_a_time:
+                await first.controller.stop()
+                gate.set()
+                while scheduler.samples.num_in_flight:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+        else:
+            recorder._flush = opening(gate, recorder._flush, lambda: scheduler.samples.num_in_flight == 0)
+            await first.controller.stop()
+        assert await running is False
+    first.writer.release(first.controller.charged_tokens())
+    log = read_log(LocalStore(tmp_path / "run"))
+    assert (log.accounted_tokens, log.lost_tokens) == (scheduler.generated_tokens, 0)
+    assert scheduler.generated_tokens > 0
+    second = LocalRun(tmp_path / "run", problems(COUNT), voting)
+    await second.run()
+    whole = LocalRun(tmp_path / "whole", problems(COUNT), voting)
+    await whole.run()
+    assert what_was_found(tmp_path / "run") == what_was_found(tmp_path / "whole")
+    assert (
+        log.accounted_tokens + second.controller.scheduler.generated_tokens
+        == read_run(tmp_path / "whole").totals.generated_tokens
+    )
+
+
+def opening(
+    gate: asyncio.Event, flush: Callable[[], Awaitable[None]], all_in: Callable[[], bool]
+) -> Callable[[], Awaitable[None]]:
+    """A flush that takes so long that all comes in which is on its way."""
+
+    async def slowly() -> None:
+        await flush()
+        gate.set()
+        while not all_in():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+    return slowly
+
+
+async def test_a_flush_that_is_cancelled_in_its_append_uses_its_batch_number_up(tmp_path):
+    run = LocalRun(tmp_path / "run", problems(200), partial(majority, limits=LIMITS, num_samples=4))
+    writer = run.controller._writer
+    append, loops = writer.append, run.controller._fleet.loops
+    appended: set[str] = set()
+    begun = asyncio.Event()
+
+    async def append_and_answer_late(batch, records, opened):
+        await append(batch, records, opened)  # as over Ray: carried out even if nobody waits for the answer any more
+        appended.update(record.problem.problem_id for record in records)
+        if records and not begun.is_set():
+            begun.set()
+            await asyncio.sleep(1)
+
+    async def gives_up():
+        await begun.wait()
+        while not run.controller._recorder._ready:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        raise ReplicaFailed("the last generator was given up, as told")
+
+    writer.append = append_and_answer_late
+    run.controller._fleet.loops = lambda: [*loops(), gives_up()]
+    with pytest.raises(ReplicaFailed, match="as told"):
+        await run.controller.run()
+    assert not run.controller._recorder._ready
+    run.writer.release(run.controller.charged_tokens())
+    assert what_was_found(tmp_path / "run").keys() == appended
+    second = LocalRun(tmp_path / "run", problems(200), partial(majority, limits=LIMITS, num_samples=4))
+    await second.run()
+    assert len(what_was_found(tmp_path / "run")) == 200
 
 
 async def test_another_strategy_is_refused_and_nothing_is_lost(tmp_path):

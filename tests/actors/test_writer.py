@@ -2,6 +2,7 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.lease import process_start, this_process
+from actors.lease import newest_lease, process_start, this_process
 from actors.parts import check_part, write_part
 from actors.run_state import RunState
-from actors.writer import Writer
+from actors.writer import FRESH_S, Writer
 from cluster.s3 import S3Store
 from cluster.store import LocalStore
 from records import layout
@@ -297,6 +298,59 @@ def test_take_over_does_not_wait(desk: Desk) -> None:
     desk.open()
     _, state = desk.open(take_over=True)
     assert state.epoch == 2
+
+
+def test_a_process_goes_on_after_its_own_dead_writer_and_takes_the_run_from_nobody_else(desk: Desk) -> None:
+    here = this_process()
+    desk.open(owner=here)
+    with pytest.raises(RunLocked):
+        desk.open(owner=here)
+    assert desk.writer().open(builders.manifest(), here, again=True).epoch == 2
+    with pytest.raises(RunLocked):
+        desk.writer().open(builders.manifest(), ELSEWHERE, again=True)
+    desk.open(take_over=True)
+    with pytest.raises(RunLocked, match="another-host"):
+        desk.writer().open(builders.manifest(), here, again=True)
+
+
+def test_a_lease_is_kept_fresh_while_the_run_is_read(tmp_path: Path) -> None:
+    slow = SlowStore()
+    desk = Desk(tmp_path, slow)
+    writer, _ = desk.open()
+    writer.append(0, some(0, 1))
+    writer.release(20)
+    refused: list[bool] = []
+
+    def read_slowly(store: SlowStore) -> None:
+        store.on_part = lambda _: None
+        taken = newest_lease(store)
+        assert taken is not None
+        desk.clock.now_s += 2 * FRESH_S
+        deadline_s = time.monotonic() + 5
+        while newest_lease(store) == taken and time.monotonic() < deadline_s:
+            time.sleep(0.01)
+        with pytest.raises(RunLocked):
+            desk.open()
+        refused.append(True)
+
+    slow.on_part = read_slowly
+    reader = Writer(slow, tmp_path / "spool", fresh_s=0.1, clock=desk.clock)
+    assert reader.open(builders.manifest(), ELSEWHERE).epoch == 2
+    assert refused
+    assert not [thread for thread in threading.enumerate() if "beat" in thread.name]
+
+
+class SlowStore(MemoryStore):
+    """Reading a part of it takes as long as `on_part` does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on_part: Callable[[SlowStore], object] = lambda _: None
+
+    def read(self, name: str) -> bytes | None:
+        if name.startswith("problems/"):
+            self.on_part(self)
+        return super().read(name)
 
 
 @pytest.mark.parametrize("at", range(8))
@@ -604,7 +658,7 @@ WRITES_UNTIL_KILLED = """
 import sys
 from pathlib import Path
 from actors.lease import this_process
-from actors.writer import Writer
+from actors.writer import FRESH_S, Writer
 from cluster.store import open_store
 from tests.records import builders
 
