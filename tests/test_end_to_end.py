@@ -132,19 +132,26 @@ def kill_engine_half_way(store: Store, actor: psutil.Process, killed: list[int])
             killed.append(engine.pid)
 
 
-@pytest.mark.parametrize("victim", ["controller", "writer"])
-def test_kill_minus_nine_of_an_actor_of_the_run_is_mended_by_its_driver(tmp_path, one_each, victim, capfd):
+@pytest.mark.parametrize("victim", ["controller", "writer", "generator", "prm"])
+def test_kill_minus_nine_of_an_actor_in_the_middle_of_a_run(tmp_path, one_each, victim, capfd):
     plan = make_plan(options(tmp_path / "run", "beam-16", limit=60))
-    replicas = {wait_for(handle._actor.process_id.remote()) for handle in [*one_each.generators, *one_each.prms]}
+    replicas = {handle.replica_id: handle._actor for handle in [*one_each.generators, *one_each.prms]}
+    pids = {name: wait_for(actor.process_id.remote()) for name, actor in replicas.items()}
     killed: list[int] = []
-    killer = threading.Thread(target=kill_actor_half_way, args=(plan.store, replicas, victim, killed))
+    killer = threading.Thread(target=kill_actor_half_way, args=(plan.store, pids, victim, killed))
     killer.start()
     summary = score(plan, one_each)
     killer.join()
     assert len(killed) == 1
-    assert "a new one goes on from what is written" in capfd.readouterr().err
+    said = capfd.readouterr().err
     run = read_run(tmp_path / "run")
-    assert run.log.epoch == 2
+    if victim in ("controller", "writer"):
+        assert "a new one goes on from what is written" in said
+        assert run.log.epoch == 2
+    else:
+        assert f"{victim}-0 is gone" in said
+        assert f"{victim}-0 is back" in said
+        assert run.log.epoch == 1
     assert summary.problems["succeeded"] == 60
     problems, steps = run.problems().to_pylist(), run.steps().to_pylist()
     assert len({row["problem_id"] for row in problems}) == len(problems) == 60
@@ -153,18 +160,21 @@ def test_kill_minus_nine_of_an_actor_of_the_run_is_mended_by_its_driver(tmp_path
     assert charged == sum(row["generated_tokens"] for row in problems) == summary.tokens["generated"]
 
 
-def kill_actor_half_way(store: Store, replicas: set[int], victim: str, killed: list[int]) -> None:
-    """SIGKILL the controller's or the writer's process, once 20 problems are done."""
+def kill_actor_half_way(store: Store, replicas: dict[str, int], victim: str, killed: list[int]) -> None:
+    """SIGKILL the process of one actor, once 20 problems are done."""
     while not killed:
         time.sleep(0.05)
         if num_done(store) >= 20:
-            hosts = psutil.Process().children(recursive=True)
-            kind = "AsyncHost" if victim == "controller" else "ThreadedHost"
-            # A process that hosted an earlier run's actor is gone; the fixture's other replicas idle.
-            busy = [host for host in hosts if kind in host.name() and host.pid not in replicas]
-            newest = max(busy, key=lambda host: host.create_time())
-            newest.kill()
-            killed.append(newest.pid)
+            pid = replicas.get(f"{victim}-0") or newest_host(victim, set(replicas.values()))
+            os.kill(pid, signal.SIGKILL)
+            killed.append(pid)
+
+
+def newest_host(victim: str, replicas: set[int]) -> int:
+    """The process of this run's controller or writer: those of earlier runs are older, or gone."""
+    kind = "AsyncHost" if victim == "controller" else "ThreadedHost"
+    hosts = [host for host in psutil.Process().children(recursive=True) if kind in host.name()]
+    return max((host for host in hosts if host.pid not in replicas), key=lambda host: host.create_time()).pid
 
 
 def file_times(folder: Path) -> dict[Path, int]:

@@ -148,6 +148,19 @@ def put_models(bucket: Bucket) -> tuple[str, str]:
     return f"generator.model={bucket.uri('models/generator')}", f"prm.model={bucket.uri('models/prm')}"
 
 
+def test_problems_in_an_object_store_are_those_of_the_local_file(bucket: Bucket, tmp_path: Path) -> None:
+    bucket.put("sets/test.jsonl", (EXAMPLE / "test.jsonl").read_bytes())
+    here = make_plan(options(str(tmp_path / "here")))
+    there = make_plan(replace(options(str(tmp_path / "there")), problems=bucket.uri("sets/test.jsonl")))
+    assert list(there.problems) == list(here.problems)
+    assert there.manifest.input_fingerprint == here.manifest.input_fingerprint
+    bucket.put("sets/bad.jsonl", b'{"id": "a", "question": "1 + 1"}\n{"id": "a"}\n')
+    with pytest.raises(InvalidInput, match=r"bad\.jsonl.*2"):
+        make_plan(replace(options(str(tmp_path / "bad")), problems=bucket.uri("sets/bad.jsonl")))
+    with pytest.raises(InvalidInput, match=bucket.uri("sets/none.jsonl")):
+        make_plan(replace(options(str(tmp_path / "none")), problems=bucket.uri("sets/none.jsonl")))
+
+
 def test_models_in_an_object_store_have_the_identity_of_local_ones(moto_bucket: Bucket, tmp_path: Path) -> None:
     there = make_plan(options(str(tmp_path / "a"), *put_models(moto_bucket))).manifest
     here = make_plan(options(str(tmp_path / "b"))).manifest
