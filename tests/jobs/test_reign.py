@@ -142,8 +142,14 @@ def test_an_outage_that_is_too_long_ends_the_run_with_its_name(stage, method):
     stage.outage_s = 0.05
     if method == "heartbeat":  # and the run goes on for longer than that
         stage.make_generator = lambda: fake_generator(faults=Faults(gate=Tap(40)))
-    stage.before_call = failing(method.partition(" ")[0], StoreFailed)
-    started_s = time.monotonic()
+    started_s, fails = time.monotonic(), failing(method.partition(" ")[0], StoreFailed)
+
+    def before_call(writer: ThreadWriter, called: str) -> None:
+        if time.monotonic() - started_s > SOON_S:
+            raise Fenced("too patient")  # rather than going on for ever
+        fails(writer, called)
+
+    stage.before_call = before_call
     with pytest.raises(StoreFailed, match="as told"):
         stage.score()
     assert time.monotonic() - started_s < SOON_S
