@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,6 +24,10 @@ from tests.reigns import Interrupt, Stage, ThreadWriter, failing
 
 LOADING_S = 0.15
 """Some ten ticks."""
+
+
+SOON_S = 10.0
+"""Much longer than the outages here, and much shorter than those that a run bears."""
 
 
 @pytest.fixture
@@ -137,9 +142,17 @@ def test_an_outage_that_is_too_long_ends_the_run_with_its_name(stage, method):
     stage.outage_s = 0.05
     if method == "heartbeat":  # and the run goes on for longer than that
         stage.make_generator = lambda: fake_generator(faults=Faults(gate=Tap(40)))
-    stage.before_call = failing(method.partition(" ")[0], StoreFailed)
+    started_s, fails = time.monotonic(), failing(method.partition(" ")[0], StoreFailed)
+
+    def before_call(writer: ThreadWriter, called: str) -> None:
+        if time.monotonic() - started_s > SOON_S:
+            raise Fenced("too patient")  # rather than going on for ever
+        fails(writer, called)
+
+    stage.before_call = before_call
     with pytest.raises(StoreFailed, match="as told"):
         stage.score()
+    assert time.monotonic() - started_s < SOON_S
     assert len(stage.controllers) == (method in {"heartbeat", "flush", "finish"})
     stage.calm()
     stage.score(take_over=True)
@@ -155,8 +168,10 @@ def test_an_outage_that_is_too_long_for_the_journals_ends_the_run_with_its_name(
             raise StoreFailed("no answer, as told")
 
     stage.before_operation = before_operation
+    started_s = time.monotonic()
     with pytest.raises(StoreFailed, match="as told"):
         stage.score()
+    assert time.monotonic() - started_s < SOON_S
 
 
 # Deaths
@@ -271,16 +286,21 @@ def test_ctrl_c_is_the_end_even_if_the_run_cannot_be_released(stage, phase, erro
 def test_ctrl_c_is_the_end_even_if_an_actor_dies_while_it_stops(stage, who):
     stage.interrupt = Interrupt(when=at_work(stage))
 
-    def before_call(writer: ThreadWriter, method: str) -> None:
-        if method in {"append", "flush"} and stage.interrupt.hit:
-            if who == "writer":
-                writer.die()
-            stage.controllers[-1].die()
+    def on_controller(controller: Controller) -> None:
+        async def stop_dead() -> None:
+            if who == "controller":
+                stage.controllers[-1].die()
+                raise ActorDied("the controller died, as told")
+            stage.writers[-1].dead = True
+            await Controller.stop(controller)
 
-    stage.before_call = before_call
+        controller.stop = stop_dead  # type: ignore[method-assign]
+
+    stage.on_controller = on_controller
     with pytest.raises(KeyboardInterrupt):
         stage.score()
     assert (len(stage.writers), len(stage.controllers)) == (1, 1)
+    assert any("what was not written" in note or "could not be released" in note for note in stage.notes)
     stage.calm()
     stage.score(take_over=True)
     stage.check_books()
