@@ -103,9 +103,13 @@ def start_owner(tmp_path: Path) -> Iterator[Callable[..., Owner]]:
         assert len(guardians) == len(states)
         wait_until(lambda: all(ignored_signals(each) >= set(STOPPING) for each in guardians))
         engines = [
-            each for each in below if each not in [older, *guardians] and "resource_tracker" not in str(each.cmdline())
+            each
+            for each in below
+            if each not in [older, *guardians] and "resource_tracker import main" not in str(each.cmdline())
         ]
-        assert len(engines) == 4 * len(states)
+        assert len(engines) == 4 * len(states), "".join(
+            f"{each.pid} {each.ppid()} {each.cmdline()}\n" for each in below
+        )
         return Owner(process, tree, guardians, engines, older)
 
     yield start
