@@ -174,7 +174,10 @@ def newest_host(victim: str, replicas: set[int]) -> int:
     """The process of this run's controller or writer: those of earlier runs are older, or gone."""
     kind = "AsyncHost" if victim == "controller" else "ThreadedHost"
     hosts = [host for host in psutil.Process().children(recursive=True) if kind in host.name()]
-    return max((host for host in hosts if host.pid not in replicas), key=lambda host: host.create_time()).pid
+    newest: psutil.Process = max(
+        (host for host in hosts if host.pid not in replicas), key=lambda host: host.create_time()
+    )
+    return newest.pid
 
 
 def file_times(folder: Path) -> dict[Path, int]:
