@@ -177,7 +177,7 @@ def newest_host(victim: str, replicas: set[int]) -> int:
     newest: psutil.Process = max(
         (host for host in hosts if host.pid not in replicas), key=lambda host: host.create_time()
     )
-    return newest.pid
+    return int(newest.pid)
 
 
 def file_times(folder: Path) -> dict[Path, int]:
