@@ -18,8 +18,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 
 from actors.fleet import Fleet, cancel_all
+from actors.outage import Outage, patiently
 from actors.protocols import AnswerGrader, RunWriter
-from actors.recorder import OUTAGE_S, Recorder, patiently
+from actors.recorder import Recorder
 from actors.run_settings import Generator, Prm, RunSettings, RunSoFar, with_rows
 from records.failure import ActorDied, Failure, Fenced, StoreFailed
 from records.problem import Problem
@@ -187,9 +188,7 @@ class Controller:
             self._note(f"{number} answers are not graded, because the grader {kind.replace('_', ' ')}")
 
     async def _journals(self) -> Mapping[str, OpenRecord]:
-        return await patiently(
-            lambda: asyncio.to_thread(self._read_journals), "the store does not say what was done", self._note
-        )
+        return await patiently(lambda: asyncio.to_thread(self._read_journals), self._note)
 
     async def _search(self, journals: dict[str, OpenRecord]) -> None:
         """Open every problem in its turn, until none is left open."""
@@ -238,15 +237,13 @@ class Controller:
         self._pump()
 
     async def _heartbeats(self) -> None:
-        silent_since_s: float | None = None
+        outage = Outage(self._clock)
         while True:
             try:
                 await self._writer.heartbeat(asdict(self.progress()))
-                silent_since_s = None
-            except StoreFailed:
-                silent_since_s = silent_since_s or self._clock()
-                if self._clock() - silent_since_s > OUTAGE_S:
-                    raise
+                outage.end()
+            except StoreFailed as failed:
+                outage.wait_s(failed)  # raises when it has lasted too long; the next try is the next heartbeat
             await asyncio.sleep(self._settings.heartbeat_s)
 
     async def _deadline(self) -> None:

@@ -9,55 +9,23 @@ grading runs beside it, one task a problem, so that a slow grader holds up its o
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from itertools import chain, repeat
-from typing import TypeVar
 
 from actors.grader import GradeRequest
+from actors.outage import patiently
 from actors.protocols import AnswerGrader, RunWriter
-from records.failure import StoreFailed
 from records.rows import OpenRecord, ProblemRecord
 from scaling.accounting import ModelSizes, problem_record
 from scaling.ledger import Ledger
 from scaling.scheduler import Concluded
 from scaling.search import ProblemSearch
 
-T = TypeVar("T")
-
-RETRY_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
-"""Waits between tries of a flush that the store refused; the last one is repeated."""
-
-OUTAGE_S = 300.0
-"""A store that is out for longer ends the run, which the same command resumes: idle engines cost money."""
-
 FIRST_INTERVAL_S = 1.0
 """Time to the first flush of a run."""
 
 INTERVAL_SHARE = 0.05
 """Flushes come at intervals of this share of the run so far, up to the policy's: a kill costs no more than that."""
-
-
-async def patiently(ask: Callable[[], Awaitable[T]], trouble: str, note: Callable[[str], None]) -> T:
-    """Ask a store until it answers, for `OUTAGE_S` at most.
-
-    Args:
-        ask: safe to repeat.
-        trouble: what to tell the user when it fails, before the cause.
-        note: tells the user.
-    """
-    loop = asyncio.get_running_loop()
-    started_s = loop.time()
-    waits = chain(RETRY_S, repeat(RETRY_S[-1]))
-    while True:
-        try:
-            return await ask()
-        except StoreFailed as failed:
-            if loop.time() - started_s > OUTAGE_S:
-                raise
-            wait_s = next(waits)
-            note(f"{trouble} ({failed}); trying again in {wait_s:g} s")
-            await asyncio.sleep(wait_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,7 +162,7 @@ class Recorder:
             await self._writer.append(batch, records, opened)
         ceiling = lease if lease is not None else self._ledger.leased_tokens
         # A store that fails is asked again, because the writer goes on where it stopped.
-        await patiently(lambda: self._writer.flush(ceiling), "the store does not take results", self._note)
+        await patiently(lambda: self._writer.flush(ceiling), self._note)
         if lease is not None:
             self._ledger.leased_tokens = lease
         self._num_flushing = 0

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
-from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -17,7 +16,8 @@ from actors.controller import Controller
 from actors.grader import Grader
 from actors.journals import read_journals
 from actors.lease import this_process
-from actors.recorder import OUTAGE_S, RETRY_S, FlushPolicy
+from actors.outage import Outage, patiently_blocking
+from actors.recorder import FlushPolicy
 from actors.run_settings import RunSettings, RunSoFar
 from actors.run_state import RunState
 from actors.writer import Writer
@@ -70,7 +70,7 @@ class Reign:
 
         Raises:
             Failure: what ended it early; the same command resumes it.
-            KeyboardInterrupt: the user did; what had concluded is written.
+            KeyboardInterrupt: the user did; what there was is written.
         """
         from cluster.remote import RemoteWriter
 
@@ -98,10 +98,11 @@ class Reign:
 
     def _introduce(self, state: RunState, writer: "RemoteWriter") -> None:
         """Wait for the models and check them, with a sign of life for user and lease; let the run go if it fails."""
-        started_s = beaten_s = heard_s = time.monotonic()
+        started_s = beaten_s = time.monotonic()
+        outage = Outage()
 
         def on_tick(num_ready: int) -> None:
-            nonlocal beaten_s, heard_s
+            nonlocal beaten_s
             now_s = time.monotonic()
             progress = replace(self._progress(state), replicas_ready=num_ready, elapsed_s=now_s - started_s)
             self._display.show(progress)
@@ -109,10 +110,9 @@ class Reign:
                 beaten_s = now_s
                 try:
                     writer.call("heartbeat", asdict(progress))
-                    heard_s = now_s
-                except StoreFailed:
-                    if now_s - heard_s > OUTAGE_S:
-                        raise
+                    outage.end()
+                except StoreFailed as failed:
+                    outage.wait_s(failed)  # raises when it has lasted too long
 
         try:
             warnings = check_introductions(self._replicas.introduce(on_tick), self._plan.manifest)
@@ -167,7 +167,7 @@ class Reign:
             self._display.note(f"the run could not be released ({failure}); the same command resumes it all the same")
 
     def _patiently(self, ask: Callable[[], T]) -> T:
-        return patiently(ask, self._display.note)
+        return patiently_blocking(ask, self._display.note)
 
     def _finish(self, writer: "RemoteWriter", spent_tokens: int) -> None:
         """Write `_SUCCESS`, after a check that every problem has its row."""
@@ -188,26 +188,6 @@ class Reign:
 
     def _progress(self, state: RunState) -> Progress:
         return progress_of(self._plan, state, len(self._replicas))
-
-
-def patiently(ask: Callable[[], T], note: Callable[[str], None]) -> T:
-    """Ask a store until it answers, for `OUTAGE_S` at most.
-
-    Args:
-        ask: safe to repeat.
-        note: tells the user.
-    """
-    started_s = time.monotonic()
-    waits = chain(RETRY_S, repeat(RETRY_S[-1]))
-    while True:
-        try:
-            return ask()
-        except StoreFailed as failed:
-            if time.monotonic() - started_s > OUTAGE_S:
-                raise
-            wait_s = next(waits)
-            note(f"the store does not answer ({failed}); trying again in {wait_s:g} s")
-            time.sleep(wait_s)
 
 
 def _controller(plan: Plan, replicas: Replicas, state: RunState, writer: "RemoteWriter") -> Controller:

@@ -14,12 +14,13 @@ from pathlib import Path
 
 from rich.console import Console
 
+from actors.outage import patiently_blocking
 from actors.run_state import RunState, agree_on_manifest
 from jobs.options import ScoreOptions
 from jobs.plan import Plan, make_plan
 from jobs.progress import ProgressDisplay
 from jobs.recipe import Recipe, operational_keys
-from jobs.reign import Reign, patiently
+from jobs.reign import Reign
 from jobs.replicas import Replicas, cpu_slots, launch, node_slots
 from jobs.signals import treat_sigterm_as_interrupt
 from jobs.status import read_status
@@ -76,7 +77,7 @@ def score(plan: Plan, replicas: Replicas) -> Summary:
 
     Raises:
         Failure: what ended it early; the same command resumes it.
-        KeyboardInterrupt: the user did; what had concluded is written.
+        KeyboardInterrupt: the user did; what there was is written.
     """
     replicas = replicas.needed_by(plan.recipe)
     states: list[RunState] = []
@@ -106,7 +107,7 @@ def score(plan: Plan, replicas: Replicas) -> Summary:
                 if begun_at[-MAX_IDLE_REIGNS:] == [begun_at[-1]] * MAX_IDLE_REIGNS:
                     raise
                 display.note(f"{died}; a new one goes on from what is written")
-        return patiently(lambda: read_status(plan.store, now_s=time.time()), display.note).summary
+        return patiently_blocking(lambda: read_status(plan.store, now_s=time.time()), display.note).summary
 
 
 if __name__ == "__main__":

@@ -148,7 +148,7 @@ def _stop(options: JobCommand, client: "JobClient") -> int:
         _say(f"nothing to stop: {_state(job)}")
         return 0
     client.stop(job.submission_id)
-    _say(f"stopping {job.submission_id}: it writes what has concluded; killed after {STOP_WAIT_S} s")
+    _say(f"stopping {job.submission_id}: it writes what there is; killed after {STOP_WAIT_S} s")
     deadline_s = time.monotonic() + 2 * STOP_WAIT_S
     while options.wait and not job.ended:
         if time.monotonic() > deadline_s:

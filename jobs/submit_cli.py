@@ -16,7 +16,7 @@ from jobs.options import ScoreOptions
 JobAction = Literal["stop", "status", "logs", "list"]
 
 _HELP: dict[JobAction, str] = {
-    "stop": "Stop a job: what has concluded is written, and `submit score --resume` goes on.",
+    "stop": "Stop a job: what there is is written, and `submit score --resume` goes on.",
     "status": "State of a job and of its earlier attempts.",
     "logs": "Show what a job writes, until it has ended; the exit status is the job's.",
     "list": "Jobs of the cluster that work on a run.",

@@ -70,7 +70,6 @@ class Scheduler:
         self.samples: Dispatcher[SampleTask] = Dispatcher(self._generator_of)
         self.scores: Dispatcher[ScoreTask] = Dispatcher(self._prm_of)
         self.generated_tokens = 0
-        self.num_concluded = 0
         self.num_truncated = 0
         self._strategy = strategy
         self._run_seed = run_seed
@@ -281,7 +280,6 @@ class Scheduler:
 
     def _conclude(self, problem_id: str, now_s: float) -> None:
         opened = self._open.pop(problem_id)
-        self.num_concluded += 1
         self._concluded.append(Concluded(opened.search, now_s - opened.opened_s))
 
     def _discard(self, key: str) -> None:

@@ -392,10 +392,8 @@ class Stage:
             patch.setattr("cluster.remote.RemoteController", self._launch_controller)
             patch.setattr("jobs.reign.Grader", lambda _kind, **_: ExactGrader())
             patch.setattr("jobs.score.ProgressDisplay", partial(_Display, self))
-            for module in ("jobs.reign", "actors.recorder"):
-                patch.setattr(f"{module}.RETRY_S", (0.001, 0.002, 0.004))
-            for module in ("jobs.reign", "actors.recorder", "actors.controller"):
-                patch.setattr(f"{module}.OUTAGE_S", self.outage_s)
+            patch.setattr("actors.outage.RETRY_S", (0.001, 0.002, 0.004))
+            patch.setattr("actors.outage.OUTAGE_S", self.outage_s)
             patch.setattr("actors.recorder.FIRST_INTERVAL_S", 0.02)
             patch.setattr("jobs.reign.POLL_S", 0.01)
             patch.setattr("jobs.reign.HEARTBEAT_S", 0.01)
