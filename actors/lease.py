@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from actors.engines.guardian import read_process
 from records import layout
 from records.epochs import Lease, Owner, utc
 from records.failure import Fenced, RunLocked, StoreFailed
@@ -127,13 +128,8 @@ def beating(lease: HeldLease, clock: Callable[[], float], interval_s: float) -> 
 
 def process_start(pid: int) -> int | None:
     """Clock ticks from boot to the start of process `pid`; None if it does not live, or nobody can tell."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    # The name in brackets may hold anything; what follows it is the state (field 3) up to the start time (field 22).
-    state, *numbers = stat.rpartition(")")[2].split()
-    return None if state in {"Z", "X"} else int(numbers[18])
+    process = read_process(pid)
+    return None if process is None else process[1]
 
 
 def _held(lease: Lease, claim: Claim, now_s: float) -> bool:

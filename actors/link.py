@@ -97,6 +97,7 @@ class ReplicaLink(Generic[CallT, ResultT]):
         while True:
             before = self._num_results
             cause = await self._one_life()
+            _raise_if_cancelled()
             self.num_deaths += 1
             failed_starts = 0 if self._num_results > before else failed_starts + 1
             self._outbox.clear()
@@ -162,3 +163,10 @@ class ReplicaLink(Generic[CallT, ResultT]):
                 await self._handle.check_health(self._health.deadline_s)
         except TimeoutError:
             raise ReplicaDied(f"{self.replica_id} does not answer a health check") from None
+
+
+def _raise_if_cancelled() -> None:
+    """A task group that has a failure to tell forgets that it was cancelled as well: its task would go on for ever."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

@@ -18,7 +18,7 @@ from actors.engines.model_files import (
     weight_files,
 )
 from actors.engines.public_heads import PrmFolder
-from actors.engines.text import TextTokenizer, read_tokenizer
+from actors.engines.text import read_tokenizer
 from actors.settings import EngineSettings, GeneratorSettings, PrmSettings
 from records.failure import InvalidInput, PreflightFailed
 from records.replica import ReplicaInfo
@@ -39,7 +39,7 @@ def check_generator(settings: GeneratorSettings) -> None:
         raise InvalidInput("generator.prompt_template lacks {question}: every problem would get the same prompt")
     if settings.chat:
         _check_chat(model, settings.system_prompt)
-    _check_round_trip(model, settings.separator, "generator.separator")
+    _check_round_trip(model, settings.separator)
 
 
 def check_prm(settings: PrmSettings) -> None:
@@ -123,15 +123,15 @@ def _check_context(model: Path, settings: EngineSettings) -> None:
         raise InvalidInput(f"max_model_len is {asked or made_for} tokens: too short for a problem and its solution")
 
 
-def _check_round_trip(model: Path, separator: str, name: str) -> TextTokenizer:
+def _check_round_trip(model: Path, separator: str) -> None:
     tokenizer = read_tokenizer(model / TOKENIZER_FILE)
     text = f"1 + 1 = 2{separator}2"
     decoded = tokenizer.decode(tokenizer.encode(text, special=False))
     if not separator or decoded != text:
         raise InvalidInput(
-            f"{name}: {text!r} comes back from the tokenizer of {model} as {decoded!r}: no step would be seen to end"
+            f"generator.separator: {text!r} comes back from the tokenizer of {model} as {decoded!r}: no step would be "
+            "seen to end"
         )
-    return tokenizer
 
 
 def _check_chat(model: Path, system_prompt: str | None) -> None:

@@ -155,7 +155,7 @@ class Prm(ModelReplica[ScoreCall, ScoreResult, PrmEngine]):
         started = time.monotonic()
         try:
             fitted = [self._fit(path) for path in wanted]
-            inputs = [path.inputs(self.engine.format) for path in fitted]
+            inputs = [ids for _, ids in fitted]
             found = [await self.engine.score(ids) for ids in inputs]
         except EngineRefused as refused:
             return CallFailed(call.key, str(refused), retryable=refused.retryable)
@@ -164,7 +164,7 @@ class Prm(ModelReplica[ScoreCall, ScoreResult, PrmEngine]):
             scores=tuple(each.score for each in found),
             prm_tokens=sum(map(len, inputs)),
             cached_tokens=sum(each.cached_tokens for each in found),
-            truncated=fitted != wanted,
+            truncated=[path for path, _ in fitted] != wanted,
             queued_s=found[0].queued_s,
             run_s=time.monotonic() - started - found[0].queued_s,
         )
@@ -191,12 +191,13 @@ class Prm(ModelReplica[ScoreCall, ScoreResult, PrmEngine]):
             paths.append(path)
         return paths
 
-    def _fit(self, path: PathIds) -> PathIds:
-        """The path, or with "keep_tail" as many of its last steps after the question as the context holds."""
+    def _fit(self, path: PathIds) -> tuple[PathIds, list[int]]:
+        """The path, or with "keep_tail" as many of its last steps after the question as the context holds; its ids."""
         form, limit = self.engine.format, self.engine.facts.max_model_len
-        fitted = path
-        while self._settings.overlong == "keep_tail" and len(fitted.inputs(form)) > limit and len(fitted.steps) > 1:
+        fitted, ids = path, path.inputs(form)
+        while self._settings.overlong == "keep_tail" and len(ids) > limit and len(fitted.steps) > 1:
             fitted = fitted.without_oldest(form)
-        if len(fitted.inputs(form)) > limit:
-            raise EngineRefused(f"the path is {path.num_tokens} tokens long and the context {limit}", retryable=False)
-        return fitted
+            ids = fitted.inputs(form)
+        if len(ids) > limit:
+            raise EngineRefused(f"the path is {len(ids)} tokens long and the context {limit}", retryable=False)
+        return fitted, ids

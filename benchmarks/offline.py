@@ -14,8 +14,8 @@ from actors.engines.model_files import TOKENIZER_FILE
 from actors.engines.protocol import SampleRequest
 from actors.engines.steps import StepSplitter
 from actors.engines.text import read_tokenizer
-from actors.engines.vllm_common import common_arguments, has_cuda, prepare_environment, unchunked_arguments
-from actors.engines.vllm_generator import sampling_parameters
+from actors.engines.vllm_common import has_cuda, prepare_environment
+from actors.engines.vllm_generator import generator_arguments, sampling_parameters
 from actors.settings import GeneratorSettings
 from benchmarks.recorded import RecordedSample
 from records.calls import Sampling
@@ -81,9 +81,9 @@ def _load(settings: GeneratorSettings, sampling: Sampling) -> None:
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "01"
     from vllm import LLM  # noqa: PLC0415
 
-    arguments = common_arguments(settings, cuda=cuda)
+    arguments = generator_arguments(settings, cuda=cuda)
     arguments.pop("use_tqdm_on_load")
-    _loaded["llm"] = LLM(**arguments | ({} if cuda else unchunked_arguments(settings)))
+    _loaded["llm"] = LLM(**arguments)
     tokenizer = read_tokenizer(Path(settings.model) / TOKENIZER_FILE)
     ids = sorted(StepSplitter(tokenizer, settings.separator).separator_ids)
     _loaded.update(sampling=sampling, separator=settings.separator, separator_ids=ids)

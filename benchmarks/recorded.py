@@ -6,6 +6,7 @@ from statistics import median
 from typing import Any
 
 from actors.engines.formats import PrmFormat
+from actors.prm import PathIds
 from records.path import PrmScore
 from records.request import Until
 
@@ -91,10 +92,10 @@ def recorded_scores(
 
 def path_ids(form: PrmFormat, question: str, steps: Sequence[str]) -> tuple[int, ...]:
     """The PRM's input for a path; `steps` are the texts of its steps."""
-    ids = question_ids = form.question_ids(question)
+    path = PathIds(form.question_ids(question))
     for step in steps:
-        ids += form.step_ids(step, first=ids == question_ids)
-    return ids if ids != question_ids else ids + form.root_suffix
+        path = path.extended(form, step)
+    return tuple(path.inputs(form))
 
 
 def lineage(nodes: Mapping[tuple[str, int], Row], problem_id: str, node_id: int) -> list[Row]:

@@ -12,7 +12,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from actors.engines.families import find_family
-from actors.engines.model_files import TOKENIZER_FILE, num_parameters, read_json, sha256_of, weight_files
+from actors.engines.model_files import (
+    PRM_CONFIG_FILE,
+    TOKENIZER_FILE,
+    context_length,
+    num_parameters,
+    read_json,
+    sha256_of,
+    weight_files,
+)
 from actors.engines.protocol import EngineFacts, EngineScore
 from actors.engines.public_heads import PrmFolder
 from actors.engines.text import read_tokenizer
@@ -34,20 +42,21 @@ class RecordedPrm:
 
     def __init__(self, scores_file: Path, settings: PrmSettings) -> None:
         model = Path(settings.model)
-        config = read_json(model / "prm_config.json")
         folder = PrmFolder(model, read_tokenizer(model / TOKENIZER_FILE))
-        self.format = find_family(model, settings.family).make_format(folder)
+        family = find_family(model, settings.family)
+        self.format = family.make_format(folder)
+        config = read_json(model / PRM_CONFIG_FILE) if (model / PRM_CONFIG_FILE).is_file() else {}
         self.num_steps = 0
         trained_for = config.get("trained_for", {})
         self.facts = EngineFacts(
             model_sha256=sha256_of(weight_files(model)),
             tokenizer_sha256=sha256_of([model / TOKENIZER_FILE]),
             num_parameters=num_parameters(model),
-            max_model_len=settings.max_model_len or 0,
+            max_model_len=settings.max_model_len or context_length(model) or 0,
             device="recorded",
             dtype=settings.dtype,
             details={
-                "family": config["family"],
+                "family": family.name,
                 "separator": config.get("separator"),
                 "trained_for_generator": trained_for.get("generator"),
                 "trained_for_temperature": trained_for.get("temperature"),

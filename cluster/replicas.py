@@ -41,7 +41,7 @@ async def answer(reference: Awaitable[T]) -> T:
     except RayActorError as error:
         raise ReplicaDied(cause_of_death(error)) from error
     except RayError as error:  # a lost reply, or one that cannot be read
-        raise ReplicaDied(f"{type(error).__name__}: {str(error).splitlines()[0]}") from error
+        raise ReplicaDied(f"{type(error).__name__}: {str(error).partition(chr(10))[0]}") from error
 
 
 class RayReplica(Generic[CallT, ResultT]):
@@ -68,7 +68,8 @@ class RayReplica(Generic[CallT, ResultT]):
         while (left_s := deadline_s - time.monotonic()) > 0:
             asked_s = time.monotonic()
             try:
-                info: ReplicaInfo = await asyncio.wait_for(answer(self._actor.call.remote("hello")), left_s)
+                async with asyncio.timeout(left_s):  # wait_for loses a cancellation that comes with the answer
+                    info: ReplicaInfo = await answer(self._actor.call.remote("hello"))
             except TimeoutError:
                 break
             except ReplicaDied as died:

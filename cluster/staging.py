@@ -22,7 +22,6 @@ from pathlib import Path
 
 from cluster.s3_client import (
     S3Address,
-    code_of,
     errors,
     failure,
     is_s3,
@@ -124,7 +123,7 @@ class _Staging:
             try:
                 found = self._client.head_object(Bucket=self.address.bucket, Key=self.address.key)
             except errors() as error:
-                if status_of(error) != 404 or code_of(error) == "NoSuchBucket":
+                if status_of(error) != 404:
                     raise
                 raise InvalidInput(f"{self.address}: there is no such object (or no such bucket)") from error
         return _Object(self.address.key.rpartition("/")[2], self.address.key, found["ETag"], found["ContentLength"])
@@ -155,7 +154,7 @@ class _Staging:
             str(self.address),
             [(each.name, each.etag, each.size) for each in found],
         ]
-        return _cache() / kind / hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]
+        return cache_folder() / kind / hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]
 
     @contextmanager
     def alone(self, entry: Path) -> Iterator[None]:
@@ -206,8 +205,8 @@ class _Staging:
             raise failure(error, verb, where, starting=True) from error
         except OSError as error:
             raise StoreFailed(
-                f"{verb} {where}: the cache {_cache()} failed: {error}; make room, or set PARSIMONY_CACHE to a folder "
-                "on another disk"
+                f"{verb} {where}: the cache {cache_folder()} failed: {error}; make room, or set PARSIMONY_CACHE to a "
+                "folder on another disk"
             ) from error
 
 
@@ -217,8 +216,9 @@ def _beside(file: Path) -> Path:
     return file.with_name(f".{hashlib.sha256(file.name.encode()).hexdigest()[:16]}.partial")
 
 
-def _cache() -> Path:
+def cache_folder() -> Path:
+    """What this machine keeps of models and problem files between runs; it may not be there yet."""
     chosen = os.environ.get("PARSIMONY_CACHE")
     if chosen:
         return Path(chosen).expanduser().absolute()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()).absolute() / "parsimony"
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser().absolute() / "parsimony"

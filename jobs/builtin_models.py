@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from cluster.staging import cache_folder
 from records.failure import InvalidInput
 
 _CACHE_VERSION = 1
@@ -69,14 +70,13 @@ def provide(folder: Path) -> None:
             _put(converted, folder)
     except OSError as error:
         raise InvalidInput(
-            f"model {name}: {error.filename or folder} cannot be written ({error.strerror}); set XDG_CACHE_HOME to a "
+            f"model {name}: {error.filename or folder} cannot be written ({error.strerror}); set PARSIMONY_CACHE to a "
             "folder with 300 MB to spare"
         ) from error
 
 
 def _cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser().resolve() / "parsimony" / "models" / str(_CACHE_VERSION)
+    return cache_folder().resolve() / "models" / str(_CACHE_VERSION)
 
 
 def _gguf_file(name: str, model: BuiltInModel) -> Path:

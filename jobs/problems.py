@@ -47,11 +47,6 @@ class ProblemSet:
     fingerprint: str
     warnings: tuple[str, ...]
 
-    @property
-    def has_reference(self) -> bool:
-        """At least one problem can be graded."""
-        return self.num_references > 0
-
     def __iter__(self) -> Iterator[Problem]:
         """The selected problems, in the file's order.
 

@@ -35,6 +35,7 @@ __all__ = [
     "prm_settings",
     "sampling",
     "search_limits",
+    "shipped_recipe",
 ]
 
 SHIPPED = Path(__file__).parent / "recipes"
@@ -52,7 +53,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     Raises:
         InvalidInput: the message names file or `--set`, key, value and bound, one mistake a line.
     """
-    path = _find(path)
+    path = shipped_recipe(path) or path
     tables = _read(path)
     _resolve_models(tables, path.resolve().parent)
     overridden = []
@@ -66,6 +67,20 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         return Recipe.model_validate(tables)
     except ValidationError as error:
         raise InvalidInput(describe(error, tables, file=str(path), overridden=overridden)) from error
+
+
+def shipped_recipe(path: Path) -> Path | None:
+    """The recipe of that name which comes with the package; None for a file of the user's.
+
+    Raises:
+        InvalidInput: a bare name that neither a file nor a shipped recipe has.
+    """
+    if path.is_file() or path.suffix == ".toml" or path.parent != Path():
+        return None
+    shipped = {recipe.stem: recipe for recipe in sorted(SHIPPED.glob("*.toml"))}
+    if path.name not in shipped:
+        raise InvalidInput(f"recipe {path}: no such file, and the shipped ones are called {', '.join(shipped)}")
+    return shipped[path.name]
 
 
 def generator_settings(recipe: Recipe) -> GeneratorSettings:
@@ -133,15 +148,6 @@ def _deciding(section: BaseModel) -> dict[str, Any]:
         value = getattr(section, name)
         kept[name] = _deciding(value) if isinstance(value, BaseModel) else value
     return kept
-
-
-def _find(path: Path) -> Path:
-    shipped = {recipe.stem: recipe for recipe in sorted(SHIPPED.glob("*.toml"))}
-    if path.is_file() or path.suffix == ".toml" or path.parent != Path():
-        return path
-    if path.name not in shipped:
-        raise InvalidInput(f"recipe {path}: no such file, and the shipped ones are called {', '.join(shipped)}")
-    return shipped[path.name]
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -111,7 +111,8 @@ def node_slots(recipe: Recipe) -> dict[str, int]:
 
 
 def _engines(recipe: Recipe) -> list[EngineSection]:
-    return [recipe.generator] + ([recipe.prm] if recipe.prm is not None else [])
+    prms = [recipe.prm] if recipe.prm is not None and recipe.strategy.needs_prm else []
+    return [recipe.generator, *prms]
 
 
 def check_introductions(infos: Sequence[ReplicaInfo], manifest: Manifest) -> list[str]:

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from cluster.store import open_store
-from jobs.recipe import load_recipe
+from jobs.recipe import load_recipe, shipped_recipe
 from jobs.submit_cli import SubmitScore, score_arguments
 from jobs.working_dir import shipped_files, write_package
 from records.failure import InvalidInput
@@ -73,7 +73,7 @@ def prepare(options: SubmitScore) -> Submission:
     shipped = frozenset(files)
     score, warnings = options.score, []
     for what, path in (("PROBLEMS", score.problems), ("--recipe", str(score.recipe))):
-        if "://" in path:
+        if "://" in path or (what == "--recipe" and shipped_recipe(score.recipe) is not None):
             continue
         if Path(path).is_absolute():
             warnings.append(f"{what} {path} is absolute: the job reads the file of that name on the cluster")

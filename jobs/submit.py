@@ -133,7 +133,7 @@ def _follow(submission_id: str, client: "JobClient") -> int:
 
 
 def _logs(options: JobCommand, client: "JobClient") -> int:
-    job = _newest(client, options.submission_id)
+    job = _attempts(client, options.submission_id)[-1]
     if options.wait:
         return _follow(job.submission_id, client)
     sys.stdout.write(client.logs(job.submission_id))
@@ -143,7 +143,7 @@ def _logs(options: JobCommand, client: "JobClient") -> int:
 def _stop(options: JobCommand, client: "JobClient") -> int:
     from cluster.job_client import STOP_WAIT_S
 
-    job = _newest(client, options.submission_id)
+    job = _attempts(client, options.submission_id)[-1]
     if job.ended:
         _say(f"nothing to stop: {_state(job)}")
         return 0
@@ -160,8 +160,8 @@ def _stop(options: JobCommand, client: "JobClient") -> int:
 
 
 def _status(options: JobCommand, client: "JobClient") -> int:
-    job = _newest(client, options.submission_id)
-    found = attempts(client.jobs(), options.submission_id)
+    found = _attempts(client, options.submission_id)
+    job = found[-1]
     if options.json:
         sys.stdout.write(
             json.dumps({"job": asdict(job), "attempts": [asdict(item) for item in found]}, indent=2) + "\n"
@@ -191,11 +191,14 @@ _COMMANDS: "dict[str, Callable[[JobCommand, JobClient], int]]" = {
 }
 
 
-def _newest(client: "JobClient", submission_id: str) -> "Job":
+def _attempts(client: "JobClient", submission_id: str) -> "list[Job]":
     found = attempts(client.jobs(), submission_id)
     if not found:
-        raise InvalidInput(f"{client.address} has no job {submission_id}; parsimony submit list names those it has")
-    return found[-1]
+        raise InvalidInput(
+            f"{client.address} has no job {submission_id}; parsimony submit list --address {client.address} names "
+            "those it has"
+        )
+    return found
 
 
 def _found(client: "JobClient", submission_id: str) -> "Job":

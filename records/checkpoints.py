@@ -38,7 +38,6 @@ class Checkpoint:
     batch_ranges: tuple[tuple[int, ...], ...]
     open_problems: tuple[OpenProblem, ...]
     totals: Totals
-    open_tokens: int
     lost_tokens: int
     leased_tokens: int
 
@@ -58,7 +57,6 @@ def encode_checkpoint(log: Log) -> bytes:
         batch_ranges=_ranges(log.batches),
         open_problems=tuple(log.open_problems.values()),
         totals=log.totals,
-        open_tokens=log.open_tokens,
         lost_tokens=log.lost_tokens,
         leased_tokens=log.leased_tokens,
     )
@@ -76,7 +74,6 @@ def decode_checkpoint(data: bytes, name: str) -> Log:
         batches={batch for first, last in checkpoint.batch_ranges for batch in range(first, last + 1)},
         open_problems={problem.problem_id: problem for problem in checkpoint.open_problems},
         totals=checkpoint.totals,
-        open_tokens=checkpoint.open_tokens,
         lost_tokens=checkpoint.lost_tokens,
         leased_tokens=checkpoint.leased_tokens,
     )

@@ -221,9 +221,13 @@ class Log:
     batches: set[int] = field(default_factory=set)
     open_problems: dict[str, OpenProblem] = field(default_factory=dict)
     totals: Totals = Totals()
-    open_tokens: int = 0
     lost_tokens: int = 0
     leased_tokens: int = 0
+
+    @property
+    def open_tokens(self) -> int:
+        """Generated tokens in the steps of problems without a row."""
+        return sum(problem.generated_tokens for problem in self.open_problems.values())
 
     @property
     def accounted_tokens(self) -> int:
@@ -251,7 +255,6 @@ class Log:
         self.batches.update(commit.batches)
         self._move_open(commit)
         self.totals = commit.totals
-        self.open_tokens = commit.open_tokens
         self.lost_tokens = commit.lost_tokens
         self.leased_tokens = commit.leased_tokens
         return True

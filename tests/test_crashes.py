@@ -60,7 +60,10 @@ class Driver:
         return re.findall(r"graded \| ([\d.]+)(k?) tokens", self.log.read_text())
 
     def finish(self) -> tuple[int, str]:
-        output, _ = self.process.communicate(timeout=LIMIT_S)
+        try:
+            output, _ = self.process.communicate(timeout=LIMIT_S)
+        except subprocess.TimeoutExpired as late:
+            raise AssertionError(self.log.read_text()) from late
         return self.process.returncode, output
 
 

@@ -38,7 +38,7 @@ def weights():
 @pytest.fixture(scope="module")
 def model(weights, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("PARSIMONY_CACHE", str(tmp_path_factory.mktemp("cache")))
         folder = folder_of("smollm2")
         assert folder is not None
         provide(folder)

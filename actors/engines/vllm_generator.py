@@ -30,10 +30,7 @@ class VllmGenerator:
         """Load the model. To be called within a running event loop, which it blocks until the engine is up."""
         cuda = has_cuda()
         prepare_environment(settings, cuda=cuda)
-        arguments = common_arguments(settings, cuda=cuda)
-        if not cuda:
-            arguments |= unchunked_arguments(settings)
-        self._handle = EngineHandle(arguments)
+        self._handle = EngineHandle(generator_arguments(settings, cuda=cuda))
         self.tokenizer = load_tokenizer(self._handle.llm)
         self.facts = self._handle.facts(settings)
         self._separator = settings.separator
@@ -88,6 +85,11 @@ class VllmGenerator:
         if stop_reason == self._separator or stop_reason in self._separator_ids:
             return FinishReason.SEPARATOR
         return FinishReason.EOS
+
+
+def generator_arguments(settings: GeneratorSettings, *, cuda: bool) -> dict[str, Any]:
+    """Arguments of vLLM's engine for a generator."""
+    return common_arguments(settings, cuda=cuda) | ({} if cuda else unchunked_arguments(settings))
 
 
 def sampling_parameters(request: SampleRequest, *, separator: str, separator_ids: Sequence[int]) -> "SamplingParams":

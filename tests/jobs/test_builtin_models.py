@@ -17,7 +17,7 @@ RECIPES = sorted((ROOT / "examples/smollm2").glob("*.toml"))
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("PARSIMONY_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 
@@ -88,5 +88,5 @@ def test_a_cache_that_cannot_be_written_is_told(cache: Path, monkeypatch: pytest
     cache.write_text("a file where a folder should be")
     folder = folder_of("smollm2")
     assert folder is not None
-    with pytest.raises(InvalidInput, match=r"cannot be written .*XDG_CACHE_HOME"):
+    with pytest.raises(InvalidInput, match=r"cannot be written .*PARSIMONY_CACHE"):
         provide(folder)

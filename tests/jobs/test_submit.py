@@ -126,13 +126,18 @@ def test_one_run_has_one_id(project):
     assert prepare(options(overrides=("seed=3",))).submission_id == ids["s3://b/r"]
 
 
+def test_a_shipped_recipe_goes_by_its_name(project):
+    submission = prepare(options(recipe="qwen2.5-math-7b"))
+    assert "--recipe=qwen2.5-math-7b" in submission.command
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"problems": "data/q.jsonl"}, "PROBLEMS data/q.jsonl: there is no such file"),
         ({"problems": "../p.jsonl"}, "is outside the working directory"),
         ({"problems": "runs/old/part"}, "does not travel"),
-        ({"recipe": "data"}, "does not travel"),
+        ({"recipe": "data"}, "recipe data: no such file, and the shipped ones are called"),
         ({"output": "runs/new"}, "is relative"),
         ({"output": "ftp://b/r"}, "not an address of a run"),
         ({"working_dir": Path("nowhere")}, "no such folder"),
