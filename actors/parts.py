@@ -29,6 +29,7 @@ def write_parts(
         "problems": [record.problem for record in records],
         "steps": [step for record in held for step in record.steps],
         "requests": [request for record in held for request in record.requests],
+        "rollouts": [rollout for record in records for rollout in record.rollouts],
     }
     return [write_part(folder, table, rows[table], epoch=epoch, commit=commit) for table in TABLES if rows[table]]
 

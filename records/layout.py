@@ -3,6 +3,7 @@
     RUN/_manifest.json                          what decides results; created once
         _epochs/N.json                          lease of controller N, with its heartbeat
         problems/ steps/ requests/part-*.parquet   rows; visible only where a commit names them
+        rollouts/part-*.parquet                 likewise, of `parsimony rollout`
         _commits/0000000001.json                commit 1: the parts that it makes visible
         _commits/0000000100.checkpoint.json     what commits 1 to 100 add up to
         _SUCCESS                                written once, when every input has exactly one row
@@ -13,7 +14,7 @@ Names are relative to the run, with forward slashes. Table readers that glob ski
 import re
 from typing import Literal, get_args
 
-Table = Literal["problems", "steps", "requests"]
+Table = Literal["problems", "steps", "requests", "rollouts"]
 TABLES: tuple[Table, ...] = get_args(Table)
 
 MANIFEST = "_manifest.json"
@@ -24,7 +25,7 @@ EPOCHS = "_epochs/"
 _COMMIT = re.compile(r"_commits/(\d{10})\.json")
 _CHECKPOINT = re.compile(r"_commits/(\d{10})\.checkpoint\.json")
 _EPOCH = re.compile(r"_epochs/(\d+)\.json")
-_PART = re.compile(r"(?:problems|steps|requests)/part-[0-9a-z-]+\.parquet")
+_PART = re.compile(r"(?:problems|steps|requests|rollouts)/part-[0-9a-z-]+\.parquet")
 
 
 def commit_name(number: int) -> str:

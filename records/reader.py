@@ -71,6 +71,10 @@ class Run:
         """One row per strategy request and its reply."""
         return self._table("requests")
 
+    def rollouts(self) -> pa.Table:
+        """One row per prefix, of a run of `parsimony rollout`; of any other there is none."""
+        return self._table("rollouts")
+
     def dataset(self, table: Table) -> ds.Dataset:
         """The same rows as `problems()` and its siblings, to scan in batches."""
         paths = [self._files.path(part.name) for part in self.log.parts_of(table)]

@@ -1,4 +1,4 @@
-"""The rows of the three tables; a field is a column. None is null, and null is never zero."""
+"""The rows of the tables; a field is a column. None is null, and null is never zero."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -158,6 +158,49 @@ class RequestRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutRow:
+    """One row per distinct prefix of a problem's trajectories: how often continuations of it are right.
+
+    Two prefixes are the same if their token ids are. The bare question is a prefix; so is a finished solution
+    (`terminal`), whose one trial is its own outcome.
+
+    Attributes:
+        node_id: the prefix' last step in the problem's tree (`steps`); 0 is the bare question.
+        question: of the problem.
+        steps: texts of the prefix' steps, each with its separator: what a PRM reads.
+        token_ids: of all steps, in the generator's vocabulary.
+        depth: number of steps.
+        terminal: nothing can follow: the trajectory ends here.
+        num_trajectories: trajectories that pass through the prefix.
+        successes: continuations whose answer is right, Z.
+        trials: continuations that were graded, N; fewer than asked for where the budget ran out or a grader failed.
+        cut_trials: of those, cut at a token limit before they ended; they count as they were graded, mostly wrong.
+        generator: sha256 of the generator's weights; null where it has none.
+        temperature: of trajectories and continuations.
+        generated_tokens: of the continuations; 0 for a terminal one.
+        prompt_tokens: of the continuations' calls, cached ones included.
+        cached_tokens: of those, found in the prefix cache.
+    """
+
+    problem_id: str
+    node_id: int
+    question: str
+    steps: tuple[str, ...]
+    token_ids: tuple[int, ...]
+    depth: int
+    terminal: bool
+    num_trajectories: int
+    successes: int
+    trials: int
+    cut_trials: int
+    generator: str | None
+    temperature: float
+    generated_tokens: int
+    prompt_tokens: int
+    cached_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OpenRecord:
     """Rows of a problem that has not ended: whole requests with the steps that they delivered, in order.
 
@@ -176,8 +219,9 @@ class OpenRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProblemRecord:
-    """The row of a finished problem, and those of its steps and requests that are not written yet."""
+    """The row of a finished problem, those of its steps and requests that are not written yet, and its rollouts."""
 
     problem: ProblemRow
     steps: tuple[StepRow, ...]
     requests: tuple[RequestRow, ...]
+    rollouts: tuple[RolloutRow, ...] = ()

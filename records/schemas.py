@@ -10,13 +10,13 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from records.layout import Table
-from records.rows import ProblemRow, RequestRow, Status, StepRow
+from records.rows import ProblemRow, RequestRow, RolloutRow, Status, StepRow
 
 SCHEMA_VERSION = 1
 """Of the tables together; in the manifest and in the metadata of every part."""
 
-Row = ProblemRow | StepRow | RequestRow
-RowT = TypeVar("RowT", ProblemRow, StepRow, RequestRow)
+Row = ProblemRow | StepRow | RequestRow | RolloutRow
+RowT = TypeVar("RowT", ProblemRow, StepRow, RequestRow, RolloutRow)
 
 PARQUET_OPTIONS: dict[str, Any] = {
     "version": "2.6",
@@ -113,8 +113,32 @@ REQUESTS = _schema(
     _required("prm_truncated", pa.bool_()),
 )
 
-SCHEMAS: dict[Table, pa.Schema] = {"problems": PROBLEMS, "steps": STEPS, "requests": REQUESTS}
-ROW_TYPES: dict[Table, type[Row]] = {"problems": ProblemRow, "steps": StepRow, "requests": RequestRow}
+ROLLOUTS = _schema(
+    _required("problem_id", pa.string()),
+    _required("node_id", pa.int32()),
+    _required("question", pa.string()),
+    _required("steps", _list(pa.string())),
+    _required("token_ids", _list(pa.int32())),
+    _required("depth", pa.int32()),
+    _required("terminal", pa.bool_()),
+    _required("num_trajectories", pa.int32()),
+    _required("successes", pa.int32()),
+    _required("trials", pa.int32()),
+    _required("cut_trials", pa.int32()),
+    pa.field("generator", pa.string()),
+    _required("temperature", pa.float64()),
+    _required("generated_tokens", pa.int64()),
+    _required("prompt_tokens", pa.int64()),
+    _required("cached_tokens", pa.int64()),
+)
+
+SCHEMAS: dict[Table, pa.Schema] = {"problems": PROBLEMS, "steps": STEPS, "requests": REQUESTS, "rollouts": ROLLOUTS}
+ROW_TYPES: dict[Table, type[Row]] = {
+    "problems": ProblemRow,
+    "steps": StepRow,
+    "requests": RequestRow,
+    "rollouts": RolloutRow,
+}
 
 
 def to_table(table: Table, rows: Sequence[Row]) -> pa.Table:
