@@ -28,7 +28,7 @@ LEVELS = (0.1, 0.5, 0.9)
 INITIAL_CONCENTRATION = 2.0
 """Of an untrained Beta-Binomial head: with a mean of 1/2 the Beta distribution is uniform."""
 MIN_CONCENTRATION, MAX_CONCENTRATION = 1e-2, 1e4
-"""A Beta-Binomial head's concentration is kept within: nearly all mass at 0 and 1, and a point for all practical ends."""
+"""A Beta-Binomial head's concentration is kept within: nearly all mass at 0 and 1, and next to a point."""
 MIN_SHAPE = 1e-8
 """Of the Beta distribution's a and b: a mean that rounds to 0 or 1 still gives one."""
 
@@ -95,13 +95,14 @@ class HeadSpec:
         if not isinstance(content, dict):
             raise InvalidInput(f"head is {content!r}; it must be an object with a kind")
         kind = content.get("kind")
+        levels: object
         if kind == PROBABILITY:
-            known, levels = {"kind"}, [MEDIAN]
+            known, levels = {"kind"}, (MEDIAN,)
         else:
             known, levels = {"kind", "levels", "lower_shift", "concentration"}, content.get("levels")
         if unknown := set(content) - known:
             raise InvalidInput(f"head: unknown {', '.join(sorted(unknown))}; known are {', '.join(sorted(known))}")
-        if not isinstance(levels, list) or not all(map(_is_number, levels)):
+        if not isinstance(levels, list | tuple) or not all(map(_is_number, levels)):
             raise InvalidInput(f"head.levels is {levels!r}; it must be a list of numbers")
         return HeadSpec(
             kind=str(kind),
@@ -176,7 +177,7 @@ def score(spec: HeadSpec, outputs: NDArray[np.floating[Any]]) -> PrmScore:
 
 
 def beta_shapes(outputs: NDArray[np.floating[Any]]) -> tuple[Floats, Floats]:
-    """a and b of the Beta distribution, each [N], of a Beta-Binomial head's outputs [N, 2].
+    """The shapes a and b of the Beta distribution, each [N], of a Beta-Binomial head's outputs [N, 2].
 
     The first output is the logit of the mean m, the second the logarithm of the concentration c = a + b, which is kept
     within `MIN_CONCENTRATION` and `MAX_CONCENTRATION`; a = m c and b = (1 - m) c.
