@@ -91,6 +91,7 @@ class Controller:
             lease_tokens=max(1, int(LEASE_SHARE * (settings.total_tokens or 0))),
             policy=settings.flush,
             strategy=settings.strategy_name,
+            temperature=settings.sampling.temperature,
             first_batch=so_far.next_batch,
             open_searches=self.scheduler.open_searches,
             on_visible=self._on_visible,
@@ -174,7 +175,7 @@ class Controller:
         async with asyncio.TaskGroup() as grading:
             self._grading = grading
             try:
-                await self._until(lambda: self._recorder.sizes is not None)
+                await self._until(lambda: self._recorder.models is not None)
                 self._phase = "scoring" if not self._stopping else self._phase
                 await self._search(journals)
             finally:
@@ -229,7 +230,7 @@ class Controller:
         self._notes.append(text)
 
     def _on_replica_event(self) -> None:
-        self._recorder.sizes = self._recorder.sizes or self._fleet.sizes
+        self._recorder.models = self._recorder.models or self._fleet.models
         self._pump()
 
     def _on_visible(self, records: list[ProblemRecord]) -> None:

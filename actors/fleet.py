@@ -12,7 +12,7 @@ from actors.run_settings import Generator, Prm, RunSettings
 from records.calls import SampleCall, SampleResult, ScoreCall, ScoreResult
 from records.failure import ReplicaFailed
 from records.replica import ReplicaInfo
-from scaling.accounting import ModelSizes
+from scaling.accounting import Models
 from scaling.scheduler import Outgoing, Scheduler
 
 GeneratorLink = ReplicaLink[SampleCall, SampleResult]
@@ -66,13 +66,15 @@ class Fleet:
         return self._num_lost_before + sum(link.num_deaths for link in self._links())
 
     @property
-    def sizes(self) -> ModelSizes | None:
-        """Parameters of the models; None until each role has had a replica up."""
+    def models(self) -> Models | None:
+        """The models; None until each role has had a replica up."""
         generators = [info for name, info in self._up.items() if name in self._generators]
         prms = [info for name, info in self._up.items() if name in self._prms]
         if not generators or (self._needs_prm and not prms):
             return None
-        return ModelSizes(generators[0].num_parameters, prms[0].num_parameters if prms else None)
+        generator = generators[0]
+        num_prm_parameters = prms[0].num_parameters if prms else None
+        return Models(generator.num_parameters, num_prm_parameters, generator.model_sha256)
 
     def loops(self) -> list[Coroutine[None, None, None]]:
         """One coroutine per replica, each to run as a task of its own until it is cancelled.

@@ -15,9 +15,10 @@ from dataclasses import dataclass, replace
 from actors.grader import GradeRequest
 from actors.outage import patiently
 from actors.protocols import AnswerGrader, RunWriter
-from records.rows import OpenRecord, ProblemRecord
-from scaling.accounting import ModelSizes, problem_record
+from records.rows import OpenRecord, ProblemRecord, RolloutRow
+from scaling.accounting import Models, problem_record
 from scaling.ledger import Ledger
+from scaling.rollouts import answers_of, rollout_rows
 from scaling.scheduler import Concluded
 from scaling.search import ProblemSearch
 
@@ -46,6 +47,7 @@ class Recorder:
         lease_tokens: how far ahead of the spending the ceiling is put.
         policy: when to flush.
         strategy: its name, for the rows.
+        temperature: of the samples, for the rows.
         first_batch: number of the first batch; the numbers are unique in the run.
         open_searches: those that have not concluded.
         on_visible: called with the records that have become visible.
@@ -61,16 +63,17 @@ class Recorder:
         lease_tokens: int,
         policy: FlushPolicy,
         strategy: str,
+        temperature: float,
         first_batch: int,
         open_searches: Callable[[], Iterable[ProblemSearch]],
         on_visible: Callable[[list[ProblemRecord]], None],
         note: Callable[[str], None],
     ) -> None:
-        self.sizes: ModelSizes | None = None
+        self.models: Models | None = None
         self._writer, self._grader, self._ledger = writer, grader, ledger
         self._lease_tokens = lease_tokens
         self._policy = policy
-        self._strategy = strategy
+        self._strategy, self._temperature = strategy, temperature
         self._on_visible = on_visible
         self._note = note
         self._open_searches = open_searches
@@ -112,22 +115,42 @@ class Recorder:
             correct = None
             if choice is not None:
                 [correct] = await self._grader.grade([GradeRequest(choice.answer, reference)])
-            if self.sizes is None:
+            if self.models is None:
                 raise RuntimeError("a search concluded before any generator was up")
             record = problem_record(
                 concluded.search,
                 correct=correct,
-                sizes=self.sizes,
+                models=self.models,
                 strategy=self._strategy,
                 wall_seconds=concluded.wall_seconds,
             )
             num_steps, num_requests = self._written.pop(record.problem.problem_id, (0, 0))
-            tail = replace(record, steps=record.steps[num_steps:], requests=record.requests[num_requests:])
+            rollouts = await self._rollouts(concluded.search, self.models)
+            tail = replace(
+                record, steps=record.steps[num_steps:], requests=record.requests[num_requests:], rollouts=rollouts
+            )
             self._ready.append(tail)
         finally:
             self._num_grading -= 1
         if self._draining or len(self._ready) >= self._policy.num_problems:
             self._wake.set()
+
+    async def _rollouts(self, search: ProblemSearch, models: Models) -> tuple[RolloutRow, ...]:
+        """Grade the continuations of the prefixes that a search counts, each answer once."""
+        prefixes = search.choice.prefixes if search.choice is not None else ()
+        if not prefixes:
+            return ()
+        answers = answers_of(prefixes)
+        distinct = list(dict.fromkeys(answers.values()))
+        requests = [GradeRequest(answer, search.problem.reference) for answer in distinct]
+        verdicts = dict(zip(distinct, await self._grader.grade(requests), strict=True))
+        return rollout_rows(
+            search,
+            prefixes,
+            lambda path: verdicts[answers[path]],
+            generator=models.generator_sha256,
+            temperature=self._temperature,
+        )
 
     async def run(self) -> None:
         """Flush until cancelled."""

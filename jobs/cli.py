@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jobs.options import ScoreOptions, StatusOptions
+from jobs.options import RolloutOptions, ScoreOptions, StatusOptions
 from jobs.signals import interrupted_status, treat_sigterm_as_interrupt
 from jobs.submit_cli import SubmitOptions, add_submit_arguments, submit_options
 from records.failure import Failure, InvalidInput, RunLocked, RunMismatch
@@ -120,16 +120,36 @@ def _add_score_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print a machine-readable summary on stdout")
 
 
+def _score_arguments(arguments: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "problems": arguments.problems,
+        "recipe": arguments.recipe,
+        "output": arguments.output,
+        "overrides": tuple(arguments.overrides),
+        "limit": arguments.limit,
+        "take_over": arguments.take_over,
+        "single_writer": arguments.single_writer,
+        "json": arguments.json,
+    }
+
+
 def _score_options(arguments: argparse.Namespace) -> ScoreOptions:
-    return ScoreOptions(
-        problems=arguments.problems,
-        recipe=arguments.recipe,
-        output=arguments.output,
-        overrides=tuple(arguments.overrides),
-        limit=arguments.limit,
-        take_over=arguments.take_over,
-        single_writer=arguments.single_writer,
-        json=arguments.json,
+    return ScoreOptions(**_score_arguments(arguments))
+
+
+def _add_rollout_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_score_arguments(parser)
+    text = "solutions per problem whose prefixes are counted (default: the recipe's, or 8)"
+    parser.add_argument("--trajectories", type=_positive, metavar="N", help=text)
+    text = "continuations of each prefix (default: the recipe's, or 8)"
+    parser.add_argument("--continuations", type=_positive, metavar="N", help=text)
+
+
+def _rollout_options(arguments: argparse.Namespace) -> RolloutOptions:
+    return RolloutOptions(
+        **_score_arguments(arguments),
+        num_trajectories=arguments.trajectories,
+        num_continuations=arguments.continuations,
     )
 
 
@@ -144,6 +164,11 @@ def _status_options(arguments: argparse.Namespace) -> StatusOptions:
 
 COMMANDS = {
     "score": Command("Score a problem set; the same RUN again resumes it.", _add_score_arguments, _score_options),
+    "rollout": Command(
+        "Count how often continuations of each prefix succeed: the data that a PRM is calibrated on.",
+        _add_rollout_arguments,
+        _rollout_options,
+    ),
     "status": Command("Progress, spend and time left of a run.", _add_status_arguments, _status_options),
     "submit": Command(
         "Score as a Ray job: submit, follow, stop.",

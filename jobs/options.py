@@ -30,6 +30,19 @@ class ScoreOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutOptions(ScoreOptions):
+    """`parsimony rollout`.
+
+    Attributes:
+        num_trajectories: per problem; None for what the recipe says, or 8.
+        num_continuations: per prefix; None likewise.
+    """
+
+    num_trajectories: int | None = None
+    num_continuations: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StatusOptions:
     """`parsimony status`.
 

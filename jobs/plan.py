@@ -6,12 +6,12 @@ Whatever is wrong with the user's files or settings is found here, in seconds, b
 import asyncio
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from actors.engines.model_files import TOKENIZER_FILE, sha256_of, weight_files
 from actors.grader import Grader
@@ -78,18 +78,22 @@ class OwedProblems:
         return (problem for problem in self.problems if problem.problem_id not in self.done)
 
 
-def make_plan(options: ScoreOptions) -> Plan:
+def make_plan(options: ScoreOptions, *, strategy: Mapping[str, Any] | None = None) -> Plan:
     """Check everything that can be checked without a model.
+
+    Args:
+        options: as given on the command line.
+        strategy: what the command, not the recipe, says of it (`load_recipe`).
 
     Raises:
         InvalidInput: file, line or field, and what to do.
     """
-    recipe = load_recipe(options.recipe, options.overrides)
+    recipe = load_recipe(options.recipe, options.overrides, strategy=strategy)
     columns = ProblemColumns(**recipe.problems.model_dump())
     problems = inspect_problems(
         options.problems, columns, options.limit, partial(reference_mistake, recipe.grader.kind)
     )
-    strategy = strategy_factory(recipe)
+    begin = strategy_factory(recipe)
     asyncio.run(_check_grader(recipe))
     models = _check_models(recipe)
     store = open_store(options.output)
@@ -109,7 +113,7 @@ def make_plan(options: ScoreOptions) -> Plan:
         options=options,
         recipe=recipe,
         problems=problems,
-        strategy=strategy,
+        strategy=begin,
         store=store,
         manifest=manifest,
         warnings=warnings,

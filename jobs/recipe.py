@@ -8,7 +8,7 @@ name of a built-in model (`jobs.builtin_models`) is none of these: a folder of t
 
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -43,11 +43,12 @@ SHIPPED = Path(__file__).parent / "recipes"
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
-def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(path: Path, overrides: Sequence[str] = (), *, strategy: Mapping[str, Any] | None = None) -> Recipe:
     """Read and check a recipe.
 
     Args:
         path: a TOML file, or the name of a shipped recipe.
+        strategy: keys of the strategy section that take the place of the recipe's; all of it where the name differs.
         overrides: `section.key=value`; the value as in TOML, or a bare string; an empty one removes the key.
 
     Raises:
@@ -56,6 +57,8 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     path = shipped_recipe(path) or path
     tables = _read(path)
     _resolve_models(tables, path.resolve().parent)
+    if strategy is not None:
+        tables["strategy"] = _replaced(tables.get("strategy"), strategy)
     overridden = []
     for override in overrides:
         key, value = _parse_override(override)
@@ -148,6 +151,11 @@ def _deciding(section: BaseModel) -> dict[str, Any]:
         value = getattr(section, name)
         kept[name] = _deciding(value) if isinstance(value, BaseModel) else value
     return kept
+
+
+def _replaced(section: object, strategy: Mapping[str, Any]) -> dict[str, Any]:
+    kept = section if isinstance(section, dict) and section.get("name") == strategy["name"] else {}
+    return {**kept, **strategy}
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -77,6 +77,19 @@ class BeamSearchStrategy(StrategyOptions):
         return self
 
 
+class RolloutStrategy(StrategyOptions):
+    """Monte Carlo success counts of prefixes: what `parsimony rollout` does."""
+
+    name: Literal["rollout"] = Field(description="How often continuations of each prefix succeed.")
+    num_trajectories: int = setting(8, "Solutions per problem whose prefixes are counted (N_val).", ge=1, le=65536)
+    num_continuations: int = setting(8, "Continuations of each prefix (N_MC).", ge=1, le=65536)
+
+    @property
+    def needs_prm(self) -> bool:
+        """Outcomes only."""
+        return False
+
+
 class PluginStrategy(StrategyOptions):
     """A strategy of the user's own. It may ask for scores: a PRM in the recipe is started, and may be left out."""
 
@@ -94,6 +107,7 @@ STRATEGIES: dict[str, type[StrategyOptions]] = {
     "majority": MajorityStrategy,
     "best-of-n": BestOfNStrategy,
     "beam-search": BeamSearchStrategy,
+    "rollout": RolloutStrategy,
     PLUGIN: PluginStrategy,
 }
 
@@ -113,6 +127,7 @@ StrategySection = Annotated[
     | Annotated[MajorityStrategy, Tag("majority")]
     | Annotated[BestOfNStrategy, Tag("best-of-n")]
     | Annotated[BeamSearchStrategy, Tag("beam-search")]
+    | Annotated[RolloutStrategy, Tag("rollout")]
     | Annotated[PluginStrategy, Tag(PLUGIN)],
     Discriminator(strategy_tag),
 ]

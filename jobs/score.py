@@ -35,16 +35,21 @@ MAX_IDLE_REIGNS = 3
 
 def run(options: ScoreOptions) -> int:
     """Score a problem set; the exit status."""
-    plan = make_plan(options)
-    summary = finished_summary(plan)
-    if summary is None:
-        with ray_session(plan.recipe):
-            summary = score(plan, launch(plan.recipe))
+    summary = carry_out(make_plan(options))
     if options.json:
         sys.stdout.write(as_json(summary) + "\n")
     else:
         print_summary(summary, Console())
     return SOME_FAILED if summary.problems["failed"] else 0
+
+
+def carry_out(plan: Plan) -> Summary:
+    """Run a plan in a Ray session of its own, unless it is finished already. Raises as `score` does."""
+    summary = finished_summary(plan)
+    if summary is None:
+        with ray_session(plan.recipe):
+            summary = score(plan, launch(plan.recipe))
+    return summary
 
 
 def finished_summary(plan: Plan) -> Summary | None:

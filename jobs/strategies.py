@@ -11,6 +11,7 @@ from scaling.aggregation import Aggregation
 from scaling.strategies.beam_search import beam_search
 from scaling.strategies.best_of_n import best_of_n
 from scaling.strategies.majority import majority
+from scaling.strategies.rollout import rollout
 from scaling.strategies.sample import sample
 from scaling.strategy import Choice, Strategy, StrategyFactory
 
@@ -19,6 +20,7 @@ _STRATEGIES: dict[str, Any] = {
     "majority": majority,
     "best-of-n": best_of_n,
     "beam-search": beam_search,
+    "rollout": rollout,
 }
 _AGGREGATIONS = ("aggregation", "weight_by")
 

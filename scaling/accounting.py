@@ -12,15 +12,22 @@ from scaling.strategy import Choice
 
 
 @dataclass(frozen=True, slots=True)
-class ModelSizes:
-    """Parameters of the models that a run uses; None where there is no PRM."""
+class Models:
+    """The models that a run uses.
 
-    generator: int
-    prm: int | None
+    Attributes:
+        num_generator_parameters: of the generator.
+        num_prm_parameters: of the PRM; None where there is none.
+        generator_sha256: of the generator's weights; None where it has none.
+    """
+
+    num_generator_parameters: int
+    num_prm_parameters: int | None
+    generator_sha256: str | None
 
 
 def problem_record(
-    search: ProblemSearch, *, correct: bool | None, sizes: ModelSizes, strategy: str, wall_seconds: float
+    search: ProblemSearch, *, correct: bool | None, models: Models, strategy: str, wall_seconds: float
 ) -> ProblemRecord:
     """All rows of a finished search; `correct` is the grader's verdict, `wall_seconds` from admission to the end."""
     choice = search.choice
@@ -50,7 +57,11 @@ def problem_record(
         pruned_tokens=_pruned_tokens(choice, generated),
         prm_tokens=prm,
         prm_cached_tokens=prm_cached,
-        flops=2.0 * (sizes.generator * (generated + prompt - cached) + (sizes.prm or 0) * (prm - prm_cached)),
+        flops=2.0
+        * (
+            models.num_generator_parameters * (generated + prompt - cached)
+            + (models.num_prm_parameters or 0) * (prm - prm_cached)
+        ),
         gpu_seconds=None,
         usd=None,
         p_lower=root.lower if root else None,

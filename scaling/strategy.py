@@ -13,6 +13,21 @@ from records.request import Expand, Reply, Score
 
 
 @dataclass(frozen=True, slots=True)
+class PrefixTrials:
+    """A prefix and what was sampled from it.
+
+    Attributes:
+        path: the prefix.
+        num_trajectories: trajectories that pass through it.
+        continuations: leaves, to be graded; of a finished prefix itself.
+    """
+
+    path: Path
+    num_trajectories: int
+    continuations: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
     """What a strategy concludes.
 
@@ -20,11 +35,13 @@ class Choice:
         path: the chosen path; None when no path was sampled.
         answer: its final answer; None when it has none.
         candidates: the paths that competed to the end; what was sampled beside them counts as pruned.
+        prefixes: whose success is to be counted, as rows of `rollouts`; of no strategy but that.
     """
 
     path: Path | None
     answer: str | None
     candidates: tuple[Path, ...]
+    prefixes: tuple[PrefixTrials, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from records.problem import Problem
 from records.request import Expand, Score, Scoring, Until
 from records.rows import OpenRecord, RequestRow, StepRow
 from records.schemas import to_rows, to_table
-from scaling.accounting import ModelSizes, problem_record
+from scaling.accounting import Models, problem_record
 from scaling.aggregation import Aggregation
 from scaling.scheduler import Concluded
 from scaling.search import ProblemSearch
@@ -58,7 +58,7 @@ def found(concluded: Iterable[Concluded]) -> dict[str, object]:
     """What must not depend on an interruption: all rows, but for who served them and when."""
     rows: dict[str, object] = {}
     for one in concluded:
-        record = problem_record(one.search, correct=None, sizes=ModelSizes(10, 20), strategy="s", wall_seconds=0.0)
+        record = problem_record(one.search, correct=None, models=Models(10, 20, None), strategy="s", wall_seconds=0.0)
         steps = [replace(step, replica="", prm_replica=None) for step in record.steps]
         rows[record.problem.problem_id] = (record.problem, steps, record.requests)
     return rows

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from records.calls import CallFailed, SampleCall, SampledStep
 from records.path import FinishReason, Path
 from records.rows import ProblemRecord, Status
-from scaling.accounting import ModelSizes, problem_record
+from scaling.accounting import Models, problem_record
 from scaling.aggregation import Aggregation
 from scaling.scheduler import Concluded
 from scaling.strategies.beam_search import beam_search
@@ -35,7 +35,7 @@ every_strategy = pytest.mark.parametrize("name", STRATEGIES)
 
 def record(concluded: Concluded) -> ProblemRecord:
     return problem_record(
-        concluded.search, correct=None, sizes=ModelSizes(10, 20), strategy="s", wall_seconds=concluded.wall_seconds
+        concluded.search, correct=None, models=Models(10, 20, None), strategy="s", wall_seconds=concluded.wall_seconds
     )
 
 
