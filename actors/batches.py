@@ -1,7 +1,7 @@
 """Which prefixes a training step sees, and at which learning rate: all from names and numbers, nothing from chance.
 
-    epoch --order by a hash of (seed, epoch, problem, chain)--> batches of about so many prefixes
-    batch --by length--> passes of at most so many tokens, padding included: what the device holds at once
+epoch --order by a hash of (seed, epoch, problem, chain)--> batches of about so many prefixes
+batch --by length--> passes of at most so many tokens, padding included: what the device holds at once
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ def epoch_batches(whole: TrainingSet, *, seed: int, epoch: int, num_prefixes: in
     numbers: dict[str, int] = {}
     keyed = []
     for chain in whole.chains:
-        problem_id = whole.problem_ids[chain.rows[0]]
+        problem_id = whole.observed.problem_ids[chain.rows[0]]
         numbers[problem_id] = number = numbers.get(problem_id, -1) + 1
         keyed.append((seed_for("order", seed, epoch, problem_id, number), problem_id, number, chain))
     batches: list[list[Chain]] = [[]]
@@ -59,8 +59,8 @@ def _pass(whole: TrainingSet, group: list[Chain], weights: NDArray[np.float64]) 
     batch = Batch(
         ids=[chain.ids for chain in group],
         places=[chain.places for chain in group],
-        successes=whole.successes[rows],
-        trials=whole.trials[rows],
+        successes=whole.observed.successes[rows],
+        trials=whole.observed.trials[rows],
         weights=weights[rows],
     )
     return batch, rows

@@ -10,11 +10,12 @@ A plain class. `train` blocks; `progress`, `take_notes` and `stop` may be called
 """
 
 import math
-import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,63 +26,13 @@ from actors.batches import epoch_batches, evaluation_points, learning_rate, pass
 from actors.engines.model_files import CONFIG_FILE
 from actors.engines.training import TrainingEngine
 from actors.outage import patiently_blocking
+from actors.training_progress import Speed, TrainerProgress, TrainerSettings
 from actors.training_set import TrainingSet
 from actors.training_state import Position, TrainingState, read_state, write_state
 from records.failure import TrainingFailed
 from records.store import Store
 from scaling.chains import Chain
 from scaling.seeds import seed_for
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainerSettings:
-    """How a PRM is fitted; see the recipe's `[calibration]` for each.
-
-    Attributes:
-        seed: of order and dropout.
-        by_problem: each problem weighs the same, else each row.
-        pass_tokens: of one forward pass, padding included.
-        checkpoint_interval_s: longest time between two checkpoints.
-    """
-
-    seed: int
-    learning_rate: float
-    warmup_share: float
-    max_grad_norm: float
-    epochs: int
-    batch_prefixes: int
-    by_problem: bool
-    evaluations_per_epoch: int
-    patience: int
-    pass_tokens: int
-    checkpoint_interval_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainerProgress:
-    """How far a trainer is.
-
-    Attributes:
-        phase: "loading the model", "training", "evaluating", "predicting", "publishing" or "waiting".
-        done_batches: of `num_batches`, which is 0 while the model is loaded.
-        epoch: as a fraction of all epochs gone by: 1.5 is the middle of the second.
-        loss: mean over the last batches; null before the first.
-        held_out_loss: of the stopping problems, lately; null before the first evaluation; `best_loss` alike.
-        prefixes_per_s: of this trainer's batches; null before the first.
-        time_left_s: to the last batch, if nothing stops it before; null while unknown.
-        elapsed_s: since this trainer was made.
-    """
-
-    phase: str
-    done_batches: int = 0
-    num_batches: int = 0
-    epoch: float = 0.0
-    loss: float | None = None
-    held_out_loss: float | None = None
-    best_loss: float | None = None
-    prefixes_per_s: float | None = None
-    time_left_s: float | None = None
-    elapsed_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,7 +52,7 @@ class Trainer:
         stopping: what says which state is best, and when to stop.
         settings: how.
         store: for checkpoints; nothing else may be below it under the name of one.
-        spool: local folder for the PRM on its way.
+        spool: local folder for the PRM on its way; None for one of this machine's own.
         clock: seconds, monotonic.
     """
 
@@ -112,7 +63,7 @@ class Trainer:
         stopping: TrainingSet,
         settings: TrainerSettings,
         store: Store,
-        spool: Path,
+        spool: Path | None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._build_engine, self._settings, self._store, self._spool = build_engine, settings, store, spool
@@ -124,7 +75,7 @@ class Trainer:
         self._notes: list[str] = []
         self._begun_s = clock()
         self._progress = TrainerProgress(phase="waiting")
-        self._speed = _Speed()
+        self._speed = Speed()
 
     def progress(self) -> TrainerProgress:
         """How far it is."""
@@ -201,16 +152,15 @@ class Trainer:
             trained_for: see `TrainablePrm.save`; likewise the others.
         """
         self._phase("publishing")
-        folder = self._spool / "prm"
-        shutil.rmtree(folder, ignore_errors=True)
-        self._loaded().save(
-            folder, trained_for=trained_for, notes=notes, examples=examples, lower_shift=lower_shift
-        )
-        files = sorted((file for file in folder.rglob("*") if file.is_file()), key=lambda file: file.name == CONFIG_FILE)
-        for file in files:
-            name = file.relative_to(folder).as_posix()
-            patiently_blocking(lambda name=name, file=file: store.upload(name, file), self._notes.append)  # type: ignore[misc]
-        shutil.rmtree(folder)
+        with tempfile.TemporaryDirectory(prefix="parsimony-", dir=self._spool, ignore_cleanup_errors=True) as spool:
+            folder = Path(spool) / "prm"
+            self._loaded().save(
+                folder, trained_for=trained_for, notes=notes, examples=examples, lower_shift=lower_shift
+            )
+            files = [file for file in folder.rglob("*") if file.is_file()]
+            for file in sorted(files, key=lambda file: (file == folder / CONFIG_FILE, file)):
+                name = file.relative_to(folder).as_posix()
+                patiently_blocking(partial(store.upload, name, file), self._notes.append)
         self._phase("waiting")
 
     def _loaded(self) -> TrainingEngine:
@@ -226,7 +176,10 @@ class Trainer:
             for epoch in range(settings.epochs)
         ]
         points = evaluation_points([len(batches) for batches in epochs], settings.evaluations_per_epoch)
-        return _Plan([batch for batches in epochs for batch in batches], points | {0})
+        batches = [batch for epoch in epochs for batch in epoch]
+        sizes = [sum(len(chain.rows) for chain in batch) for batch in batches]
+        left = np.concatenate([np.cumsum(sizes[::-1])[::-1], [0]]).tolist()
+        return _Plan(batches, left, points | {0})
 
     def _begin(self, engine: TrainingEngine) -> TrainingState:
         """The last checkpoint, loaded; or the untrained model."""
@@ -249,9 +202,7 @@ class Trainer:
         for batch, _ in passes(self._training, chains, self._weights, num_tokens=settings.pass_tokens):
             share = float(batch.weights.sum() / whole)
             loss += share * engine.accumulate(batch, share)
-        rate = learning_rate(
-            number, len(plan.batches), peak=settings.learning_rate, warmup_share=settings.warmup_share
-        )
+        rate = learning_rate(number, len(plan.batches), peak=settings.learning_rate, warmup_share=settings.warmup_share)
         norm = engine.step(rate, settings.max_grad_norm)
         if not math.isfinite(loss) or not math.isfinite(norm):
             raise TrainingFailed(
@@ -278,15 +229,13 @@ class Trainer:
 
     def _write(self, engine: TrainingEngine, position: Position, best: bytes) -> float:
         """Write a checkpoint; the moment."""
-        state = TrainingState(
-            position=position, model=engine.state(), best=best, optimizer=engine.optimizer_state()
-        )
+        state = TrainingState(position=position, model=engine.state(), best=best, optimizer=engine.optimizer_state())
         patiently_blocking(lambda: write_state(self._store, state), self._notes.append)
         return self._clock()
 
     def _show(self, position: Position, plan: "_Plan") -> None:
         rate = self._speed.prefixes_per_s
-        left = sum(len(chain.rows) for batch in plan.batches[position.num_done :] for chain in batch)
+        left = plan.prefixes_left[position.num_done]
         self._progress = TrainerProgress(
             phase="training",
             done_batches=position.num_done,
@@ -305,26 +254,8 @@ class Trainer:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """All batches of all epochs, and after which numbers of them there is an evaluation."""
+    """All batches of all epochs, the prefixes from each on, and after which numbers of them there is an evaluation."""
 
     batches: list[list[Chain]]
+    prefixes_left: list[int]
     evaluations: frozenset[int]
-
-
-class _Speed:
-    """How fast batches go, and their loss of late, in moving means."""
-
-    def __init__(self) -> None:
-        self.loss: float | None = None
-        self._prefixes = self._seconds = 0.0
-
-    def add(self, num_prefixes: int, seconds: float, loss: float) -> None:
-        """One more batch."""
-        self.loss = loss if self.loss is None else 0.9 * self.loss + 0.1 * loss
-        self._prefixes = 0.95 * self._prefixes + num_prefixes
-        self._seconds = 0.95 * self._seconds + seconds
-
-    @property
-    def prefixes_per_s(self) -> float | None:
-        """Of late; None before the first batch."""
-        return self._prefixes / self._seconds if self._seconds > 0 else None

@@ -1,8 +1,8 @@
 """Rollout rows as what a PRM is trained on: token ids as it is served with them, and counts.
 
-    rows --paths as in serving--> ids of each --the PRM's context--> chains, problem by problem
-                                                 |
-                                                 +--> rows that it would refuse to score are left out, and counted
+rows --paths as in serving--> ids of each --the PRM's context--> chains, problem by problem
+                                             |
+                                             +--> rows that it would refuse to score are left out, and counted
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from actors.engines.formats import PrmFormat
 from actors.prm import PathIds
 from records.rows import RolloutRow
+from scaling.calibration import Observed
 from scaling.chains import Chain, pack
 
 
@@ -23,24 +24,17 @@ class TrainingSet:
 
     Attributes:
         chains: each row is on exactly one of them.
-        problem_ids: of each row [N].
-        successes: Z of each row [N]; `trials` N likewise, at least 1.
-        terminal: finished solutions [N].
-        depth: number of steps [N].
+        observed: what the rows' continuations came to.
         questions: one for each problem, in no order.
     """
 
     chains: tuple[Chain, ...]
-    problem_ids: tuple[str, ...]
-    successes: NDArray[np.int64]
-    trials: NDArray[np.int64]
-    terminal: NDArray[np.bool_]
-    depth: NDArray[np.int64]
+    observed: Observed
     questions: frozenset[str]
 
     def __len__(self) -> int:
         """Rows."""
-        return len(self.problem_ids)
+        return len(self.observed)
 
     @property
     def num_tokens(self) -> int:
@@ -51,7 +45,7 @@ class TrainingSet:
         """Weight of each row in the loss [N]: 1 each; or, `by_problem`, alike in sum for each problem, with mean 1."""
         if not by_problem:
             return np.ones(len(self))
-        _, of_row, sizes = np.unique(np.array(self.problem_ids), return_inverse=True, return_counts=True)
+        _, of_row, sizes = np.unique(np.array(self.observed.problem_ids), return_inverse=True, return_counts=True)
         return np.asarray(len(self) / len(sizes) / sizes[of_row], dtype=np.float64)
 
 
@@ -83,11 +77,7 @@ def training_set(
         first += len(sequences)
     whole = TrainingSet(
         chains=tuple(chains),
-        problem_ids=tuple(row.problem_id for row in kept),
-        successes=np.array([row.successes for row in kept], dtype=np.int64),
-        trials=np.array([row.trials for row in kept], dtype=np.int64),
-        terminal=np.array([row.terminal for row in kept], dtype=np.bool_),
-        depth=np.array([row.depth for row in kept], dtype=np.int64),
+        observed=Observed.of(kept),
         questions=frozenset(row.question for row in kept),
     )
     return whole, len(rows) - len(kept)

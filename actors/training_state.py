@@ -1,6 +1,6 @@
 """How far a training is, as one file: what a killed trainer goes on from.
 
-    checkpoint-0000000120.zip   position.json, model, best, optimizer      the last one is enough; older ones are removed
+checkpoint-0000000120.zip   position.json, model, best, optimizer      the last one is enough; older ones are removed
 """
 
 import io

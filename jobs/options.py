@@ -1,6 +1,7 @@
 """The arguments of each command, as the command line hands them to it. Standard library only: `--help` is instant."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -40,6 +41,29 @@ class RolloutOptions(ScoreOptions):
 
     num_trajectories: int | None = None
     num_continuations: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrateOptions:
+    """`parsimony calibrate`.
+
+    Attributes:
+        rollouts: a finished run of `parsimony rollout`, local or under s3://, or one .parquet file of its rows.
+        recipe: TOML file, or the name of a shipped recipe.
+        output: folder or s3:// prefix of the calibrated PRM; one that was begun is gone on with.
+        evaluations: name -> other rollouts that the table is made for.
+        overrides: `section.key=value`, in the order given.
+        take_over: take the output from a driver whose heartbeat is fresh.
+        json: print a machine-readable report on stdout.
+    """
+
+    rollouts: str
+    recipe: Path
+    output: str
+    evaluations: Mapping[str, str] = field(default_factory=dict)
+    overrides: tuple[str, ...] = ()
+    take_over: bool = False
+    json: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from actors.engines.model_files import sha256_of, weight_files
 from actors.engines.trainable import Example, TrainablePrm
+from actors.settings import LoraSpec, PrmSettings
 from records.failure import TrainingFailed
+from scaling.heads import HeadSpec
 
 if TYPE_CHECKING:
     import torch
@@ -96,16 +99,29 @@ class TorchTraining:
 
     Args:
         prm: loaded.
+        weights: the files that it was loaded from.
         weight_decay: of AdamW, on the adapters and the head's offset: towards the uncalibrated model.
     """
 
-    def __init__(self, prm: TrainablePrm, *, weight_decay: float) -> None:
+    def __init__(self, prm: TrainablePrm, weights: list[Path], *, weight_decay: float) -> None:
         import torch
 
-        self._prm = prm
+        self._prm, self._weights = prm, weights
         self._parameters = prm.parameters()
         fused = all(parameter.is_cuda for parameter in self._parameters)
         self._optimizer = torch.optim.AdamW(self._parameters, lr=0.0, weight_decay=weight_decay, fused=fused)
+
+    @classmethod
+    def open(
+        cls, prm: PrmSettings, head: HeadSpec, lora: LoraSpec, *, device: str, cpu_threads: int, weight_decay: float
+    ) -> "TorchTraining":
+        """Load a PRM; see `TrainablePrm.open`."""
+        import torch
+
+        if device == "cpu":
+            torch.set_num_threads(cpu_threads)
+        trainable = TrainablePrm.open(prm, head, lora, device=device)
+        return cls(trainable, weight_files(Path(prm.model)), weight_decay=weight_decay)
 
     def accumulate(self, batch: Batch, share: float) -> float:
         """See `TrainingEngine`."""
@@ -200,9 +216,10 @@ class TorchTraining:
         examples: Sequence[Example],
         lower_shift: float = 0.0,
     ) -> None:
-        """See `TrainingEngine`."""
+        """See `TrainingEngine`; the notes are told the sha256 of the weights that it was made from."""
         self._prm.train(mode=False)
-        self._prm.save(folder, trained_for=trained_for, notes=notes, examples=examples, lower_shift=lower_shift)
+        told = {**notes, "prm_sha256": sha256_of(self._weights)}
+        self._prm.save(folder, trained_for=trained_for, notes=told, examples=examples, lower_shift=lower_shift)
 
     def _loss(self, batch: Batch) -> "torch.Tensor":
         import torch
