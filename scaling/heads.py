@@ -8,6 +8,7 @@ of N trials are Beta-Binomial.
 Whatever the outputs are, means and quantiles lie within [0, 1] and quantiles do not fall with their level.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -78,6 +79,16 @@ class HeadSpec:
         """K: the numbers that the head gives for one hidden state."""
         return 2 if self.kind == BETA_BINOMIAL else len(self.levels)
 
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """How much of the uncalibrated score's logit is in each output: [K]."""
+        return (1.0, 0.0) if self.kind == BETA_BINOMIAL else (1.0,) * len(self.levels)
+
+    @property
+    def intercepts(self) -> tuple[float, ...]:
+        """What else is in each output before training: [K]."""
+        return (0.0, math.log(self.concentration)) if self.kind == BETA_BINOMIAL else (0.0,) * len(self.levels)
+
     def to_json(self) -> dict[str, object]:
         """As it stands in prm_config.json; what a kind does not use is left out."""
         if self.kind == PROBABILITY:
@@ -110,6 +121,10 @@ class HeadSpec:
             concentration=_number(content, "concentration", INITIAL_CONCENTRATION),
             lower_shift=_number(content, "lower_shift", 0.0),
         )
+
+
+POINT = HeadSpec(kind=PROBABILITY, levels=(MEDIAN,))
+"""One logit of one probability."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -159,7 +174,7 @@ def predict(spec: HeadSpec, outputs: NDArray[np.floating[Any]], levels: Sequence
     quantiles = betaincinv(a[:, None], b[:, None], np.array(wanted))
     quantiles = np.maximum.accumulate(quantiles, axis=1)  # the inversion is exact to rounding only
     shifted = _shift_lower(quantiles, wanted, spec)
-    return Predicted(a / (a + b), shifted[:, [wanted.index(each) for each in levels]])
+    return Predicted(expit(z[:, 0]), shifted[:, [wanted.index(each) for each in levels]])
 
 
 def score(spec: HeadSpec, outputs: NDArray[np.floating[Any]]) -> PrmScore:
