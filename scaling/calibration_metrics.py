@@ -9,6 +9,7 @@ formulas we could not read. Every function returns a `Statistic`, which is not d
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from scaling.bootstrap import Clusters, Statistic, divide, ratio_of_sums, ratio_of_totals
 from scaling.calibration import Bools, Floats, Ints, Observed
@@ -189,26 +190,23 @@ def auc(rows: Rows, estimate: Floats) -> Statistic:
     Every trial is an outcome: a row is Z successes and N - Z failures, which tie with each other. So even the true
     probabilities stay below 1. Over many problems it mostly measures whether hard problems are told from easy ones.
     """
-    order = np.argsort(estimate, kind="stable")
-    starts = _group_starts(estimate[order])
-    problem = rows.clusters.index[order]
-    right = rows.successes[order].astype(np.float64)
-    wrong = (rows.trials - rows.successes)[order].astype(np.float64)
+    clusters = rows.clusters
+    distinct, place = np.unique(estimate, return_inverse=True)
+    shape = len(distinct), clusters.count
+    right = csr_array((rows.successes.astype(np.float64), (place, clusters.index)), shape=shape)
+    wrong = csr_array(((rows.trials - rows.successes).astype(np.float64), (place, clusters.index)), shape=shape)
 
     def at_chunk(multiplicity: Floats) -> Floats:
-        spread = multiplicity[:, problem]
-        won = np.add.reduceat(spread * right, starts, axis=1)
-        lost = np.add.reduceat(spread * wrong, starts, axis=1)
-        below = np.cumsum(lost, axis=1) - lost / 2
-        return divide(np.einsum("rg,rg->r", won, below), won.sum(axis=1) * lost.sum(axis=1))
+        won, lost = right @ multiplicity.T, wrong @ multiplicity.T
+        below = np.cumsum(lost, axis=0) - lost / 2
+        return divide((won * below).sum(axis=0), won.sum(axis=0) * lost.sum(axis=0))
 
     def at(multiplicity: Floats) -> Floats:
-        if len(order) == 0:
-            return np.full(len(multiplicity), np.nan)
-        step = max(1, _CHUNK // len(order))
-        return np.concatenate([at_chunk(multiplicity[i : i + step]) for i in range(0, len(multiplicity), step)])
+        step = max(1, _CHUNK // max(1, len(distinct)))
+        chunks = [at_chunk(multiplicity[start : start + step]) for start in range(0, len(multiplicity), step)]
+        return np.concatenate([np.zeros(0), *chunks])
 
-    return Statistic(at, int(np.count_nonzero(np.bincount(rows.clusters.index, minlength=rows.clusters.count))))
+    return Statistic(at, len(np.unique(clusters.index)))
 
 
 def auc_within(rows: Rows, estimate: Floats) -> Statistic:
@@ -216,20 +214,16 @@ def auc_within(rows: Rows, estimate: Floats) -> Statistic:
 
     What choosing among one problem's prefixes depends on. Ours; `scaling.statistics.within_problem_auc` pools pairs.
     """
-    problem, count = rows.clusters.index, rows.clusters.count
-    order = np.lexsort((estimate, problem))
-    starts = _group_starts(estimate[order], problem[order])
-    if len(starts) == 0:
-        return ratio_of_totals(np.zeros(count), np.zeros(count))
-    owner = problem[order][starts]
-    won = np.add.reduceat(rows.successes[order].astype(np.float64), starts)
-    lost = np.add.reduceat((rows.trials - rows.successes)[order].astype(np.float64), starts)
-    num_won: Floats = np.bincount(owner, weights=won, minlength=count)
-    num_lost: Floats = np.bincount(owner, weights=lost, minlength=count)
-    of_earlier_problems = (np.cumsum(num_lost) - num_lost)[owner]
-    below = np.cumsum(lost) - of_earlier_problems - lost / 2
-    ordered: Floats = np.bincount(owner, weights=won * below, minlength=count)
-    pairs = num_won * num_lost
+    clusters = rows.clusters
+    order = np.lexsort((estimate, clusters.index))
+    starts = _run_starts(estimate[order], clusters.index[order])
+    of_runs = Clusters(clusters.index[order][starts], clusters.count)
+    won = _run_sums(rows.successes[order], starts)
+    lost = _run_sums((rows.trials - rows.successes)[order], starts)
+    num_won, num_lost = of_runs.sums(won)[:, 0], of_runs.sums(lost)[:, 0]
+    lost_in_earlier_problems = (np.cumsum(num_lost) - num_lost)[of_runs.index]
+    below = np.cumsum(lost) - lost / 2 - lost_in_earlier_problems
+    ordered, pairs = of_runs.sums(won * below)[:, 0], num_won * num_lost
     return ratio_of_totals(np.nan_to_num(divide(ordered, pairs)), (pairs > 0).astype(np.float64))
 
 
@@ -238,9 +232,13 @@ def _variance(rows: Rows) -> Floats:
     return rows.share * (1 - rows.share) / (rows.trials - 1)
 
 
-def _group_starts(*keys: Floats | Ints) -> Ints:
+def _run_starts(*keys: Floats | Ints) -> Ints:
     """Where runs of rows with equal keys begin."""
-    if len(keys[0]) == 0:
-        return np.zeros(0, dtype=np.int64)
     changed = np.logical_or.reduce([key[1:] != key[:-1] for key in keys])
-    return np.concatenate([[0], np.flatnonzero(changed) + 1])
+    return np.flatnonzero(np.concatenate([[True] * min(1, len(keys[0])), changed]))
+
+
+def _run_sums(counts: Ints, starts: Ints) -> Floats:
+    """Sum of `counts` over each run."""
+    before = np.concatenate([[0], np.cumsum(counts)])
+    return np.diff(before[np.append(starts, len(counts))]).astype(np.float64)
