@@ -1,8 +1,8 @@
 """Calibration without training a network: a function of the score alone, fitted on the counts of other problems.
 
-Three maps of a score into [0, 1], none of which looks at the prefix, and the best constant, which does not look at the
-score either. Each is fitted on rows (score, Z, N) of problems that it is not measured on. A row weighs 1 whatever its N,
-as in the metrics, unless `weights` says otherwise.
+Three maps of a score into [0, 1], which do not look at the prefix, and the best constant, which does not look at the
+score either. Each is fitted on rows (score, Z, N) of problems that it is not measured on. A row weighs 1 whatever its
+N, as in the metrics, unless `weights` says otherwise.
 """
 
 from collections.abc import Sequence
