@@ -1,7 +1,7 @@
 """The trainer: fits a PRM's head and adapters to rollouts, stops in time, and survives whatever kills it.
 
     train    evaluate (batch 0, then so many times an epoch) --> best state kept --> stop after `patience` without gain
-             batch: order, dropout and learning rate follow from seed and number, so a resumed training repeats the other
+             batch: order, dropout and learning rate follow from seed and number: a resumed training does the same
              checkpoint: after each evaluation, and every so many seconds
     predict  raw outputs of the best state on any set, and the uncalibrated scores
     publish  the PRM's folder into a store; `config.json` last, without which nothing is a model
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from actors.batches import epoch_batches, evaluation_points, learning_rate, passes
 from actors.engines.model_files import CONFIG_FILE
-from actors.engines.training import TrainingEngine
+from actors.engines.training import Batch, TrainingEngine
 from actors.outage import patiently_blocking
 from actors.training_progress import Speed, TrainerProgress, TrainerSettings
 from actors.training_set import TrainingSet
@@ -61,9 +61,10 @@ class Trainer:
         build_engine: Callable[[], TrainingEngine],
         training: TrainingSet,
         stopping: TrainingSet,
+        *,
         settings: TrainerSettings,
         store: Store,
-        spool: Path | None,
+        spool: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._build_engine, self._settings, self._store, self._spool = build_engine, settings, store, spool
@@ -120,21 +121,24 @@ class Trainer:
         return position
 
     def predict(self, chosen: TrainingSet) -> Outputs:
-        """Outputs of what is loaded: after `train`, the best state."""
-        self._phase("predicting")
+        """Of what is loaded, after `train` the best state; and of the model before training."""
         engine = self._loaded()
-        columns: list[NDArray[np.float64]] = []
-        old_scores = np.zeros(len(chosen))
+        return Outputs(self._of_rows(chosen, engine.outputs), self.old_scores(chosen))
+
+    def old_scores(self, chosen: TrainingSet) -> NDArray[np.float64]:
+        """The uncalibrated score of each row [N]."""
+        return self._of_rows(chosen, self._loaded().old_scores)
+
+    def _of_rows(self, chosen: TrainingSet, ask: Callable[[Batch], NDArray[np.float64]]) -> NDArray[np.float64]:
+        """What `ask` says of the places of a batch, for all rows of a set, in their order."""
+        self._phase("predicting")
+        found: list[NDArray[np.float64]] = []
         order: list[int] = []
         for batch, rows in passes(chosen, chosen.chains, np.ones(len(chosen)), num_tokens=self._settings.pass_tokens):
-            columns.append(engine.outputs(batch))
-            old_scores[rows] = engine.old_scores(batch)
+            found.append(ask(batch))
             order += rows
-        found = np.concatenate(columns)
-        outputs = np.zeros_like(found)
-        outputs[order] = found
         self._phase("waiting")
-        return Outputs(outputs, old_scores)
+        return np.concatenate(found)[np.argsort(order)]
 
     def publish(
         self,
@@ -149,7 +153,10 @@ class Trainer:
 
         Args:
             store: of the PRM's folder.
-            trained_for: see `TrainablePrm.save`; likewise the others.
+            trained_for: see `TrainablePrm.save`.
+            notes: likewise.
+            examples: likewise.
+            lower_shift: likewise.
         """
         self._phase("publishing")
         with tempfile.TemporaryDirectory(prefix="parsimony-", dir=self._spool, ignore_cleanup_errors=True) as spool:

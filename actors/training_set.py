@@ -72,8 +72,8 @@ def training_set(
     chains: list[Chain] = []
     first = 0
     for sequences in ids.values():
-        for chain in pack(sequences):
-            chains.append(Chain(chain.ids, chain.places, tuple(first + row for row in chain.rows)))
+        packed = pack(sequences)
+        chains += [Chain(chain.ids, chain.places, tuple(first + row for row in chain.rows)) for chain in packed]
         first += len(sequences)
     whole = TrainingSet(
         chains=tuple(chains),

@@ -1,4 +1,4 @@
-"""`_training/manifest.json`: what a calibration was begun with. What decides the model or its table may not differ later.
+"""`_training/manifest.json`: what a calibration was begun with. What decides the model may not differ later.
 
 It is created once and never changes, like a run's manifest; package versions and the git revision are recorded only.
 """

@@ -1,12 +1,12 @@
 """All that a calibration needs to know before a model is loaded: checked rollouts, splits, token ids, PRM, output.
 
-    rollouts --by problem--> training, stopping, conformal, test      each --PRM's format--> sequences and places
-    evaluation sets -----------------------------------------------> likewise
+rollouts --by problem--> training, stopping, conformal, test      each --PRM's format--> sequences and places
+evaluation sets -----------------------------------------------> likewise
 """
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from actors.engines.families import find_family
 from actors.engines.formats import PrmFormat, SeparatorFormat
@@ -273,12 +273,15 @@ def _warnings(
             lines.append(f"{each.uri}: {each.untried} prefixes without a graded continuation are left out")
         if each.missing:
             lines.append(f"{each.uri}: {each.missing} of its problems have no rollouts (failed, or out of budget)")
-    for name, other in others.items():
-        for field in ("generator", "temperature"):
-            if getattr(other, field) != getattr(rollouts, field):
-                lines.append(f"{name}: its rollouts are of another {field} than those that the PRM is calibrated for")
-        known = {question for split in (TRAINING, STOPPING, CONFORMAL) if split in splits for question in splits[split].questions}
-        seen = len(evaluations[name].questions & known)
+    lines += [
+        f"{name}: its rollouts are of another {field} than those that the PRM is calibrated for"
+        for name, other in others.items()
+        for field in ("generator", "temperature")
+        if getattr(other, field) != getattr(rollouts, field)
+    ]
+    fitted_on = frozenset().union(*(split.questions for name, split in splits.items() if name != TEST))
+    for name, chosen in evaluations.items():
+        seen = len(chosen.questions & fitted_on)
         if seen:
-            lines.append(f"{name}: {seen} of its questions are also ones that the PRM is fitted on; its table flatters")
+            lines.append(f"{name}: the PRM is fitted on {seen} of its questions under other names; its table flatters")
     return lines

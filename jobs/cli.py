@@ -6,6 +6,7 @@ Nothing heavy is imported before the arguments are known. A `Failure` is one lin
 """
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -13,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jobs.options import RolloutOptions, ScoreOptions, StatusOptions
+from jobs.options import CalibrateOptions, RolloutOptions, ScoreOptions, StatusOptions
 from jobs.signals import interrupted_status, treat_sigterm_as_interrupt
 from jobs.submit_cli import SubmitOptions, add_submit_arguments, submit_options
 from records.failure import Failure, InvalidInput, RunLocked, RunMismatch
@@ -21,7 +22,7 @@ from records.failure import Failure, InvalidInput, RunLocked, RunMismatch
 FAILED = 1
 REFUSED = 2
 
-Options = ScoreOptions | StatusOptions | SubmitOptions
+Options = ScoreOptions | CalibrateOptions | StatusOptions | SubmitOptions
 
 
 class Command(NamedTuple):
@@ -95,13 +96,7 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _add_score_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("problems", metavar="PROBLEMS", help=".jsonl, .csv (also .gz) or .parquet; local or s3://")
-    text = "models, strategy and caps: a file, or the name of a shipped one"
-    parser.add_argument("--recipe", required=True, type=Path, metavar="R.toml", help=text)
-    parser.add_argument(
-        "--output", required=True, metavar="RUN", help="folder or s3://bucket/prefix; one that is there is resumed"
-    )
+def _add_overrides(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set",
         dest="overrides",
@@ -110,6 +105,16 @@ def _add_score_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="section.key=value",
         help="change one setting of the recipe (an empty value removes it); may be repeated",
     )
+
+
+def _add_score_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("problems", metavar="PROBLEMS", help=".jsonl, .csv (also .gz) or .parquet; local or s3://")
+    text = "models, strategy and caps: a file, or the name of a shipped one"
+    parser.add_argument("--recipe", required=True, type=Path, metavar="R.toml", help=text)
+    parser.add_argument(
+        "--output", required=True, metavar="RUN", help="folder or s3://bucket/prefix; one that is there is resumed"
+    )
+    _add_overrides(parser)
     parser.add_argument("--limit", type=_positive, metavar="N", help="score only the first N problems")
     parser.add_argument("--take-over", action="store_true", help="take the run from a controller that seems alive")
     parser.add_argument(
@@ -153,6 +158,48 @@ def _rollout_options(arguments: argparse.Namespace) -> RolloutOptions:
     )
 
 
+def _add_calibrate_arguments(parser: argparse.ArgumentParser) -> None:
+    text = "finished run of `parsimony rollout`, or a .parquet file of its rows; local or s3://"
+    parser.add_argument("rollouts", metavar="ROLLOUTS", help=text)
+    text = "[prm]: what is calibrated, [calibration]: how; a file, or the name of a shipped one"
+    parser.add_argument("--recipe", required=True, type=Path, metavar="R.toml", help=text)
+    text = "folder or s3://bucket/prefix of the calibrated PRM; one that was begun is gone on with"
+    parser.add_argument("--output", required=True, metavar="PRM", help=text)
+    parser.add_argument(
+        "--evaluate",
+        dest="evaluations",
+        action="append",
+        default=[],
+        type=_named_rollouts,
+        metavar="NAME=ROLLOUTS",
+        help="make the table for these rollouts too; may be repeated",
+    )
+    _add_overrides(parser)
+    parser.add_argument("--take-over", action="store_true", help="take the output from a driver that seems alive")
+    parser.add_argument("--json", action="store_true", help="print a machine-readable report on stdout")
+
+
+def _named_rollouts(text: str) -> tuple[str, str]:
+    name, equals, uri = text.partition("=")
+    if not equals or not uri or not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
+        raise argparse.ArgumentTypeError(f"must be NAME=ROLLOUTS, not {text!r}")
+    if name == "test":
+        raise argparse.ArgumentTypeError("test is the name of the held-out problems of ROLLOUTS: choose another")
+    return name, uri
+
+
+def _calibrate_options(arguments: argparse.Namespace) -> CalibrateOptions:
+    return CalibrateOptions(
+        rollouts=arguments.rollouts,
+        recipe=arguments.recipe,
+        output=arguments.output,
+        evaluations=dict(arguments.evaluations),
+        overrides=tuple(arguments.overrides),
+        take_over=arguments.take_over,
+        json=arguments.json,
+    )
+
+
 def _add_status_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="folder or s3://bucket/prefix of a run")
     parser.add_argument("--json", action="store_true", help="print it machine-readable on stdout")
@@ -168,6 +215,11 @@ COMMANDS = {
         "Count how often continuations of each prefix succeed: the data that a PRM is calibrated on.",
         _add_rollout_arguments,
         _rollout_options,
+    ),
+    "calibrate": Command(
+        "Fit a PRM to rollouts, and say how well it is calibrated then; the same PRM again goes on.",
+        _add_calibrate_arguments,
+        _calibrate_options,
     ),
     "status": Command("Progress, spend and time left of a run.", _add_status_arguments, _status_options),
     "submit": Command(

@@ -26,7 +26,7 @@ class CalibrationSection(Section):
         "quantile", "What the new head gives: quantiles of the success probability, or a Beta distribution of it."
     )
     levels: tuple[float, ...] = Field(
-        LEVELS,
+        default=LEVELS,
         strict=False,
         description="Levels of the quantiles, rising, 0.5 among them; the first is served as lower, the last as upper.",
     )
@@ -38,7 +38,7 @@ class CalibrationSection(Section):
     lora_alpha: float = setting(_LORA.alpha, "Adapters are scaled by lora_alpha / lora_rank.", gt=0)
     lora_dropout: float = setting(_LORA.dropout, "Of the adapters' inputs, while training.", ge=0, lt=1)
     target_modules: tuple[str, ...] = Field(
-        _LORA.target_modules, strict=False, min_length=1, description="Linear layers that get adapters."
+        default=_LORA.target_modules, strict=False, min_length=1, description="Linear layers that get adapters."
     )
     every_nth_layer: int = setting(
         _LORA.every_nth_layer, "4: adapters in layers 3, 7, 11, ... (from 0); 1: in all.", ge=1

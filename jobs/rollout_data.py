@@ -1,6 +1,6 @@
 """Rollouts from where `parsimony rollout` left them: checked rows, of one generator at one temperature.
 
-    ROLLOUTS   a run's folder or s3://bucket/prefix, finished      or one .parquet file of the same columns
+ROLLOUTS   a run's folder or s3://bucket/prefix, finished      or one .parquet file of the same columns
 """
 
 import hashlib
@@ -141,9 +141,7 @@ def _only(uri: str, column: str, rows: Sequence[RolloutRow]) -> set[object]:
     values = {getattr(row, column) for row in rows}
     if len(values) > 1:
         shown = ", ".join(sorted(str(value)[:12] for value in values))
-        raise InvalidInput(
-            f"{uri}: rows of more than one {column} ({shown}): a PRM is calibrated for one; split them"
-        )
+        raise InvalidInput(f"{uri}: rows of more than one {column} ({shown}): a PRM is calibrated for one; split them")
     return values
 
 

@@ -23,6 +23,7 @@ from jobs.calibration_progress import CalibrationDisplay
 from records.failure import ActorDied, ClusterFailed, InvalidInput, StoreFailed
 from scaling.chains import STOPPING, TRAINING
 from scaling.heads import HeadSpec
+from scaling.seeds import seed_for
 
 if TYPE_CHECKING:
     from cluster.launch import Resources
@@ -126,8 +127,22 @@ class TrainerActor:
             self._outage.wait_s(failed)  # raises when it has lasted too long
 
 
-def again(actor: TrainerActor, work: Callable[[], Any], mark: Callable[[], object], *, tries: int, note: Callable[[str], None]) -> Any:
-    """Do work on an actor; begin again with another one when it dies, unless `mark` stays the same `tries` times.
+def survive(
+    actor: TrainerActor,
+    work: Callable[[], None],
+    *,
+    mark: Callable[[], object],
+    tries: int,
+    note: Callable[[str], None],
+) -> None:
+    """Do work on an actor; begin again with another one when it dies.
+
+    Args:
+        actor: started here.
+        work: what is done with it; safe to repeat.
+        mark: says how far it came.
+        tries: deaths in a row at one mark that end it.
+        note: tells the user.
 
     Raises:
         ActorDied: trainers in a row died and none came further.
@@ -136,19 +151,23 @@ def again(actor: TrainerActor, work: Callable[[], Any], mark: Callable[[], objec
     while True:
         try:
             actor.start()
-            return work()
+            work()
         except ActorDied as died:
             marks.append(mark())
             if marks[-tries:] == [marks[-1]] * tries:
                 raise
             note(f"{died}; a new trainer goes on from the last checkpoint")
+        else:
+            return
 
 
-def engine_on(prm: PrmSettings, head: HeadSpec, lora: LoraSpec, *, device: str, cpu_threads: int, weight_decay: float) -> TrainingEngine:
+def engine_on(
+    prm: PrmSettings, head: HeadSpec, lora: LoraSpec, *, device: str, cpu_threads: int, weight_decay: float, seed: int
+) -> TrainingEngine:
     """The engine, with a model that may lie in an object store."""
     local = replace(prm, model=str(stage_folder(prm.model)))
     return TorchTraining.open(
-        local, head, lora, device=device, cpu_threads=cpu_threads, weight_decay=weight_decay
+        local, head, lora, device=device, cpu_threads=cpu_threads, weight_decay=weight_decay, seed=seed
     )
 
 
@@ -176,9 +195,12 @@ def _builder(plan: CalibrationPlan, *, device: str, spool: Path | None) -> Calla
         device=device,
         cpu_threads=section.cpu_threads,
         weight_decay=section.weight_decay,
+        seed=seed_for("adapters", plan.seed),
     )
     splits = plan.splits
-    return partial(Trainer, build_engine, splits[TRAINING], splits[STOPPING], settings, plan.training, spool)
+    return partial(
+        Trainer, build_engine, splits[TRAINING], splits[STOPPING], settings=settings, store=plan.training, spool=spool
+    )
 
 
 def _resources(plan: CalibrationPlan) -> "tuple[bool, Resources]":
@@ -197,6 +219,6 @@ def _check_place(plan: CalibrationPlan, *, on_gpu: bool, beside_driver: bool) ->
 
     if on_gpu and beside_driver and not driver_node_has_gpus():
         raise InvalidInput(
-            f"{plan.output.uri} is a folder of this node, which has no GPU, and the trainer writes it: give --output an "
-            "s3:// address, or set cluster.device to cpu"
+            f"{plan.output.uri} is a folder of this node, which has no GPU, and the trainer writes it: give --output "
+            "an s3:// address, or set cluster.device to cpu"
         )

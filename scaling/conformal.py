@@ -1,7 +1,7 @@
 """Split conformal prediction for the lower quantile, by problem.
 
-For prefixes of held-out problems let s = q - Z/N be how far the lower quantile q lies above the observed share. The shift
-is a high quantile of s, so that q - shift lies below the share of a new prefix with the probability asked for.
+For prefixes of held-out problems let s = q - Z/N be how far the lower quantile q lies above the observed share. The
+shift is a high quantile of s, so that q - shift lies below the share of a new prefix with the probability asked for.
 
 Prefixes of one problem are not exchangeable with those of another; problems are. So each of the K problems has the mass
 1/(K+1), spread evenly over its prefixes, and the last 1/(K+1) lies at infinity (hierarchical conformal prediction,

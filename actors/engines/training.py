@@ -113,14 +113,22 @@ class TorchTraining:
 
     @classmethod
     def open(
-        cls, prm: PrmSettings, head: HeadSpec, lora: LoraSpec, *, device: str, cpu_threads: int, weight_decay: float
+        cls,
+        prm: PrmSettings,
+        head: HeadSpec,
+        lora: LoraSpec,
+        *,
+        device: str,
+        cpu_threads: int,
+        weight_decay: float,
+        seed: int,
     ) -> "TorchTraining":
         """Load a PRM; see `TrainablePrm.open`."""
         import torch
 
         if device == "cpu":
             torch.set_num_threads(cpu_threads)
-        trainable = TrainablePrm.open(prm, head, lora, device=device)
+        trainable = TrainablePrm.open(prm, head, lora, device=device, seed=seed)
         return cls(trainable, weight_files(Path(prm.model)), weight_decay=weight_decay)
 
     def accumulate(self, batch: Batch, share: float) -> float:
@@ -158,7 +166,7 @@ class TorchTraining:
 
         self._prm.train(mode=False)
         try:
-            with torch.inference_mode():
+            with torch.no_grad():
                 return float(self._loss(batch))
         except torch.OutOfMemoryError as error:
             raise _full(batch) from error
@@ -169,8 +177,7 @@ class TorchTraining:
 
         self._prm.train(mode=False)
         try:
-            with torch.inference_mode():
-                return self._prm.outputs(batch.ids, batch.places).double().cpu().numpy()
+            return self._prm.predicted(batch.ids, batch.places)
         except torch.OutOfMemoryError as error:
             raise _full(batch) from error
 
