@@ -141,7 +141,7 @@ class TorchTraining:
             torch.autograd.backward(loss * share)
         except torch.OutOfMemoryError as error:
             raise _full(batch) from error
-        return float(loss)
+        return float(loss.detach())
 
     def step(self, learning_rate: float, max_norm: float) -> float:
         """See `TrainingEngine`."""
@@ -167,7 +167,7 @@ class TorchTraining:
         self._prm.train(mode=False)
         try:
             with torch.no_grad():
-                return float(self._loss(batch))
+                return float(self._loss(batch).detach())
         except torch.OutOfMemoryError as error:
             raise _full(batch) from error
 
