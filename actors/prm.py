@@ -128,13 +128,15 @@ class Prm(ModelReplica[ScoreCall, ScoreResult, PrmEngine]):
         errors = []
         for example in json.loads(file.read_text(encoding="utf-8")):
             scores = await self._score_example(example["question"], example["steps"])
-            errors += [abs(score - wanted) for score, wanted in zip(scores, example["scores"], strict=True)]
-        tolerance = FULL_PRECISION_TOLERANCE if dtype == "float32" else HALF_PRECISION_TOLERANCE
-        if max(errors) > tolerance:
-            raise PreflightFailed(
-                f"{file}: a score is off by {max(errors):.2g}, more than {tolerance:g} ({dtype}): weights, head, "
-                "tokenizer or format differ from those that the example was made with"
-            )
+            off = max(abs(score - wanted) for score, wanted in zip(scores, example["scores"], strict=True))
+            full = dtype == example.get("dtype", "float32") == "float32"
+            tolerance = FULL_PRECISION_TOLERANCE if full else HALF_PRECISION_TOLERANCE
+            if off > tolerance:
+                raise PreflightFailed(
+                    f"{file}: a score is off by {off:.2g}, more than {tolerance:g} ({dtype}): weights, head, "
+                    "tokenizer or format differ from those that the example was made with"
+                )
+            errors.append(off)
         return float(max(errors))
 
     async def _score_example(self, question: str, steps: Sequence[str]) -> list[float]:

@@ -14,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jobs.options import CalibrateOptions, RolloutOptions, ScoreOptions, StatusOptions
+from jobs.options import CalibrateOptions, ImportAdapterOptions, RolloutOptions, ScoreOptions, StatusOptions
 from jobs.signals import interrupted_status, treat_sigterm_as_interrupt
 from jobs.submit_cli import SubmitOptions, add_submit_arguments, submit_options
 from records.failure import Failure, InvalidInput, RunLocked, RunMismatch
@@ -22,7 +22,7 @@ from records.failure import Failure, InvalidInput, RunLocked, RunMismatch
 FAILED = 1
 REFUSED = 2
 
-Options = ScoreOptions | CalibrateOptions | StatusOptions | SubmitOptions
+Options = ScoreOptions | CalibrateOptions | StatusOptions | SubmitOptions | ImportAdapterOptions
 
 
 class Command(NamedTuple):
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None, *, command: str | None = None) -> in
     name, options = parse(argv, command=command)
     treat_sigterm_as_interrupt()
     try:
-        status: int = import_module(f"jobs.{name}").run(options)
+        status: int = import_module(f"jobs.{name.replace('-', '_')}").run(options)
     except Failure as failure:
         sys.stderr.write(f"parsimony: error: {failure}\n")
         return REFUSED if isinstance(failure, InvalidInput | RunMismatch | RunLocked) else FAILED
@@ -61,7 +61,9 @@ def parse(argv: Sequence[str] | None = None, *, command: str | None = None) -> t
 
 def _parser(command: str | None) -> argparse.ArgumentParser:
     if command is not None:
-        parser = argparse.ArgumentParser(prog=f"python -m jobs.{command}", description=COMMANDS[command].help)
+        parser = argparse.ArgumentParser(
+            prog=f"python -m jobs.{command.replace('-', '_')}", description=COMMANDS[command].help
+        )
         COMMANDS[command].add_arguments(parser)
         return parser
     parser = argparse.ArgumentParser(
@@ -209,6 +211,28 @@ def _status_options(arguments: argparse.Namespace) -> StatusOptions:
     return StatusOptions(run=arguments.run, json=arguments.json)
 
 
+def _add_import_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "adapter", metavar="ADAPTER", help="folder with adapter_config.json and adapter_model.safetensors"
+    )
+    parser.add_argument("--base", required=True, metavar="PRM", help="folder of the PRM that it was trained on")
+    parser.add_argument("--output", required=True, metavar="FOLDER", help="new folder, to be served as prm.model")
+    parser.add_argument(
+        "--generator", metavar="MODEL", help="folder of the generator that it was trained for: another one is warned of"
+    )
+    parser.add_argument("--temperature", type=float, metavar="T", help="of that generator; another one is warned of")
+
+
+def _import_options(arguments: argparse.Namespace) -> ImportAdapterOptions:
+    return ImportAdapterOptions(
+        adapter=arguments.adapter,
+        base=arguments.base,
+        output=arguments.output,
+        generator=arguments.generator,
+        temperature=arguments.temperature,
+    )
+
+
 COMMANDS = {
     "score": Command("Score a problem set; the same RUN again resumes it.", _add_score_arguments, _score_options),
     "rollout": Command(
@@ -226,6 +250,9 @@ COMMANDS = {
         "Score as a Ray job: submit, follow, stop.",
         partial(add_submit_arguments, add_score_arguments=_add_score_arguments),
         partial(submit_options, score_options=_score_options),
+    ),
+    "import-adapter": Command(
+        "Make a PRM's folder of a published PRM and its calibration adapter.", _add_import_arguments, _import_options
     ),
 }
 

@@ -77,3 +77,22 @@ class StatusOptions:
 
     run: str
     json: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportAdapterOptions:
+    """`parsimony import-adapter`.
+
+    Attributes:
+        adapter: folder of the checkpoint, local or s3://.
+        base: folder of the PRM that it was trained on, local or s3://.
+        output: local folder to write.
+        generator: folder of the generator that it was trained for; None if unknown.
+        temperature: of that generator; None if unknown.
+    """
+
+    adapter: str
+    base: str
+    output: str
+    generator: str | None = None
+    temperature: float | None = None

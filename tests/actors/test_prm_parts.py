@@ -168,11 +168,11 @@ def test_a_head_that_does_not_fit_is_refused(tmp_path, head, tensors, words):
         load_head(tmp_path, 2)
 
 
-def write_golden(folder, shift):
+def write_golden(folder, shift, **more):
     steps = ["Step 1 of 4: fine", "Step 2 of 4: slip"]
     texts = ["".join(step + SEPARATOR for step in steps[:number]) for number in range(3)]
     scores = [true_score("What?", text).median + shift for text in texts]
-    golden = [{"question": "What?", "steps": steps, "scores": scores}]
+    golden = [{"question": "What?", "steps": steps, "scores": scores, **more}]
     (folder / "golden.json").write_text(
         json.dumps([*golden, {"question": "So?", "steps": [], "scores": [true_score("So?", "").median]}])
     )
@@ -184,9 +184,18 @@ async def test_golden_scores_are_checked_and_their_error_reported(tmp_path):
     assert info.details["golden_max_error"] == pytest.approx(1e-4)
 
 
-@pytest.mark.parametrize(("dtype", "fails"), [("float32", True), ("bfloat16", False)])
-async def test_a_wrong_golden_score_stops_the_start_unless_precision_explains_it(tmp_path, dtype, fails):
-    write_golden(tmp_path, 0.01)
+@pytest.mark.parametrize(
+    ("dtype", "made_in", "fails"),
+    [
+        ("float32", {}, True),
+        ("float32", {"dtype": "float32"}, True),
+        ("float32", {"dtype": "bfloat16"}, False),
+        ("bfloat16", {}, False),
+        ("bfloat16", {"dtype": "float32"}, False),
+    ],
+)
+async def test_a_wrong_golden_score_stops_the_start_unless_precision_explains_it(tmp_path, dtype, made_in, fails):
+    write_golden(tmp_path, 0.01, **made_in)
     replica = fake_prm(replace(PRM_SETTINGS, model=str(tmp_path), dtype=dtype))
     if fails:
         with pytest.raises(PreflightFailed, match=r"golden\.json"):

@@ -3,7 +3,7 @@
 import json
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -36,6 +36,15 @@ STEPS = ["Step 1: She sells 16 - 3 - 4 = 9 eggs.\n\n", "She makes 9 * 2 = $18.\n
 LORA = LoraSpec(rank=2, alpha=32, dropout=0.1, every_nth_layer=2)
 KINDS = ("quantile", "beta-binomial")
 TRAINED_FOR = {"generator": "some sha", "temperature": 0.7}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Models this small are ten times slower with two threads where another process wants a core."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
