@@ -187,7 +187,7 @@ def _comparisons(table: EvaluationTable) -> Table:
 
 def _grid(title: str, *headings: str) -> Table:
     grid = Table(box=None, padding=(0, 0, 0, 2), pad_edge=False)
-    grid.add_column(title, style="bold", no_wrap=True)
+    grid.add_column(title, style="bold", max_width=13)
     for heading in headings:
         grid.add_column(heading, justify="right", no_wrap=True)
     return grid
