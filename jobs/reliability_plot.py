@@ -1,6 +1,7 @@
 """The reliability diagram: observed against predicted success, one panel for each evaluation set."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,14 +13,26 @@ if TYPE_CHECKING:
 Curves = Mapping[str, Sequence[ReliabilityBin]]
 """Method -> its bins."""
 
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How a method is drawn: told apart by colour, and in grey by marker, line and hatch."""
+
+    colour: str
+    marker: str
+    line: str
+    hatch: str | None = "/////"
+    is_filled: bool = False
+
+
 STYLES = {
-    "uncalibrated": ("#D55E00", "s", "--"),
-    "temperature": ("#E69F00", "v", ":"),
-    "isotonic": ("#009E73", "^", "-."),
-    "histogram": ("#CC79A7", "D", ":"),
-    "calibrated": ("#0072B2", "o", "-"),
+    "uncalibrated": Style("#D55E00", "s", "--", hatch=None),
+    "temperature": Style("#E69F00", "v", ":"),
+    "isotonic": Style("#009E73", "^", "-."),
+    "histogram": Style("#CC79A7", "D", ":"),
+    "calibrated": Style("#0072B2", "o", "-", hatch=None, is_filled=True),
 }
-"""Method -> colour (M. Okabe and K. Ito's, told apart by every kind of colour vision), marker, line."""
+"""Method -> its style, in colours by M. Okabe and K. Ito, which every kind of colour vision tells apart."""
 INK = "#333333"
 
 
@@ -56,14 +69,18 @@ def draw(panels: Mapping[str, Curves], path: Path) -> None:
 def _draw_curves(axes: "Axes", curves: Curves) -> None:
     axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, alpha=0.6, zorder=1)
     for method, bins in curves.items():
-        colour, marker, line = STYLES[method]
-        filled = [item for item in bins if item.mean_predicted is not None and item.mean_observed is not None]
+        style = STYLES[method]
+        points = [
+            (item.mean_predicted, item.mean_observed)
+            for item in bins
+            if item.mean_predicted is not None and item.mean_observed is not None
+        ]
         axes.plot(
-            [item.mean_predicted for item in filled if item.mean_predicted is not None],
-            [item.mean_observed for item in filled if item.mean_observed is not None],
-            color=colour,
-            linestyle=line,
-            marker=marker,
+            [predicted for predicted, _ in points],
+            [seen for _, seen in points],
+            color=style.colour,
+            linestyle=style.line,
+            marker=style.marker,
             markersize=5.5,
             markeredgecolor="white",
             markeredgewidth=0.6,
@@ -71,11 +88,10 @@ def _draw_curves(axes: "Axes", curves: Curves) -> None:
             label=method,
             zorder=3,
         )
-        for item in filled:
-            if item.mean_predicted is not None and item.observed_lower is not None and item.observed_upper is not None:
-                axes.vlines(
-                    item.mean_predicted, item.observed_lower, item.observed_upper, color=colour, linewidth=1.1, zorder=2
-                )
+        for item in bins:
+            place, lower, upper = item.mean_predicted, item.observed_lower, item.observed_upper
+            if place is not None and lower is not None and upper is not None:
+                axes.vlines(place, lower, upper, color=style.colour, linewidth=1.1, zorder=2)
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     axes.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1])
     axes.set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1])
@@ -84,6 +100,7 @@ def _draw_curves(axes: "Axes", curves: Curves) -> None:
 
 def _draw_shares(axes: "Axes", curves: Curves) -> None:
     for number, (method, bins) in enumerate(curves.items()):
+        style = STYLES[method]
         total = sum(item.num_rows for item in bins) or 1
         widths = [0.8 * (item.upper - item.lower) / len(curves) for item in bins]
         axes.bar(
@@ -94,7 +111,10 @@ def _draw_shares(axes: "Axes", curves: Curves) -> None:
             [100 * item.num_rows / total for item in bins],
             width=widths,
             align="edge",
-            color=STYLES[method][0],
+            facecolor=style.colour if style.is_filled else "white",
+            edgecolor=style.colour,
+            hatch=style.hatch,
+            linewidth=0.9,
         )
     _plain(axes)
 
