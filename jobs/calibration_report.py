@@ -152,19 +152,15 @@ def _errors(table: EvaluationTable) -> Table:
 
 
 def _quantiles(table: EvaluationTable) -> Table:
-    """Pinball losses; and of each level the two ends between which it has to lie."""
-    grid = _grid(
-        "Quantiles", "pinball\nmean", *(f"covered\nat {level:g}" for level in table.levels), "Brier of\nmedian"
-    )
+    """Pinball losses; and of the levels that are served, the two ends between which each has to lie."""
+    levels = sorted({table.levels[0], *({0.5} & set(table.levels)), table.levels[-1]})
+    grid = _grid("Quantiles", "pinball\nmean", *(f"covered\nat {level:g}" for level in levels), "Brier of\nmedian")
     for method, estimates in table.methods.items():
+        ends = [(estimates[f"below_snapped@{level:g}"], estimates[f"at_or_below@{level:g}"]) for level in levels]
         grid.add_row(
             method,
             _cell(estimates["pinball_mean"]),
-            *(
-                f"{_number(estimates[f'below_snapped@{level:g}'].value)} to "
-                f"{_number(estimates[f'at_or_below@{level:g}'].value)}"
-                for level in table.levels
-            ),
+            *(f"{_number(below.value)} to {_number(at_or_below.value)}" for below, at_or_below in ends),
             _cell(estimates.get("brier_median", Estimate(None, None, None))),
         )
     return grid

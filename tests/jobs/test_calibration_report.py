@@ -115,6 +115,21 @@ def test_a_report_of_an_empty_group_says_unknown():
     assert "?" in printed(build_report({"small": (observed.where(kept), open_only)}, num_resamples=9), width=120)
 
 
+@pytest.mark.parametrize("levels", [(0.2,), (0.2, 0.8), tuple(np.arange(1, 20) / 20)])
+def test_any_levels_fit_the_page(levels):
+    observed, methods = one_set(1)
+    logits = np.log(methods["calibrated"].mean / (1 - methods["calibrated"].mean))
+    said = Predictions(mean=expit(logits), quantiles={level: expit(logits + level - 0.5) for level in levels})
+    report = build_report(
+        {"one": (observed, {"uncalibrated": methods["uncalibrated"], "calibrated": said})}, num_resamples=9
+    )
+    text = printed(report, width=1000)
+    assert max(len(line.rstrip()) for line in text.splitlines() if not line.startswith("Brackets")) <= 120
+    assert f"at {levels[0]:g}" in text
+    assert f"at {levels[-1]:g}" in text
+    assert ("brier_median" in report.tables["one"].methods["calibrated"]) == (0.5 in levels)
+
+
 def test_a_report_needs_what_it_compares():
     observed, methods = one_set(1)
     with pytest.raises(ValueError, match="end in 'calibrated'"):
