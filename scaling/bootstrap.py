@@ -40,7 +40,7 @@ class Clusters:
 
     def sums(self, values: Floats) -> Floats:
         """Sums of `values` [N, D] (or [N]) over each problem's rows, [P, D]."""
-        columns = values.reshape(len(self.index), -1).T
+        columns = values.T if values.ndim == 2 else values[np.newaxis]
         return np.stack([np.bincount(self.index, weights=column, minlength=self.count) for column in columns], axis=1)
 
 
