@@ -7,9 +7,9 @@ connect --> up --+-- sender:    everything queued since the last turn, in one ca
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Never, TypeVar
 
 from actors.mailbox import Keyed
 from actors.protocols import ReplicaHandle
@@ -97,7 +97,6 @@ class ReplicaLink(Generic[CallT, ResultT]):
         while True:
             before = self._num_results
             cause = await self._one_life()
-            _raise_if_cancelled()
             self.num_deaths += 1
             failed_starts = 0 if self._num_results > before else failed_starts + 1
             self._outbox.clear()
@@ -114,17 +113,14 @@ class ReplicaLink(Generic[CallT, ResultT]):
         try:
             info = await self._handle.hello()
             self._on_up(self.replica_id, info)
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._send_loop(info.incarnation))
-                group.create_task(self._collect_loop(info.incarnation))
-                group.create_task(self._health_loop())
-        except* StaleEpoch as stale:
-            raise Fenced(f"replica {self.replica_id} serves a newer controller: {stale.exceptions[0]}") from stale
-        except* ReplicaFailed as failed:
-            cause = failed.exceptions[0]
-        return f"{type(cause).__name__}: {cause}"
+            loops = (self._send_loop(info.incarnation), self._collect_loop(info.incarnation), self._health_loop())
+            await _first_failure(loops)
+        except StaleEpoch as stale:
+            raise Fenced(f"replica {self.replica_id} serves a newer controller: {stale}") from stale
+        except ReplicaFailed as failed:
+            return f"{type(failed).__name__}: {failed}"
 
-    async def _send_loop(self, incarnation: str) -> None:
+    async def _send_loop(self, incarnation: str) -> Never:
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -137,7 +133,7 @@ class ReplicaLink(Generic[CallT, ResultT]):
             if calls:
                 await self._handle.submit(incarnation, self._epoch, calls)
 
-    async def _collect_loop(self, incarnation: str) -> None:
+    async def _collect_loop(self, incarnation: str) -> Never:
         acked = 0
         while True:
             try:
@@ -150,7 +146,7 @@ class ReplicaLink(Generic[CallT, ResultT]):
                 self._num_results += len(collected.results)
                 self._on_results(self.replica_id, collected.results)
 
-    async def _health_loop(self) -> None:
+    async def _health_loop(self) -> Never:
         while True:
             seen = self._num_results
             await asyncio.sleep(self._health.interval_s)
@@ -165,8 +161,18 @@ class ReplicaLink(Generic[CallT, ResultT]):
             raise ReplicaDied(f"{self.replica_id} does not answer a health check") from None
 
 
-def _raise_if_cancelled() -> None:
-    """A task group that has a failure to tell forgets that it was cancelled as well: its task would go on for ever."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
+async def _first_failure(loops: Sequence[Coroutine[None, None, Never]]) -> Never:
+    """Run endless loops until one fails or this task is cancelled; the others are ended then.
+
+    No task group: one that has a failure to tell forgets that it was cancelled too, and its task would go on for ever.
+    """
+    tasks = [asyncio.create_task(loop) for loop in loops]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    failures = [failure for task in tasks if task in done and (failure := task.exception()) is not None]
+    # Whoever is fenced off says so, whatever else happened.
+    raise min(failures, key=lambda failure: not isinstance(failure, StaleEpoch))

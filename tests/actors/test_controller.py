@@ -13,6 +13,7 @@ from records.reader import read_run
 from scaling.strategies.beam_search import beam_search
 from scaling.strategies.best_of_n import best_of_n
 from scaling.strategies.majority import majority
+from scaling.strategies.rollout import rollout
 from tests.fakes import Faults, deaths, fake_generator, fake_prm
 from tests.local import LIMITS, LocalRun, problems
 
@@ -20,6 +21,7 @@ STRATEGIES = {
     "majority": partial(majority, limits=LIMITS, num_samples=4),
     "best-of-n": partial(best_of_n, limits=LIMITS, num_samples=4),
     "beam": partial(beam_search, limits=LIMITS, num_samples=4, beam_width=2, max_steps=10),
+    "rollout": partial(rollout, limits=LIMITS, num_trajectories=2, num_continuations=3),
 }
 COUNT = 30
 ALL_IDS = sorted(f"p{index}" for index in range(COUNT))

@@ -22,6 +22,7 @@ from scaling.search import ProblemSearch
 from scaling.strategies.beam_search import beam_search
 from scaling.strategies.best_of_n import best_of_n
 from scaling.strategies.majority import majority
+from scaling.strategies.rollout import rollout
 from scaling.strategy import Choice, SearchLimits, Strategy, StrategyFactory
 from tests.world import World, problems, scheduler_for
 
@@ -50,6 +51,7 @@ STRATEGIES: dict[str, StrategyFactory] = {
     "best-of-n": partial(best_of_n, limits=LIMITS, num_samples=6, aggregation=Aggregation.MIN),
     "beam": partial(beam_search, limits=LIMITS, num_samples=6, beam_width=3, max_steps=8),
     "rescoring": rescoring,
+    "rollout": partial(rollout, limits=LIMITS, num_trajectories=3, num_continuations=2),
 }
 every_strategy = pytest.mark.parametrize("name", STRATEGIES)
 
