@@ -109,6 +109,7 @@ class Trainer:
                 position = self._evaluate(engine, position, plan)
                 best = engine.state() if position.best_batch == position.num_done else best
                 written_s = self._write(engine, position, best)
+                self._show(position, plan)
             if position.finished or self._stop.is_set():
                 break
             position = self._train_batch(engine, position, plan)

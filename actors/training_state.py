@@ -10,7 +10,7 @@ import zipfile
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from records.failure import StoreFailed
+from records.failure import TrainingFailed
 from records.store import Store
 
 CHECKPOINT = "checkpoint-"
@@ -76,7 +76,7 @@ def read_state(store: Store) -> TrainingState | None:
     """The checkpoint that is furthest; None where there is none.
 
     Raises:
-        StoreFailed: it is damaged; what to do.
+        TrainingFailed: it is damaged; what to do.
     """
     names = [name for name in store.list(CHECKPOINT) if _NAME.fullmatch(name)]
     data = store.read(max(names)) if names else None
@@ -87,7 +87,7 @@ def read_state(store: Store) -> TrainingState | None:
             content: dict[str, Any] = json.loads(archive.read("position.json"))
             parts = {name: archive.read(name) for name in ("model", "best", "optimizer")}
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise StoreFailed(f"{store.uri}/{max(names)} is damaged ({error}): remove it to begin again") from error
+        raise TrainingFailed(f"{store.uri}/{max(names)} is damaged ({error}): remove it to begin again") from error
     content["held_out"] = tuple((int(at), float(loss)) for at, loss in content["held_out"])
     return TrainingState(position=Position(**content), **parts)
 

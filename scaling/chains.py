@@ -9,6 +9,7 @@ that begins with its ids. What no other sequence begins with (a bare question wi
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from scaling.seeds import seed_for
 
@@ -48,7 +49,7 @@ def pack(sequences: Sequence[tuple[int, ...]]) -> list[Chain]:
     order = sorted(range(len(sequences)), key=lambda row: sequences[row])
     chains: list[Chain] = []
     held: list[int] = []
-    for row, following in zip(order, [*order[1:], None], strict=True):
+    for row, following in zip_longest(order, order[1:]):
         held.append(row)
         ids = sequences[row]
         if following is None or sequences[following][: len(ids)] != ids:
