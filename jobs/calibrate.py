@@ -42,6 +42,8 @@ MAX_IDLE_TRAINERS = 3
 """Trainers in a row that die before another checkpoint is written; then the calibration ends."""
 REPORT_FOLDER = "calibration"
 SUMMARY_FILE = "summary.json"
+REPORT_COLUMNS = 120
+"""Of the tables where no terminal says how many there are."""
 NUM_EXAMPLES = 4
 """Paths whose scores golden.json keeps."""
 
@@ -55,7 +57,7 @@ def run(options: CalibrateOptions) -> int:
     if options.json:
         sys.stdout.write(json.dumps(summary | {"evaluation": asdict(report)}, indent=2, allow_nan=False) + "\n")
     else:
-        console = Console()
+        console = Console(width=None if sys.stdout.isatty() else REPORT_COLUMNS)
         print_report(report, console)
         _print_summary(summary, console)
     return 0

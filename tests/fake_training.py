@@ -66,7 +66,7 @@ class FakeTraining:
         return float(np.average((p - batch.successes / batch.trials) ** 2, weights=batch.weights))
 
     def outputs(self, batch: Batch) -> NDArray[np.float64]:
-        return (_features(batch) @ self._weights)[:, None] + OFFSETS
+        return np.asarray((_features(batch) @ self._weights)[:, None] + OFFSETS)
 
     def old_scores(self, batch: Batch) -> NDArray[np.float64]:
         return np.full(sum(map(len, batch.places)), 0.5)
@@ -101,11 +101,8 @@ class FakeTraining:
 
 
 def _features(batch: Batch) -> NDArray[np.float64]:
-    rows = []
-    for ids, places in zip(batch.ids, batch.places, strict=True):
-        for place in places:
-            rows.append(np.bincount(np.array(ids[: place + 1]) % SIZE, minlength=SIZE) / 10)
-    return np.array(rows)
+    prefixes = [ids[: place + 1] for ids, places in zip(batch.ids, batch.places, strict=True) for place in places]
+    return np.array([np.bincount(np.array(prefix) % SIZE, minlength=SIZE) / 10 for prefix in prefixes])
 
 
 FAKE: TrainingEngine = FakeTraining()
