@@ -124,7 +124,7 @@ def _fit_and_publish(
     position: Position = actor.perform("train")
     training = plan.splits[TRAINING]
     fitted = fit_baselines(
-        training, actor.perform("old_scores", training), levels=head.levels, by_problem=section.weights == "problem"
+        training, actor.perform("old_scores", training), levels=head.levels, by_problem=section.weighting == "problem"
     )
     shifted, coverage = head, section.coverage()
     if coverage is not None:

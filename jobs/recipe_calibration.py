@@ -49,7 +49,7 @@ class CalibrationSection(Section):
     max_grad_norm: float = setting(1.0, "Longer gradients are scaled down to it.", gt=0)
     epochs: int = setting(3, "Times that each prefix is seen, at most.", ge=1, le=1000)
     batch_prefixes: int = setting(32, "Prefixes of one optimizer step, or a few more: sequences are not cut.", ge=1)
-    weights: Literal["prefix", "problem"] = setting(
+    weighting: Literal["prefix", "problem"] = setting(
         "prefix", 'What weighs the same in the loss: each "prefix", or each "problem", whose prefixes share its weight.'
     )
     stopping_share: float = setting(0.1, "Share of the problems that say when to stop.", gt=0, lt=1)

@@ -181,7 +181,7 @@ def _builder(plan: CalibrationPlan, *, device: str, spool: Path | None) -> Calla
         max_grad_norm=section.max_grad_norm,
         epochs=section.epochs,
         batch_prefixes=section.batch_prefixes,
-        by_problem=section.weights == "problem",
+        by_problem=section.weighting == "problem",
         evaluations_per_epoch=section.evaluations_per_epoch,
         patience=section.patience,
         pass_tokens=section.pass_tokens,
