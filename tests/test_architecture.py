@@ -24,12 +24,12 @@ ARROWS = {
     "scaling": {"scaling", "records", "numpy", "scipy", "sklearn"},
     "actors": {"actors", "scaling", "records", "pyarrow", "numpy", "math_verify", "latex2sympy2_extended"},
     "cluster": {"cluster", "records", "ray", "aiohttp", "boto3", "botocore"},
-    "jobs": {*PACKAGES, "pyarrow", "numpy", "pydantic", "rich"},
+    "jobs": {*PACKAGES, "pyarrow", "numpy", "pydantic", "rich", "matplotlib"},
 }
 """What each package may import besides the standard library."""
 ENGINE_ONLY = {"vllm", "torch", "transformers", "safetensors", "tokenizers", "jinja2", "gguf"}
 """Only under actors/engines, only inside functions."""
-HEAVY = ("torch", "vllm", "ray", "transformers")
+HEAVY = ("torch", "vllm", "ray", "transformers", "matplotlib")
 
 
 def module_name(path: Path) -> str:

@@ -1,0 +1,95 @@
+"""Percentile bootstrap over problems: rows of one problem are drawn together, because they depend on each other.
+
+A resample draws as many problems as there are, with replacement. What it comes to depends on how often each problem was
+drawn (its multiplicity) and nothing else. So a statistic is a function of multiplicities, [R, P] to [R], and a ratio of
+sums over rows is one product of the multiplicities with sums per problem: no row is copied.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from scaling.calibration import Bools, Floats, Ints
+
+CONFIDENCE = 0.95
+"""Of every interval."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Clusters:
+    """Which problem each of some rows belongs to.
+
+    Attributes:
+        index: [N], number of the row's problem.
+        count: how many problems there are, P; some may have no row here.
+    """
+
+    index: Ints
+    count: int
+
+    @classmethod
+    def of(cls, problem_ids: Sequence[str]) -> "Clusters":
+        """Problems are numbered in the order of their ids, so that the order of rows decides nothing."""
+        unique, index = np.unique(np.asarray(problem_ids, dtype=np.str_), return_inverse=True)
+        return cls(index.astype(np.int64), len(unique))
+
+    def where(self, mask: Bools) -> "Clusters":
+        """The rows where `mask` is true; the problems keep their numbers."""
+        return Clusters(self.index[mask], self.count)
+
+    def sums(self, values: Floats) -> Floats:
+        """Sums of `values` [N, D] (or [N]) over each problem's rows, [P, D]."""
+        columns = values.T if values.ndim == 2 else values[np.newaxis]
+        return np.stack([np.bincount(self.index, weights=column, minlength=self.count) for column in columns], axis=1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Statistic:
+    """A number that depends on which problems there are, and how often.
+
+    Attributes:
+        at: multiplicities [R, P] -> values [R]; NaN where the number is not defined.
+        num_problems: problems that can change it.
+    """
+
+    at: Callable[[Floats], Floats]
+    num_problems: int
+
+
+def ratio_of_sums(clusters: Clusters, numerator: Floats, denominator: Floats) -> Statistic:
+    """sum(numerator) / sum(denominator) over rows, [N] each: a mean where the denominator is 1, or weights."""
+    sums = np.concatenate([clusters.sums(numerator), clusters.sums(denominator)], axis=1)
+    return ratio_of_totals(sums[:, 0], sums[:, 1])
+
+
+def ratio_of_totals(numerator: Floats, denominator: Floats) -> Statistic:
+    """The same from what each problem contributes, [P] each."""
+    sums = np.stack([numerator, denominator], axis=1)
+
+    def at(multiplicity: Floats) -> Floats:
+        totals = multiplicity @ sums
+        return divide(totals[:, 0], totals[:, 1])
+
+    return Statistic(at, int(np.count_nonzero(denominator)))
+
+
+def divide(numerator: Floats, denominator: Floats) -> Floats:
+    """Element by element; NaN where the denominator is 0."""
+    undefined = np.full(numerator.shape, np.nan)
+    return np.asarray(np.divide(numerator, denominator, out=undefined, where=denominator != 0), dtype=np.float64)
+
+
+def draw(num_problems: int, num_resamples: int, seed: int) -> Floats:
+    """Multiplicities [R, P] of the problems in each resample; every row sums to P."""
+    chances = np.full(num_problems, 1.0 / num_problems)
+    return np.random.default_rng(seed).multinomial(num_problems, chances, size=num_resamples).astype(np.float64)
+
+
+def interval(values: Floats) -> tuple[float, float] | None:
+    """The middle 95% of resampled values [R]; those that are not defined (NaN) do not count. None if none is."""
+    defined = values[~np.isnan(values)]
+    if defined.size == 0:
+        return None
+    lower, upper = np.quantile(defined, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(lower), float(upper)
