@@ -68,6 +68,16 @@ class PathIds:
             steps[first] = form.step_ids(texts[first], first=True)
         return PathIds(self.question, tuple(steps), texts)
 
+    def fitted(self, form: PrmFormat, limit: int, *, keep_tail: bool) -> "PathIds":
+        """The path as it is scored where the context holds `limit` tokens: with `keep_tail` without its oldest steps.
+
+        At least one step stays, so it may still be too long.
+        """
+        path = self
+        while keep_tail and len(path.steps) > 1 and len(path.inputs(form)) > limit:
+            path = path.without_oldest(form)
+        return path
+
     def inputs(self, form: PrmFormat) -> list[int]:
         """What the engine scores: all ids; where no step has text, also what the bare question is read after."""
         return self.flat() if any(self.steps) else [*self.flat(), *form.root_suffix]
@@ -118,13 +128,15 @@ class Prm(ModelReplica[ScoreCall, ScoreResult, PrmEngine]):
         errors = []
         for example in json.loads(file.read_text(encoding="utf-8")):
             scores = await self._score_example(example["question"], example["steps"])
-            errors += [abs(score - wanted) for score, wanted in zip(scores, example["scores"], strict=True)]
-        tolerance = FULL_PRECISION_TOLERANCE if dtype == "float32" else HALF_PRECISION_TOLERANCE
-        if max(errors) > tolerance:
-            raise PreflightFailed(
-                f"{file}: a score is off by {max(errors):.2g}, more than {tolerance:g} ({dtype}): weights, head, "
-                "tokenizer or format differ from those that the example was made with"
-            )
+            off = max(abs(score - wanted) for score, wanted in zip(scores, example["scores"], strict=True))
+            full = dtype == example.get("dtype", "float32") == "float32"
+            tolerance = FULL_PRECISION_TOLERANCE if full else HALF_PRECISION_TOLERANCE
+            if off > tolerance:
+                raise PreflightFailed(
+                    f"{file}: a score is off by {off:.2g}, more than {tolerance:g} ({dtype}): weights, head, "
+                    "tokenizer or format differ from those that the example was made with"
+                )
+            errors.append(off)
         return float(max(errors))
 
     async def _score_example(self, question: str, steps: Sequence[str]) -> list[float]:
@@ -194,10 +206,8 @@ class Prm(ModelReplica[ScoreCall, ScoreResult, PrmEngine]):
     def _fit(self, path: PathIds) -> tuple[PathIds, list[int]]:
         """The path, or with "keep_tail" as many of its last steps after the question as the context holds; its ids."""
         form, limit = self.engine.format, self.engine.facts.max_model_len
-        fitted, ids = path, path.inputs(form)
-        while self._settings.overlong == "keep_tail" and len(ids) > limit and len(fitted.steps) > 1:
-            fitted = fitted.without_oldest(form)
-            ids = fitted.inputs(form)
+        fitted = path.fitted(form, limit, keep_tail=self._settings.overlong == "keep_tail")
+        ids = fitted.inputs(form)
         if len(ids) > limit:
             raise EngineRefused(f"the path is {len(ids)} tokens long and the context {limit}", retryable=False)
         return fitted, ids

@@ -68,3 +68,22 @@ class PrmSettings(EngineSettings):
 
     overlong: Literal["keep_tail", "refuse"]
     family: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoraSpec:
+    """Low-rank adapters on a PRM's backbone; the defaults are those of "Know What You Don't Know" (arXiv 2506.09338).
+
+    Attributes:
+        rank: r; 0 leaves the backbone as it is, so that only the head is trained.
+        alpha: the update is scaled by alpha / rank.
+        dropout: of the adapters' inputs while training.
+        target_modules: names of the linear layers within a decoder layer.
+        every_nth_layer: 4 adapts layers 3, 7, 11, ... (from 0); 1 adapts all.
+    """
+
+    rank: int = 2
+    alpha: float = 32.0
+    dropout: float = 0.1
+    target_modules: tuple[str, ...] = ("q_proj", "v_proj")
+    every_nth_layer: int = 4

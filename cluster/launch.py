@@ -77,6 +77,36 @@ def launch_beside_driver(build: Build, *, threads: int = 0) -> ActorHandle:
     )
 
 
+def launch_trainer(build: Build, resources: Resources, *, beside_driver: bool) -> ActorHandle:
+    """Start the actor that trains. It is not restarted: its driver starts another one, which reads the checkpoint.
+
+    Args:
+        build: makes the object; its methods block, and some are called while another one works.
+        resources: that it takes.
+        beside_driver: on the driver's node, whose files it reads and writes.
+    """
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return (
+        ray.remote(ThreadedHost)
+        .options(
+            num_cpus=resources.num_cpus,
+            num_gpus=resources.num_gpus,
+            resources={resources.node_resource: 1} if resources.node_resource else {},
+            max_restarts=0,
+            max_concurrency=4,
+            scheduling_strategy=here if beside_driver else "DEFAULT",
+            enable_task_events=False,
+        )
+        .remote(build)
+    )
+
+
+def driver_node_has_gpus() -> bool:
+    """Whether the node that we are on has a GPU."""
+    here = ray.get_runtime_context().get_node_id()
+    return any(node["NodeID"] == here and node["Resources"].get("GPU", 0) > 0 for node in ray.nodes())
+
+
 def has_gpus() -> bool:
     """Whether any node of the cluster that we are in has a GPU."""
     return bool(ray.cluster_resources().get("GPU", 0) > 0)

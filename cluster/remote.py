@@ -1,4 +1,4 @@
-"""The driver's side of the run's own actors: the writer and the controller."""
+"""The driver's side of a run's own actors: the writer, the controller, and a calibration's trainer."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import ray
 from ray.actor import ActorHandle
 
-from cluster.launch import Build, launch_beside_driver
+from cluster.launch import Build, Resources, launch_beside_driver, launch_trainer
 from cluster.replicas import answer, cause_of_death
 from records.failure import ActorDied, Failure, ReplicaDied
 
@@ -68,6 +68,40 @@ class RemoteController:
     def result(self) -> Any:
         """What `run` returned. Raises what it raised."""
         return wait_for(self._run)
+
+    def end(self) -> None:
+        """End the actor."""
+        ray.kill(self._actor)
+
+
+class RemoteTrainer:
+    """A trainer in an actor: one long call at a time, and short ones beside it."""
+
+    def __init__(self, build: Build, resources: Resources, *, beside_driver: bool) -> None:
+        self._actor = launch_trainer(build, resources, beside_driver=beside_driver)
+        self._call: Any = None
+
+    def started(self, timeout_s: float) -> bool:
+        """Whether it runs somewhere, waiting for it for a while."""
+        done, _ = ray.wait([self._actor.call.remote("progress")], timeout=timeout_s)
+        return bool(done)
+
+    def begin(self, method: str, *args: Any, **kwargs: Any) -> None:
+        """Begin a long call."""
+        self._call = self._actor.call.remote(method, *args, **kwargs)
+
+    def finished(self, timeout_s: float) -> bool:
+        """Whether the long call has come to an end, waiting for it for a while."""
+        done, _ = ray.wait([self._call], timeout=timeout_s)
+        return bool(done)
+
+    def result(self) -> Any:
+        """What the long call returned. Raises what it raised, or `ActorDied`."""
+        return wait_for(self._call)
+
+    def call(self, method: str) -> Any:
+        """Call a short method and wait. Raises `ActorDied` where the actor is gone."""
+        return wait_for(self._actor.call.remote(method))
 
     def end(self) -> None:
         """End the actor."""

@@ -6,6 +6,7 @@ Nothing heavy is imported before the arguments are known. A `Failure` is one lin
 """
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -13,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jobs.options import RolloutOptions, ScoreOptions, StatusOptions
+from jobs.options import CalibrateOptions, ImportAdapterOptions, RolloutOptions, ScoreOptions, StatusOptions
 from jobs.signals import interrupted_status, treat_sigterm_as_interrupt
 from jobs.submit_cli import SubmitOptions, add_submit_arguments, submit_options
 from records.failure import Failure, InvalidInput, RunLocked, RunMismatch
@@ -21,7 +22,7 @@ from records.failure import Failure, InvalidInput, RunLocked, RunMismatch
 FAILED = 1
 REFUSED = 2
 
-Options = ScoreOptions | StatusOptions | SubmitOptions
+Options = ScoreOptions | CalibrateOptions | StatusOptions | SubmitOptions | ImportAdapterOptions
 
 
 class Command(NamedTuple):
@@ -42,7 +43,7 @@ def main(argv: Sequence[str] | None = None, *, command: str | None = None) -> in
     name, options = parse(argv, command=command)
     treat_sigterm_as_interrupt()
     try:
-        status: int = import_module(f"jobs.{name}").run(options)
+        status: int = import_module(f"jobs.{name.replace('-', '_')}").run(options)
     except Failure as failure:
         sys.stderr.write(f"parsimony: error: {failure}\n")
         return REFUSED if isinstance(failure, InvalidInput | RunMismatch | RunLocked) else FAILED
@@ -60,7 +61,9 @@ def parse(argv: Sequence[str] | None = None, *, command: str | None = None) -> t
 
 def _parser(command: str | None) -> argparse.ArgumentParser:
     if command is not None:
-        parser = argparse.ArgumentParser(prog=f"python -m jobs.{command}", description=COMMANDS[command].help)
+        parser = argparse.ArgumentParser(
+            prog=f"python -m jobs.{command.replace('-', '_')}", description=COMMANDS[command].help
+        )
         COMMANDS[command].add_arguments(parser)
         return parser
     parser = argparse.ArgumentParser(
@@ -95,13 +98,7 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _add_score_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("problems", metavar="PROBLEMS", help=".jsonl, .csv (also .gz) or .parquet; local or s3://")
-    text = "models, strategy and caps: a file, or the name of a shipped one"
-    parser.add_argument("--recipe", required=True, type=Path, metavar="R.toml", help=text)
-    parser.add_argument(
-        "--output", required=True, metavar="RUN", help="folder or s3://bucket/prefix; one that is there is resumed"
-    )
+def _add_overrides(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set",
         dest="overrides",
@@ -110,6 +107,16 @@ def _add_score_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="section.key=value",
         help="change one setting of the recipe (an empty value removes it); may be repeated",
     )
+
+
+def _add_score_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("problems", metavar="PROBLEMS", help=".jsonl, .csv (also .gz) or .parquet; local or s3://")
+    text = "models, strategy and caps: a file, or the name of a shipped one"
+    parser.add_argument("--recipe", required=True, type=Path, metavar="R.toml", help=text)
+    parser.add_argument(
+        "--output", required=True, metavar="RUN", help="folder or s3://bucket/prefix; one that is there is resumed"
+    )
+    _add_overrides(parser)
     parser.add_argument("--limit", type=_positive, metavar="N", help="score only the first N problems")
     parser.add_argument("--take-over", action="store_true", help="take the run from a controller that seems alive")
     parser.add_argument(
@@ -153,6 +160,48 @@ def _rollout_options(arguments: argparse.Namespace) -> RolloutOptions:
     )
 
 
+def _add_calibrate_arguments(parser: argparse.ArgumentParser) -> None:
+    text = "finished run of `parsimony rollout`, or a .parquet file of its rows; local or s3://"
+    parser.add_argument("rollouts", metavar="ROLLOUTS", help=text)
+    text = "[prm]: what is calibrated, [calibration]: how; a file, or the name of a shipped one"
+    parser.add_argument("--recipe", required=True, type=Path, metavar="R.toml", help=text)
+    text = "folder or s3://bucket/prefix of the calibrated PRM; one that was begun is gone on with"
+    parser.add_argument("--output", required=True, metavar="PRM", help=text)
+    parser.add_argument(
+        "--evaluate",
+        dest="evaluations",
+        action="append",
+        default=[],
+        type=_named_rollouts,
+        metavar="NAME=ROLLOUTS",
+        help="make the table for these rollouts too; may be repeated",
+    )
+    _add_overrides(parser)
+    parser.add_argument("--take-over", action="store_true", help="take the output from a driver that seems alive")
+    parser.add_argument("--json", action="store_true", help="print a machine-readable report on stdout")
+
+
+def _named_rollouts(text: str) -> tuple[str, str]:
+    name, equals, uri = text.partition("=")
+    if not equals or not uri or not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
+        raise argparse.ArgumentTypeError(f"must be NAME=ROLLOUTS, not {text!r}")
+    if name == "test":
+        raise argparse.ArgumentTypeError("test is the name of the held-out problems of ROLLOUTS: choose another")
+    return name, uri
+
+
+def _calibrate_options(arguments: argparse.Namespace) -> CalibrateOptions:
+    return CalibrateOptions(
+        rollouts=arguments.rollouts,
+        recipe=arguments.recipe,
+        output=arguments.output,
+        evaluations=dict(arguments.evaluations),
+        overrides=tuple(arguments.overrides),
+        take_over=arguments.take_over,
+        json=arguments.json,
+    )
+
+
 def _add_status_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="folder or s3://bucket/prefix of a run")
     parser.add_argument("--json", action="store_true", help="print it machine-readable on stdout")
@@ -162,6 +211,28 @@ def _status_options(arguments: argparse.Namespace) -> StatusOptions:
     return StatusOptions(run=arguments.run, json=arguments.json)
 
 
+def _add_import_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "adapter", metavar="ADAPTER", help="folder with adapter_config.json and adapter_model.safetensors"
+    )
+    parser.add_argument("--base", required=True, metavar="PRM", help="folder of the PRM that it was trained on")
+    parser.add_argument("--output", required=True, metavar="FOLDER", help="new folder, to be served as prm.model")
+    parser.add_argument(
+        "--generator", metavar="MODEL", help="folder of the generator that it was trained for: another one is warned of"
+    )
+    parser.add_argument("--temperature", type=float, metavar="T", help="of that generator; another one is warned of")
+
+
+def _import_options(arguments: argparse.Namespace) -> ImportAdapterOptions:
+    return ImportAdapterOptions(
+        adapter=arguments.adapter,
+        base=arguments.base,
+        output=arguments.output,
+        generator=arguments.generator,
+        temperature=arguments.temperature,
+    )
+
+
 COMMANDS = {
     "score": Command("Score a problem set; the same RUN again resumes it.", _add_score_arguments, _score_options),
     "rollout": Command(
@@ -169,11 +240,19 @@ COMMANDS = {
         _add_rollout_arguments,
         _rollout_options,
     ),
+    "calibrate": Command(
+        "Fit a PRM to rollouts, and say how well it is calibrated then; the same PRM again goes on.",
+        _add_calibrate_arguments,
+        _calibrate_options,
+    ),
     "status": Command("Progress, spend and time left of a run.", _add_status_arguments, _status_options),
     "submit": Command(
         "Score as a Ray job: submit, follow, stop.",
         partial(add_submit_arguments, add_score_arguments=_add_score_arguments),
         partial(submit_options, score_options=_score_options),
+    ),
+    "import-adapter": Command(
+        "Make a PRM's folder of a published PRM and its calibration adapter.", _add_import_arguments, _import_options
     ),
 }
 

@@ -1,6 +1,7 @@
 """The arguments of each command, as the command line hands them to it. Standard library only: `--help` is instant."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -43,6 +44,29 @@ class RolloutOptions(ScoreOptions):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrateOptions:
+    """`parsimony calibrate`.
+
+    Attributes:
+        rollouts: a finished run of `parsimony rollout`, local or under s3://, or one .parquet file of its rows.
+        recipe: TOML file, or the name of a shipped recipe.
+        output: folder or s3:// prefix of the calibrated PRM; one that was begun is gone on with.
+        evaluations: name -> other rollouts that the table is made for.
+        overrides: `section.key=value`, in the order given.
+        take_over: take the output from a driver whose heartbeat is fresh.
+        json: print a machine-readable report on stdout.
+    """
+
+    rollouts: str
+    recipe: Path
+    output: str
+    evaluations: Mapping[str, str] = field(default_factory=dict)
+    overrides: tuple[str, ...] = ()
+    take_over: bool = False
+    json: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StatusOptions:
     """`parsimony status`.
 
@@ -53,3 +77,22 @@ class StatusOptions:
 
     run: str
     json: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportAdapterOptions:
+    """`parsimony import-adapter`.
+
+    Attributes:
+        adapter: folder of the checkpoint, local or s3://.
+        base: folder of the PRM that it was trained on, local or s3://.
+        output: local folder to write.
+        generator: folder of the generator that it was trained for; None if unknown.
+        temperature: of that generator; None if unknown.
+    """
+
+    adapter: str
+    base: str
+    output: str
+    generator: str | None = None
+    temperature: float | None = None

@@ -102,8 +102,8 @@ def make_plan(options: ScoreOptions, *, strategy: Mapping[str, Any] | None = Non
         schema_version=SCHEMA_VERSION,
         created_at=utc(time.time()),
         recipe=as_json(recipe),
-        versions=_versions(),
-        git_revision=_git_revision(),
+        versions=package_versions(),
+        git_revision=git_revision(),
         models=models,
         seed=recipe.seed,
         input_fingerprint=problems.fingerprint,
@@ -148,13 +148,13 @@ def _check_models(recipe: Recipe) -> dict[str, ModelIdentity]:
     """Check the folders of the models that the strategy needs; what the manifest says of them."""
     generator, prm = generator_settings(recipe), prm_settings(recipe)
     provide(Path(generator.model))
-    models = {"generator": _checked(generator, check_generator)}
+    models = {"generator": checked_model(generator, check_generator)}
     if prm is not None and recipe.strategy.needs_prm:
-        models["prm"] = _checked(prm, check_prm)
+        models["prm"] = checked_model(prm, check_prm)
     return models
 
 
-def _checked(settings: SettingsT, check: Callable[[SettingsT], None]) -> ModelIdentity:
+def checked_model(settings: SettingsT, check: Callable[[SettingsT], None]) -> ModelIdentity:
     """Check a model and say what it is; of one in an object store only what that takes is downloaded."""
     model, small = _local(settings.model)
     try:
@@ -172,7 +172,7 @@ def _local(model: str) -> tuple[Path, bool]:
     return (stage_folder(model) if small else outline), small
 
 
-def _versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
     found = {}
     for package in VERSIONED:
         try:
@@ -182,7 +182,7 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _git_revision() -> str | None:
+def git_revision() -> str | None:
     """Of the checkout that this code runs from; None outside one."""
     command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
     try:

@@ -6,6 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from actors.engines.families import AUTO, FAMILIES
 from jobs.recipe_base import PLUGIN, Section, is_plugin, setting
+from jobs.recipe_calibration import CalibrationSection
 from jobs.recipe_strategies import PluginStrategy, StrategySection
 
 _GRADERS = ("math-verify", "exact", "numeric", "multiple-choice")
@@ -184,6 +185,9 @@ class Recipe(Section):
     grader: GraderSection = setting(GraderSection(), "How answers are compared with the answer key.")
     output: OutputSection = setting(OutputSection(), "When results are written.", operational=True)
     cluster: ClusterSection = setting(ClusterSection(), "Where the run takes place.", operational=True)
+    calibration: CalibrationSection = setting(
+        CalibrationSection(), "How `parsimony calibrate` fits the PRM; nothing to other commands.", operational=True
+    )
 
     @model_validator(mode="after")
     def _strategy_has_its_prm(self) -> Self:
@@ -201,5 +205,6 @@ SECTIONS: dict[str, type[Section]] = {
     "grader": GraderSection,
     "output": OutputSection,
     "cluster": ClusterSection,
+    "calibration": CalibrationSection,
 }
 """All but `strategy`, which has a model for each kind."""

@@ -6,6 +6,7 @@
     +-- RunLocked           another controller holds the run (exit status 2)
     +-- PreflightFailed     models, tokenizers or heads that do not fit together (exit status 1)
     +-- StrategyFailed      a strategy of the user's own broke on one problem, which ends as failed
+    +-- TrainingFailed      a calibration cannot go on: a loss or a checkpoint that is none, or a full device (exit status 1)
     +-- Fenced              a newer epoch has taken the run over; this controller stops
     +-- StoreFailed         the store refused or lost a write
     +-- ActorDied           the run's controller or writer is gone; the driver begins again from what is written
@@ -43,6 +44,10 @@ class PreflightFailed(Failure):
 
 class StrategyFailed(Failure):
     """A strategy of the user's own raised, or returned something that is no choice."""
+
+
+class TrainingFailed(Failure):
+    """A calibration cannot go on with these settings; the message says which to change."""
 
 
 class Fenced(Failure):

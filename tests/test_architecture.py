@@ -27,7 +27,7 @@ ARROWS = {
     "jobs": {*PACKAGES, "pyarrow", "numpy", "pydantic", "rich", "matplotlib"},
 }
 """What each package may import besides the standard library."""
-ENGINE_ONLY = {"vllm", "torch", "transformers", "safetensors", "tokenizers", "jinja2", "gguf"}
+ENGINE_ONLY = {"vllm", "torch", "peft", "transformers", "safetensors", "tokenizers", "jinja2", "gguf"}
 """Only under actors/engines, only inside functions."""
 HEAVY = ("torch", "vllm", "ray", "transformers", "matplotlib")
 

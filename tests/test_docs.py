@@ -27,5 +27,5 @@ def test_links_lead_somewhere(page):
 
 
 def test_every_command_in_the_readme_exists():
-    commands = set(re.findall(r"^ *parsimony (\w+)", (ROOT / "README.md").read_text(), re.MULTILINE))
+    commands = set(re.findall(r"^ *parsimony ([\w-]+)", (ROOT / "README.md").read_text(), re.MULTILINE))
     assert commands == set(COMMANDS)

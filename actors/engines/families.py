@@ -13,7 +13,8 @@ from typing import TypeVar
 
 from actors.engines.chat import ChatTemplate, read_chat_template, special_tokens
 from actors.engines.formats import PrmFormat, SeparatorFormat
-from actors.engines.heads import check_head, load_head
+from actors.engines.head_file import check_head, load_head
+from actors.engines.heads import PrmHead
 from actors.engines.model_files import CONFIG_FILE, HEAD_FILE, PRM_CONFIG_FILE, TOKENIZER_FILE, read_json
 from actors.engines.public_formats import (
     QWEN_STEP_TAG,
@@ -31,7 +32,6 @@ from actors.engines.public_heads import (
     LinearSource,
     MlpSource,
     PrmFolder,
-    PrmHead,
     stored_tensors,
 )
 from records.failure import InvalidInput

@@ -6,6 +6,7 @@ its ids, and a score that reuses the prefix cache is exactly the score of the wh
 models are in `actors.engines.public_formats`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -27,6 +28,15 @@ class PrmFormat(Protocol):
     def step_ids(self, step: str, *, first: bool) -> tuple[int, ...]:
         """Token ids that one step adds, none for a step without text; `first` says that none is before it."""
         ...
+
+
+def path_ids(form: PrmFormat, question: str, steps: Sequence[str]) -> list[int]:
+    """Token ids of a path; its score is read at the last one."""
+    ids = list(form.question_ids(question))
+    num_question_ids = len(ids)
+    for step in steps:
+        ids += form.step_ids(step, first=len(ids) == num_question_ids)
+    return ids if len(ids) > num_question_ids else [*ids, *form.root_suffix]
 
 
 @dataclass(frozen=True, slots=True)

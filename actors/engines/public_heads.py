@@ -12,70 +12,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from actors.engines.head_file import logit_head
+from actors.engines.heads import ClassHead, Linear, PrmHead
 from actors.engines.model_files import CONFIG_FILE, TensorHeader, read_header, read_json, weight_files
 from actors.engines.text import TextTokenizer
 from records.failure import InvalidInput
-from records.path import PrmScore
 
 FLOATS = ("F32", "F16", "BF16")
-
-
-class PrmHead(Protocol):
-    """From the backbone's last hidden state, after the final norm, to a score."""
-
-    @property
-    def num_outputs(self) -> int:
-        """Numbers that it is sure of: 1 for a point estimate, K for K quantiles."""
-        ...
-
-    def read(self, hidden: NDArray[np.float32]) -> PrmScore:
-        """The score for a hidden state [H]."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ClassHead:
-    """Logits of C classes over a hidden state of size H; the score is the probability of the good ones.
-
-    Attributes:
-        weight: [C, H].
-        bias: [C].
-        num_bad: the first so many classes are bad, the others good.
-    """
-
-    weight: NDArray[np.float32]
-    bias: NDArray[np.float32]
-    num_bad: int
-
-    @property
-    def num_outputs(self) -> int:
-        """One probability."""
-        return 1
-
-    def read(self, hidden: NDArray[np.float32]) -> PrmScore:
-        """The probability for a hidden state [H]."""
-        logits = (self.weight @ hidden + self.bias).astype(np.float64)
-        odds = np.exp(logits - logits.max())
-        value = float(odds[self.num_bad :].sum() / odds.sum())
-        return PrmScore(lower=value, median=value, upper=value)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class MlpHead:
-    """A linear layer [D, H] with bias [D] and a ReLU before another head over D features."""
-
-    weight: NDArray[np.float32]
-    bias: NDArray[np.float32]
-    last: PrmHead
-
-    @property
-    def num_outputs(self) -> int:
-        """Those of the last layer."""
-        return self.last.num_outputs
-
-    def read(self, hidden: NDArray[np.float32]) -> PrmScore:
-        """The score for a hidden state [H]."""
-        return self.last.read(np.maximum(self.weight @ hidden + self.bias, np.float32(0)))
 
 
 @dataclass(frozen=True)  # no slots: the properties are kept
@@ -183,8 +126,11 @@ class MlpSource:
     def load(self, folder: PrmFolder) -> PrmHead:
         """See `HeadSource.load`."""
         self.check(folder)
-        last = ClassHead(folder.read_tensor("score.2.weight"), folder.read_tensor("score.2.bias"), num_bad=1)
-        return MlpHead(folder.read_tensor("score.0.weight"), folder.read_tensor("score.0.bias"), last)
+        inner, last = (
+            Linear(folder.read_tensor(f"{name}.weight"), folder.read_tensor(f"{name}.bias"))
+            for name in ("score.0", "score.2")
+        )
+        return ClassHead(bad=last.rows(0, 1), good=last.rows(1), inner=inner)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,10 +161,10 @@ class LinearSource:
         weight, bias = folder.read_tensor(f"{self.name}.weight"), np.zeros(self.num_classes, np.float32)
         if f"{self.name}.bias" in folder.tensors:
             bias = folder.read_tensor(f"{self.name}.bias")
+        layer = Linear(weight, bias)
         if self.num_classes == 1:
-            weight, bias = np.concatenate([np.zeros_like(weight), weight]), np.concatenate([np.zeros_like(bias), bias])
-            return ClassHead(weight, bias, num_bad=1)
-        return ClassHead(weight, bias, num_bad=self.num_bad)
+            return logit_head(layer)
+        return ClassHead(bad=layer.rows(0, self.num_bad), good=layer.rows(self.num_bad))
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +195,8 @@ class AnswerSource:
         """See `HeadSource.load`."""
         self.check(folder)
         weight = folder.read_tensor(self._name(folder), self._token_ids(folder))
-        return ClassHead(weight, np.zeros(2, np.float32), num_bad=1)
+        layer = Linear(weight, np.zeros(2, np.float32))
+        return ClassHead(bad=layer.rows(0, 1), good=layer.rows(1))
 
     def _token_ids(self, folder: PrmFolder) -> tuple[int, int]:
         bad, good = (folder.tokenizer.encode(text, special=False)[-1] for text in (self.bad, self.good))

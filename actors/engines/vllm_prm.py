@@ -41,7 +41,7 @@ class VllmPrm:
             settings,
             family=family.name,
             separator=config.get("separator"),
-            num_quantiles=self._head.num_outputs,
+            num_quantiles=self._head.num_quantiles,
             trained_for_generator=trained_for.get("generator"),
             trained_for_temperature=trained_for.get("temperature"),
         )

@@ -1,6 +1,7 @@
 """How a PRM's family is found, its head read, and a folder refused that does not hold what the family needs."""
 
 import json
+import math
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,13 +11,17 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from scipy.stats import beta
 
 from actors.engines.chat import read_chat_template
 from actors.engines.families import FAMILIES, find_family, plain_architecture
+from actors.engines.head_file import save_head
+from actors.engines.heads import ClassHead, Linear, OffsetHead
 from actors.engines.public_heads import PrmFolder
 from actors.engines.text import read_tokenizer
 from actors.preflight import check_prm
 from records.failure import InvalidInput
+from scaling.heads import HeadSpec
 from tests.fakes import PRM_SETTINGS
 from tests.tiny_prms import FAMILY_NAMES, HIDDEN, head_tensors, language_model, make_prm, tokenizer_of
 
@@ -201,7 +206,7 @@ def expected_score(family: str, folder: Path, hidden: torch.Tensor) -> float:
 @pytest.mark.parametrize("family", FAMILY_NAMES)
 def test_the_head_reads_as_its_authors_do(folders, family):
     head = FAMILIES[family].head.load(opened(folders[family]))
-    assert head.num_outputs == 1
+    assert head.num_quantiles == 1
     generator = torch.Generator().manual_seed(1)
     for scale in (0.1, 1.0, 3.0):
         hidden = scale * torch.randn(HIDDEN, generator=generator)
@@ -241,17 +246,31 @@ def test_a_tied_output_layer_is_the_embedding(folders, tmp_path):
     assert FAMILIES["rlhflow"].head.load(opened(folder)).read(hidden.numpy()).median == pytest.approx(wanted, abs=1e-6)
 
 
-def test_a_head_of_ones_own_on_a_published_prompt(folders, tmp_path):
+@pytest.mark.parametrize("kind", ["quantile", "beta-binomial"])
+@pytest.mark.parametrize("family", FAMILY_NAMES)
+def test_a_head_of_ones_own_on_a_published_prompt(folders, tmp_path, family, kind):
     """What a calibrated PRM is: the prompt of a published family, and quantiles from head.safetensors."""
-    folder = Path(shutil.copytree(folders["qwen2.5-math-prm"], tmp_path / "prm"))
-    head = {"kind": "quantile", "levels": [0.1, 0.5, 0.9]}
-    (folder / "prm_config.json").write_text(
-        json.dumps({"format_version": 1, "family": "qwen2.5-math-prm", "head": head})
-    )
-    save_file({"weight": torch.zeros(3, HIDDEN), "bias": torch.tensor([-1.0, 0.0, 1.0])}, folder / "head.safetensors")
+    folder = Path(shutil.copytree(folders[family], tmp_path / "prm"))
+    published = FAMILIES[family].head.load(opened(folder))
+    assert isinstance(published, ClassHead)
+    spec = HeadSpec(kind=kind)
+    features = len(published.good.weight[0])
+    offset = Linear(np.zeros((spec.num_outputs, features), np.float32), np.zeros(spec.num_outputs, np.float32))
+    offset.bias[-1] = 1.0
+    save_head(folder, OffsetHead(published, offset, spec))
+    described = {"format_version": 1, "family": family, "head": spec.to_json()}
+    (folder / "prm_config.json").write_text(json.dumps(described))
     check(folder)
-    score = find_family(folder, "auto").head.load(opened(folder)).read(np.zeros(HIDDEN, dtype=np.float32))
-    assert score.lower < score.median == 0.5 < score.upper
+    hidden = torch.linspace(-2, 2, HIDDEN)
+    score = find_family(folder, "auto").head.load(opened(folder)).read(hidden.numpy())
+    old = expected_score(family, folder, hidden)
+    if kind == "quantile":
+        assert score.lower == score.median == pytest.approx(old, abs=1e-6)
+        assert score.upper > score.median
+    else:
+        concentration = spec.concentration * math.e
+        wanted = beta.ppf([0.1, 0.5, 0.9], old * concentration, (1 - old) * concentration)
+        assert [score.lower, score.median, score.upper] == pytest.approx(list(wanted), abs=1e-5)
 
 
 @pytest.mark.parametrize("family", FAMILY_NAMES)

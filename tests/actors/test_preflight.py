@@ -94,7 +94,7 @@ BROKEN_PRMS: dict[str, Breakage] = {
     "no separator": (lambda folder: change_json(folder / "prm_config.json", separator=None), "separator is None"),
     "two tokens": (lambda folder: change_json(folder / "prm_config.json", separator="##"), "not one token"),
     "no head": (lambda folder: (folder / "head.safetensors").unlink(), "head.safetensors: missing"),
-    "wide head": (write_wide_head, "hidden size of 192"),
+    "wide head": (write_wide_head, "over a size of 192"),
 }
 
 

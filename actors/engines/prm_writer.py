@@ -1,0 +1,131 @@
+"""Writes a calibrated PRM's folder: self-contained, and either whole or not there.
+
+The backbone keeps the files and the tensor names that it was published with. A tensor that an adapter changes is
+written in float32, so that nothing of a small change is rounded away before the engine chooses its own precision; all
+others stay as they are. What the old head was lies in head.safetensors, with what was trained.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from actors.engines.families import FORMAT_VERSION, Family, plain_architecture
+from actors.engines.head_file import save_head
+from actors.engines.heads import OffsetHead
+from actors.engines.model_files import CONFIG_FILE, HEAD_FILE, PRM_CONFIG_FILE, read_json, weight_files
+from actors.engines.public_heads import PrmFolder
+from records.failure import InvalidInput
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+GOLDEN_FILE = "golden.json"
+INDEX_FILE = "model.safetensors.index.json"
+NOT_COPIED = (CONFIG_FILE, PRM_CONFIG_FILE, HEAD_FILE, GOLDEN_FILE, INDEX_FILE)
+NOT_COPIED_TYPES = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".py")
+"""Weights, which are written anew or lie there twice, and the code of an architecture that the folder no longer has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrmDescription:
+    """What prm_config.json says beside family and head.
+
+    Attributes:
+        trained_for: sha256 of the `generator` and its `temperature`; None where unknown.
+        notes: under `calibration`.
+    """
+
+    trained_for: Mapping[str, Any]
+    notes: Mapping[str, Any]
+
+
+def refuse_existing(target: Path) -> None:
+    """Refuse a place where something is.
+
+    Raises:
+        InvalidInput: there is a file or a folder already.
+    """
+    if target.exists():
+        raise InvalidInput(f"{target}: is there already; name another folder, or remove it")
+
+
+def write_prm(
+    base: PrmFolder,
+    family: Family,
+    target: Path,
+    *,
+    head: OffsetHead,
+    changes: "Mapping[str, Tensor]",
+    golden: list[dict[str, Any]],
+    description: PrmDescription,
+) -> None:
+    """Write the folder of a PRM that was made from another.
+
+    Args:
+        base: the folder that it was made from.
+        family: of it.
+        target: the new folder; what it lies in is made.
+        head: the new head.
+        changes: name of a stored tensor -> what is added to it, in its shape.
+        golden: entries of golden.json; no file if empty.
+        description: what else prm_config.json says.
+
+    Raises:
+        InvalidInput: there is something at `target`.
+    """
+    refuse_existing(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
+    partial.mkdir()
+    for file in base.model.iterdir():
+        if file.is_file() and file.name not in NOT_COPIED and file.suffix not in NOT_COPIED_TYPES:
+            shutil.copyfile(file, partial / file.name)
+    _write_weights(base, partial, changes, family.head.prefixes)
+    config = {name: value for name, value in base.config.items() if name != "auto_map"}
+    _write_json(partial / CONFIG_FILE, config | {"architectures": [plain_architecture(base)]})
+    save_head(partial, head)
+    old_config = read_json(base.model / PRM_CONFIG_FILE) if (base.model / PRM_CONFIG_FILE).is_file() else {}
+    separator = {"separator": old_config["separator"]} if "separator" in old_config else {}
+    described = {
+        "format_version": FORMAT_VERSION,
+        "family": family.name,
+        **separator,
+        "head": head.spec.to_json(),
+        "trained_for": dict(description.trained_for),
+        "calibration": dict(description.notes),
+    }
+    _write_json(partial / PRM_CONFIG_FILE, described)
+    if golden:
+        _write_json(partial / GOLDEN_FILE, golden)
+    partial.rename(target)
+
+
+def _write_weights(base: PrmFolder, target: Path, changes: "Mapping[str, Tensor]", left_out: tuple[str, ...]) -> None:
+    """Write the weights file by file, and their index: vLLM takes every file of a folder without one."""
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    weight_map: dict[str, str] = {}
+    total_size = 0
+    for source in weight_files(base.model):
+        tensors = {}
+        with safe_open(source, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118 (no mapping)
+                if not (left_out and name.startswith(left_out)):
+                    tensor = file.get_tensor(name)
+                    tensors[name] = tensor.float() + changes[name].cpu() if name in changes else tensor
+        if not tensors:
+            continue
+        save_file(tensors, target / source.name, metadata={"format": "pt"})
+        weight_map |= dict.fromkeys(tensors, source.name)
+        total_size += sum(tensor.nbytes for tensor in tensors.values())
+    index = {"metadata": {"total_size": total_size}, "weight_map": dict(sorted(weight_map.items()))}
+    _write_json(target / INDEX_FILE, index)
+
+
+def _write_json(file: Path, content: object) -> None:
+    file.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
