@@ -24,6 +24,7 @@ from jobs.options import ScoreOptions
 from jobs.problems import ProblemColumns, ProblemSet, inspect_problems
 from jobs.recipe import Recipe, as_json, generator_settings, load_recipe, prm_settings
 from jobs.strategies import strategy_factory
+from jobs.trained_for import trained_for_warnings
 from records import layout
 from records.epochs import utc
 from records.failure import InvalidInput
@@ -93,7 +94,7 @@ def make_plan(options: ScoreOptions) -> Plan:
     asyncio.run(_check_grader(recipe))
     models = _check_models(recipe)
     store = open_store(options.output)
-    warnings = _check_store(store, single_writer=options.single_writer)
+    warnings = (*_check_store(store, single_writer=options.single_writer), *trained_for_warnings(recipe, models))
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,
         created_at=utc(time.time()),
@@ -104,6 +105,7 @@ def make_plan(options: ScoreOptions) -> Plan:
         seed=recipe.seed,
         input_fingerprint=problems.fingerprint,
         num_problems=problems.num_problems,
+        warnings=warnings,
     )
     return Plan(
         options=options,
