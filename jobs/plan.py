@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TypeVar
 
-from actors.engines.model_files import TOKENIZER_FILE, sha256_of, weight_files
+from actors.engines.model_files import TOKENIZER_FILE, identity_files, sha256_of, weight_files
 from actors.grader import Grader
 from actors.preflight import check_generator, check_prm
 from actors.settings import EngineSettings
@@ -160,7 +160,7 @@ def _checked(settings: SettingsT, check: Callable[[SettingsT], None]) -> ModelId
     except InvalidInput as error:
         raise InvalidInput(str(error).replace(str(model), settings.model)) from error
     tokenizer_sha256 = sha256_of([model / TOKENIZER_FILE])
-    return ModelIdentity(settings.model, sha256_of(weight_files(model)) if small else None, tokenizer_sha256)
+    return ModelIdentity(settings.model, sha256_of(identity_files(model)) if small else None, tokenizer_sha256)
 
 
 def _local(model: str) -> tuple[Path, bool]:

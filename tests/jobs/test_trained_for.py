@@ -79,6 +79,17 @@ def test_an_uncalibrated_prm_need_not_say_for_which_generator(tmp_path):
     assert plan(tmp_path, f"prm.model={folder}").warnings == ()
 
 
+def test_another_head_on_the_same_backbone_is_another_model(tmp_path):
+    made = plan(tmp_path).manifest
+    folder = Path(shutil.copytree(EXAMPLE / "prm", tmp_path / "prm"))
+    same = plan(tmp_path, f"prm.model={folder}").manifest
+    assert same.models["prm"].model_sha256 == made.models["prm"].model_sha256
+    tensors = load_file(folder / "head.safetensors")
+    save_file({name: tensor + 1 for name, tensor in tensors.items()}, folder / "head.safetensors")
+    other = plan(tmp_path, f"prm.model={folder}").manifest
+    assert any(line.startswith("models.prm.model_sha256") for line in differences(made, other))
+
+
 def test_warnings_are_kept_and_do_not_keep_a_run_from_going_on(tmp_path):
     manifest = plan(tmp_path, "generator.temperature=0.3").manifest
     assert decode(Manifest, encode(manifest), "_manifest.json") == manifest
