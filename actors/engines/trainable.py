@@ -14,14 +14,14 @@ Token ids are those of the family's `PrmFormat`, the same that are served. What 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from actors.engines.adapters import Adapters, adapted_layers
 from actors.engines.backbone import load_backbone
-from actors.engines.families import Family, FolderHead, find_family
+from actors.engines.families import FAMILIES, Family, FolderHead, find_family
 from actors.engines.formats import PrmFormat, path_ids
 from actors.engines.head_file import read_spec
 from actors.engines.heads import ClassHead
@@ -78,9 +78,7 @@ class TrainablePrm:
         model = Path(settings.model)
         folder = PrmFolder(model, read_tokenizer(model / TOKENIZER_FILE))
         family = check_trainable(folder, settings, head, lora)
-        old = family.head.load(folder)
-        if not isinstance(old, ClassHead):
-            raise InvalidInput(f"{model}: has the head of a plug-in; a {ClassHead.__name__} can be calibrated")
+        old = cast("ClassHead", family.head.load(folder))  # what all known families have before they are calibrated
         backbone = load_backbone(folder, family.head.prefixes, settings.dtype).to(device)
         adapters = Adapters(backbone, lora, folder, seed=seed)
         opened = TrainablePrm(folder, family, backbone, adapters, TorchHead(old, head, device))
@@ -233,6 +231,8 @@ def check_trainable(folder: PrmFolder, settings: PrmSettings, head: HeadSpec, lo
     if head.kind not in (QUANTILE, BETA_BINOMIAL):
         raise InvalidInput(f"head.kind is {head.kind!r}; {QUANTILE} and {BETA_BINOMIAL} can be trained")
     family = find_family(folder.model, settings.family)
+    if family.name not in FAMILIES:
+        raise InvalidInput(f"prm.family is {settings.family!r}; only {', '.join(FAMILIES)} can be calibrated")
     family.head.check(folder)
     if isinstance(family.head, FolderHead) and (kind := read_spec(folder.model).kind) != PROBABILITY:
         raise InvalidInput(

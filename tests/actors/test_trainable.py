@@ -308,6 +308,12 @@ def test_quantised_weights_take_no_adapter(folders, tmp_path):
         open_prm(SEPARATOR, folder, "quantile")
 
 
+def test_a_family_of_ones_own_is_not_calibrated(folders):
+    asked = replace(settings_of("", folders["reasoneval"]), family="tests.plugins:reasoneval_by_another_name")
+    with pytest.raises(InvalidInput, match="can be calibrated"):
+        TrainablePrm.open(asked, HeadSpec(kind="quantile"), LORA, device="cpu")
+
+
 def test_a_head_without_quantiles_is_not_trained(folders):
     spec = HeadSpec(kind="probability", levels=(0.5,))
     with pytest.raises(InvalidInput, match=r"head\.kind"):
