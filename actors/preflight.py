@@ -19,6 +19,7 @@ from actors.engines.model_files import (
 )
 from actors.engines.public_heads import PrmFolder
 from actors.engines.text import read_tokenizer
+from actors.engines.trained_for import TrainedFor, generator_warnings, read_trained_for
 from actors.settings import EngineSettings, GeneratorSettings, PrmSettings
 from records.failure import InvalidInput, PreflightFailed
 from records.replica import ReplicaInfo
@@ -58,6 +59,7 @@ def check_prm(settings: PrmSettings) -> None:
         if not form.step_ids(step, first=True):
             raise InvalidInput(f"{model}: the {family.name} format gives no tokens for the step {step!r}")
     family.head.check(folder)
+    read_trained_for(model)
     least, room = len(form.question_ids("1 + 1")) + MIN_CONTEXT_TOKENS, settings.max_model_len or context_length(model)
     if room is not None and room < least:
         raise InvalidInput(
@@ -77,13 +79,13 @@ def check_together(generator: ReplicaInfo, prm: ReplicaInfo) -> list[str]:
             f"the generator's steps end in {ends!r}, and {prm.model} was trained on steps that end in {reads!r}: "
             "set generator.separator to the latter"
         )
-    warnings = []
-    trained_for = prm.details.get("trained_for_generator")
-    if None not in (trained_for, generator.model_sha256) and trained_for != generator.model_sha256:
-        warnings.append(
-            f"{prm.model} was trained for another generator ({str(trained_for)[:12]}) than {generator.model} "
-            f"({str(generator.model_sha256)[:12]}): its scores are probabilities of that one's success; calibrate it"
-        )
+    said = prm.details.get("trained_for_generator"), prm.details.get("trained_for_temperature")
+    trained_for = TrainedFor(
+        generator=None if said[0] is None else str(said[0]),
+        temperature=None if said[1] is None else float(said[1]),
+        calibrated=bool(prm.details.get("calibrated", False)),
+    )
+    warnings = generator_warnings(prm.model, trained_for, generator.model, generator.model_sha256)
     if prm.max_model_len < generator.max_model_len:
         warnings.append(
             f"the PRM's context ({prm.max_model_len} tokens) is shorter than the generator's "

@@ -16,10 +16,10 @@ from actors.engines.model_files import (
     PRM_CONFIG_FILE,
     TOKENIZER_FILE,
     context_length,
+    identity_files,
     num_parameters,
     read_json,
     sha256_of,
-    weight_files,
 )
 from actors.engines.protocol import EngineFacts, EngineScore
 from actors.engines.public_heads import PrmFolder
@@ -49,7 +49,7 @@ class RecordedPrm:
         self.num_steps = 0
         trained_for = config.get("trained_for", {})
         self.facts = EngineFacts(
-            model_sha256=sha256_of(weight_files(model)),
+            model_sha256=sha256_of(identity_files(model)),
             tokenizer_sha256=sha256_of([model / TOKENIZER_FILE]),
             num_parameters=num_parameters(model),
             max_model_len=settings.max_model_len or context_length(model) or 0,

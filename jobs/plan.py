@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
-from actors.engines.model_files import TOKENIZER_FILE, sha256_of, weight_files
+from actors.engines.model_files import TOKENIZER_FILE, identity_files, sha256_of, weight_files
 from actors.grader import Grader
 from actors.preflight import check_generator, check_prm
 from actors.settings import EngineSettings
@@ -24,6 +24,7 @@ from jobs.options import ScoreOptions
 from jobs.problems import ProblemColumns, ProblemSet, inspect_problems
 from jobs.recipe import Recipe, as_json, generator_settings, load_recipe, prm_settings
 from jobs.strategies import strategy_factory
+from jobs.trained_for import trained_for_warnings
 from records import layout
 from records.epochs import utc
 from records.failure import InvalidInput
@@ -97,7 +98,7 @@ def make_plan(options: ScoreOptions, *, strategy: Mapping[str, Any] | None = Non
     asyncio.run(_check_grader(recipe))
     models = _check_models(recipe)
     store = open_store(options.output)
-    warnings = _check_store(store, single_writer=options.single_writer)
+    warnings = (*_check_store(store, single_writer=options.single_writer), *trained_for_warnings(recipe, models))
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,
         created_at=utc(time.time()),
@@ -108,6 +109,7 @@ def make_plan(options: ScoreOptions, *, strategy: Mapping[str, Any] | None = Non
         seed=recipe.seed,
         input_fingerprint=problems.fingerprint,
         num_problems=problems.num_problems,
+        warnings=warnings,
     )
     return Plan(
         options=options,
@@ -162,7 +164,7 @@ def checked_model(settings: SettingsT, check: Callable[[SettingsT], None]) -> Mo
     except InvalidInput as error:
         raise InvalidInput(str(error).replace(str(model), settings.model)) from error
     tokenizer_sha256 = sha256_of([model / TOKENIZER_FILE])
-    return ModelIdentity(settings.model, sha256_of(weight_files(model)) if small else None, tokenizer_sha256)
+    return ModelIdentity(settings.model, sha256_of(identity_files(model)) if small else None, tokenizer_sha256)
 
 
 def _local(model: str) -> tuple[Path, bool]:

@@ -116,7 +116,7 @@ def _engines(recipe: Recipe) -> list[EngineSection]:
 
 
 def check_introductions(infos: Sequence[ReplicaInfo], manifest: Manifest) -> list[str]:
-    """Compare what the replicas loaded with each other and with the manifest; warnings to show.
+    """Compare what the replicas loaded with each other and with the manifest; warnings that it does not have yet.
 
     Raises:
         PreflightFailed: they do not fit.
@@ -128,4 +128,5 @@ def check_introductions(infos: Sequence[ReplicaInfo], manifest: Manifest) -> lis
         )
     generators = [info for info in infos if info.role == "generator"]
     prms = [info for info in infos if info.role == "prm"]
-    return check_together(generators[0], prms[0]) if prms else []
+    warnings = check_together(generators[0], prms[0]) if prms else []
+    return [warning for warning in warnings if warning not in manifest.warnings]

@@ -23,7 +23,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 
-from records.layout import TABLES, Table, is_part_name
+from records.layout import JOURNAL_TABLES, TABLES, Table, is_part_name
 from records.rows import ProblemRow, Status
 
 CHECKPOINT_EVERY = 100
@@ -260,7 +260,7 @@ class Log:
         return True
 
     def _move_open(self, commit: Commit) -> None:
-        parts = tuple(part.name for part in commit.parts if part.table != "problems")
+        parts = tuple(part.name for part in commit.parts if part.table in JOURNAL_TABLES)
         for rows in commit.opened:
             before = self.open_problems.get(rows.problem_id) or OpenProblem(
                 problem_id=rows.problem_id, generated_tokens=0, parts=()

@@ -16,6 +16,8 @@ from typing import Literal, get_args
 
 Table = Literal["problems", "steps", "requests", "rollouts"]
 TABLES: tuple[Table, ...] = get_args(Table)
+JOURNAL_TABLES: tuple[Table, ...] = ("steps", "requests")
+"""Those that hold rows of problems without a row of their own: what a resume goes on from."""
 
 MANIFEST = "_manifest.json"
 SUCCESS = "_SUCCESS"

@@ -44,6 +44,7 @@ class Manifest:
         seed: of the run.
         input_fingerprint: of all problems in order (`jobs.problems`).
         num_problems: of the input.
+        warnings: what the user was told before anything was loaded, a sentence each. A resume may differ in it.
     """
 
     schema_version: int
@@ -55,6 +56,7 @@ class Manifest:
     seed: int
     input_fingerprint: str
     num_problems: int
+    warnings: tuple[str, ...] = ()
 
 
 def differences(old: Manifest, new: Manifest, free: tuple[str, ...] = FREE_SETTINGS) -> list[str]:

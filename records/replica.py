@@ -25,7 +25,8 @@ class ReplicaInfo:
         incarnation: new for every process; a call that names another one is refused.
         role: "generator" or "prm".
         model: path or name, as the recipe gave it.
-        model_sha256: of the weight files, in order of their names; None where the model has none (fakes).
+        model_sha256: of the weight files, in order of their names, and of a PRM's own head and description; None where
+            the model has none (fakes).
         tokenizer_sha256: of the tokenizer's vocabulary and rules.
         num_parameters: of the model, for FLOPs (2 per parameter and token).
         max_model_len: context limit in tokens.

@@ -8,6 +8,7 @@ import hypothesis
 import pytest
 
 from cluster.session import prepare_environment
+from tests.drivers import Driver
 from tests.proxy import Proxy
 from tests.radosgw import REQUIRED, CannotStart, RadosGateway
 from tests.servers import Bucket, ProcessServer, Server, moto, nanio
@@ -17,6 +18,15 @@ prepare_environment(local=True)
 # The machines that tests run on pause now and then; a deadline per example would call that a failure.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
+
+
+@pytest.fixture
+def drivers() -> Iterator[list[Driver]]:
+    """Where a test puts the drivers that it starts: what is left of them is ended after it."""
+    made: list[Driver] = []
+    yield made
+    for driver in made:
+        driver.kill()
 
 
 @pytest.fixture(scope="session")

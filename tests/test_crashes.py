@@ -1,10 +1,6 @@
 """Drivers that freeze, wake up and die, with everything real: one row per problem, and tokens charged once."""
 
 import json
-import re
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -15,56 +11,20 @@ from cluster.store import LocalStore
 from records.checkpoints import read_log
 from records.layout import TABLES
 from records.reader import read_run
+from tests.drivers import Driver
 
 pytestmark = [pytest.mark.vllm, pytest.mark.ray]
 
 EXAMPLE = Path(__file__).parent.parent / "examples/arithmetic"
 NUM_PROBLEMS = 120
-LIMIT_S = 240
-
-
-class Driver:
-    """One `parsimony score` in a process of its own."""
-
-    def __init__(self, run: Path, *arguments: str) -> None:
-        self.log = run.parent / f"driver-{len(list(run.parent.glob('driver-*.log')))}.log"
-        command = [sys.executable, "-m", "jobs.score", str(EXAMPLE / "test.jsonl"), "--limit", str(NUM_PROBLEMS)]
-        command += ["--recipe", str(EXAMPLE / "majority.toml"), "--output", str(run), "--json", *arguments]
-        with self.log.open("w") as errors:
-            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
-        self.tree = psutil.Process(self.process.pid)
-
-    def wait_for(self, store: LocalStore, num_done: int) -> None:
-        """Until so many problems have a row."""
-        deadline_s = time.monotonic() + LIMIT_S
-        while not store.read("_manifest.json") or read_log(store).totals.problems < num_done:
-            assert self.process.poll() is None, self.log.read_text()
-            assert time.monotonic() < deadline_s, self.log.read_text()
-            time.sleep(0.05)
-
-    def hosts(self) -> list[psutil.Process]:
-        """The driver, and the processes of its own actors: controller, writer and replicas."""
-        return [self.tree, *(child for child in self.tree.children(recursive=True) if "Host" in child.name())]
-
-    def generated_tokens(self) -> int:
-        """Of the run so far, by its next line of progress."""
-        before = len(self._lines())
-        deadline_s = time.monotonic() + LIMIT_S
-        while len(self._lines()) == before:
-            assert time.monotonic() < deadline_s, self.log.read_text()
-            time.sleep(0.01)
-        number, thousands = self._lines()[-1]
-        return round(float(number) * (1000 if thousands else 1))
-
-    def _lines(self) -> list[tuple[str, str]]:
-        return re.findall(r"graded \| ([\d.]+)(k?) tokens", self.log.read_text())
-
-    def finish(self) -> tuple[int, str]:
-        try:
-            output, _ = self.process.communicate(timeout=LIMIT_S)
-        except subprocess.TimeoutExpired as late:
-            raise AssertionError(self.log.read_text()) from late
-        return self.process.returncode, output
+SCORE = [
+    str(EXAMPLE / "test.jsonl"),
+    "--limit",
+    str(NUM_PROBLEMS),
+    "--recipe",
+    str(EXAMPLE / "majority.toml"),
+    "--json",
+]
 
 
 def times(run: Path) -> dict[Path, int]:
@@ -72,25 +32,11 @@ def times(run: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()}
 
 
-@pytest.fixture
-def drivers():
-    made: list[Driver] = []
-    yield made
-    for driver in made:
-        if driver.process.poll() is None:
-            below = driver.tree.children(recursive=True)
-            for process in [driver.tree, *below]:
-                process.kill()
-            driver.process.wait()
-        if driver.process.stdout is not None:
-            driver.process.stdout.close()
-
-
 def test_a_frozen_driver_is_fenced_and_a_killed_one_costs_little(tmp_path, drivers):
     run = tmp_path / "run"
     store = LocalStore(run)
 
-    frozen = Driver(run)
+    frozen = Driver(run, "score", *SCORE)
     drivers.append(frozen)
     frozen.wait_for(store, NUM_PROBLEMS // 5)
     stopped = frozen.hosts()
@@ -98,13 +44,13 @@ def test_a_frozen_driver_is_fenced_and_a_killed_one_costs_little(tmp_path, drive
     for process in stopped:
         process.suspend()
 
-    refused = Driver(run)
+    refused = Driver(run, "score", *SCORE)
     drivers.append(refused)
     code, _ = refused.finish()
     assert code == 2
     assert "--take-over" in refused.log.read_text()
 
-    killed = Driver(run, "--take-over")
+    killed = Driver(run, "score", *SCORE, "--take-over")
     drivers.append(killed)
     killed.wait_for(store, NUM_PROBLEMS // 2)
     generated_tokens = killed.generated_tokens()
@@ -119,7 +65,7 @@ def test_a_frozen_driver_is_fenced_and_a_killed_one_costs_little(tmp_path, drive
     assert not [process for process in alive if "Host" in process.name() or "VLLM" in process.name()]
     wasted_tokens = generated_tokens - written_tokens
 
-    resumed = Driver(run)
+    resumed = Driver(run, "score", *SCORE)
     drivers.append(resumed)
     code, output = resumed.finish()
     assert code == 0, resumed.log.read_text()

@@ -1,8 +1,9 @@
 """LoRA on a PRM's backbone: put in by peft, trained in float32, given back as changes of the stored weights."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from actors.engines.public_heads import PrmFolder
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     import torch
 
 ADAPTER = "default"
+LAYER = re.compile(r"(?:model\.)?(?P<module>layers\.(?P<number>\d+)\..+)\.weight")
+"""Name of a stored weight of a decoder layer; the backbone knows it without `model.`."""
 
 
 class Adapters:
@@ -33,18 +36,22 @@ class Adapters:
         self._backbone = backbone
         self._layers: dict[str, Any] = {}
         """Name of the stored weight -> peft's layer in its place."""
-        if lora.rank == 0:
+        chosen = adapted_layers(folder, lora)
+        if not chosen:
             return
         import torch
         from peft import LoraConfig, inject_adapter_in_model
 
-        names = chosen_layers([name for name, _ in backbone.named_modules()], lora)
-        stored = {name: stored_name(folder, name) for name in names}
-        config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=names)  # type: ignore[arg-type]
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
+        config = LoraConfig(
+            r=lora.rank,
+            lora_alpha=lora.alpha,  # type: ignore[arg-type]
+            lora_dropout=lora.dropout,
+            target_modules=list(chosen),
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
             inject_adapter_in_model(config, backbone, adapter_name=ADAPTER)
-        self._layers = {stored[name]: backbone.get_submodule(name) for name in names}
+        self._layers = {stored: backbone.get_submodule(name) for name, stored in chosen.items()}
         for parameter in self.parameters().values():
             parameter.data = parameter.data.float()
 
@@ -63,44 +70,43 @@ class Adapters:
             for layer in self._layers.values():
                 layer.enable_adapters(enabled=True)
 
-    def changes(self) -> "dict[str, torch.Tensor]":
-        """Name of a stored weight -> what the adapter adds to it, float32, on the CPU."""
-        return {name: layer.get_delta_weight(ADAPTER).detach().float().cpu() for name, layer in self._layers.items()}
+    def changes(self) -> "dict[str, Callable[[], torch.Tensor]]":
+        """Name of a stored weight -> what the adapter adds to it, float32, on the CPU; computed when it is called."""
+
+        def change(layer: Any) -> "torch.Tensor":
+            found: torch.Tensor = layer.get_delta_weight(ADAPTER)
+            return found.detach().float().cpu()
+
+        return {name: partial(change, layer) for name, layer in self._layers.items()}
 
 
-def chosen_layers(modules: list[str], lora: LoraSpec) -> list[str]:
-    """The modules that get an adapter.
+def adapted_layers(folder: PrmFolder, lora: LoraSpec) -> dict[str, str]:
+    """Which layers of a PRM's backbone get an adapter: name in the backbone -> name of the stored weight.
 
-    Args:
-        modules: names of all modules of a backbone.
-        lora: which of them.
+    Read from the headers of the weights: nothing is loaded.
 
     Raises:
-        InvalidInput: a target is none of them, or no layer is an n-th one.
+        InvalidInput: a target is no layer, no layer is an n-th one, or the weights are quantised.
     """
-    chosen, last = [], -1
-    numbered = [(name, match) for name in modules if (match := re.search(r"(?:^|\.)layers\.(\d+)\.", name))]
-    for target in lora.target_modules:
-        found = [(name, int(match[1])) for name, match in numbered if name.endswith(f".{target}")]
-        if not found:
-            raise InvalidInput(f"lora.target_modules: no layer of the PRM's backbone has a {target!r}")
-        last = max(last, *(number for _, number in found))
-        chosen += [name for name, number in found if (number + 1) % lora.every_nth_layer == 0]
-    if not chosen:
+    if lora.rank == 0:
+        return {}
+    if folder.config.get("quantization_config"):
         raise InvalidInput(
-            f"lora.every_nth_layer is {lora.every_nth_layer}, and the PRM's backbone has {last + 1} layers: no layer "
-            "would be adapted; lower it, or set lora.rank to 0"
+            f"{folder.model}: its weights are quantised; an adapter cannot be merged into them: set the LoRA rank to 0"
+        )
+    layers = [match for name in folder.tensors if (match := LAYER.fullmatch(name))]
+    chosen: dict[str, str] = {}
+    for target in lora.target_modules:
+        found = [match for match in layers if match["module"].endswith(f".{target}")]
+        if not found:
+            raise InvalidInput(f"{folder.model}: no layer has a `{target}`, which adapters are asked for")
+        chosen |= {
+            match["module"]: match[0] for match in found if (int(match["number"]) + 1) % lora.every_nth_layer == 0
+        }
+    if lora.target_modules and not chosen:
+        num_layers = 1 + max(int(match["number"]) for match in layers)
+        raise InvalidInput(
+            f"{folder.model}: has {num_layers} layers, and every {lora.every_nth_layer}th is to be adapted, which is "
+            "none: lower that number, or set the LoRA rank to 0"
         )
     return chosen
-
-
-def stored_name(folder: PrmFolder, module: str) -> str:
-    """The name of the stored tensor that is the weight of a backbone's module.
-
-    Raises:
-        InvalidInput: the weights do not have it under its own name: nothing could be written back.
-    """
-    for name in (f"model.{module}.weight", f"{module}.weight"):
-        if name in folder.tensors:
-            return name
-    raise InvalidInput(f"{folder.model}: no file has `model.{module}.weight`: an adapter of it could not be merged")

@@ -29,6 +29,11 @@ def weight_files(model: Path) -> list[Path]:
     return sorted(file for file in model.glob("*.safetensors") if file.name != HEAD_FILE)
 
 
+def identity_files(model: Path) -> list[Path]:
+    """What decides a model's outputs: its weights, and of a PRM its own head and description."""
+    return [*weight_files(model), *(model / name for name in (HEAD_FILE, PRM_CONFIG_FILE) if (model / name).is_file())]
+
+
 def read_json(file: Path) -> dict[str, Any]:
     """A JSON object.
 

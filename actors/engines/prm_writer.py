@@ -7,7 +7,7 @@ others stay as they are. What the old head was lies in head.safetensors, with wh
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,7 +58,7 @@ def write_prm(
     target: Path,
     *,
     head: OffsetHead,
-    changes: "Mapping[str, Tensor]",
+    changes: "Mapping[str, Callable[[], Tensor]]",
     golden: list[dict[str, Any]],
     description: PrmDescription,
 ) -> None:
@@ -69,7 +69,7 @@ def write_prm(
         family: of it.
         target: the new folder; what it lies in is made.
         head: the new head.
-        changes: name of a stored tensor -> what is added to it, in its shape.
+        changes: name of a stored tensor -> a function that gives what is added to it, in its shape, on the CPU.
         golden: entries of golden.json; no file if empty.
         description: what else prm_config.json says.
 
@@ -104,7 +104,9 @@ def write_prm(
     partial.rename(target)
 
 
-def _write_weights(base: PrmFolder, target: Path, changes: "Mapping[str, Tensor]", left_out: tuple[str, ...]) -> None:
+def _write_weights(
+    base: PrmFolder, target: Path, changes: "Mapping[str, Callable[[], Tensor]]", left_out: tuple[str, ...]
+) -> None:
     """Write the weights file by file, and their index: vLLM takes every file of a folder without one."""
     from safetensors import safe_open
     from safetensors.torch import save_file
@@ -117,7 +119,7 @@ def _write_weights(base: PrmFolder, target: Path, changes: "Mapping[str, Tensor]
             for name in file.keys():  # noqa: SIM118 (no mapping)
                 if not (left_out and name.startswith(left_out)):
                     tensor = file.get_tensor(name)
-                    tensors[name] = tensor.float() + changes[name].cpu() if name in changes else tensor
+                    tensors[name] = tensor.float() + changes[name]() if name in changes else tensor
         if not tensors:
             continue
         save_file(tensors, target / source.name, metadata={"format": "pt"})

@@ -13,6 +13,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,7 +97,9 @@ def merge_published_adapter(base: Path, adapter: Path, output: Path, *, trained_
         family,
         output,
         head=OffsetHead(ClassHead(old.bad, old.good, inner), offset, HeadSpec(kind=QUANTILE, levels=LEVELS)),
-        changes={f"{name}.weight": opened.change(name) for name in opened.modules if name not in (INNER, LAST)},
+        changes={
+            f"{name}.weight": partial(opened.change, name) for name in opened.modules if name not in (INNER, LAST)
+        },
         golden=[],
         description=PrmDescription(trained_for=trained_for, notes={"adapter": adapter.name, "rank": opened.rank}),
     )

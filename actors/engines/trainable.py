@@ -14,15 +14,16 @@ Token ids are those of the family's `PrmFormat`, the same that are served. What 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.engines.adapters import Adapters
+from actors.engines.adapters import Adapters, adapted_layers
 from actors.engines.backbone import load_backbone
-from actors.engines.families import Family, find_family
+from actors.engines.families import FAMILIES, Family, FolderHead, find_family
 from actors.engines.formats import PrmFormat, path_ids
+from actors.engines.head_file import read_spec
 from actors.engines.heads import ClassHead
 from actors.engines.losses import losses
 from actors.engines.model_files import TOKENIZER_FILE, context_length
@@ -32,7 +33,7 @@ from actors.engines.text import read_tokenizer
 from actors.engines.torch_head import TorchHead
 from actors.settings import LoraSpec, PrmSettings
 from records.failure import InvalidInput
-from scaling.heads import BETA_BINOMIAL, POINT, QUANTILE, HeadSpec, predict, score
+from scaling.heads import BETA_BINOMIAL, POINT, PROBABILITY, QUANTILE, HeadSpec, predict, score
 
 if TYPE_CHECKING:
     import torch
@@ -74,20 +75,14 @@ class TrainablePrm:
         Raises:
             InvalidInput: the folder is no PRM of a known family, is calibrated already, or has no such layers.
         """
-        if head.kind not in (QUANTILE, BETA_BINOMIAL):
-            raise InvalidInput(f"head.kind is {head.kind!r}; {QUANTILE} and {BETA_BINOMIAL} can be trained")
         model = Path(settings.model)
         folder = PrmFolder(model, read_tokenizer(model / TOKENIZER_FILE))
-        family = find_family(model, settings.family)
-        old = family.head.load(folder)
-        if not isinstance(old, ClassHead):
-            raise InvalidInput(f"{model}: is calibrated already; calibrate the PRM that it was made from")
+        family = check_trainable(folder, settings, head, lora)
+        old = cast("ClassHead", family.head.load(folder))  # what all known families have before they are calibrated
         backbone = load_backbone(folder, family.head.prefixes, settings.dtype).to(device)
         adapters = Adapters(backbone, lora, folder, seed=seed)
         opened = TrainablePrm(folder, family, backbone, adapters, TorchHead(old, head, device))
         opened.max_model_len = settings.max_model_len or context_length(model) or 0
-        if opened.max_model_len == 0:
-            raise InvalidInput(f"{model}: config.json states no max_position_embeddings: set prm.max_model_len")
         opened.train(mode=False)
         return opened
 
@@ -225,3 +220,25 @@ class TrainablePrm:
         columns = [place for at in places for place in at]
         found: torch.Tensor = states[torch.tensor(rows, device=device), torch.tensor(columns, device=device)]
         return found.float()
+
+
+def check_trainable(folder: PrmFolder, settings: PrmSettings, head: HeadSpec, lora: LoraSpec) -> Family:
+    """Whether a PRM can be trained so, as its small files and the headers of its weights tell; its family.
+
+    Raises:
+        InvalidInput: it is no PRM of a known family, is calibrated already, or has no such layers.
+    """
+    if head.kind not in (QUANTILE, BETA_BINOMIAL):
+        raise InvalidInput(f"head.kind is {head.kind!r}; {QUANTILE} and {BETA_BINOMIAL} can be trained")
+    family = find_family(folder.model, settings.family)
+    if family.name not in FAMILIES:
+        raise InvalidInput(f"prm.family is {settings.family!r}; only {', '.join(FAMILIES)} can be calibrated")
+    family.head.check(folder)
+    if isinstance(family.head, FolderHead) and (kind := read_spec(folder.model).kind) != PROBABILITY:
+        raise InvalidInput(
+            f"{folder.model}: is calibrated already (a {kind} head); calibrate the PRM that it was made from"
+        )
+    adapted_layers(folder, lora)
+    if settings.max_model_len is None and context_length(folder.model) is None:
+        raise InvalidInput(f"{folder.model}: config.json states no max_position_embeddings: set prm.max_model_len")
+    return family

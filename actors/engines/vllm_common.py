@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actors.engines.guard import EngineGuard
-from actors.engines.model_files import TOKENIZER_FILE, context_length, num_parameters, sha256_of, weight_files
+from actors.engines.model_files import TOKENIZER_FILE, context_length, identity_files, num_parameters, sha256_of
 from actors.engines.protocol import EngineFacts, EngineRefused
 from actors.engines.text import TextTokenizer
 from actors.settings import EngineSettings
@@ -164,7 +164,7 @@ class EngineHandle:
         model = Path(settings.model)
         config = self.llm.model_config
         return EngineFacts(
-            model_sha256=sha256_of(weight_files(model)),
+            model_sha256=sha256_of(identity_files(model)),
             tokenizer_sha256=sha256_of([model / TOKENIZER_FILE]),
             num_parameters=num_parameters(model),
             max_model_len=config.max_model_len,

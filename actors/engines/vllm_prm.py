@@ -14,6 +14,7 @@ from actors.engines.model_files import PRM_CONFIG_FILE, TOKENIZER_FILE, read_jso
 from actors.engines.protocol import EngineRefused, EngineScore
 from actors.engines.public_heads import PrmFolder
 from actors.engines.text import read_tokenizer
+from actors.engines.trained_for import read_trained_for
 from actors.engines.vllm_common import EngineHandle, common_arguments, has_cuda, prepare_environment
 from actors.settings import PrmSettings
 from records.failure import ReplicaDied
@@ -36,14 +37,15 @@ class VllmPrm:
             arguments = common_arguments(settings, cuda=cuda) | pooling_arguments() | backbone_arguments()
             self._handle = EngineHandle(arguments | {"model": backbone})
         config = read_json(model / PRM_CONFIG_FILE) if (model / PRM_CONFIG_FILE).is_file() else {}
-        trained_for = config.get("trained_for", {})
+        trained_for = read_trained_for(model)
         self.facts = self._handle.facts(
             settings,
             family=family.name,
             separator=config.get("separator"),
             num_quantiles=self._head.num_quantiles,
-            trained_for_generator=trained_for.get("generator"),
-            trained_for_temperature=trained_for.get("temperature"),
+            trained_for_generator=trained_for.generator,
+            trained_for_temperature=trained_for.temperature,
+            calibrated=trained_for.calibrated,
         )
 
     async def score(self, token_ids: Sequence[int]) -> EngineScore:

@@ -163,7 +163,7 @@ def problem_set(name: str, count: int, mixes: dict[int, Mix], split: str | None,
 def write_files(output: Path, train: int, seed: int) -> None:
     """Write the four problem files."""
     write_problems(output / "train.jsonl", problem_set("train", train, LEVELS, "train", seed))
-    write_problems(output / "calibration.jsonl", problem_set("calibration", 500, LEVELS, "calibration", seed))
+    write_problems(output / "calibration.jsonl", problem_set("calibration", 2000, LEVELS, "calibration", seed))
     write_problems(output / "test.jsonl", problem_set("test", 500, LEVELS, "test", seed))
     write_problems(output / "ood.jsonl", problem_set("ood", 200, OOD, None, seed))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from actors.engines.model_files import sha256_of
+from actors.engines.model_files import identity_files, sha256_of
 from actors.engines.text import TextTokenizer
 from records.calls import (
     CallFailed,
@@ -78,7 +78,7 @@ async def test_the_info_names_model_and_tokenizer(generator):
     assert len(info.tokenizer_sha256) == 64
     assert info.details["separator"] == SEPARATOR
     if generator.real:
-        assert info.model_sha256 == sha256_of([Path(info.model) / "model.safetensors"])
+        assert info.model_sha256 == sha256_of(identity_files(Path(info.model)))
         assert info.device == "cpu"
         assert 1_000_000 < info.num_parameters < 5_000_000
     assert await generator.replica.hello() == info

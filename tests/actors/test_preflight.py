@@ -93,6 +93,11 @@ BROKEN_PRMS: dict[str, Breakage] = {
     "family": (lambda folder: change_json(folder / "prm_config.json", family="other"), "family is 'other'"),
     "no separator": (lambda folder: change_json(folder / "prm_config.json", separator=None), "separator is None"),
     "two tokens": (lambda folder: change_json(folder / "prm_config.json", separator="##"), "not one token"),
+    "a list for": (lambda folder: change_json(folder / "prm_config.json", trained_for=["x"]), "trained_for is"),
+    "a hot word": (
+        lambda folder: change_json(folder / "prm_config.json", trained_for={"temperature": "hot"}),
+        "trained_for is",
+    ),
     "no head": (lambda folder: (folder / "head.safetensors").unlink(), "head.safetensors: missing"),
     "wide head": (write_wide_head, "over a size of 192"),
 }
@@ -130,6 +135,11 @@ def test_what_a_user_should_know_is_a_warning():
     prm = replace(info("prm", trained_for_generator="another", golden_max_error=None), max_model_len=100)
     warnings = check_together(info("generator"), prm)
     assert ["another generator" in warnings[0], "shorter" in warnings[1], "golden" in warnings[2]] == [True] * 3
+
+
+def test_a_calibrated_prm_says_for_which_generator():
+    assert "does not say" in check_together(info("generator"), info("prm", calibrated=True, golden_max_error=0.0))[0]
+    assert check_together(info("generator"), info("prm", calibrated=False, golden_max_error=0.0)) == []
 
 
 def test_nothing_heavy_is_loaded_for_the_checks():

@@ -222,6 +222,27 @@ def test_a_backbone_in_half_precision_has_adapters_in_full(folders, tmp_path):
     assert golden["dtype"] == "bfloat16"
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_trains_as_the_cpu_does(folders, tmp_path):
+    on_cpu, on_gpu = (
+        TrainablePrm.open(
+            settings_of("", folders[SEPARATOR]),
+            HeadSpec(kind="beta-binomial"),
+            replace(LORA, dropout=0.0),
+            device=device,
+        )
+        for device in ("cpu", "cuda")
+    )
+    batch, places, paths = chain(on_cpu.form)
+    assert on_gpu.predicted(batch, places) == pytest.approx(on_cpu.predicted(batch, places), abs=1e-3)
+    assert fit(on_gpu, num_steps=3)[1] == pytest.approx(fit(on_cpu, num_steps=3)[1], abs=1e-2)
+    on_gpu.save(tmp_path / "prm", trained_for=TRAINED_FOR, notes={}, examples=[(QUESTION, STEPS)])
+    served = [score.median for score in serve(tmp_path / "prm", "auto", paths)]
+    expected = predict(on_gpu.head, on_gpu.predicted(batch, places), [0.5]).quantiles[:, 0]
+    assert served == pytest.approx(expected, abs=1e-3)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_loss_is_what_is_said_of_the_served_head(kind):
     rng = np.random.default_rng(2)
@@ -271,12 +292,26 @@ def test_training_reads_the_token_ids_that_are_served(folders, family, question,
     ("lora", "words"),
     [
         (LoraSpec(every_nth_layer=5), "has 4 layers"),
-        (LoraSpec(target_modules=("q_proj", "w_proj")), "'w_proj'"),
+        (LoraSpec(target_modules=("q_proj", "w_proj")), "no layer has a `w_proj`"),
     ],
 )
 def test_layers_that_are_not_there_are_named(folders, lora, words):
     with pytest.raises(InvalidInput, match=words):
         open_prm(SEPARATOR, folders[SEPARATOR], "quantile", lora)
+
+
+def test_quantised_weights_take_no_adapter(folders, tmp_path):
+    folder = Path(shutil.copytree(folders[SEPARATOR], tmp_path / "prm"))
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"quantization_config": {"quant_method": "fp8"}}))
+    with pytest.raises(InvalidInput, match="quantised"):
+        open_prm(SEPARATOR, folder, "quantile")
+
+
+def test_a_family_of_ones_own_is_not_calibrated(folders):
+    asked = replace(settings_of("", folders["reasoneval"]), family="tests.plugins:reasoneval_by_another_name")
+    with pytest.raises(InvalidInput, match="can be calibrated"):
+        TrainablePrm.open(asked, HeadSpec(kind="quantile"), LORA, device="cpu")
 
 
 def test_a_head_without_quantiles_is_not_trained(folders):

@@ -223,6 +223,7 @@ def test_single_trials_and_finished_solutions_only():
     )
     assert finished.num_rows == 0
     assert finished.methods["one"]["brier"].value is None
+    assert finished.methods["one"]["root_brier"].value is None
     assert finished.methods["one"]["terminal_brier"].value == 0
 
 
