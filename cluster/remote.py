@@ -86,6 +86,11 @@ class RemoteTrainer:
         done, _ = ray.wait([self._actor.call.remote("progress")], timeout=timeout_s)
         return bool(done)
 
+    @property
+    def busy(self) -> bool:
+        """Whether a long call has been begun; it may have ended."""
+        return self._call is not None
+
     def begin(self, method: str, *args: Any, **kwargs: Any) -> None:
         """Begin a long call."""
         self._call = self._actor.call.remote(method, *args, **kwargs)

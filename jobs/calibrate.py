@@ -202,7 +202,7 @@ def _examples(plan: CalibrationPlan) -> list[tuple[str, tuple[str, ...]]]:
     shares = plan.section.shares()
     shortest: dict[str, RolloutRow] = {}
     for row in plan.rollouts.rows:
-        if row.depth == 0 or split_of(row.problem_id, seed=plan.seed, shares=shares) != TEST:
+        if split_of(row.problem_id, seed=plan.seed, shares=shares) != TEST:
             continue
         held = shortest.get(row.problem_id)
         if held is None or _length(row) < _length(held):
@@ -212,7 +212,7 @@ def _examples(plan: CalibrationPlan) -> list[tuple[str, tuple[str, ...]]]:
 
 
 def _length(row: RolloutRow) -> tuple[int, int]:
-    return (0 if row.depth > 1 else 1, len(row.question) + sum(map(len, row.steps)))
+    return (-min(row.depth, 2), len(row.question) + sum(map(len, row.steps)))
 
 
 @contextmanager

@@ -92,7 +92,9 @@ class TrainerActor:
 
     def stop(self) -> None:
         """Let it end its training with a checkpoint; returns when it has."""
-        remote = self._started()
+        remote = self._remote
+        if remote is None or not remote.busy:
+            return
         remote.call("stop")
         while not remote.finished(POLL_S):
             self._follow(remote)
