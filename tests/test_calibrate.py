@@ -14,6 +14,7 @@ import pytest
 from actors.training_state import CHECKPOINT, read_state
 from cluster.store import LocalStore
 from examples.arithmetic.problems import LEVELS, parse_question, problem_set, solve
+from jobs.cli import main
 from records.schemas import PARQUET_OPTIONS, to_table
 from tests.fake_training import rollout_row
 
@@ -92,9 +93,10 @@ def drivers():
         if driver.process.poll() is None:
             driver.process.kill()
             driver.process.wait()
+        driver.process.stdout.close()
 
 
-def test_killed_and_resumed_it_ends_where_an_unbroken_one_does(tmp_path, drivers):
+def test_killed_and_resumed_it_ends_where_an_unbroken_one_does(tmp_path, drivers, capsys):
     rollouts = tmp_path / "rollouts.parquet"
     write_rollouts(rollouts)
     whole = Driver(rollouts, tmp_path / "whole")
@@ -144,19 +146,10 @@ def test_killed_and_resumed_it_ends_where_an_unbroken_one_does(tmp_path, drivers
     }
     assert not list((prm / "_training").glob("checkpoint-*"))
 
-    again = subprocess.run([*_command(rollouts, prm), *_set(SMALL)], capture_output=True, text=True, check=False)
-    assert (again.returncode, "calibrated" in again.stdout) == (0, True), again.stderr
-    other = subprocess.run(
-        [*_command(rollouts, prm), *_set([*SMALL, "calibration.epochs=5"])], capture_output=True, text=True, check=False
-    )
-    assert other.returncode == 2
-    assert "calibration.epochs: was 4, is 5" in other.stderr
-
-
-def _command(rollouts, output):
-    recipe = EXAMPLE / "calibrate.toml"
-    return [sys.executable, "-m", "jobs.calibrate", str(rollouts), "--recipe", str(recipe), "--output", str(output)]
-
-
-def _set(overrides):
-    return [argument for override in overrides for argument in ("--set", override)]
+    again = ["calibrate", str(rollouts), "--recipe", str(EXAMPLE / "calibrate.toml"), "--output", str(prm)]
+    again += [argument for override in SMALL for argument in ("--set", override)]
+    capsys.readouterr()
+    assert main(again) == 0
+    assert "calibrated" in capsys.readouterr().out
+    assert main([*again, "--set", "calibration.epochs=5"]) == 2
+    assert "calibration.epochs: was 4, is 5" in capsys.readouterr().err
