@@ -25,11 +25,13 @@ class TrainingSet:
     Attributes:
         chains: each row is on exactly one of them.
         observed: what the rows' continuations came to.
+        num_trajectories: that pass through each row's prefix [N]; each of them is one of its samples.
         questions: one for each problem, in no order.
     """
 
     chains: tuple[Chain, ...]
     observed: Observed
+    num_trajectories: NDArray[np.int64]
     questions: frozenset[str]
 
     def __len__(self) -> int:
@@ -41,12 +43,22 @@ class TrainingSet:
         """Of all chains."""
         return sum(len(chain.ids) for chain in self.chains)
 
+    @property
+    def sampled(self) -> NDArray[np.int64]:
+        """Number of the row of each prefix of each trajectory: a row comes as often as trajectories pass through it."""
+        return np.repeat(np.arange(len(self)), self.num_trajectories)
+
     def weights(self, *, by_problem: bool) -> NDArray[np.float64]:
-        """Weight of each row in the loss [N]: 1 each; or, `by_problem`, alike in sum for each problem, with mean 1."""
-        if not by_problem:
-            return np.ones(len(self))
-        _, of_row, sizes = np.unique(np.array(self.observed.problem_ids), return_inverse=True, return_counts=True)
-        return np.asarray(len(self) / len(sizes) / sizes[of_row], dtype=np.float64)
+        """Weight of each row in the loss [N], with mean 1.
+
+        Each prefix of each trajectory weighs the same, so that the number of trajectories does not matter: the more of
+        them there are, the rarer are the prefixes that are new. Or, `by_problem`, each problem weighs the same.
+        """
+        sampled = self.num_trajectories.astype(np.float64)
+        if by_problem:
+            _, of_row = np.unique(np.array(self.observed.problem_ids), return_inverse=True)
+            sampled /= np.bincount(of_row, weights=sampled)[of_row]
+        return np.asarray(sampled / sampled.mean(), dtype=np.float64)
 
 
 def training_set(
@@ -78,6 +90,7 @@ def training_set(
     whole = TrainingSet(
         chains=tuple(chains),
         observed=Observed.of(kept),
+        num_trajectories=np.array([row.num_trajectories for row in kept], dtype=np.int64),
         questions=frozenset(row.question for row in kept),
     )
     return whole, len(rows) - len(kept)

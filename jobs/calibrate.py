@@ -157,8 +157,12 @@ def _write_report(
     note: Callable[[str], None],
 ) -> None:
     """Evaluate what the methods said of each set, and put table, diagram and summary beside the PRM to come."""
+    sets = {name: (plan.evaluations[name].observed, plan.evaluations[name].sampled, own) for name, own in said.items()}
     report = build_report(
-        {name: (plan.evaluations[name].observed, own) for name, own in said.items()},
+        {
+            name: (observed.at(rows), {method: each.at(rows) for method, each in own.items()})
+            for name, (observed, rows, own) in sets.items()
+        },
         num_resamples=plan.section.num_resamples,
         seed=plan.seed,
     )

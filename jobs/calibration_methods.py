@@ -53,9 +53,10 @@ def fit_baselines(training: TrainingSet, old_scores: Floats, *, levels: tuple[fl
 
 def fit_shift(held_out: TrainingSet, outputs: Floats, head: HeadSpec, *, coverage: float) -> float:
     """The shift of the lower quantile, by the open prefixes of problems of its own: budgets depend on no others."""
-    unfinished = ~held_out.observed.terminal
-    lower = predict(head, outputs[unfinished], head.levels).quantiles[:, 0]
-    return lower_shift(lower, held_out.observed.where(unfinished), coverage=coverage)
+    rows = held_out.sampled
+    rows = rows[~held_out.observed.terminal[rows]]
+    lower = predict(head, outputs[rows], head.levels).quantiles[:, 0]
+    return lower_shift(lower, held_out.observed.at(rows), coverage=coverage)
 
 
 def methods(found: Outputs, fitted: Fitted, head: HeadSpec, shifted: HeadSpec) -> dict[str, Predictions]:

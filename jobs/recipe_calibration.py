@@ -50,7 +50,8 @@ class CalibrationSection(Section):
     epochs: int = setting(3, "Times that each prefix is seen, at most.", ge=1, le=1000)
     batch_prefixes: int = setting(32, "Prefixes of one optimizer step, or a few more: sequences are not cut.", ge=1)
     weighting: Literal["prefix", "problem"] = setting(
-        "prefix", 'What weighs the same in the loss: each "prefix", or each "problem", whose prefixes share its weight.'
+        "prefix",
+        'What weighs the same in the loss: each "prefix" of each trajectory, or each "problem" with all of its.',
     )
     stopping_share: float = setting(0.1, "Share of the problems that say when to stop.", gt=0, lt=1)
     conformal_share: float = setting(0.2, "Share that the shift is fitted on; none without conformal.", gt=0, lt=1)

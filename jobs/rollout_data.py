@@ -127,6 +127,8 @@ def _check_rows(uri: str, rows: Sequence[RolloutRow]) -> None:
             raise InvalidInput(f"{where}: {row.successes} successes of {row.trials} trials")
         if row.depth != len(row.steps):
             raise InvalidInput(f"{where}: depth is {row.depth}, and there are {len(row.steps)} steps")
+        if row.num_trajectories < 1:
+            raise InvalidInput(f"{where}: {row.num_trajectories} trajectories pass through it")
         if not row.question.strip():
             raise InvalidInput(f"{where}: the question is empty")
         if before is None or before.problem_id != row.problem_id:

@@ -73,12 +73,16 @@ class Observed:
 
     def where(self, mask: Bools) -> "Observed":
         """The rows where `mask` [N] is true."""
+        return self.at(np.flatnonzero(mask))
+
+    def at(self, rows: Ints) -> "Observed":
+        """The rows of these numbers, in their order; one that comes several times is several rows."""
         return Observed(
-            problem_ids=[problem_id for problem_id, kept in zip(self.problem_ids, mask, strict=True) if kept],
-            successes=self.successes[mask],
-            trials=self.trials[mask],
-            terminal=self.terminal[mask],
-            depth=self.depth[mask],
+            problem_ids=[self.problem_ids[row] for row in rows],
+            successes=self.successes[rows],
+            trials=self.trials[rows],
+            terminal=self.terminal[rows],
+            depth=self.depth[rows],
         )
 
 
@@ -110,6 +114,11 @@ class Predictions:
 
     def __len__(self) -> int:
         return len(self.mean)
+
+    def at(self, rows: Ints) -> "Predictions":
+        """Of the rows of these numbers, as `Observed.at`."""
+        quantiles = self.quantiles and {level: values[rows] for level, values in self.quantiles.items()}
+        return Predictions(mean=self.mean[rows], quantiles=quantiles)
 
     def quantile(self, level: float) -> Floats:
         """The estimate [N] at a level.

@@ -108,6 +108,18 @@ def test_weights_by_row_and_by_problem():
     assert np.mean(weights) == pytest.approx(1)
 
 
+def test_a_prefix_counts_as_often_as_trajectories_pass_through_it():
+    rows = [*tree([(), ("a",), ("b",)]), *tree([()], "p1")]
+    passing = [replace(row, num_trajectories=number) for row, number in zip(rows, (3, 2, 1, 2), strict=True)]
+    found, _ = training_set(passing, FORMS["suffixed"], max_model_len=99, keep_tail=True)
+    assert found.sampled.tolist() == [0, 0, 0, 1, 1, 2, 3, 3]
+    assert found.weights(by_problem=False).tolist() == pytest.approx([1.5, 1, 0.5, 1])
+    assert found.weights(by_problem=True).tolist() == pytest.approx([1, 2 / 3, 1 / 3, 2])
+    repeated = found.observed.at(found.sampled)
+    assert repeated.problem_ids == ["p0"] * 6 + ["p1"] * 2
+    assert repeated.share.tolist() == [found.observed.share[row] for row in found.sampled]
+
+
 def test_rows_of_a_problem_may_differ_in_text_only():
     rows = [rollout_row("p0", 0, (), 1, 2), replace(rollout_row("p0", 1, (), 0, 2), depth=0)]
     found, _ = training_set(rows, FORMS["separator"], max_model_len=99, keep_tail=True)
