@@ -4,23 +4,16 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from jobs.recipe_base import PLUGIN, Section, is_plugin, setting
-
-AggregationName = Literal["last", "min", "product"]
-
-
-class StrategyOptions(Section):
-    """What the strategies share."""
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """Keyword arguments of the strategy's function, root and limits aside."""
-        return self.model_dump(exclude={"name"})
-
-    @property
-    def needs_prm(self) -> bool:
-        """Whether it asks for scores."""
-        return True
+from jobs.recipe_base import PLUGIN, is_plugin, setting
+from jobs.recipe_rivals import (
+    AdaptiveConsistencyStrategy,
+    BacktrackingStrategy,
+    DvtsStrategy,
+    LookaheadBeamStrategy,
+    ParticleFilteringStrategy,
+    RebaseStrategy,
+)
+from jobs.strategy_options import AggregationName, StrategyOptions
 
 
 class SampleStrategy(StrategyOptions):
@@ -107,6 +100,12 @@ STRATEGIES: dict[str, type[StrategyOptions]] = {
     "majority": MajorityStrategy,
     "best-of-n": BestOfNStrategy,
     "beam-search": BeamSearchStrategy,
+    "dvts": DvtsStrategy,
+    "rebase": RebaseStrategy,
+    "particle-filtering": ParticleFilteringStrategy,
+    "lookahead-beam": LookaheadBeamStrategy,
+    "adaptive-consistency": AdaptiveConsistencyStrategy,
+    "backtracking": BacktrackingStrategy,
     "rollout": RolloutStrategy,
     PLUGIN: PluginStrategy,
 }
@@ -127,6 +126,12 @@ StrategySection = Annotated[
     | Annotated[MajorityStrategy, Tag("majority")]
     | Annotated[BestOfNStrategy, Tag("best-of-n")]
     | Annotated[BeamSearchStrategy, Tag("beam-search")]
+    | Annotated[DvtsStrategy, Tag("dvts")]
+    | Annotated[RebaseStrategy, Tag("rebase")]
+    | Annotated[ParticleFilteringStrategy, Tag("particle-filtering")]
+    | Annotated[LookaheadBeamStrategy, Tag("lookahead-beam")]
+    | Annotated[AdaptiveConsistencyStrategy, Tag("adaptive-consistency")]
+    | Annotated[BacktrackingStrategy, Tag("backtracking")]
     | Annotated[RolloutStrategy, Tag("rollout")]
     | Annotated[PluginStrategy, Tag(PLUGIN)],
     Discriminator(strategy_tag),

@@ -8,9 +8,15 @@ from jobs.recipe import Recipe, search_limits
 from records.failure import InvalidInput, StrategyFailed
 from records.path import Path
 from scaling.aggregation import Aggregation
+from scaling.strategies.adaptive_consistency import adaptive_consistency
+from scaling.strategies.backtracking import backtracking
 from scaling.strategies.beam_search import beam_search
 from scaling.strategies.best_of_n import best_of_n
+from scaling.strategies.dvts import dvts
+from scaling.strategies.lookahead_beam import lookahead_beam
 from scaling.strategies.majority import majority
+from scaling.strategies.particle_filtering import Resampling, particle_filtering
+from scaling.strategies.rebase import rebase
 from scaling.strategies.rollout import rollout
 from scaling.strategies.sample import sample
 from scaling.strategy import Choice, Strategy, StrategyFactory
@@ -20,9 +26,17 @@ _STRATEGIES: dict[str, Any] = {
     "majority": majority,
     "best-of-n": best_of_n,
     "beam-search": beam_search,
+    "dvts": dvts,
+    "rebase": rebase,
+    "particle-filtering": particle_filtering,
+    "lookahead-beam": lookahead_beam,
+    "adaptive-consistency": adaptive_consistency,
+    "backtracking": backtracking,
     "rollout": rollout,
 }
-_AGGREGATIONS = ("aggregation", "weight_by")
+_CHOICES: dict[str, Any] = {"aggregation": Aggregation, "weight_by": Aggregation, "resampling": Resampling}
+_SEEDED = ("particle-filtering",)
+"""Strategies that draw: they get the run's seed."""
 
 
 def strategy_factory(recipe: Recipe) -> StrategyFactory:
@@ -34,9 +48,11 @@ def strategy_factory(recipe: Recipe) -> StrategyFactory:
     section = recipe.strategy
     function = _STRATEGIES.get(section.name) or partial(guarded, _plugin(section.name), section.name)
     arguments = {
-        name: Aggregation(value) if name in _AGGREGATIONS and value is not None else value
+        name: _CHOICES[name](value) if name in _CHOICES and value is not None else value
         for name, value in section.arguments.items()
     }
+    if section.name in _SEEDED:
+        arguments["seed"] = recipe.seed
     return partial(function, limits=search_limits(recipe), **arguments)
 
 

@@ -128,6 +128,7 @@ class RequestRow:
         until: an `Until`; null for "score".
         max_tokens: per child; null for "score".
         scoring: a `Scoring`; null for "score".
+        greedy: not the run's sampling but the likeliest token always; null for "score".
         granted_tokens: per child in child order, the `max_tokens` that the ledger granted (0: not granted).
         reply_kind: a `ReplyKind`.
         child_ids: leaf node of each delivered child, in child order; empty for "score".
@@ -146,6 +147,7 @@ class RequestRow:
     until: str | None
     max_tokens: int | None
     scoring: str | None
+    greedy: bool | None
     granted_tokens: tuple[int, ...]
     reply_kind: str
     child_ids: tuple[int, ...]
