@@ -52,7 +52,7 @@ def backtracking(
         reply = yield one_step([(path, num_children) for path in growing], limits)
         drawn.setdefault(depth, []).extend(reply.paths)
         if reply.kind is not ReplyKind.FULL:
-            cut = [path for path in reply.paths if not path.finished]
+            cut = [path for path in drawn[depth] if not path.finished]
             break
         parents = {path.node_id for path in kept[depth]}
         pool = [path for path in kept[depth] if closed(path, limits)]

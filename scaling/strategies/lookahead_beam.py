@@ -51,7 +51,7 @@ def lookahead_beam(
         if not growing:
             break
         reply = yield one_step(growing, limits, scoring=scoring)
-        candidates = [path for path in candidates if closed(path, limits)] + list(reply.paths)
+        candidates = [path for path in candidates if closed(path, limits)] + list(reply.paths) or candidates
     if reply.kind is not ReplyKind.FULL:  # what was pruned or simulated may be the only answer there is
         candidates = beside + candidates
     candidates = yield from scored(candidates)

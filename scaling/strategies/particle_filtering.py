@@ -60,6 +60,8 @@ def particle_filtering(
     for step in range(max_steps):
         ended = [path for path in particles if closed(path, limits)]
         growing = {path.node_id: path for path in particles if not closed(path, limits)}
+        if not growing:  # only ended ones were drawn
+            break
         counts = Counter(path.node_id for path in particles)
         reply = yield one_step([(path, counts[path.node_id]) for path in growing.values()], limits)
         if reply.kind is not ReplyKind.FULL:  # what was not drawn again may be the only answer there is
