@@ -56,7 +56,7 @@ def particle_filtering(
 ) -> Strategy:
     """Filter with `num_samples` particles; `seed` is the run's."""
     particles = [root] * num_samples
-    lost_answers: dict[int, Path] = {}
+    finished: dict[int, Path] = {}
     for step in range(max_steps):
         ended = [path for path in particles if closed(path, limits)]
         growing = {path.node_id: path for path in particles if not closed(path, limits)}
@@ -65,19 +65,17 @@ def particle_filtering(
         counts = Counter(path.node_id for path in particles)
         reply = yield one_step([(path, counts[path.node_id]) for path in growing.values()], limits)
         if reply.kind is not ReplyKind.FULL:  # what was not drawn again may be the only answer there is
-            rest = [path for path in growing.values() if path is not root]
-            return choose_best([*lost_answers.values(), *ended, *reply.paths, *rest], aggregation)
+            there = {path.node_id: path for path in [*finished.values(), *particles, *reply.paths] if path is not root}
+            return choose_best(tuple(there.values()), aggregation)
         particles = [*ended, *reply.paths]
         if step == max_steps - 1 or all(closed(path, limits) for path in particles):
             break
         kept = [] if resample_finished else [path for path in particles if closed(path, limits)]
         drawn_from = particles if resample_finished else [path for path in particles if not closed(path, limits)]
         weights = particle_weights([value(path, aggregation) for path in drawn_from], temperature)
-        lost_answers |= {path.node_id: path for path in particles if path.finished}
+        finished |= {path.node_id: path for path in particles if path.finished}
         draws = draw(weights, len(drawn_from), resampling, (seed, root.text, step))
         particles = [*kept, *(drawn_from[index] for index in draws)]
-        for path in particles:
-            lost_answers.pop(path.node_id, None)
     return choose_best(particles, aggregation)
 
 

@@ -445,6 +445,56 @@ def test_a_step_that_lowers_the_bound_is_drawn_again_then_the_one_before():
     assert choice.answer == "1"
 
 
+BAD = [step(f"bad {number}", 0.1) for number in range(6)]
+AFTER_BAD = {f"bad {number}": [answer("0", 0.1)] for number in range(6)}
+
+
+def followed(script: dict[str, list[Content]], max_backtracks: int) -> list[str]:
+    """The last step of the one path that each expansion continues."""
+    tree = scripted(script | AFTER_BAD)
+    strategy = backtracking(
+        ROOT, limits=LIMITS, num_samples=1, beam_width=1, max_steps=5, max_backtracks=max_backtracks
+    )
+    play(strategy, tree)
+    return [request.parents[0][0].text.strip() for request in tree.expansions]
+
+
+def test_returns_reach_further_back_until_the_search_has_come_past_the_place():
+    script = {"question": [step("a", 0.9), *BAD], "a": [step("b", 0.8), *BAD], "b": BAD}
+    # What follows b falls: b again; a again, with b still the best; then from the question on, as far as it goes.
+    back = ["b", "a", "b", "question", "a", "b", "question", "a", "b"]
+    assert followed(script, 4) == ["question", "a", "b", *back, "bad 0"]
+    script["a"] = [step("b", 0.8), step("c", 0.9), *BAD]
+    script["c"] = [step("d", 0.9), *BAD]
+    script["d"] = [*BAD[:2], answer("1", 0.9)]
+    # c leads past the place where b fell: the next fall is a new one, and the step after d is drawn again first.
+    assert followed(script, 4) == ["question", "a", "b", "b", "a", "c", "d", "d", "c", "d"]
+
+
+def test_a_fall_on_the_way_back_reaches_further_too():
+    script = {
+        "question": [step("a", 1.0), *BAD],
+        "a": [step("b", 0.6), step("c", 0.7, 0.4), step("d", 0.9, 0.6)],
+        "b": BAD,
+        "d": BAD,
+    }
+    # b falls twice; then c, of the better median and the lower bound, falls at a: back to the question; d falls where b
+    # did, which the search has not come past: the question again.
+    assert followed(script, 3) == ["question", "a", "b", "b", "a", "question", "a", "d", "bad 0"]
+    script["a"] += BAD
+    assert followed(script, 4) == ["question", "a", "b", "b", "a", "question", "a", "d", "question", "a", "d", "bad 0"]
+
+
+def test_a_first_step_that_cannot_be_drawn_again_is_what_there_is():
+    tree = scripted({"question": [step("a", 0.1)]})
+
+    def poor(request: Expand | Score) -> Reply:
+        return tree(request) if len(tree.expansions) < 1 else Reply(ReplyKind.BUDGET_EXHAUSTED, ())
+
+    choice = play(backtracking(ROOT, limits=LIMITS, num_samples=1, beam_width=1, max_steps=4), poor)
+    assert [path.text for path in choice.candidates] == ["a\n\n"]
+
+
 def test_what_was_drawn_before_stays_in_the_competition():
     script = {
         "question": [step("a", 0.8), step("x", 0.1)],
