@@ -9,8 +9,8 @@
 A subtree never looks at another, which keeps the search diverse where beam search lets one prefix take over.
 
 From the code of search-and-learn: the candidates are the last M of each subtree, whatever the subtree chose among them.
-Other than there, a path ends where the generator ends it (not at a box), `limits` bound every step and sample, and
-the chosen score is aggregated as asked (the code ranks by the last step, whatever it is told).
+Other than there, a path ends where the generator ends it (not at a box), `limits` bound every step and sample, and the
+final choice aggregates scores as asked (there it reads the last score, whatever it is told).
 """
 
 from records.path import Path
