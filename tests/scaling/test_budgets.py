@@ -37,7 +37,7 @@ def counted(p: np.ndarray, confidence: np.ndarray) -> np.ndarray:
 
 
 def formula(p: np.ndarray, confidence: float) -> np.ndarray:
-    return np.log(1 - confidence) / np.log(1 - np.clip(p, 1e-4, 1 - 1e-4))
+    return np.asarray(np.log(1 - confidence) / np.log(1 - np.clip(p, 1e-4, 1 - 1e-4)))
 
 
 def test_samples_needed_is_what_counting_up_finds():
