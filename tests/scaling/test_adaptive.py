@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from records.path import FinishReason, Path, PrmScore
 from records.request import Expand, Reply, ReplyKind, Score, Until
+from scaling.accounting import Models, problem_record
 from scaling.aggregation import Aggregation, Estimate
-from scaling.selection import Selection
+from scaling.selection import Selection, choose
 from scaling.strategies.adaptive_beam_search import Adapt, adaptive_beam_search
 from scaling.strategies.adaptive_best_of_n import adaptive_best_of_n
 from scaling.strategies.beam_search import beam_search
@@ -21,6 +22,7 @@ from scaling.strategies.best_of_n import best_of_n
 from scaling.strategies.sequential import sequential
 from scaling.strategy import Choice, Request, Strategy
 from tests.toy_problem import LIMITS, ROOT, ToyProblem, play
+from tests.world import World, problems, scheduler_for
 
 ADAPTS = st.sampled_from(list(Adapt))
 EASY, HARD = 0.9, 0.1
@@ -365,3 +367,46 @@ def _asked(request: Request) -> object:
     if isinstance(request, Score):
         return [path.node_id for path in request.paths]
     return [(path.node_id, count) for path, count in request.parents], request.until, request.scoring
+
+
+# --- answer selection
+
+
+@pytest.mark.parametrize(
+    ("selection", "expected"), [(Selection.BEST, "a"), (Selection.WEIGHTED_VOTE, "b"), (Selection.MAJORITY, "c")]
+)
+def test_selections_differ(selection, expected):
+    """One good a, two fair b's, three poor c's: the same candidates, whatever search found them."""
+    answers = [("a", 0.9), ("b", 0.6), ("b", 0.5), ("c", 0.1), ("c", 0.1), ("c", 0.1)]
+    paths = tuple(
+        Path(number, ROOT, f"\\boxed{{{answer}}}", (1,), FinishReason.EOS, None, PrmScore(p, p, p))
+        for number, (answer, p) in enumerate(answers, 1)
+    )
+    assert choose(paths, selection, Aggregation.LAST).answer == expected
+    root = Path(0, None, "q", score=PrmScore(0.5, 0.5, 0.5))
+
+    def answer(request: Request) -> Reply:
+        return Reply(ReplyKind.FULL, (root,) if isinstance(request, Score) else paths)
+
+    strategies = (
+        best_of_n(ROOT, limits=LIMITS, num_samples=6, selection=selection),
+        adaptive_best_of_n(ROOT, limits=LIMITS, max_samples=6, selection=selection),
+        beam_search(ROOT, limits=LIMITS, num_samples=6, beam_width=3, max_steps=3, selection=selection),
+        adaptive_beam_search(ROOT, limits=LIMITS, num_samples=6, beam_width=3, max_steps=3, selection=selection),
+        sequential(ROOT, limits=LIMITS, max_samples=6, wave_size=6, selection=selection),
+    )
+    assert [play(strategy, answer).answer for strategy in strategies] == [expected] * 5
+
+
+def test_the_row_carries_the_posterior_of_a_sequential_answer():
+    world = World(scheduler_for(partial(sequential, limits=LIMITS, max_samples=8)), random.Random(1))
+    world.run(problems(5))
+    for one in world.concluded:
+        row = problem_record(
+            one.search, correct=None, models=Models(10, 20, None), strategy="sequential", wall_seconds=0.0
+        ).problem
+        choice = one.search.choice
+        assert choice is not None
+        if choice.answer_p is not None:
+            assert row.answer_p_lower == row.answer_p_median == row.answer_p_upper == choice.answer_p.median
+    assert any(one.search.choice and one.search.choice.answer_p for one in world.concluded)
