@@ -3,13 +3,14 @@
     step 0        N first steps, or N_IAS of the bare question if that is less (`adapt_first`, ours)
     step t >= 1   every `frequency` steps: keep the K best candidates, give each unfinished one M children
                     beams     K by its rule, M as given
-                    children  K = N / M, M by its rule, divided by N / M
-                    both      K by its rule, M by its rule, divided by K (ours: the paper's code divides by N / M)
+                    children  K = N / M, M by its rule
+                    both      K by its rule, M by its rule (ours: the paper's code divides the latter by N / M)
                   otherwise: give each unfinished candidate one child
     end           as in beam search
 
-Candidates are ranked by their aggregated medians; the rules read the estimate of the last step. Nothing adapts before
-the first pruning, so the first `frequency` steps always cost full width: the paper's 5 saves little on short solutions.
+The rule for M divides by the number of candidates kept. Candidates are ranked by their aggregated medians; the rules
+read the estimate of the last step. Nothing adapts before the first pruning, so the first `frequency` steps always cost
+full width: the paper's 5 saves little on short solutions.
 """
 
 from collections.abc import Sequence
@@ -51,15 +52,14 @@ def adaptive_beam_search(
     max_beams = num_samples // beam_width
 
     def prune(candidates: Sequence[Path]) -> tuple[list[Path], int]:
-        num_beams, num_children, shared_by = max_beams, beam_width, max_beams
+        num_beams, num_children = max_beams, beam_width
         if adapt is not Adapt.CHILDREN:
             chances = [success_probability(path, estimate) for path in candidates]
             num_beams = beams_needed(chances, confidence, num_children=beam_width, max_beams=max_beams)
-            shared_by = num_beams
         kept = best(candidates, num_beams, aggregation)
         if adapt is not Adapt.BEAMS:
             chances = [success_probability(path, estimate) for path in kept]
-            num_children = children_needed(chances, confidence, max_children=beam_width, shared_by=shared_by)
+            num_children = children_needed(chances, confidence, max_children=beam_width, shared_by=len(kept))
         return kept, num_children
 
     reply = yield Score((root,))

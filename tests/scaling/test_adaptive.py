@@ -103,18 +103,18 @@ def napkin_widths(candidates: list[Path], adapt: Adapt, *, n: int, m: int, confi
         return k, m
     kept = sorted(candidates, key=lambda path: -path.score.median if path.score else 0)[:k]
     worst = min(path.score.lower for path in kept if path.score)
-    return k, min(m, math.ceil(needed(worst) / (k if adapt == "both" else k_max)))
+    return k, min(m, math.ceil(needed(worst) / (len(kept) if adapt == "both" or len(candidates) < k_max else k_max)))
 
 
 def napkin_search(
-    problem: ToyProblem, adapt: Adapt, *, n: int, m: int, frequency: int, max_steps: int, confidence: float
+    problem: ToyProblem, adapt: Adapt, first: int, *, n: int, m: int, frequency: int, max_steps: int, confidence: float
 ) -> str | None:
     """Adaptive beam search that scores everything at birth."""
 
     def grow(parent: Path) -> Path:
         return problem.scored(problem._step(parent))
 
-    beams = [grow(ROOT) for _ in range(n)]
+    beams = [grow(ROOT) for _ in range(first)]
     for step in range(1, max_steps):
         num_children = 1
         if all(beam.finished for beam in beams):
@@ -137,19 +137,25 @@ def napkin_search(
     frequency=st.integers(1, 3),
     max_steps=st.integers(1, 7),
     confidence=st.sampled_from([0.5, 0.9, 0.99]),
+    adapt_first=st.booleans(),
 )
 @settings(deadline=None)
-def test_beam_search_is_its_slow_twin(seed, p, adapt, shape, frequency, max_steps, confidence):
+def test_beam_search_is_its_slow_twin(seed, p, adapt, shape, frequency, max_steps, confidence, adapt_first):
     n, m = shape
     fast, slow = ToyProblem(p, seed, num_steps=5), ToyProblem(p, seed, num_steps=5)
     choice = play(
         adaptive_beam_search(
             ROOT, limits=LIMITS, num_samples=n, beam_width=m, max_steps=max_steps, adapt=adapt,
-            frequency=frequency, confidence=confidence,
+            frequency=frequency, confidence=confidence, adapt_first=adapt_first,
         ),
         fast.reply,
     )  # fmt: skip
-    answer = napkin_search(slow, adapt, n=n, m=m, frequency=frequency, max_steps=max_steps, confidence=confidence)
+    root = slow.scored(ROOT).score
+    assert root is not None
+    first = min(n, math.ceil(math.log(1 - confidence) / math.log(1 - root.lower))) if adapt_first else n
+    answer = napkin_search(
+        slow, adapt, first, n=n, m=m, frequency=frequency, max_steps=max_steps, confidence=confidence
+    )
     assert (choice.answer, fast.tokens) == (answer, slow.tokens)
 
 
