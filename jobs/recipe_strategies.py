@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from jobs.recipe_adaptive import AdaptiveBeamSearchStrategy, AdaptiveBestOfNStrategy, SequentialStrategy
 from jobs.recipe_base import PLUGIN, is_plugin, setting
 from jobs.recipe_rivals import (
     AdaptiveConsistencyStrategy,
@@ -13,7 +14,7 @@ from jobs.recipe_rivals import (
     ParticleFilteringStrategy,
     RebaseStrategy,
 )
-from jobs.strategy_options import AggregationName, StrategyOptions
+from jobs.strategy_options import AggregationName, SelectionName, StrategyOptions, selection_setting
 
 
 class SampleStrategy(StrategyOptions):
@@ -48,6 +49,7 @@ class BestOfNStrategy(StrategyOptions):
     name: Literal["best-of-n"] = Field(description="The sample that the PRM likes best.")
     num_samples: int = setting(16, "Samples per problem (N).", ge=1, le=65536)
     aggregation: AggregationName = setting("last", "How the scores of a sample's steps become one.")
+    selection: SelectionName = selection_setting()
 
 
 class BeamSearchStrategy(StrategyOptions):
@@ -59,6 +61,7 @@ class BeamSearchStrategy(StrategyOptions):
     frequency: int = setting(1, "Score and prune every so many steps.", ge=1)
     max_steps: int = setting(40, "Most steps of one candidate.", ge=1)
     aggregation: AggregationName = setting("last", "How the scores of a candidate's steps become one.")
+    selection: SelectionName = selection_setting()
 
     @model_validator(mode="after")
     def _widths_divide(self) -> Self:
@@ -106,6 +109,9 @@ STRATEGIES: dict[str, type[StrategyOptions]] = {
     "lookahead-beam": LookaheadBeamStrategy,
     "adaptive-consistency": AdaptiveConsistencyStrategy,
     "backtracking": BacktrackingStrategy,
+    "adaptive-best-of-n": AdaptiveBestOfNStrategy,
+    "adaptive-beam-search": AdaptiveBeamSearchStrategy,
+    "sequential": SequentialStrategy,
     "rollout": RolloutStrategy,
     PLUGIN: PluginStrategy,
 }
@@ -132,6 +138,9 @@ StrategySection = Annotated[
     | Annotated[LookaheadBeamStrategy, Tag("lookahead-beam")]
     | Annotated[AdaptiveConsistencyStrategy, Tag("adaptive-consistency")]
     | Annotated[BacktrackingStrategy, Tag("backtracking")]
+    | Annotated[AdaptiveBestOfNStrategy, Tag("adaptive-best-of-n")]
+    | Annotated[AdaptiveBeamSearchStrategy, Tag("adaptive-beam-search")]
+    | Annotated[SequentialStrategy, Tag("sequential")]
     | Annotated[RolloutStrategy, Tag("rollout")]
     | Annotated[PluginStrategy, Tag(PLUGIN)],
     Discriminator(strategy_tag),

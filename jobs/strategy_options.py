@@ -1,10 +1,12 @@
-"""What the options of all strategies share."""
+"""What the options of all strategies share: their base, and the names of the scaling core's choices."""
 
 from typing import Any, Literal
 
-from jobs.recipe_base import Section
+from jobs.recipe_base import Section, setting
 
 AggregationName = Literal["last", "min", "product"]
+EstimateName = Literal["lower", "median", "upper", "mean"]
+SelectionName = Literal["best", "weighted-vote", "majority"]
 
 
 class StrategyOptions(Section):
@@ -19,3 +21,26 @@ class StrategyOptions(Section):
     def needs_prm(self) -> bool:
         """Whether it asks for scores."""
         return True
+
+
+def selection_setting() -> Any:
+    """How candidates become an answer."""
+    return setting(
+        "best",
+        "The answer: of the best-scored candidate (best), of the highest sum of scores (weighted-vote), or of most "
+        "candidates (majority).",
+    )
+
+
+def confidence_setting() -> Any:
+    """C of the adaptive budgets."""
+    return setting(0.99, "Wanted chance that a right answer is among the samples (C).", gt=0, lt=1)
+
+
+def estimate_setting() -> Any:
+    """What the adaptive budgets read."""
+    return setting(
+        "lower",
+        "What of the PRM's view is read as the chance of success: a quantile (lower, median, upper) or the mean; an "
+        "uncalibrated PRM has one number.",
+    )

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from jobs.cli import COMMANDS
+from jobs.recipe_strategies import STRATEGIES
 from records.schemas import SCHEMAS
 
 ROOT = Path(__file__).parent.parent
@@ -29,3 +30,22 @@ def test_links_lead_somewhere(page):
 def test_every_command_in_the_readme_exists():
     commands = set(re.findall(r"^ *parsimony (\w+)", (ROOT / "README.md").read_text(), re.MULTILINE))
     assert commands == set(COMMANDS)
+
+
+STRATEGY_PAGE = (ROOT / "docs/strategies.md").read_text()
+
+
+@pytest.mark.parametrize("name", re.findall(r"^## ([a-z][a-z-]+)$", STRATEGY_PAGE, re.MULTILINE))
+def test_a_strategy_is_documented_with_its_options(name):
+    section = STRATEGY_PAGE.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
+    rows = [row.split("|")[1:3] for row in section.splitlines() if row.startswith("| `")]
+    documented = [
+        (option, default)
+        for options, defaults in rows
+        for option, default in zip(re.findall(r"`(\w+)`", options), defaults.replace("`", "").split(","), strict=True)
+    ]
+    fields = STRATEGIES[name].model_fields
+    assert sorted(option for option, _ in documented) == sorted(set(fields) - {"name"})
+    for option, default in documented:
+        value = {"none": None, "false": False}.get(default.strip(), default.strip())
+        assert fields[option].default in (value, float(value) if re.fullmatch(r"[\d.]+", str(value)) else value)

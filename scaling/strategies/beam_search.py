@@ -8,13 +8,16 @@
 A finished candidate is carried unchanged, competes with the others, is never duplicated and costs nothing.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 from records.path import Path
 from records.request import Expand, Reply, ReplyKind, Score, Scoring, Until
 from scaling.aggregation import Aggregation, aggregate
-from scaling.selection import choose_best
+from scaling.selection import Selection, choose
 from scaling.strategy import Request, SearchLimits, Strategy
+
+Pruning = Callable[[Sequence[Path]], tuple[list[Path], int]]
+"""From scored candidates to those that are kept, and the number of children of each."""
 
 
 def beam_search(
@@ -26,10 +29,32 @@ def beam_search(
     max_steps: int,
     frequency: int = 1,
     aggregation: Aggregation = Aggregation.LAST,
+    selection: Selection = Selection.BEST,
 ) -> Strategy:
     """Search with `num_samples` (N) candidates, N / `beam_width` (M) of which survive each pruning."""
+
+    def prune(candidates: Sequence[Path]) -> tuple[list[Path], int]:
+        return best(candidates, num_samples // beam_width, aggregation), beam_width
+
     yield Score((root,))
-    reply = yield _one_step([(root, num_samples)], limits, _scoring(1, frequency, aggregation))
+    candidates = yield from grow_beams(
+        root, num_samples, prune, limits=limits, max_steps=max_steps, frequency=frequency, aggregation=aggregation
+    )
+    return choose(candidates, selection, aggregation)
+
+
+def grow_beams(
+    root: Path,
+    num_first: int,
+    prune: Pruning,
+    *,
+    limits: SearchLimits,
+    max_steps: int,
+    frequency: int,
+    aggregation: Aggregation,
+) -> Generator[Request, Reply, list[Path]]:
+    """The search itself, from `num_first` first steps to the scored candidates at its end."""
+    reply = yield _one_step([(root, num_first)], limits, _scoring(1, frequency, aggregation))
     candidates = list(reply.paths)
     pruned_answers: list[Path] = []
     for step in range(1, max_steps):
@@ -38,9 +63,9 @@ def beam_search(
         num_children = 1
         if step % frequency == 0:
             candidates = yield from _scored(candidates)
-            kept = _best(candidates, num_samples // beam_width, aggregation)
+            kept, num_children = prune(candidates)
             pruned_answers += [path for path in candidates if path.finished and path not in kept]
-            candidates, num_children = kept, beam_width
+            candidates = kept
         growing = [(path, num_children) for path in candidates if not _closed(path, limits)]
         if not growing:
             break
@@ -48,8 +73,13 @@ def beam_search(
         candidates = [path for path in candidates if _closed(path, limits)] + list(reply.paths)
     if reply.kind is not ReplyKind.FULL:  # what was pruned may be the only answer there is
         candidates = pruned_answers + candidates
-    candidates = yield from _scored(candidates)
-    return choose_best(candidates, aggregation)
+    return (yield from _scored(candidates))
+
+
+def best(candidates: Sequence[Path], num_kept: int, aggregation: Aggregation) -> list[Path]:
+    """The `num_kept` best-ranked candidates; ties go to the earlier one."""
+    ranks = [(-aggregate(path, aggregation), index) for index, path in enumerate(candidates)]
+    return [candidates[index] for _, index in sorted(ranks)[:num_kept]]
 
 
 def _one_step(growing: Sequence[tuple[Path, int]], limits: SearchLimits, scoring: Scoring) -> Expand:
@@ -74,8 +104,3 @@ def _scored(candidates: list[Path]) -> Generator[Request, Reply, list[Path]]:
     reply = yield Score(unscored)
     scored = {path.node_id: path for path in reply.paths}
     return [scored.get(path.node_id, path) for path in candidates]
-
-
-def _best(candidates: Sequence[Path], num_kept: int, aggregation: Aggregation) -> list[Path]:
-    ranks = [(-aggregate(path, aggregation), index) for index, path in enumerate(candidates)]
-    return [candidates[index] for _, index in sorted(ranks)[:num_kept]]

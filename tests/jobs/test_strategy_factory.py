@@ -32,6 +32,20 @@ def test_shipped_strategies_travel_and_run(recipe):
     assert outcome(strategy) == [(None, True)] * 3
 
 
+@pytest.mark.parametrize(
+    "override",
+    [
+        '{name="adaptive-best-of-n", max_samples=8, estimate="mean", selection="majority"}',
+        '{name="adaptive-beam-search", num_samples=8, beam_width=2, adapt="both", aggregation="min"}',
+        '{name="sequential", max_samples=8}',
+        '{name="sequential", max_samples=8, selection="weighted-vote"}',
+    ],
+)
+def test_adaptive_strategies_travel_and_run(override):
+    recipe = load_recipe(EXAMPLE / "best-of-16.toml", [f"strategy={override}"])
+    assert outcome(pickle.loads(pickle.dumps(strategy_factory(recipe)))) == [(None, True)] * 3  # noqa: S301
+
+
 def test_a_users_strategy_gets_its_options():
     strategy = pickle.loads(pickle.dumps(factory("first_of", "strategy.options.num_samples=3")))  # noqa: S301
     assert outcome(strategy) == [(None, True)] * 3

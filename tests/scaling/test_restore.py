@@ -19,6 +19,8 @@ from scaling.accounting import Models, problem_record
 from scaling.aggregation import Aggregation
 from scaling.scheduler import Concluded
 from scaling.search import ProblemSearch
+from scaling.strategies.adaptive_beam_search import Adapt, adaptive_beam_search
+from scaling.strategies.adaptive_best_of_n import adaptive_best_of_n
 from scaling.strategies.adaptive_consistency import adaptive_consistency
 from scaling.strategies.backtracking import backtracking
 from scaling.strategies.beam_search import beam_search
@@ -29,6 +31,7 @@ from scaling.strategies.majority import majority
 from scaling.strategies.particle_filtering import particle_filtering
 from scaling.strategies.rebase import rebase
 from scaling.strategies.rollout import rollout
+from scaling.strategies.sequential import sequential
 from scaling.strategy import Choice, SearchLimits, Strategy, StrategyFactory
 from tests.world import World, problems, scheduler_for
 
@@ -64,7 +67,13 @@ STRATEGIES: dict[str, StrategyFactory] = {
     "backtracking": partial(backtracking, limits=LIMITS, num_samples=4, beam_width=2, max_steps=6, max_backtracks=3),
     "rescoring": rescoring,
     "rollout": partial(rollout, limits=LIMITS, num_trajectories=3, num_continuations=2),
-}
+    "adaptive-best-of-n": partial(adaptive_best_of_n, limits=LIMITS, max_samples=9, confidence=0.9),
+    "adaptive-beam": partial(
+        adaptive_beam_search, limits=LIMITS, num_samples=6, beam_width=3, max_steps=8, adapt=Adapt.BOTH,
+        confidence=0.9, adapt_first=True,
+    ),
+    "sequential": partial(sequential, limits=LIMITS, max_samples=9, wave_size=2, threshold=0.7, min_gain=0.02),
+}  # fmt: skip
 every_strategy = pytest.mark.parametrize("name", STRATEGIES)
 
 
