@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from jobs.recipe_base import setting
-from jobs.strategy_options import AggregationName, StrategyOptions
+from jobs.strategy_options import AggregationName, SelectionName, StrategyOptions, selection_setting
 
 
 class _SteppedOptions(StrategyOptions):
@@ -13,6 +13,7 @@ class _SteppedOptions(StrategyOptions):
 
     max_steps: int = setting(40, "Most steps of one candidate.", ge=1, le=65536)
     aggregation: AggregationName = setting("last", "How the scores of a candidate's steps become one.")
+    selection: SelectionName = selection_setting()
 
 
 class _BeamOptions(_SteppedOptions):
@@ -45,6 +46,7 @@ class RebaseStrategy(_SteppedOptions):
     balance_temperature: float = setting(
         0.2, "Of the softmax over scores that shares out the width (T_b): the lower, the greedier.", ge=0.001, le=1000.0
     )
+    selection: SelectionName = selection_setting("weighted-vote")
 
 
 class ParticleFilteringStrategy(_SteppedOptions):

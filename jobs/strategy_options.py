@@ -23,10 +23,10 @@ class StrategyOptions(Section):
         return True
 
 
-def selection_setting() -> Any:
+def selection_setting(default: SelectionName = "best") -> Any:
     """How candidates become an answer."""
     return setting(
-        "best",
+        default,
         "The answer: of the best-scored candidate (best), of the highest sum of scores (weighted-vote), or of most "
         "candidates (majority).",
     )

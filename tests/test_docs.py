@@ -32,13 +32,18 @@ def test_every_command_in_the_readme_exists():
     assert commands == set(COMMANDS)
 
 
-STRATEGY_PAGE = (ROOT / "docs/strategies.md").read_text()
+STRATEGY_SECTIONS = {
+    name: section
+    for page in ("strategies.md", "rival-strategies.md")
+    for name, section in re.findall(
+        r"^## ([a-z][a-z-]+)\n(.*?)(?=^## |\Z)", (ROOT / "docs" / page).read_text(), re.MULTILINE | re.DOTALL
+    )
+}
 
 
-@pytest.mark.parametrize("name", re.findall(r"^## ([a-z][a-z-]+)$", STRATEGY_PAGE, re.MULTILINE))
+@pytest.mark.parametrize("name", STRATEGY_SECTIONS)
 def test_a_strategy_is_documented_with_its_options(name):
-    section = STRATEGY_PAGE.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
-    rows = [row.split("|")[1:3] for row in section.splitlines() if row.startswith("| `")]
+    rows = [row.split("|")[1:3] for row in STRATEGY_SECTIONS[name].splitlines() if row.startswith("| `")]
     documented = [
         (option, default)
         for options, defaults in rows
@@ -47,5 +52,5 @@ def test_a_strategy_is_documented_with_its_options(name):
     fields = STRATEGIES[name].model_fields
     assert sorted(option for option, _ in documented) == sorted(set(fields) - {"name"})
     for option, default in documented:
-        value = {"none": None, "false": False}.get(default.strip(), default.strip())
+        value = {"none": None, "false": False, "true": True}.get(default.strip(), default.strip())
         assert fields[option].default in (value, float(value) if re.fullmatch(r"[\d.]+", str(value)) else value)

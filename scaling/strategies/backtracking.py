@@ -22,7 +22,7 @@ from records.path import Path
 from records.request import ReplyKind, Score
 from scaling.aggregation import Aggregation
 from scaling.growth import best_of, closed, one_step, value
-from scaling.selection import choose_best
+from scaling.selection import Selection, choose
 from scaling.strategy import SearchLimits, Strategy
 
 
@@ -36,6 +36,7 @@ def backtracking(
     max_fall: float = 0.5,
     max_backtracks: int = 4,
     aggregation: Aggregation = Aggregation.LAST,
+    selection: Selection = Selection.BEST,
 ) -> Strategy:
     """Search with `num_samples` (N) candidates, N / `beam_width` (M) of which are kept at each depth."""
     scores = yield Score((root,))
@@ -68,7 +69,7 @@ def backtracking(
             kept.append(now_kept)
     finished = [path for depth in sorted(drawn) for path in drawn[depth] if path.finished]
     unfinished = [path for path in kept[-1] if not path.finished and path.parent is not None]
-    return choose_best([*finished, *unfinished, *cut], aggregation)
+    return choose([*finished, *unfinished, *cut], selection, aggregation)
 
 
 def _bound(kept: Sequence[Path]) -> float:

@@ -17,7 +17,7 @@ from records.path import Path
 from records.request import Expand, ReplyKind, Until
 from scaling.aggregation import Aggregation
 from scaling.growth import best_of, closed, one_step, value
-from scaling.selection import choose_best
+from scaling.selection import Selection, choose
 from scaling.strategy import SearchLimits, Strategy
 
 
@@ -29,6 +29,7 @@ def dvts(
     beam_width: int,
     max_steps: int,
     aggregation: Aggregation = Aggregation.LAST,
+    selection: Selection = Selection.BEST,
 ) -> Strategy:
     """Search with `num_samples` / `beam_width` (N / M) greedy subtrees of `beam_width` (M) children a step."""
     live = dict.fromkeys(range(num_samples // beam_width), root)
@@ -37,7 +38,7 @@ def dvts(
     for _ in range(max_steps - 1):
         reply = yield one_step([(path, beam_width) for path in live.values()], limits)
         if reply.kind is not ReplyKind.FULL:  # what was passed over may be the only answer there is
-            return choose_best([*passed_over, *_all(last), *reply.paths], aggregation)
+            return choose([*passed_over, *_all(last), *reply.paths], selection, aggregation)
         for number, subtree in enumerate(tuple(live)):
             passed_over += [path for path in last.get(subtree, ()) if path.finished]
             last[subtree] = reply.paths[number * beam_width : (number + 1) * beam_width]
@@ -51,10 +52,10 @@ def dvts(
         left_tokens = limits.max_tokens - len(path.solution_token_ids)
         reply = yield Expand(((path, beam_width),), Until.END, left_tokens, aggregation.scoring)
         if reply.kind is not ReplyKind.FULL:
-            return choose_best([*passed_over, *_all(last), *reply.paths], aggregation)
+            return choose([*passed_over, *_all(last), *reply.paths], selection, aggregation)
         passed_over += [path for path in last.get(subtree, ()) if path.finished]
         last[subtree] = reply.paths
-    return choose_best(_all(last), aggregation)
+    return choose(_all(last), selection, aggregation)
 
 
 def _all(last: dict[int, tuple[Path, ...]]) -> list[Path]:

@@ -16,7 +16,7 @@ from records.path import Path
 from records.request import Reply, ReplyKind, Scoring
 from scaling.aggregation import Aggregation
 from scaling.growth import best_of, closed, one_step, scored, value
-from scaling.selection import choose_best
+from scaling.selection import Selection, choose
 from scaling.strategy import Request, SearchLimits, Strategy
 
 
@@ -29,6 +29,7 @@ def lookahead_beam(
     lookahead: int,
     max_steps: int,
     aggregation: Aggregation = Aggregation.LAST,
+    selection: Selection = Selection.BEST,
 ) -> Strategy:
     """Search with `num_samples` (N) candidates, N / `beam_width` (M) of which survive each pruning."""
     scoring = Scoring.NONE if aggregation is Aggregation.LAST else Scoring.LEAF  # of LAST, only ends are read
@@ -55,7 +56,7 @@ def lookahead_beam(
     if reply.kind is not ReplyKind.FULL:  # what was pruned or simulated may be the only answer there is
         candidates = beside + candidates
     candidates = yield from scored(candidates)
-    return choose_best(candidates, aggregation)
+    return choose(candidates, selection, aggregation)
 
 
 def _simulate(

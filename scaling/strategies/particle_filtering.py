@@ -26,7 +26,7 @@ from records.request import ReplyKind
 from scaling.aggregation import Aggregation
 from scaling.growth import closed, one_step, value
 from scaling.seeds import seed_for
-from scaling.selection import choose_best
+from scaling.selection import Selection, choose
 from scaling.strategy import SearchLimits, Strategy
 
 SMALLEST_ODDS_DISTANCE = 1e-7
@@ -53,6 +53,7 @@ def particle_filtering(
     resampling: Resampling = Resampling.MULTINOMIAL,
     resample_finished: bool = True,
     aggregation: Aggregation = Aggregation.LAST,
+    selection: Selection = Selection.BEST,
 ) -> Strategy:
     """Filter with `num_samples` particles; `seed` is the run's."""
     particles = [root] * num_samples
@@ -66,7 +67,7 @@ def particle_filtering(
         reply = yield one_step([(path, counts[path.node_id]) for path in growing.values()], limits)
         if reply.kind is not ReplyKind.FULL:  # what was not drawn again may be the only answer there is
             there = {path.node_id: path for path in [*finished.values(), *particles, *reply.paths] if path is not root}
-            return choose_best(tuple(there.values()), aggregation)
+            return choose(tuple(there.values()), selection, aggregation)
         particles = [*ended, *reply.paths]
         if step == max_steps - 1 or all(closed(path, limits) for path in particles):
             break
@@ -76,7 +77,7 @@ def particle_filtering(
         finished |= {path.node_id: path for path in particles if path.finished}
         draws = draw(weights, len(drawn_from), resampling, (seed, root.text, step))
         particles = [*kept, *(drawn_from[index] for index in draws)]
-    return choose_best(particles, aggregation)
+    return choose(particles, selection, aggregation)
 
 
 def particle_weights(scores: Sequence[float], temperature: float) -> list[float]:

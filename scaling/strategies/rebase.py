@@ -21,7 +21,7 @@ from records.path import Path
 from records.request import ReplyKind
 from scaling.aggregation import Aggregation
 from scaling.growth import best_of, closed, one_step, value
-from scaling.selection import choose_by_vote
+from scaling.selection import Selection, choose
 from scaling.strategy import SearchLimits, Strategy
 
 
@@ -33,6 +33,7 @@ def rebase(
     max_steps: int,
     balance_temperature: float = 0.2,
     aggregation: Aggregation = Aggregation.LAST,
+    selection: Selection = Selection.WEIGHTED_VOTE,
 ) -> Strategy:
     """Search for `num_samples` (W) solutions, shared out at `balance_temperature` (T_b)."""
     ended: list[Path] = []
@@ -43,14 +44,14 @@ def rebase(
         ended += [path for path in reply.paths if closed(path, limits)]
         grown = [path for path in reply.paths if not closed(path, limits)]
         if reply.kind is not ReplyKind.FULL:  # steps that were not extended may be all there is
-            return choose_by_vote([*ended, *(grown or frontier)], aggregation)
+            return choose([*ended, *(grown or frontier)], selection, aggregation)
         frontier = grown
         scores = [value(path, aggregation) for path in frontier]
         shares = balanced_shares(scores, num_samples - len(ended), balance_temperature)
         growing = [(path, share) for path, share in zip(frontier, shares, strict=True) if share]
         if not growing:
             break
-    return choose_by_vote([*ended, *frontier], aggregation)
+    return choose([*ended, *frontier], selection, aggregation)
 
 
 def balanced_shares(scores: Sequence[float], width: int, temperature: float) -> list[int]:
