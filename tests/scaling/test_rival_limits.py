@@ -191,7 +191,7 @@ def test_arrival_deaths_and_forgotten_prefixes_change_nothing(name, seed, deaths
 @given(seed=st.integers(0, 10**6), total=st.integers(1, 600))
 @settings(max_examples=15)
 def test_under_a_cap_every_problem_concludes_and_no_token_is_spent_beyond(name, seed, total):
-    world = World(scheduler_for(RIVALS[name], total_tokens=total), random.Random(seed), death_rate=0.02)
+    world = World(scheduler_for(RIVALS[name], total_tokens=total), random.Random(seed), missing_rate=0.2)
     world.run(problems(5))
     assert len(world.concluded) == 5
     assert world.most_spent_tokens <= total
