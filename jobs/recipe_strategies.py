@@ -4,23 +4,17 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from jobs.recipe_base import PLUGIN, Section, is_plugin, setting
-
-AggregationName = Literal["last", "min", "product"]
-
-
-class StrategyOptions(Section):
-    """What the strategies share."""
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """Keyword arguments of the strategy's function, root and limits aside."""
-        return self.model_dump(exclude={"name"})
-
-    @property
-    def needs_prm(self) -> bool:
-        """Whether it asks for scores."""
-        return True
+from jobs.recipe_adaptive import AdaptiveBeamSearchStrategy, AdaptiveBestOfNStrategy, SequentialStrategy
+from jobs.recipe_base import PLUGIN, is_plugin, setting
+from jobs.recipe_rivals import (
+    AdaptiveConsistencyStrategy,
+    BacktrackingStrategy,
+    DvtsStrategy,
+    LookaheadBeamStrategy,
+    ParticleFilteringStrategy,
+    RebaseStrategy,
+)
+from jobs.strategy_options import AggregationName, SelectionName, StrategyOptions, selection_setting
 
 
 class SampleStrategy(StrategyOptions):
@@ -55,6 +49,7 @@ class BestOfNStrategy(StrategyOptions):
     name: Literal["best-of-n"] = Field(description="The sample that the PRM likes best.")
     num_samples: int = setting(16, "Samples per problem (N).", ge=1, le=65536)
     aggregation: AggregationName = setting("last", "How the scores of a sample's steps become one.")
+    selection: SelectionName = selection_setting()
 
 
 class BeamSearchStrategy(StrategyOptions):
@@ -66,6 +61,7 @@ class BeamSearchStrategy(StrategyOptions):
     frequency: int = setting(1, "Score and prune every so many steps.", ge=1)
     max_steps: int = setting(40, "Most steps of one candidate.", ge=1)
     aggregation: AggregationName = setting("last", "How the scores of a candidate's steps become one.")
+    selection: SelectionName = selection_setting()
 
     @model_validator(mode="after")
     def _widths_divide(self) -> Self:
@@ -107,6 +103,15 @@ STRATEGIES: dict[str, type[StrategyOptions]] = {
     "majority": MajorityStrategy,
     "best-of-n": BestOfNStrategy,
     "beam-search": BeamSearchStrategy,
+    "dvts": DvtsStrategy,
+    "rebase": RebaseStrategy,
+    "particle-filtering": ParticleFilteringStrategy,
+    "lookahead-beam": LookaheadBeamStrategy,
+    "adaptive-consistency": AdaptiveConsistencyStrategy,
+    "backtracking": BacktrackingStrategy,
+    "adaptive-best-of-n": AdaptiveBestOfNStrategy,
+    "adaptive-beam-search": AdaptiveBeamSearchStrategy,
+    "sequential": SequentialStrategy,
     "rollout": RolloutStrategy,
     PLUGIN: PluginStrategy,
 }
@@ -127,6 +132,15 @@ StrategySection = Annotated[
     | Annotated[MajorityStrategy, Tag("majority")]
     | Annotated[BestOfNStrategy, Tag("best-of-n")]
     | Annotated[BeamSearchStrategy, Tag("beam-search")]
+    | Annotated[DvtsStrategy, Tag("dvts")]
+    | Annotated[RebaseStrategy, Tag("rebase")]
+    | Annotated[ParticleFilteringStrategy, Tag("particle-filtering")]
+    | Annotated[LookaheadBeamStrategy, Tag("lookahead-beam")]
+    | Annotated[AdaptiveConsistencyStrategy, Tag("adaptive-consistency")]
+    | Annotated[BacktrackingStrategy, Tag("backtracking")]
+    | Annotated[AdaptiveBestOfNStrategy, Tag("adaptive-best-of-n")]
+    | Annotated[AdaptiveBeamSearchStrategy, Tag("adaptive-beam-search")]
+    | Annotated[SequentialStrategy, Tag("sequential")]
     | Annotated[RolloutStrategy, Tag("rollout")]
     | Annotated[PluginStrategy, Tag(PLUGIN)],
     Discriminator(strategy_tag),

@@ -1,5 +1,6 @@
 """From the recipe's strategy section to the function that begins a search."""
 
+from enum import StrEnum
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -7,12 +8,22 @@ from typing import Any
 from jobs.recipe import Recipe, search_limits
 from records.failure import InvalidInput, StrategyFailed
 from records.path import Path
-from scaling.aggregation import Aggregation
+from scaling.aggregation import Aggregation, Estimate
+from scaling.selection import Selection
+from scaling.strategies.adaptive_beam_search import Adapt, adaptive_beam_search
+from scaling.strategies.adaptive_best_of_n import adaptive_best_of_n
+from scaling.strategies.adaptive_consistency import adaptive_consistency
+from scaling.strategies.backtracking import backtracking
 from scaling.strategies.beam_search import beam_search
 from scaling.strategies.best_of_n import best_of_n
+from scaling.strategies.dvts import dvts
+from scaling.strategies.lookahead_beam import lookahead_beam
 from scaling.strategies.majority import majority
+from scaling.strategies.particle_filtering import Resampling, particle_filtering
+from scaling.strategies.rebase import rebase
 from scaling.strategies.rollout import rollout
 from scaling.strategies.sample import sample
+from scaling.strategies.sequential import sequential
 from scaling.strategy import Choice, Strategy, StrategyFactory
 
 _STRATEGIES: dict[str, Any] = {
@@ -20,9 +31,28 @@ _STRATEGIES: dict[str, Any] = {
     "majority": majority,
     "best-of-n": best_of_n,
     "beam-search": beam_search,
+    "dvts": dvts,
+    "rebase": rebase,
+    "particle-filtering": particle_filtering,
+    "lookahead-beam": lookahead_beam,
+    "adaptive-consistency": adaptive_consistency,
+    "backtracking": backtracking,
+    "adaptive-best-of-n": adaptive_best_of_n,
+    "adaptive-beam-search": adaptive_beam_search,
+    "sequential": sequential,
     "rollout": rollout,
 }
-_AGGREGATIONS = ("aggregation", "weight_by")
+_ENUMS: dict[str, type[StrEnum]] = {
+    "aggregation": Aggregation,
+    "weight_by": Aggregation,
+    "selection": Selection,
+    "estimate": Estimate,
+    "adapt": Adapt,
+    "resampling": Resampling,
+}
+"""Options that the recipe spells as text."""
+_SEEDED = ("particle-filtering",)
+"""Strategies that draw: they get the run's seed."""
 
 
 def strategy_factory(recipe: Recipe) -> StrategyFactory:
@@ -34,9 +64,11 @@ def strategy_factory(recipe: Recipe) -> StrategyFactory:
     section = recipe.strategy
     function = _STRATEGIES.get(section.name) or partial(guarded, _plugin(section.name), section.name)
     arguments = {
-        name: Aggregation(value) if name in _AGGREGATIONS and value is not None else value
+        name: _ENUMS[name](value) if name in _ENUMS and value is not None else value
         for name, value in section.arguments.items()
     }
+    if section.name in _SEEDED:
+        arguments["seed"] = recipe.seed
     return partial(function, limits=search_limits(recipe), **arguments)
 
 

@@ -47,12 +47,14 @@ class Expand:
         until: where each child ends.
         max_tokens: most tokens of one child; with `Until.TOKENS` the number asked for.
         scoring: what the PRM scores.
+        greedy: the likeliest token always, instead of the run's sampling.
     """
 
     parents: tuple[tuple[Path, int], ...]
     until: Until
     max_tokens: int
     scoring: Scoring = Scoring.NONE
+    greedy: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,8 @@ class ProblemRow:
         error: why it failed; null otherwise.
         answer: the chosen final answer as extracted from the chosen path; null if there is none.
         correct: the grader's verdict; null without an answer key, or where the grader failed or timed out.
-        answer_p_lower: PRM quantiles of the chosen path (`answer_p_median`, `answer_p_upper` alike); null if unscored.
+        answer_p_lower: PRM quantiles of the chosen path (`answer_p_median`, `answer_p_upper` alike), or all three the
+            strategy's own probability of the answer, where it has one; null if unscored.
         num_samples: children sampled.
         num_steps: step rows.
         generated_tokens: sampled tokens, pruned ones included.
@@ -128,6 +129,7 @@ class RequestRow:
         until: an `Until`; null for "score".
         max_tokens: per child; null for "score".
         scoring: a `Scoring`; null for "score".
+        greedy: not the run's sampling but the likeliest token always; null for "score".
         granted_tokens: per child in child order, the `max_tokens` that the ledger granted (0: not granted).
         reply_kind: a `ReplyKind`.
         child_ids: leaf node of each delivered child, in child order; empty for "score".
@@ -146,6 +148,7 @@ class RequestRow:
     until: str | None
     max_tokens: int | None
     scoring: str | None
+    greedy: bool | None
     granted_tokens: tuple[int, ...]
     reply_kind: str
     child_ids: tuple[int, ...]

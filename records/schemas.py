@@ -102,6 +102,7 @@ REQUESTS = _schema(
     pa.field("until", pa.string()),
     pa.field("max_tokens", pa.int64()),
     pa.field("scoring", pa.string()),
+    pa.field("greedy", pa.bool_()),
     _required("granted_tokens", _list(pa.int64())),
     _required("reply_kind", pa.string()),
     _required("child_ids", _list(pa.int32())),

@@ -32,7 +32,7 @@ def problem_record(
     """All rows of a finished search; `correct` is the grader's verdict, `wall_seconds` from admission to the end."""
     choice = search.choice
     path = choice.path if choice else None
-    score = path.score if path else None
+    score = (choice.answer_p if choice else None) or (path.score if path else None)
     root = search.root_score
     generated = sum(step.generated_tokens for step in search.steps)
     prompt = sum(step.prompt_tokens for step in search.steps)

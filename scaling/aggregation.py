@@ -1,4 +1,4 @@
-"""From the scores of a path's steps to one number that ranks it.
+"""From the PRM's quantiles to one number: what a path's chance of success is taken to be, and what ranks it.
 
 Ranking reads the median, budgets read the lower quantile (arXiv 2506.09338); mixing them up is a known mistake.
 """
@@ -6,8 +6,32 @@ Ranking reads the median, budgets read the lower quantile (arXiv 2506.09338); mi
 import math
 from enum import StrEnum
 
-from records.path import Path
+from records.path import Path, PrmScore
 from records.request import Scoring
+
+
+class Estimate(StrEnum):
+    """Which number of the PRM's view of a path is read as its success probability. An uncalibrated PRM has one only."""
+
+    LOWER = "lower"
+    MEDIAN = "median"
+    UPPER = "upper"
+    MEAN = "mean"
+    """.3 lower + .4 median + .3 upper: Swanson's rule, for quantiles at .1, .5 and .9 (Hurst, Brown and Swanson, AAPG
+    Bulletin 84, 2000). Of a finished path, whose success is 0 or 1, the quantiles are near 0 or 1 too, and only
+    together they say how likely it is."""
+
+    def of(self, score: PrmScore) -> float:
+        """The number, in [0, 1]."""
+        match self:
+            case Estimate.LOWER:
+                return score.lower
+            case Estimate.MEDIAN:
+                return score.median
+            case Estimate.UPPER:
+                return score.upper
+            case Estimate.MEAN:
+                return 0.3 * score.lower + 0.4 * score.median + 0.3 * score.upper
 
 
 class Aggregation(StrEnum):
@@ -36,3 +60,14 @@ def aggregate(path: Path, aggregation: Aggregation) -> float:
     if aggregation is Aggregation.PRODUCT:
         return math.prod(medians)
     return min(medians)
+
+
+def success_probability(path: Path, estimate: Estimate) -> float:
+    """The PRM's estimate that a path, or the bare question, comes to a right answer: of its last step, in [0, 1].
+
+    Raises:
+        ValueError: the path has no score: the strategy forgot to ask for it.
+    """
+    if path.score is None:
+        raise ValueError(f"node {path.node_id} has no score")
+    return estimate.of(path.score)

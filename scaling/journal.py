@@ -17,7 +17,7 @@ def request_hash(request: Expand | Score) -> str:
         content: tuple[object, ...] = ("score", tuple(path.node_id for path in request.paths))
     else:
         parents = tuple((path.node_id, num_samples) for path, num_samples in request.parents)
-        content = ("expand", parents, request.until.value, request.max_tokens, request.scoring.value)
+        content = ("expand", parents, request.until.value, request.max_tokens, request.scoring.value, request.greedy)
     return hashlib.blake2b(repr(content).encode(), digest_size=16).hexdigest()
 
 
@@ -55,6 +55,7 @@ def request_row(
         until=expand.until.value if expand else None,
         max_tokens=expand.max_tokens if expand else None,
         scoring=expand.scoring.value if expand else None,
+        greedy=expand.greedy if expand else None,
         granted_tokens=granted_tokens,
         reply_kind=reply.kind.value,
         child_ids=tuple(path.node_id for path in reply.paths) if expand else (),

@@ -3,7 +3,7 @@
 A call carries a prefix only where the replica is not known to hold it, or has said that it does not.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from records.calls import SampleCall, Sampling, ScoreCall, TextPrefix, TokenPrefix
 from scaling.search import ProblemSearch
@@ -46,6 +46,7 @@ class OpenSearch:
         held = self.search.locality.generator(task.parent)
         known = held.replica == replica and not in_full
         prefix = None if known else TokenPrefix(task.parent.root.text, task.parent.solution_token_ids)
+        sampling = replace(sampling, temperature=0.0) if task.greedy else sampling
         return SampleCall(key, held.prefix_id, prefix, task.until, max_tokens, task.seed, sampling)
 
     def score_call(self, key: str, task: ScoreTask, replica: str, *, in_full: bool) -> ScoreCall:

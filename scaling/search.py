@@ -275,6 +275,7 @@ class ProblemSearch:
                 until=request.until,
                 max_tokens=request.max_tokens,
                 seed=seed_for(self._run_seed, problem_id, number, child),
+                greedy=request.greedy,
             )
             for child, parent in enumerate(parents)
         ]

@@ -4,11 +4,30 @@ Ties go to the earlier candidate, and candidates come in child order, so the ord
 """
 
 from collections.abc import Sequence
+from enum import StrEnum
 
 from records.path import Path
 from scaling.aggregation import Aggregation, aggregate
 from scaling.answers import canonical_answer, extract_answer
 from scaling.strategy import Choice
+
+
+class Selection(StrEnum):
+    """How the answer is chosen among candidates."""
+
+    BEST = "best"
+    """The candidate with the highest score."""
+    WEIGHTED_VOTE = "weighted-vote"
+    """The answer whose candidates' scores add up to most."""
+    MAJORITY = "majority"
+    """The answer of most candidates."""
+
+
+def choose(candidates: Sequence[Path], selection: Selection, aggregation: Aggregation) -> Choice:
+    """The choice among scored candidates."""
+    if selection is Selection.BEST:
+        return choose_best(candidates, aggregation)
+    return choose_by_vote(candidates, aggregation if selection is Selection.WEIGHTED_VOTE else None)
 
 
 def choose_best(candidates: Sequence[Path], aggregation: Aggregation) -> Choice:

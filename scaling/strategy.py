@@ -8,7 +8,7 @@ concludes with what it has; `Score` requests are still served then.
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
-from records.path import Path
+from records.path import Path, PrmScore
 from records.request import Expand, Reply, Score
 
 
@@ -36,12 +36,14 @@ class Choice:
         answer: its final answer; None when it has none.
         candidates: the paths that competed to the end; what was sampled beside them counts as pruned.
         prefixes: whose success is to be counted, as rows of `rollouts`; of no strategy but that.
+        answer_p: how sure the strategy is of the answer; None: as sure as the PRM is of the path.
     """
 
     path: Path | None
     answer: str | None
     candidates: tuple[Path, ...]
     prefixes: tuple[PrefixTrials, ...] = ()
+    answer_p: PrmScore | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

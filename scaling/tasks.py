@@ -15,6 +15,7 @@ class SampleTask:
         parent: the path to continue.
         max_tokens: most tokens that the strategy wants; the ledger may grant fewer.
         seed: 63 bits, derived from names.
+        greedy: the likeliest token always.
     """
 
     key: str
@@ -25,6 +26,7 @@ class SampleTask:
     until: Until
     max_tokens: int
     seed: int
+    greedy: bool = False
 
 
 @dataclass(frozen=True, slots=True)

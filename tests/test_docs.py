@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from jobs.cli import COMMANDS
+from jobs.recipe_strategies import STRATEGIES
 from records.schemas import SCHEMAS
 
 ROOT = Path(__file__).parent.parent
@@ -29,3 +30,27 @@ def test_links_lead_somewhere(page):
 def test_every_command_in_the_readme_exists():
     commands = set(re.findall(r"^ *parsimony ([\w-]+)", (ROOT / "README.md").read_text(), re.MULTILINE))
     assert commands == set(COMMANDS)
+
+
+STRATEGY_SECTIONS = {
+    name: section
+    for page in ("strategies.md", "rival-strategies.md")
+    for name, section in re.findall(
+        r"^## ([a-z][a-z-]+)\n(.*?)(?=^## |\Z)", (ROOT / "docs" / page).read_text(), re.MULTILINE | re.DOTALL
+    )
+}
+
+
+@pytest.mark.parametrize("name", STRATEGY_SECTIONS)
+def test_a_strategy_is_documented_with_its_options(name):
+    rows = [row.split("|")[1:3] for row in STRATEGY_SECTIONS[name].splitlines() if row.startswith("| `")]
+    documented = [
+        (option, default)
+        for options, defaults in rows
+        for option, default in zip(re.findall(r"`(\w+)`", options), defaults.replace("`", "").split(","), strict=True)
+    ]
+    fields = STRATEGIES[name].model_fields
+    assert sorted(option for option, _ in documented) == sorted(set(fields) - {"name"})
+    for option, default in documented:
+        value = {"none": None, "false": False, "true": True}.get(default.strip(), default.strip())
+        assert fields[option].default in (value, float(value) if re.fullmatch(r"[\d.]+", str(value)) else value)

@@ -8,13 +8,17 @@
 A finished candidate is carried unchanged, competes with the others, is never duplicated and costs nothing.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 from records.path import Path
-from records.request import Expand, Reply, ReplyKind, Score, Scoring, Until
-from scaling.aggregation import Aggregation, aggregate
-from scaling.selection import choose_best
+from records.request import Reply, ReplyKind, Score, Scoring
+from scaling.aggregation import Aggregation
+from scaling.growth import best_of, closed, one_step, scored, value
+from scaling.selection import Selection, choose
 from scaling.strategy import Request, SearchLimits, Strategy
+
+Pruning = Callable[[Sequence[Path]], tuple[list[Path], int]]
+"""From scored candidates to those that are kept, and the number of children of each."""
 
 
 def beam_search(
@@ -26,56 +30,59 @@ def beam_search(
     max_steps: int,
     frequency: int = 1,
     aggregation: Aggregation = Aggregation.LAST,
+    selection: Selection = Selection.BEST,
 ) -> Strategy:
     """Search with `num_samples` (N) candidates, N / `beam_width` (M) of which survive each pruning."""
+
+    def prune(candidates: Sequence[Path]) -> tuple[list[Path], int]:
+        return best(candidates, num_samples // beam_width, aggregation), beam_width
+
     yield Score((root,))
-    reply = yield _one_step([(root, num_samples)], limits, _scoring(1, frequency, aggregation))
+    candidates = yield from grow_beams(
+        root, num_samples, prune, limits=limits, max_steps=max_steps, frequency=frequency, aggregation=aggregation
+    )
+    return choose(candidates, selection, aggregation)
+
+
+def grow_beams(
+    root: Path,
+    num_first: int,
+    prune: Pruning,
+    *,
+    limits: SearchLimits,
+    max_steps: int,
+    frequency: int,
+    aggregation: Aggregation,
+) -> Generator[Request, Reply, list[Path]]:
+    """The search itself, from `num_first` first steps to the scored candidates at its end."""
+    reply = yield one_step([(root, num_first)], limits, scoring=_scoring(1, frequency, aggregation))
     candidates = list(reply.paths)
     pruned_answers: list[Path] = []
     for step in range(1, max_steps):
-        if reply.kind is not ReplyKind.FULL or all(_closed(path, limits) for path in candidates):
+        if reply.kind is not ReplyKind.FULL or all(closed(path, limits) for path in candidates):
             break
         num_children = 1
         if step % frequency == 0:
-            candidates = yield from _scored(candidates)
-            kept = _best(candidates, num_samples // beam_width, aggregation)
+            candidates = yield from scored(candidates)
+            kept, num_children = prune(candidates)
             pruned_answers += [path for path in candidates if path.finished and path not in kept]
-            candidates, num_children = kept, beam_width
-        growing = [(path, num_children) for path in candidates if not _closed(path, limits)]
+            candidates = kept
+        growing = [(path, num_children) for path in candidates if not closed(path, limits)]
         if not growing:
             break
-        reply = yield _one_step(growing, limits, _scoring(step + 1, frequency, aggregation))
-        candidates = [path for path in candidates if _closed(path, limits)] + list(reply.paths)
+        reply = yield one_step(growing, limits, scoring=_scoring(step + 1, frequency, aggregation))
+        candidates = [path for path in candidates if closed(path, limits)] + list(reply.paths) or candidates
     if reply.kind is not ReplyKind.FULL:  # what was pruned may be the only answer there is
         candidates = pruned_answers + candidates
-    candidates = yield from _scored(candidates)
-    return choose_best(candidates, aggregation)
+    return (yield from scored(candidates))
 
 
-def _one_step(growing: Sequence[tuple[Path, int]], limits: SearchLimits, scoring: Scoring) -> Expand:
-    return Expand(tuple(growing), Until.STEP, limits.max_step_tokens, scoring)
+def best(candidates: Sequence[Path], num_kept: int, aggregation: Aggregation) -> list[Path]:
+    """The `num_kept` best-ranked candidates; ties go to the earlier one."""
+    return [candidates[index] for index in best_of([value(path, aggregation) for path in candidates], num_kept)]
 
 
 def _scoring(next_step: int, frequency: int, aggregation: Aggregation) -> Scoring:
     """Score children at birth when they are pruned next, or when later rankings read every step of theirs."""
     needed = next_step % frequency == 0 or aggregation is not Aggregation.LAST
     return Scoring.LEAF if needed else Scoring.NONE
-
-
-def _closed(path: Path, limits: SearchLimits) -> bool:
-    return path.finished or len(path.solution_token_ids) >= limits.max_tokens
-
-
-def _scored(candidates: list[Path]) -> Generator[Request, Reply, list[Path]]:
-    """The same candidates in the same order, those without a score asked for."""
-    unscored = tuple(path for path in candidates if path.score is None)
-    if not unscored:
-        return candidates
-    reply = yield Score(unscored)
-    scored = {path.node_id: path for path in reply.paths}
-    return [scored.get(path.node_id, path) for path in candidates]
-
-
-def _best(candidates: Sequence[Path], num_kept: int, aggregation: Aggregation) -> list[Path]:
-    ranks = [(-aggregate(path, aggregation), index) for index, path in enumerate(candidates)]
-    return [candidates[index] for _, index in sorted(ranks)[:num_kept]]

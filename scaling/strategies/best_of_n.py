@@ -3,14 +3,19 @@
 from records.path import Path
 from records.request import Expand, Score, Until
 from scaling.aggregation import Aggregation
-from scaling.selection import choose_best
+from scaling.selection import Selection, choose
 from scaling.strategy import SearchLimits, Strategy
 
 
 def best_of_n(
-    root: Path, *, limits: SearchLimits, num_samples: int, aggregation: Aggregation = Aggregation.LAST
+    root: Path,
+    *,
+    limits: SearchLimits,
+    num_samples: int,
+    aggregation: Aggregation = Aggregation.LAST,
+    selection: Selection = Selection.BEST,
 ) -> Strategy:
     """Score the bare question (how hard does it look?), sample, score, choose."""
     yield Score((root,))
     reply = yield Expand(((root, num_samples),), Until.END, limits.max_tokens, aggregation.scoring)
-    return choose_best(reply.paths, aggregation)
+    return choose(reply.paths, selection, aggregation)

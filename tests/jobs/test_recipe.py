@@ -207,6 +207,23 @@ def test_beam_widths_divide() -> None:
     assert "num_samples (16) must be a multiple of beam_width (3)" in message
 
 
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ('{name="adaptive-best-of-n", min_samples=9, max_samples=8}', ["min_samples (9)", "max_samples (8)"]),
+        ('{name="adaptive-best-of-n", confidence=1.0}', ["strategy.confidence = 1.0", "less than 1"]),
+        ('{name="adaptive-best-of-n", estimate="q10"}', ['strategy.estimate = "q10"', "lower"]),
+        ('{name="adaptive-beam-search", num_samples=9, beam_width=2}', ["num_samples (9)", "beam_width (2)"]),
+        ('{name="adaptive-beam-search", adapt="width"}', ['strategy.adapt = "width"', "beams"]),
+        ('{name="sequential", threshold=0.0}', ["strategy.threshold = 0.0", "greater than 0"]),
+        ('{name="sequential", selection="vote"}', ['strategy.selection = "vote"', "majority"]),
+    ],
+)
+def test_mistakes_of_adaptive_budgets_are_named(override: str, words: list[str]) -> None:
+    message = mistake(ARITHMETIC / "best-of-16.toml", f"strategy={override}")
+    assert [word for word in words if word not in message] == []
+
+
 def test_mistakes_in_the_file_name_the_file_and_all_are_told(small: Path) -> None:
     small.write_text(SMALL + "beam = 1\n[output]\nflush_problems = 0\n")
     lines = mistake(small).splitlines()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.recipe import load_recipe
+from jobs.recipe import Recipe, load_recipe
 from jobs.strategies import strategy_factory
 from records.failure import InvalidInput
 from tests.world import World, problems, scheduler_for
@@ -30,6 +30,20 @@ def outcome(strategy, *, has_prm: bool = True) -> list[tuple[str | None, bool]]:
 def test_shipped_strategies_travel_and_run(recipe):
     strategy = pickle.loads(pickle.dumps(strategy_factory(load_recipe(EXAMPLE / f"{recipe}.toml"))))  # noqa: S301
     assert outcome(strategy) == [(None, True)] * 3
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        '{name="adaptive-best-of-n", max_samples=8, estimate="mean", selection="majority"}',
+        '{name="adaptive-beam-search", num_samples=8, beam_width=2, adapt="both", aggregation="min"}',
+        '{name="sequential", max_samples=8}',
+        '{name="sequential", max_samples=8, selection="weighted-vote"}',
+    ],
+)
+def test_adaptive_strategies_travel_and_run(override):
+    recipe = load_recipe(EXAMPLE / "best-of-16.toml", [f"strategy={override}"])
+    assert outcome(pickle.loads(pickle.dumps(strategy_factory(recipe)))) == [(None, True)] * 3  # noqa: S301
 
 
 def test_a_users_strategy_gets_its_options():
@@ -56,3 +70,50 @@ def test_asking_for_scores_without_a_prm_fails_the_problem():
 def test_a_strategy_that_does_not_exist_is_refused():
     with pytest.raises(InvalidInput, match="no_such_thing"):
         factory("no_such_thing")
+
+
+RIVALS = {
+    "dvts": ["num_samples=4", "beam_width=2", "max_steps=3"],
+    "rebase": ["num_samples=4", "balance_temperature=0.1", 'aggregation="min"'],
+    "particle-filtering": ["num_samples=4", "temperature=0.5", 'resampling="systematic"', "resample_finished=false"],
+    "lookahead-beam": ["num_samples=4", "beam_width=2", "lookahead=2", 'aggregation="product"'],
+    "adaptive-consistency": ["num_samples=8", "wave_size=2", "confidence=0.9"],
+    "backtracking": ["num_samples=4", "beam_width=2", "max_fall=0.2", "max_backtracks=2"],
+}
+
+
+def rival(name: str, *options: str) -> Recipe:
+    overrides = [f"strategy.name={name}", *(f"strategy.{option}" for option in options)]
+    return load_recipe(EXAMPLE / "sample.toml", overrides)
+
+
+@pytest.mark.parametrize("name", RIVALS)
+def test_rivals_travel_and_run_with_and_without_options(name):
+    for options in ([], RIVALS[name]):
+        strategy = pickle.loads(pickle.dumps(strategy_factory(rival(name, *options))))  # noqa: S301
+        assert outcome(strategy) == [(None, True)] * 3
+
+
+def test_a_strategy_that_draws_gets_the_seed_of_the_run():
+    assert strategy_factory(rival("particle-filtering")).keywords["seed"] == rival("particle-filtering").seed
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "message"),
+    [
+        ("dvts", "beam_width=3", r"num_samples \(16\) must be a multiple of beam_width \(3\)"),
+        ("lookahead-beam", "lookahead=0", "greater than or equal to 1"),
+        ("rebase", "balance_temperature=0.0", "greater than or equal to 0.001"),
+        ("rebase", "beam_width=4", "beam_width"),
+        ("particle-filtering", 'resampling="stratified"', "systematic"),
+        ("adaptive-consistency", "confidence=1.0", "less than 1"),
+        ("backtracking", "max_fall=1.0", "less than 1"),
+    ],
+)
+def test_options_out_of_bounds_are_refused(name, option, message):
+    with pytest.raises(InvalidInput, match=message):
+        rival(name, option)
+
+
+def test_plain_votes_start_no_prm():
+    assert [name for name in RIVALS if not rival(name).strategy.needs_prm] == ["adaptive-consistency"]

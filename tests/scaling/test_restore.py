@@ -19,10 +19,19 @@ from scaling.accounting import Models, problem_record
 from scaling.aggregation import Aggregation
 from scaling.scheduler import Concluded
 from scaling.search import ProblemSearch
+from scaling.strategies.adaptive_beam_search import Adapt, adaptive_beam_search
+from scaling.strategies.adaptive_best_of_n import adaptive_best_of_n
+from scaling.strategies.adaptive_consistency import adaptive_consistency
+from scaling.strategies.backtracking import backtracking
 from scaling.strategies.beam_search import beam_search
 from scaling.strategies.best_of_n import best_of_n
+from scaling.strategies.dvts import dvts
+from scaling.strategies.lookahead_beam import lookahead_beam
 from scaling.strategies.majority import majority
+from scaling.strategies.particle_filtering import particle_filtering
+from scaling.strategies.rebase import rebase
 from scaling.strategies.rollout import rollout
+from scaling.strategies.sequential import sequential
 from scaling.strategy import Choice, SearchLimits, Strategy, StrategyFactory
 from tests.world import World, problems, scheduler_for
 
@@ -50,9 +59,21 @@ STRATEGIES: dict[str, StrategyFactory] = {
     "weighted": partial(majority, limits=LIMITS, num_samples=5, weight_by=Aggregation.PRODUCT),
     "best-of-n": partial(best_of_n, limits=LIMITS, num_samples=6, aggregation=Aggregation.MIN),
     "beam": partial(beam_search, limits=LIMITS, num_samples=6, beam_width=3, max_steps=8),
+    "dvts": partial(dvts, limits=LIMITS, num_samples=6, beam_width=2, max_steps=4),
+    "rebase": partial(rebase, limits=LIMITS, num_samples=5, max_steps=8),
+    "particles": partial(particle_filtering, limits=LIMITS, seed=7, num_samples=5, max_steps=8),
+    "lookahead": partial(lookahead_beam, limits=LIMITS, num_samples=4, beam_width=2, lookahead=1, max_steps=6),
+    "adaptive": partial(adaptive_consistency, limits=LIMITS, num_samples=8, wave_size=2),
+    "backtracking": partial(backtracking, limits=LIMITS, num_samples=4, beam_width=2, max_steps=6, max_backtracks=3),
     "rescoring": rescoring,
     "rollout": partial(rollout, limits=LIMITS, num_trajectories=3, num_continuations=2),
-}
+    "adaptive-best-of-n": partial(adaptive_best_of_n, limits=LIMITS, max_samples=9, confidence=0.9),
+    "adaptive-beam": partial(
+        adaptive_beam_search, limits=LIMITS, num_samples=6, beam_width=3, max_steps=8, adapt=Adapt.BOTH,
+        confidence=0.9, adapt_first=True,
+    ),
+    "sequential": partial(sequential, limits=LIMITS, max_samples=9, wave_size=2, threshold=0.7, min_gain=0.02),
+}  # fmt: skip
 every_strategy = pytest.mark.parametrize("name", STRATEGIES)
 
 

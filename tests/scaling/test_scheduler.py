@@ -14,10 +14,13 @@ from records.rows import ProblemRecord, Status
 from scaling.accounting import Models, problem_record
 from scaling.aggregation import Aggregation
 from scaling.scheduler import Concluded
+from scaling.strategies.adaptive_beam_search import Adapt, adaptive_beam_search
+from scaling.strategies.adaptive_best_of_n import adaptive_best_of_n
 from scaling.strategies.beam_search import beam_search
 from scaling.strategies.best_of_n import best_of_n
 from scaling.strategies.majority import majority
 from scaling.strategies.sample import sample
+from scaling.strategies.sequential import sequential
 from scaling.strategy import SearchLimits, StrategyFactory
 from tests.world import World, problems, scheduler_for, toy_steps
 
@@ -29,7 +32,13 @@ STRATEGIES: dict[str, StrategyFactory] = {
     "best-of-n": partial(best_of_n, limits=LIMITS, num_samples=6, aggregation=Aggregation.MIN),
     "beam": partial(beam_search, limits=LIMITS, num_samples=6, beam_width=3, max_steps=8),
     "beam, freq 2": partial(beam_search, limits=LIMITS, num_samples=6, beam_width=2, max_steps=8, frequency=2),
-}
+    "adaptive-best-of-n": partial(adaptive_best_of_n, limits=LIMITS, max_samples=9, confidence=0.9),
+    "adaptive-beam": partial(
+        adaptive_beam_search, limits=LIMITS, num_samples=6, beam_width=3, max_steps=8, adapt=Adapt.BOTH,
+        confidence=0.9, adapt_first=True,
+    ),
+    "sequential": partial(sequential, limits=LIMITS, max_samples=9, wave_size=2, threshold=0.7, min_gain=0.02),
+}  # fmt: skip
 every_strategy = pytest.mark.parametrize("name", STRATEGIES)
 
 

@@ -1,0 +1,106 @@
+"""The strategies that decide by themselves how much a problem gets, as a recipe names them."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from jobs.recipe_base import setting
+from jobs.strategy_options import (
+    AggregationName,
+    EstimateName,
+    SelectionName,
+    StrategyOptions,
+    confidence_setting,
+    estimate_setting,
+    selection_setting,
+)
+
+
+class AdaptiveBestOfNStrategy(StrategyOptions):
+    """Best-of-N with N from the PRM's view of the question."""
+
+    name: Literal["adaptive-best-of-n"] = Field(description="Best-of-N; the PRM's view of the question decides N.")
+    max_samples: int = setting(64, "Most samples per problem.", ge=1, le=65536)
+    min_samples: int = setting(1, "Fewest samples per problem.", ge=1, le=65536)
+    confidence: float = confidence_setting()
+    estimate: EstimateName = estimate_setting()
+    hopeless_below: float = setting(
+        0.0,
+        "A question whose upper quantile is below this gets min_samples (not in the paper); 0: none is hopeless.",
+        ge=0,
+        le=1,
+    )
+    aggregation: AggregationName = setting("last", "How the scores of a sample's steps become one.")
+    selection: SelectionName = selection_setting()
+
+    @model_validator(mode="after")
+    def _bounds_are_in_order(self) -> Self:
+        if self.min_samples > self.max_samples:
+            raise ValueError(f"min_samples ({self.min_samples}) must not be above max_samples ({self.max_samples})")
+        return self
+
+
+class AdaptiveBeamSearchStrategy(StrategyOptions):
+    """Beam search whose width follows the PRM."""
+
+    name: Literal["adaptive-beam-search"] = Field(
+        description="Beam search; the PRM decides how many candidates are kept, how many children they get, or both."
+    )
+    num_samples: int = setting(64, "Most candidates at a time (N); a multiple of beam_width.", ge=1, le=65536)
+    beam_width: int = setting(8, "Most children of each kept candidate (M).", ge=1, le=65536)
+    adapt: Literal["beams", "children", "both"] = setting(
+        "beams",
+        "What follows the PRM: the number of kept candidates (the paper's IASoK), of their children (IASoM), or both "
+        "(divided by the candidates kept, not in the paper).",
+    )
+    confidence: float = confidence_setting()
+    estimate: EstimateName = estimate_setting()
+    adapt_first: bool = setting(False, "Take fewer first steps where the bare question looks easy (not in the paper).")
+    frequency: int = setting(1, "Score, prune and adapt every so many steps; the paper's code has 5.", ge=1)
+    max_steps: int = setting(40, "Most steps of one candidate.", ge=1)
+    aggregation: AggregationName = setting("last", "How the scores of a candidate's steps become one, for ranking.")
+    selection: SelectionName = selection_setting()
+
+    @model_validator(mode="after")
+    def _widths_divide(self) -> Self:
+        if self.num_samples % self.beam_width:
+            raise ValueError(
+                f"num_samples ({self.num_samples}) must be a multiple of beam_width ({self.beam_width}): "
+                "at most num_samples / beam_width candidates are kept"
+            )
+        return self
+
+
+class SequentialStrategy(StrategyOptions):
+    """Samples in waves, until the answer is sure."""
+
+    name: Literal["sequential"] = Field(description="Samples in waves, until the answer in hand is sure enough.")
+    max_samples: int = setting(64, "Most samples per problem.", ge=1, le=65536)
+    wave_size: int = setting(4, "Samples between two looks at what there is.", ge=1, le=65536)
+    threshold: float = setting(
+        0.95, "Stop when the answer in hand is right with this probability; 1: never.", gt=0, le=1
+    )
+    min_gain: float = setting(
+        0.0,
+        "Stop when the chance that the answer in hand is wrong and the next wave holds a right one is below this, per "
+        "sample of the wave: what a sample has to be worth. 0: hopeless problems go on.",
+        ge=0,
+        le=1,
+    )
+    prior_strength: float = setting(
+        2.0, "How many samples the PRM's view of the bare question is worth.", gt=0, le=10_000
+    )
+    wrong_spread: float = setting(
+        3.0, "Small: wrong samples tend to agree with each other; large: agreement is a good sign.", gt=0, le=10_000
+    )
+    score_weight: float = setting(
+        0.5, "Weight of the PRM's scores; below 1 where samples with the same answer are misjudged alike.", ge=0, le=1
+    )
+    estimate: EstimateName = setting(
+        "mean",
+        "What of the PRM's view is read as the chance of success: a quantile (lower, median, upper) or the mean.",
+    )
+    aggregation: AggregationName = setting("last", "How the scores of a sample's steps become one, for ranking.")
+    selection: SelectionName | None = setting(
+        None, "How the answer is chosen: best, weighted-vote or majority; omitted: the likeliest by the posterior."
+    )

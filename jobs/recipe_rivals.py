@@ -1,0 +1,98 @@
+"""Options of the strategies that others have published, to compare with; named as the arguments of their functions."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from jobs.recipe_base import setting
+from jobs.strategy_options import AggregationName, SelectionName, StrategyOptions, selection_setting
+
+
+class _SteppedOptions(StrategyOptions):
+    """Of a search that grows candidates by steps."""
+
+    max_steps: int = setting(40, "Most steps of one candidate.", ge=1, le=65536)
+    aggregation: AggregationName = setting("last", "How the scores of a candidate's steps become one.")
+    selection: SelectionName = selection_setting()
+
+
+class _BeamOptions(_SteppedOptions):
+    """Of a search with N candidates at a time, in groups of M siblings."""
+
+    num_samples: int = setting(16, "Candidates at a time (N); a multiple of beam_width.", ge=1, le=65536)
+    beam_width: int = setting(4, "Children of each kept candidate (M).", ge=1, le=65536)
+
+    @model_validator(mode="after")
+    def _widths_divide(self) -> Self:
+        if self.num_samples % self.beam_width:
+            raise ValueError(
+                f"num_samples ({self.num_samples}) must be a multiple of beam_width ({self.beam_width}): "
+                "num_samples / beam_width candidates are kept"
+            )
+        return self
+
+
+class DvtsStrategy(_BeamOptions):
+    """Diverse verifier tree search."""
+
+    name: Literal["dvts"] = Field(description="N / M greedy searches side by side, each with M children a step.")
+
+
+class RebaseStrategy(_SteppedOptions):
+    """Reward balanced search."""
+
+    name: Literal["rebase"] = Field(description="A tree whose width is shared out by the scores of its paths.")
+    num_samples: int = setting(16, "Whole solutions, the width of the tree (W).", ge=1, le=65536)
+    balance_temperature: float = setting(
+        0.2, "Of the softmax over scores that shares out the width (T_b): the lower, the greedier.", ge=0.001, le=1000.0
+    )
+    selection: SelectionName = selection_setting("weighted-vote")
+
+
+class ParticleFilteringStrategy(_SteppedOptions):
+    """Particle filtering."""
+
+    name: Literal["particle-filtering"] = Field(description="Candidates drawn anew by their odds after each step.")
+    num_samples: int = setting(16, "Particles (N).", ge=1, le=65536)
+    temperature: float = setting(
+        1.0, "Of the softmax over log-odds that weighs particles: the lower, the greedier.", ge=0.001, le=1000.0
+    )
+    resampling: Literal["multinomial", "systematic"] = setting(
+        "multinomial", "How particles are drawn: each on its own, or at even distances from one draw."
+    )
+    resample_finished: bool = setting(
+        True, "Finished particles are drawn as the others are; false: they are kept, and the others share their slots."
+    )
+
+
+class LookaheadBeamStrategy(_BeamOptions):
+    """Lookahead beam search."""
+
+    name: Literal["lookahead-beam"] = Field(description="Beam search that ranks a candidate by where it leads to.")
+    lookahead: int = setting(1, "Steps that each candidate is simulated further, greedily.", ge=1, le=65536)
+
+
+class AdaptiveConsistencyStrategy(StrategyOptions):
+    """Self-consistency that stops once its majority is sure."""
+
+    name: Literal["adaptive-consistency"] = Field(description="Sample until the majority is sure.")
+    num_samples: int = setting(40, "Most samples per problem.", ge=1, le=65536)
+    wave_size: int = setting(1, "Samples between two looks at the votes.", ge=1, le=65536)
+    confidence: float = setting(
+        0.95, "Posterior probability that the majority stays one, at which sampling stops.", gt=0.5, lt=1.0
+    )
+
+    @property
+    def needs_prm(self) -> bool:
+        """Votes only."""
+        return False
+
+
+class BacktrackingStrategy(_BeamOptions):
+    """Beam search that goes back where the best lower bound falls."""
+
+    name: Literal["backtracking"] = Field(description="Beam search that draws a step again where the bound falls.")
+    max_fall: float = setting(
+        0.5, "Share of the best lower bound that a step may lose before it is drawn again.", ge=0.0, lt=1.0
+    )
+    max_backtracks: int = setting(4, "Most returns to an earlier step.", ge=0, le=1000)

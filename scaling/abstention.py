@@ -1,0 +1,61 @@
+"""Answering only when sure: what is left to be wrong, against how much is answered.
+
+A run keeps every answer; to abstain is to read its rows with a threshold on the answer's own probability. So one run
+serves every threshold, and the curve shows what each buys (Geifman and El-Yaniv, Selective Classification for Deep
+Neural Networks, arXiv 1705.08500).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class RiskCoverage:
+    """One point per distinct probability, from the surest answers only to all of them.
+
+    Attributes:
+        thresholds: answer where the probability is at least this: [K], falling.
+        coverage: share of problems that are then answered: [K], rising to 1.
+        risk: share of wrong answers among those: [K].
+    """
+
+    thresholds: NDArray[np.float64]
+    coverage: NDArray[np.float64]
+    risk: NDArray[np.float64]
+
+    @property
+    def mean_risk(self) -> float:
+        """Area under risk against coverage (AURC), by steps: the smaller, the better it knows when it is wrong."""
+        return float((np.diff(self.coverage, prepend=0.0) * self.risk).sum())
+
+    def at(self, threshold: float) -> tuple[float, float | None]:
+        """Coverage and risk when abstaining below a threshold; risk is None where nothing is answered."""
+        answered = int((self.thresholds >= threshold).sum())
+        if answered == 0:
+            return 0.0, None
+        return float(self.coverage[answered - 1]), float(self.risk[answered - 1])
+
+
+def risk_coverage(probabilities: Sequence[float], correct: Sequence[bool]) -> RiskCoverage:
+    """The curve of some answered problems.
+
+    Args:
+        probabilities: that each answer is right, by the system itself; for a problem without an answer 0.
+        correct: whether it is; leave out what nobody could grade.
+
+    Raises:
+        ValueError: there is nothing, the lengths differ, or a probability is NaN.
+    """
+    p, right = np.asarray(probabilities, dtype=np.float64), np.asarray(correct, dtype=np.bool_)
+    if p.shape != right.shape or len(p) == 0:
+        raise ValueError(f"needs as many probabilities as verdicts, and some: got {len(p)} and {len(right)}")
+    if np.isnan(p).any():
+        raise ValueError("probabilities must not be NaN: an answer without one counts as 0")
+    order = np.argsort(-p, kind="stable")
+    last_of_equals = np.flatnonzero(np.diff(p[order], append=-np.inf))
+    num_answered = last_of_equals + 1
+    num_wrong = np.cumsum(~right[order])[last_of_equals]
+    return RiskCoverage(p[order][last_of_equals], num_answered / len(p), num_wrong / num_answered)

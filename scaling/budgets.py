@@ -1,0 +1,70 @@
+"""How many samples a problem needs, from how likely one of them is to be right.
+
+If samples succeed independently with probability p, at least one of n is right with probability 1 - (1 - p)^n. The
+smallest n that makes this at least C is what everything here rests on; p is the PRM's estimate, a low quantile to be on
+the safe side. It promises that a right answer is among the samples (coverage), not that the PRM picks it.
+
+Sources: "Know What You Don't Know" (arXiv 2506.09338) and its official code, for N_IAS, the rule for K (beams kept) and
+the rule for M (children of each). Ours: the M rule divided by the number of beams kept.
+"""
+
+import math
+from collections.abc import Sequence
+
+MIN_P = 1e-4
+"""Estimates are clipped to [MIN_P, 1 - MIN_P], as in the official code: no estimate asks for endless samples."""
+
+
+def samples_needed(p: float, confidence: float, *, shared_by: int = 1) -> int:
+    """N_IAS(p, C) = ceil(log(1 - C) / log(1 - p)), the fewest samples of which one is right with probability C.
+
+    Args:
+        p: chance that one sample is right, in [0, 1]; clipped to [MIN_P, 1 - MIN_P].
+        confidence: C, in (0, 1).
+        shared_by: among so many prefixes; divided inside the ceiling, as in the official code.
+
+    Raises:
+        ValueError: the confidence is out of range, or p is NaN.
+    """
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must be within (0, 1), got {confidence}")
+    if math.isnan(p):
+        raise ValueError("p is NaN: an unscored path has no budget")
+    failure = 1 - min(max(p, MIN_P), 1 - MIN_P)
+    return math.ceil(math.log(1 - confidence) / math.log(failure) / shared_by)
+
+
+def beams_needed(estimates: Sequence[float], confidence: float, *, num_children: int, max_beams: int) -> int:
+    """The rule for K: the smallest k such that k beams, with `num_children` (M) children each, are enough samples.
+
+    Enough for the k-th best candidate: k M >= N_IAS(p_(k), C), p_(1) >= p_(2) >= ... With C = .99 and M = 8: one beam
+    if p_(1) >= .438, two if p_(2) >= .250.
+
+    Args:
+        estimates: p of every candidate, finished ones too.
+        confidence: C, in (0, 1).
+        num_children: M.
+        max_beams: the answer where no k is enough; never more than there are candidates.
+    """
+    limit = min(max_beams, len(estimates))
+    for num_beams, p in enumerate(sorted(estimates, reverse=True)[:limit], 1):
+        if num_beams * num_children >= samples_needed(p, confidence):
+            return num_beams
+    return limit
+
+
+def children_needed(estimates: Sequence[float], confidence: float, *, max_children: int, shared_by: int) -> int:
+    """The rule for M: children of each kept beam, the same number for all, enough for the worst of them.
+
+        m = min(ceil(log(1 - C) / log(1 - p_min) / shared_by), max_children)
+
+    The paper's code divides by K_max, however many beams are kept. With the rule for K on top, that leaves as few as
+    one path; dividing by the number of beams kept does not (ours).
+
+    Args:
+        estimates: p of the kept beams, finished ones too; at least one.
+        confidence: C, in (0, 1).
+        max_children: M.
+        shared_by: the divisor.
+    """
+    return min(samples_needed(min(estimates), confidence, shared_by=shared_by), max_children)

@@ -1,0 +1,38 @@
+"""Best-of-N with an adaptive N (IASoN, arXiv 2506.09338): what looks easy gets few samples, what looks hard gets many.
+
+    p    the PRM's estimate at the bare question, by default its lower quantile
+    n    min(N_IAS(p, C), max_samples), then as in best-of-N
+
+Hopeless problems look hardest of all and cost the most; `hopeless_below` (ours, not in the paper) ends that.
+"""
+
+from records.path import Path
+from records.request import Expand, Score, Until
+from scaling.aggregation import Aggregation, Estimate, success_probability
+from scaling.budgets import samples_needed
+from scaling.selection import Selection, choose
+from scaling.strategy import SearchLimits, Strategy
+
+
+def adaptive_best_of_n(
+    root: Path,
+    *,
+    limits: SearchLimits,
+    max_samples: int,
+    min_samples: int = 1,
+    confidence: float = 0.99,
+    estimate: Estimate = Estimate.LOWER,
+    hopeless_below: float = 0.0,
+    aggregation: Aggregation = Aggregation.LAST,
+    selection: Selection = Selection.BEST,
+) -> Strategy:
+    """Best of between `min_samples` and `max_samples`; the fewest where even the upper quantile is hopeless."""
+    reply = yield Score((root,))
+    [scored] = reply.paths
+    if success_probability(scored, Estimate.UPPER) < hopeless_below:
+        num_samples = min_samples
+    else:
+        needed = samples_needed(success_probability(scored, estimate), confidence)
+        num_samples = min(max(needed, min_samples), max_samples)
+    reply = yield Expand(((root, num_samples),), Until.END, limits.max_tokens, aggregation.scoring)
+    return choose(reply.paths, selection, aggregation)

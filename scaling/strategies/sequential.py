@@ -1,0 +1,84 @@
+"""Best-of-N that stops when it is sure (ours): waves of samples, and after each the posterior of the answer in hand.
+
+    wave         `wave_size` samples to the end, each scored by the PRM
+    sure         P(the chosen answer is right | samples so far) >= threshold, by the model of `scaling.posterior`
+    hopeless     the chance that the chosen answer is wrong and the next wave holds a right one, per sample of the wave,
+                 is below `min_gain`: another wave is not worth its price
+    end          sure, hopeless, or `max_samples`
+
+Best-of-N with a budget from the bare question stops when a right answer is probably there; this stops when it is found.
+The posterior's chance becomes the answer's own probability.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from records.path import Path, PrmScore
+from records.request import Expand, ReplyKind, Score, Until
+from scaling.aggregation import Aggregation, Estimate, success_probability
+from scaling.answers import canonical_answer, extract_answer
+from scaling.posterior import AnswerModel, AnswerPosterior, answer_posterior
+from scaling.selection import Selection, choose, choose_best
+from scaling.strategy import Choice, SearchLimits, Strategy
+
+
+def sequential(
+    root: Path,
+    *,
+    limits: SearchLimits,
+    max_samples: int,
+    wave_size: int = 4,
+    threshold: float = 0.95,
+    min_gain: float = 0.0,
+    prior_strength: float = 2.0,
+    wrong_spread: float = 3.0,
+    score_weight: float = 0.5,
+    estimate: Estimate = Estimate.MEAN,
+    aggregation: Aggregation = Aggregation.LAST,
+    selection: Selection | None = None,
+) -> Strategy:
+    """At most `max_samples`, in waves; without a `selection`, the likeliest answer under the posterior is chosen."""
+    reply = yield Score((root,))
+    [scored] = reply.paths
+    model = AnswerModel(
+        mean=success_probability(scored, estimate), strength=prior_strength, spread=wrong_spread, weight=score_weight
+    )
+    samples: list[Path] = []
+    answers: list[str | None] = []
+    choice = Choice(None, None, ())
+    for begun in range(0, max_samples, wave_size):
+        num_samples = min(wave_size, max_samples - begun)
+        reply = yield Expand(((root, num_samples),), Until.END, limits.max_tokens, aggregation.scoring)
+        samples += reply.paths
+        answers += [_canonical(extract_answer(path.solution)) for path in reply.paths]
+        posterior = answer_posterior(answers, [success_probability(path, estimate) for path in samples], model)
+        choice = _chosen(samples, answers, posterior, aggregation, selection)
+        answer = _canonical(choice.answer)
+        sure = answer is not None and posterior.probabilities[answer] >= threshold
+        hopeless = posterior.gain(answer, wave_size) < min_gain * wave_size
+        if sure or hopeless or reply.kind is not ReplyKind.FULL:
+            break
+    return choice
+
+
+def _chosen(
+    samples: Sequence[Path],
+    answers: Sequence[str | None],
+    posterior: AnswerPosterior,
+    aggregation: Aggregation,
+    selection: Selection | None,
+) -> Choice:
+    if selection is None:
+        leading = [path for path, answer in zip(samples, answers, strict=True) if answer == posterior.leading]
+        choice = replace(choose_best(leading, aggregation), candidates=tuple(samples))
+    else:
+        choice = choose(samples, selection, aggregation)
+    answer = _canonical(choice.answer)
+    if answer is None:
+        return choice
+    p = posterior.probabilities[answer]
+    return replace(choice, answer_p=PrmScore(p, p, p))
+
+
+def _canonical(answer: str | None) -> str | None:
+    return None if answer is None else canonical_answer(answer)
