@@ -1,6 +1,7 @@
 """From the PRM's quantiles to one number: what a path's chance of success is taken to be, and what ranks it.
 
-Ranking reads the median, budgets read the lower quantile (arXiv 2506.09338); mixing them up is a known mistake.
+Ranking reads the median, budgets read the lower quantile (arXiv 2506.09338); mixing them up is a known mistake. A
+score that is not a number, which no PRM replica delivers, counts as 0: a search ends whatever it is told.
 """
 
 import math
@@ -25,13 +26,13 @@ class Estimate(StrEnum):
         """The number, in [0, 1]."""
         match self:
             case Estimate.LOWER:
-                return score.lower
+                return _number(score.lower)
             case Estimate.MEDIAN:
-                return score.median
+                return _number(score.median)
             case Estimate.UPPER:
-                return score.upper
+                return _number(score.upper)
             case Estimate.MEAN:
-                return 0.3 * score.lower + 0.4 * score.median + 0.3 * score.upper
+                return _number(0.3 * score.lower + 0.4 * score.median + 0.3 * score.upper)
 
 
 class Aggregation(StrEnum):
@@ -54,7 +55,7 @@ def aggregate(path: Path, aggregation: Aggregation) -> float:
         ValueError: a step that the aggregation reads has no score: the strategy forgot to ask for it.
     """
     nodes = [path] if aggregation is Aggregation.LAST else path.lineage
-    medians = [node.score.median for node in nodes if node.score is not None]
+    medians = [_number(node.score.median) for node in nodes if node.score is not None]
     if not nodes or len(medians) < len(nodes):
         raise ValueError(f"node {path.node_id} has unscored steps, which {aggregation.value!r} needs")
     if aggregation is Aggregation.PRODUCT:
@@ -71,3 +72,7 @@ def success_probability(path: Path, estimate: Estimate) -> float:
     if path.score is None:
         raise ValueError(f"node {path.node_id} has no score")
     return estimate.of(path.score)
+
+
+def _number(value: float) -> float:
+    return 0.0 if math.isnan(value) else value

@@ -303,9 +303,10 @@ def test_easy_problems_get_less_and_accuracy_stays(name, selection):
 
 @every
 @pytest.mark.parametrize("text", ["", "\n\n", "\\boxed{", "\\boxed{1}"])
-@pytest.mark.parametrize("p", [0.0, 0.5, 1.0])
-def test_empty_steps_and_equal_scores_end_within_the_caps(name, text, p):
-    """Steps of no tokens at all, none of which ends the answer, whatever was asked for."""
+@pytest.mark.parametrize("p", [0.0, 0.5, 1.0, math.nan])
+@pytest.mark.parametrize("num_tokens", [0, 300])
+def test_endless_and_empty_steps_and_equal_scores_end_within_the_caps(name, text, p, num_tokens):
+    """Steps of no tokens at all, or far too many, none of which ends the answer; scores that say nothing."""
     node_ids = itertools.count(1)
     num_samples = 0
 
@@ -314,13 +315,14 @@ def test_empty_steps_and_equal_scores_end_within_the_caps(name, text, p):
         score = PrmScore(p, p, p)
         if isinstance(request, Score):
             scored = [
-                Path(one.node_id, one.parent, one.text, (), one.finish_reason, None, score) for one in request.paths
+                Path(one.node_id, one.parent, one.text, one.token_ids, one.finish_reason, None, score)
+                for one in request.paths
             ]
             return Reply(ReplyKind.FULL, tuple(scored))
         ends = request.until is Until.END
         reason = FinishReason.LENGTH if ends else FinishReason.SEPARATOR
         children = [
-            Path(next(node_ids), parent, text, (), reason, None, score)
+            Path(next(node_ids), parent, text, (1,) * num_tokens, reason, None, score)
             for parent, count in request.parents
             for _ in range(count)
         ]
@@ -329,7 +331,7 @@ def test_empty_steps_and_equal_scores_end_within_the_caps(name, text, p):
 
     choice = play(EVERY[name](ROOT), answer)
     assert choice.path is not None
-    assert num_samples <= 16 * 12
+    assert num_samples <= 16 * (12 if num_tokens == 0 else 4), "LIMITS allow four steps of 300 tokens"
     assert (choice.answer is None) == (text != "\\boxed{1}")
 
 
