@@ -22,6 +22,8 @@ from cluster.remote import wait_for
 from cluster.store import LocalStore
 from jobs.options import ScoreOptions
 from jobs.plan import make_plan
+from jobs.recipe_base import PLUGIN
+from jobs.recipe_strategies import STRATEGIES
 from jobs.replicas import Replicas, launch
 from jobs.score import finished_summary, ray_session, score
 from jobs.status import State, read_status
@@ -31,6 +33,8 @@ from records.store import Store
 pytestmark = [pytest.mark.vllm, pytest.mark.ray]
 
 EXAMPLE = Path(__file__).parent.parent / "examples/arithmetic"
+SHIPPED = {"sample": "sample", "majority": "majority", "best-of-n": "best-of-16", "beam-search": "beam-16"}
+"""Strategies with a recipe of the example."""
 QUICK = ("output.flush_interval_s=0.5", "output.flush_problems=20")
 TWO = ("generator.num_replicas=2", "prm.num_replicas=2")
 
@@ -62,7 +66,7 @@ def one_generator(replicas):
     return Replicas(replicas.generators[:1], ())
 
 
-@pytest.mark.parametrize("recipe", ["sample", "majority", "best-of-16", "beam-16"])
+@pytest.mark.parametrize("recipe", SHIPPED.values())
 def test_every_shipped_recipe_scores_and_every_reader_reads(tmp_path, replicas, recipe):
     plan = make_plan(options(tmp_path / "run", recipe, limit=24))
     summary = score(plan, replicas)
@@ -82,6 +86,18 @@ def test_every_shipped_recipe_scores_and_every_reader_reads(tmp_path, replicas, 
     before = file_times(tmp_path)
     assert finished_summary(make_plan(plan.options)) == summary
     assert file_times(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", sorted(STRATEGIES.keys() - {PLUGIN, *SHIPPED, "rollout"}))
+def test_every_other_strategy_scores_with_its_defaults(tmp_path, replicas, name):
+    size = "num_samples" if "num_samples" in STRATEGIES[name].model_fields else "max_samples"
+    chosen = (f"strategy.name={name}", f"strategy.{size}=8")
+    summary = score(make_plan(options(tmp_path / "run", "sample", *chosen, limit=8)), replicas)
+    assert summary.finished
+    assert summary.problems["succeeded"] == 8
+    rows = read_run(tmp_path / "run").problems().to_pylist()
+    assert {row["strategy"] for row in rows} == {name}
+    assert all(row["answer"] is not None for row in rows)
 
 
 def test_two_replicas_of_each_role_give_the_rows_of_one(tmp_path, replicas, one_each):
