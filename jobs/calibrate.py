@@ -157,6 +157,7 @@ def _write_report(
     note: Callable[[str], None],
 ) -> None:
     """Evaluate what the methods said of each set, and put table, diagram and summary beside the PRM to come."""
+    # A prefix counts as often as trajectories pass through it, so "prefixes" below are prefixes of trajectories.
     sets = {name: (plan.evaluations[name].observed, plan.evaluations[name].sampled, own) for name, own in said.items()}
     report = build_report(
         {

@@ -6,19 +6,19 @@ evaluation sets -----------------------------------------------> likewise
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from actors.engines.families import find_family
+import numpy as np
+
 from actors.engines.formats import PrmFormat, SeparatorFormat
 from actors.engines.model_files import (
     CONFIG_FILE,
-    PRM_CONFIG_FILE,
     TOKENIZER_FILE,
     context_length,
-    read_json,
 )
-from actors.engines.public_heads import PrmFolder, stored_tensors
+from actors.engines.public_heads import PrmFolder
 from actors.engines.text import read_tokenizer
+from actors.engines.trainable import check_trainable
 from actors.preflight import check_prm
 from actors.settings import PrmSettings
 from actors.training_set import TrainingSet, training_set
@@ -36,7 +36,6 @@ from records.rows import RolloutRow
 from records.store import Store
 from scaling.chains import CONFORMAL, STOPPING, TEST, TRAINING, split_of
 from scaling.conformal import least_problems
-from scaling.heads import PROBABILITY
 
 TRAINING_FOLDER = "_training"
 """Below the output: manifest, lease and checkpoints."""
@@ -105,6 +104,9 @@ def make_calibration_plan(options: CalibrateOptions) -> CalibrationPlan:
     writer = _SetWriter(model, prm)
     splits = _split(rollouts, recipe, writer)
     evaluations = {TEST: splits[TEST]} | {name: writer.write(each.rows, each.uri) for name, each in others.items()}
+    for name, chosen in evaluations.items():
+        if not len(chosen):
+            raise InvalidInput(f"--evaluate {name}: the PRM would score none of its prefixes (prm.max_model_len)")
     output, training = open_store(options.output), open_store(f"{options.output.rstrip('/')}/{TRAINING_FOLDER}")
     manifest = CalibrationManifest(
         format_version=FORMAT_VERSION,
@@ -150,17 +152,9 @@ class PrmFolderFacts:
             InvalidInput: the PRM is calibrated already, or has no layers of the names that adapters are asked for.
         """
         model = stage_outline(prm.model)
-        config = read_json(model / PRM_CONFIG_FILE) if (model / PRM_CONFIG_FILE).is_file() else {}
-        head = config.get("head")
-        if isinstance(head, dict) and head.get("kind", PROBABILITY) != PROBABILITY:
-            raise InvalidInput(
-                f"{prm.model} is calibrated already (a {head['kind']} head): calibrate the PRM that it was made from"
-            )
-        names = [name.split(".") for name in stored_tensors(model)]
-        missing = [module for module in section.target_modules if not any(module in parts for parts in names)]
-        if section.lora_rank and missing:
-            raise InvalidInput(f"calibration.target_modules: {prm.model} has no layer {', '.join(missing)}")
-        form = find_family(model, prm.family).make_format(PrmFolder(model, read_tokenizer(model / TOKENIZER_FILE)))
+        folder = PrmFolder(model, read_tokenizer(model / TOKENIZER_FILE))
+        family = check_trainable(folder, replace(prm, model=str(model)), section.head_spec(), section.lora_spec())
+        form = family.make_format(folder)
         length = prm.max_model_len or context_length(model)
         if length is None:
             raise InvalidInput(f"{prm.model}/{CONFIG_FILE}: no max_position_embeddings: set prm.max_model_len")
@@ -198,7 +192,8 @@ def _split(rollouts: Rollouts, recipe: Recipe, writer: _SetWriter) -> dict[str, 
     splits = {name: writer.write(own, f"{rollouts.uri}, {name} problems") for name, own in rows.items()}
     coverage = section.coverage()
     for name, own in splits.items():
-        found = len(own.questions)
+        open_problems = {own.observed.problem_ids[row] for row in np.flatnonzero(~own.observed.terminal)}
+        found = len(open_problems)
         least = max(MIN_PROBLEMS, least_problems(coverage) if name == CONFORMAL and coverage is not None else 0)
         if found < least:
             share = "what the shares leave" if name == TRAINING else f"calibration.{name}_share"
@@ -283,5 +278,11 @@ def _warnings(
     for name, chosen in evaluations.items():
         seen = len(chosen.questions & fitted_on)
         if seen:
-            lines.append(f"{name}: the PRM is fitted on {seen} of its questions under other names; its table flatters")
+            lines.append(f"{name}: the PRM is fitted on {seen} of its questions; its table flatters")
+    fitted = [name for name in splits if name != TEST]
+    for at, name in enumerate(fitted):
+        for other in fitted[at + 1 :]:
+            shared = len(splits[name].questions & splits[other].questions)
+            if shared:
+                lines.append(f"{shared} questions are in the {name} and in the {other} split, under different names")
     return lines

@@ -139,7 +139,7 @@ def print_report(report: CalibrationReport, console: Console) -> None:
 def _facts(table: EvaluationTable) -> str:
     rate, floor = (_number(table.reference[key].value) for key in ("success_rate", "noise_floor"))
     return (
-        f"{table.num_problems:,} problems, {table.num_rows:,} open prefixes ({table.num_trials:,} trials), "
+        f"{table.num_problems:,} problems, {table.num_rows:,} open prefixes, "
         f"{table.num_terminal_rows:,} finished solutions; success {rate}, Brier noise floor {floor}"
     )
 

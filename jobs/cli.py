@@ -170,8 +170,8 @@ def _add_calibrate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--evaluate",
         dest="evaluations",
-        action="append",
-        default=[],
+        action=_NamedSets,
+        default={},
         type=_named_rollouts,
         metavar="NAME=ROLLOUTS",
         help="make the table for these rollouts too; may be repeated",
@@ -190,12 +190,23 @@ def _named_rollouts(text: str) -> tuple[str, str]:
     return name, uri
 
 
+class _NamedSets(argparse.Action):
+    """Collects NAME=URI pairs under names that may come once."""
+
+    def __call__(self, _: argparse.ArgumentParser, namespace: argparse.Namespace, value: Any, *__: Any) -> None:
+        name, uri = value
+        sets = dict(getattr(namespace, self.dest) or {})
+        if name in sets:
+            raise argparse.ArgumentError(self, f"{name} is given twice: each set needs a name of its own")
+        setattr(namespace, self.dest, sets | {name: uri})
+
+
 def _calibrate_options(arguments: argparse.Namespace) -> CalibrateOptions:
     return CalibrateOptions(
         rollouts=arguments.rollouts,
         recipe=arguments.recipe,
         output=arguments.output,
-        evaluations=dict(arguments.evaluations),
+        evaluations=arguments.evaluations,
         overrides=tuple(arguments.overrides),
         take_over=arguments.take_over,
         json=arguments.json,

@@ -5,7 +5,7 @@ ROLLOUTS   a run's folder or s3://bucket/prefix, finished      or one .parquet f
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -82,9 +82,9 @@ def read_rollouts(uri: str) -> Rollouts:
 def _read_run(uri: str) -> tuple[pa.Table, str | None, int | None]:
     """The rows of a run, the separator of its generator, and the number of its problems."""
     run = read_run(uri)
-    generator = run.manifest.recipe.get("generator")
-    separator = generator.get("separator") if isinstance(generator, dict) else None
-    if not run.log.parts_of("rollouts"):
+    generator, strategy = (_section(run.manifest.recipe, name) for name in ("generator", "strategy"))
+    separator = generator.get("separator")
+    if not run.log.parts_of("rollouts") and (run.finished or strategy.get("name") != "rollout"):
         raise InvalidInput(f"{uri}: a run without rollouts; `parsimony rollout` makes one with")
     if not run.finished:
         owed = run.manifest.num_problems - run.totals.problems
@@ -93,6 +93,11 @@ def _read_run(uri: str) -> tuple[pa.Table, str | None, int | None]:
             "`parsimony rollout` again, with --limit if fewer problems will do in a new one"
         )
     return run.rollouts(), separator if isinstance(separator, str) else None, run.manifest.num_problems
+
+
+def _section(recipe: Mapping[str, object], name: str) -> Mapping[str, object]:
+    section = recipe.get(name)
+    return section if isinstance(section, dict) else {}
 
 
 def _read_file(uri: str) -> pa.Table:
@@ -150,6 +155,6 @@ def _only(uri: str, column: str, rows: Sequence[RolloutRow]) -> set[object]:
 def _fingerprint(rows: Sequence[RolloutRow]) -> str:
     digest = hashlib.sha256()
     for row in rows:
-        told = (row.problem_id, row.node_id, row.question, row.steps, row.terminal, row.successes, row.trials)
-        digest.update(json.dumps([*told, row.generator, row.temperature]).encode())
+        told = (row.problem_id, row.node_id, row.question, row.steps, row.terminal, row.num_trajectories)
+        digest.update(json.dumps([*told, row.successes, row.trials, row.generator, row.temperature]).encode())
     return digest.hexdigest()

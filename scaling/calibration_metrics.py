@@ -1,9 +1,9 @@
 """The metrics of calibration, each a function of rows and of one method's numbers for them.
 
 A row is a prefix with Z successes of N trials; p = Z/N is its share, r a method's estimate, q its quantile at a level.
-Unless said otherwise a metric is a mean over rows, in which every prefix counts once, so problems with many prefixes
-count more. "Ours" marks a definition that is not taken from "Know what you don't know" (arXiv 2506.09338), whose
-formulas we could not read. Every function returns a `Statistic`, which is not defined (NaN) without a row that counts.
+Unless said otherwise a metric is a mean over rows, so problems with many of them count more. "Ours" marks a definition
+that is not taken from "Know what you don't know" (arXiv 2506.09338), whose formulas we could not read. Every function
+returns a `Statistic`, which is not defined (NaN) without a row that counts.
 """
 
 from dataclasses import dataclass

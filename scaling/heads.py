@@ -71,8 +71,8 @@ class HeadSpec:
                 f"head.concentration is {self.concentration}; it must be within "
                 f"[{MIN_CONCENTRATION:g}, {MAX_CONCENTRATION:g}]"
             )
-        if not -1 < self.lower_shift < 1:
-            raise InvalidInput(f"head.lower_shift is {self.lower_shift}; it must be within (-1, 1)")
+        if not -1 <= self.lower_shift <= 1:
+            raise InvalidInput(f"head.lower_shift is {self.lower_shift}; it must be within [-1, 1]")
 
     @property
     def num_outputs(self) -> int:

@@ -99,7 +99,7 @@ def adapted_layers(folder: PrmFolder, lora: LoraSpec) -> dict[str, str]:
     for target in lora.target_modules:
         found = [match for match in layers if match["module"].endswith(f".{target}")]
         if not found:
-            raise InvalidInput(f"{folder.model}: no layer has a `{target}`, which adapters are asked for")
+            raise InvalidInput(f"{folder.model}: no layer has a `{target}`, which calibration.target_modules asks for")
         chosen |= {
             match["module"]: match[0] for match in found if (int(match["number"]) + 1) % lora.every_nth_layer == 0
         }
@@ -107,6 +107,6 @@ def adapted_layers(folder: PrmFolder, lora: LoraSpec) -> dict[str, str]:
         num_layers = 1 + max(int(match["number"]) for match in layers)
         raise InvalidInput(
             f"{folder.model}: has {num_layers} layers, and every {lora.every_nth_layer}th is to be adapted, which is "
-            "none: lower that number, or set the LoRA rank to 0"
+            "none: lower calibration.every_nth_layer, or set calibration.lora_rank = 0"
         )
     return chosen

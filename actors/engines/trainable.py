@@ -179,25 +179,26 @@ class TrainablePrm:
             InvalidInput: there is such a folder already.
         """
         refuse_existing(folder)
+        served = replace(self.head, lower_shift=lower_shift)
         write_prm(
             self._folder,
             self._family,
             folder,
-            head=self._torch_head.served(replace(self.head, lower_shift=lower_shift)),
+            head=self._torch_head.served(served),
             changes=self._adapters.changes(),
-            golden=[self._golden(question, steps) for question, steps in examples],
+            golden=[self._golden(question, steps, served) for question, steps in examples],
             description=PrmDescription(trained_for=trained_for, notes=notes),
         )
 
-    def _golden(self, question: str, steps: Sequence[str]) -> dict[str, Any]:
-        """One entry of golden.json: the medians of the question and after each step."""
+    def _golden(self, question: str, steps: Sequence[str], served: HeadSpec) -> dict[str, Any]:
+        """One entry of golden.json: the medians of the question and after each step, as the head is served."""
         training = self._backbone.training
         self.train(mode=False)
         ids = [path_ids(self.form, question, steps[:number]) for number in range(len(steps) + 1)]
         outputs = self.predicted(ids, [[len(each) - 1] for each in ids])
         self.train(mode=training)
         dtype = str(next(self._backbone.parameters()).dtype).removeprefix("torch.")
-        scores = [score(self.head, each).median for each in outputs]
+        scores = [score(served, each).median for each in outputs]
         return {"question": question, "steps": list(steps), "scores": scores, "dtype": dtype}
 
     def _named(self) -> "dict[str, torch.nn.Parameter]":

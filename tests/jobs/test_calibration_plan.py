@@ -104,6 +104,28 @@ def test_an_evaluation_set_with_known_questions_is_warned_of(rollouts, tmp_path)
     assert "another temperature" in told
 
 
+def test_questions_in_two_splits_are_warned_of(tmp_path):
+    twins = [replace(row, problem_id=f"twin-{row.problem_id}") for row in stepwise()]
+    both = table(tmp_path / "both.parquet", [*stepwise(), *twins])
+    told = " ".join(make_calibration_plan(options(both, tmp_path / "prm")).warnings)
+    assert "questions are in the training and in the stopping split" in told
+
+
+def test_how_many_trajectories_pass_through_a_prefix_is_data(rollouts, tmp_path):
+    make_calibration_plan(options(rollouts, tmp_path / "prm"))
+    other = table(tmp_path / "other.parquet", [replace(row, num_trajectories=7) for row in stepwise()])
+    with pytest.raises(RunMismatch, match="fingerprint"):
+        make_calibration_plan(options(other, tmp_path / "prm"))
+
+
+def test_an_evaluation_set_that_the_prm_cannot_read_is_refused(rollouts, tmp_path):
+    long = [rollout_row("long", 0, (), 1, 2, question="Compute " + "1+" * 600 + "1.")]
+    hard = table(tmp_path / "long.parquet", long)
+    with pytest.raises(InvalidInput, match="--evaluate hard: the PRM would score none"):
+        make_calibration_plan(options(rollouts, tmp_path / "prm", "prm.overlong=refuse", evaluations={"hard": hard}))
+    assert not (tmp_path / "prm").exists()
+
+
 def test_a_place_that_holds_something_else_is_left_alone(rollouts, tmp_path):
     (tmp_path / "prm").mkdir()
     (tmp_path / "prm/notes.txt").write_text("mine")
@@ -116,7 +138,8 @@ def test_a_place_that_holds_something_else_is_left_alone(rollouts, tmp_path):
     ("override", "message"),
     [
         ("prm.model=", "prm.model is missing"),
-        ("calibration.target_modules=['c_proj']", "no layer c_proj"),
+        ("calibration.target_modules=['c_proj']", "no layer has a `c_proj`"),
+        ("calibration.every_nth_layer=50", "every_nth_layer"),
         ("calibration.head=logistic", "calibration.head"),
         ("calibration.levels=[0.5, 0.1]", "must increase"),
         ("calibration.test_share=0.95", "leave nothing to train on"),
@@ -253,3 +276,12 @@ def test_the_command_line(rollouts, tmp_path, capsys):
     )
     assert status == 2
     assert "did you mean calibration.epochs" in capsys.readouterr().err
+
+
+def test_a_set_has_one_name(capsys):
+    command = ["calibrate", "r", "--recipe", "r.toml", "--output", "p", "--evaluate", "a=1"]
+    _, parsed = parse([*command, "--evaluate", "b=2"])
+    assert parsed.evaluations == {"a": "1", "b": "2"}
+    with pytest.raises(SystemExit, match="2"):
+        parse([*command, "--evaluate", "a=2"])
+    assert "a is given twice" in capsys.readouterr().err
