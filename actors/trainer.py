@@ -168,8 +168,12 @@ class Trainer:
             files = [file for file in folder.rglob("*") if file.is_file()]
             for file in sorted(files, key=lambda file: (file == folder / CONFIG_FILE, file)):
                 name = file.relative_to(folder).as_posix()
-                patiently_blocking(partial(store.upload, name, file), self._notes.append)
+                patiently_blocking(partial(store.upload, name, file), self._note)
         self._phase("waiting")
+
+    def _note(self, note: str) -> None:
+        """Tell the user; `take_notes` puts another list in the place of the one it takes."""
+        self._notes.append(note)
 
     def _loaded(self) -> TrainingEngine:
         if self._engine is None:
@@ -191,7 +195,7 @@ class Trainer:
 
     def _begin(self, engine: TrainingEngine) -> TrainingState:
         """The last checkpoint, loaded; or the untrained model."""
-        state = patiently_blocking(lambda: read_state(self._store), self._notes.append)
+        state = patiently_blocking(lambda: read_state(self._store), self._note)
         if state is None:
             untrained = engine.state()
             return TrainingState(model=untrained, best=untrained, optimizer=engine.optimizer_state())
@@ -231,14 +235,20 @@ class Trainer:
         for batch, _ in all_passes:
             total += engine.loss(batch) * float(batch.weights.sum())
             weight += float(batch.weights.sum())
-        position = position.evaluated(total / weight)
+        mean = total / weight
+        if not math.isfinite(mean):
+            raise TrainingFailed(
+                f"after batch {position.num_done}: the loss on the stopping problems is {mean}: lower "
+                "calibration.learning_rate; with prm.dtype float16, take bfloat16 or float32"
+            )
+        position = position.evaluated(mean)
         last = position.num_done == len(plan.batches) or position.num_stale >= self._settings.patience
         return replace(position, finished=last, seconds=position.seconds + self._clock() - begun_s)
 
     def _write(self, engine: TrainingEngine, position: Position, best: bytes) -> float:
         """Write a checkpoint; the moment."""
         state = TrainingState(position=position, model=engine.state(), best=best, optimizer=engine.optimizer_state())
-        patiently_blocking(lambda: write_state(self._store, state), self._notes.append)
+        patiently_blocking(lambda: write_state(self._store, state), self._note)
         return self._clock()
 
     def _show(self, position: Position, plan: "_Plan") -> None:

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -34,6 +34,7 @@ from jobs.trainer_actor import TrainerActor, survive
 from records.failure import Failure, StoreFailed
 from records.jsonio import decode
 from records.rows import RolloutRow
+from records.store import Store
 from scaling.calibration import Predictions
 from scaling.chains import CONFORMAL, TEST, TRAINING, split_of
 from scaling.heads import HeadSpec
@@ -74,7 +75,9 @@ def calibrate(plan: CalibrationPlan, *, take_over: bool) -> None:
     with CalibrationDisplay() as display:
         for warning in plan.warnings:
             display.note(f"warning: {warning}")
-        with _lease(plan, display, take_over=take_over) as lease, _ray_session(plan):
+        with _lease(plan, display, take_over=take_over) as lease, ExitStack() as session:
+            with beating(lease, time.time, FRESH_S / 6):
+                session.enter_context(_ray_session(plan))
             if plan.training.read(SUCCESS) is None:  # else another driver finished it just now
                 _work(plan, lease, display)
 
@@ -99,7 +102,7 @@ def _work(plan: CalibrationPlan, lease: HeldLease, display: CalibrationDisplay) 
             survive(
                 actor,
                 partial(_fit_and_publish, plan, actor, lease, display, Path(spool)),
-                mark=lambda: plan.training.list(CHECKPOINT)[-1:],
+                mark=partial(last_checkpoint, plan.training, display.note),
                 tries=MAX_IDLE_TRAINERS,
                 note=display.note,
             )
@@ -112,8 +115,28 @@ def _work(plan: CalibrationPlan, lease: HeldLease, display: CalibrationDisplay) 
             raise
         finally:
             actor.end()
-        patiently_blocking(lambda: plan.training.create(SUCCESS, b""), display.note)
-        patiently_blocking(lambda: remove_states(plan.training), display.note)
+        finish(plan.training, lease, display.note)
+
+
+def last_checkpoint(training: Store, note: Callable[[str], None]) -> list[str]:
+    """Its name; empty before the first. May raise `StoreFailed` after an outage that lasts."""
+    return patiently_blocking(lambda: training.list(CHECKPOINT)[-1:], note)
+
+
+def finish(training: Store, lease: HeldLease, note: Callable[[str], None]) -> None:
+    """Say that the PRM is whole, and remove what only a resume needs.
+
+    Raises:
+        Fenced: another driver has the output; nothing is written.
+    """
+    _check_held(lease, note)
+    patiently_blocking(lambda: training.create(SUCCESS, b""), note)
+    patiently_blocking(lambda: remove_states(training), note)
+
+
+def _check_held(lease: HeldLease, note: Callable[[str], None]) -> None:
+    """Raise `Fenced` if another driver has the output."""
+    patiently_blocking(lambda: lease.heartbeat(time.time(), {}), note)
 
 
 def _fit_and_publish(
@@ -139,6 +162,7 @@ def _fit_and_publish(
     with beating(lease, time.time, FRESH_S / 6):
         display.note("evaluating")
         _write_report(plan, summary, said, spool / REPORT_FOLDER, display.note)
+    _check_held(lease, display.note)
     actor.perform(
         "publish",
         plan.output,

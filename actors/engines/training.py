@@ -62,7 +62,7 @@ class TrainingEngine(Protocol):
         ...
 
     def old_scores(self, batch: Batch) -> NDArray[np.float64]:
-        """Scores of the model as it was before training [P]."""
+        """Scores of the model as it was before training [P]. Dropout is off."""
         ...
 
     def state(self) -> bytes:
@@ -183,7 +183,13 @@ class TorchTraining:
 
     def old_scores(self, batch: Batch) -> NDArray[np.float64]:
         """See `TrainingEngine`."""
-        return self._prm.old_scores(batch.ids, batch.places)
+        import torch
+
+        self._prm.train(mode=False)
+        try:
+            return self._prm.old_scores(batch.ids, batch.places)
+        except torch.OutOfMemoryError as error:
+            raise _full(batch) from error
 
     def state(self) -> bytes:
         """See `TrainingEngine`."""

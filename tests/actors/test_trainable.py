@@ -19,13 +19,15 @@ from transformers import AutoModel
 from actors.engines.families import FAMILIES, SEPARATOR, find_family
 from actors.engines.formats import PrmFormat, path_ids
 from actors.engines.losses import losses
+from actors.engines.model_files import weight_files
 from actors.engines.public_heads import PrmFolder
 from actors.engines.text import read_tokenizer
 from actors.engines.trainable import TrainablePrm
+from actors.engines.training import Batch, TorchTraining
 from actors.preflight import check_prm
 from actors.prm import PathIds
 from actors.settings import LoraSpec, PrmSettings
-from records.failure import InvalidInput
+from records.failure import InvalidInput, TrainingFailed
 from records.path import PrmScore
 from scaling.heads import HeadSpec, beta_binomial_nll, beta_shapes, predict
 from tests.actors.conftest import REAL_PRM
@@ -337,6 +339,63 @@ def test_what_a_killed_save_left_is_in_nobodys_way(folders, tmp_path):
     prm.save(tmp_path / "prm", trained_for=TRAINED_FOR, notes={}, examples=[(QUESTION, STEPS)])
     assert [each.name for each in tmp_path.iterdir()] == ["prm"]
     assert not (tmp_path / "prm" / "model-from-another-time.safetensors").exists()
+
+
+def saved_shards(folder: Path) -> dict[str, dict[str, torch.Tensor]]:
+    """Of a saved PRM: weight file -> its tensors."""
+    return {file.name: load_file(file) for file in weight_files(folder)}
+
+
+def test_weights_are_cut_into_files_that_one_upload_takes(folders, tmp_path, monkeypatch):
+    base = Path(shutil.copytree(folders["rlhflow"], tmp_path / "base"))
+    (base / "pytorch_model.bin.index.json").write_text("{}")
+    prm = open_prm("rlhflow", base, "quantile")
+    prm.save(tmp_path / "one", trained_for=TRAINED_FOR, notes={}, examples=[(QUESTION, STEPS)])
+    whole = saved_shards(tmp_path / "one")
+    assert set(whole) == {"model.safetensors"}  # the base has two
+    expected = whole["model.safetensors"]
+    sizes = sorted(tensor.nbytes for tensor in expected.values())
+    limit = 2 * sizes[len(sizes) // 2]
+    assert sizes[-1] > limit > sizes[0]  # a tensor that is too large, and several in one file
+
+    monkeypatch.setattr("actors.engines.prm_writer.MAX_SHARD_BYTES", limit)
+    prm.save(tmp_path / "many", trained_for=TRAINED_FOR, notes={}, examples=[(QUESTION, STEPS)])
+    shards = saved_shards(tmp_path / "many")
+    assert list(shards) == [f"model-{at:05d}-of-{len(shards):05d}.safetensors" for at in range(1, len(shards) + 1)]
+    assert 2 < len(shards) < len(expected)
+    for tensors in shards.values():
+        assert len(tensors) == 1 or sum(tensor.nbytes for tensor in tensors.values()) <= limit
+    found = {name: tensor for tensors in shards.values() for name, tensor in tensors.items()}
+    assert sum(map(len, shards.values())) == len(found) == len(expected)
+    assert all(torch.equal(tensor, found[name]) for name, tensor in expected.items())
+
+    for name, files in (("one", whole), ("many", shards)):
+        index = json.loads((tmp_path / name / "model.safetensors.index.json").read_text())
+        assert index["weight_map"] == {tensor: file for file, tensors in files.items() for tensor in tensors}
+        assert index["metadata"]["total_size"] == sum(sizes)
+        assert not (tmp_path / name / "pytorch_model.bin.index.json").exists()
+        AutoModel.from_pretrained(tmp_path / name)
+    old, new = (AutoModel.from_pretrained(tmp_path / name).state_dict() for name in ("one", "many"))
+    assert all(torch.equal(each, new[name]) for name, each in old.items())
+
+
+def test_old_scores_are_without_dropout_and_tell_what_fills_the_device(folders, monkeypatch):
+    prm = open_prm(SEPARATOR, folders[SEPARATOR], "quantile", replace(LORA, dropout=0.5))
+    engine = TorchTraining(prm, weight_files(folders[SEPARATOR]), weight_decay=0.0)
+    ids, places, _ = chain(prm.form)
+    counts = np.array([7, 1, 0, 1])
+    batch = Batch(ids=ids, places=places, successes=counts, trials=np.full(4, 8), weights=np.ones(4))
+    engine.accumulate(batch, 1.0)
+    assert prm._backbone.training
+    engine.old_scores(batch)
+    assert not prm._backbone.training
+
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(prm, "_hidden", full)
+    with pytest.raises(TrainingFailed, match=r"calibration\.pass_tokens"):
+        engine.old_scores(batch)
 
 
 def test_weights_that_are_missing_are_named(folders, tmp_path):

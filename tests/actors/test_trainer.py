@@ -12,7 +12,7 @@ from actors.training_progress import TrainerSettings
 from actors.training_set import training_set
 from actors.training_state import Position, read_state
 from cluster.store import LocalStore
-from records.failure import TrainingFailed
+from records.failure import StoreFailed, TrainingFailed
 from tests.actors.test_training_set import Suffixed
 from tests.fake_training import FakeTraining, rollout_row
 
@@ -163,6 +163,36 @@ def test_a_loss_that_is_no_number_ends_it(store):
     with pytest.raises(TrainingFailed, match="learning_rate"):
         trainer(store, FakeTraining(fail_at=5)).train()
     assert read_state(store).position.num_done < 5  # nothing of it was written
+
+
+@pytest.mark.parametrize("num_good", [0, 1])
+def test_a_held_out_loss_that_is_no_number_ends_it(store, num_good):
+    engine = FakeTraining()
+    judged = trainer(store, engine, replace(SETTINGS, pass_tokens=10**6))
+    held_out = iter([*[0.5] * num_good, float("nan")])
+    engine.accumulate = lambda batch, share: 0.5
+    engine.loss = lambda batch: next(held_out)
+    with pytest.raises(TrainingFailed, match=r"stopping problems is nan: lower calibration\.learning_rate"):
+        judged.train()
+    kept = read_state(store)
+    assert (kept is None) if num_good == 0 else (kept.position.held_out == ((0, 0.5),))
+
+
+def test_notes_of_one_outage_are_not_lost_when_some_are_taken(tmp_path, monkeypatch):
+    class Out(LocalStore):
+        failures_left = 2
+
+        def list(self, prefix):
+            if self.failures_left:
+                self.failures_left -= 1
+                raise StoreFailed(f"out, {self.failures_left} more")
+            return super().list(prefix)
+
+    taken = []
+    told = trainer(Out(tmp_path / "training"), FakeTraining(), replace(SETTINGS, epochs=1))
+    monkeypatch.setattr("actors.outage.time.sleep", lambda _: taken.extend(told.take_notes()))
+    told.train()
+    assert [note.partition(",")[2][:7] for note in taken] == [" 1 more", " 0 more"]
 
 
 def test_a_damaged_checkpoint_is_not_used(store):
