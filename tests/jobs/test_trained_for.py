@@ -94,3 +94,12 @@ def test_warnings_are_kept_and_do_not_keep_a_run_from_going_on(tmp_path):
     manifest = plan(tmp_path, "generator.temperature=0.3").manifest
     assert decode(Manifest, encode(manifest), "_manifest.json") == manifest
     assert differences(manifest, replace(manifest, warnings=())) == []
+
+
+def test_the_examples_calibrated_prm_is_for_the_examples_generator(tmp_path):
+    calibrated = str(EXAMPLE / "prm-calibrated")
+    assert plan(tmp_path, f"prm.model={calibrated}").warnings == ()
+    [warning] = plan(tmp_path, f"prm.model={calibrated}", "generator.temperature=1.0").warnings
+    assert "temperature" in warning
+    spec = json.loads((EXAMPLE / "prm-calibrated/prm_config.json").read_text())["head"]
+    assert (spec["kind"], spec["levels"]) == ("beta-binomial", [0.1, 0.5, 0.9])
