@@ -1,18 +1,11 @@
-"""The display of a calibration at work: one line that stays up to date on a terminal, plain lines elsewhere.
-
-Everything goes to stderr; stdout is for results.
-"""
-
-from types import TracebackType
-from typing import Self
+"""The display of a calibration at work: one line that stays up to date on a terminal, plain lines elsewhere."""
 
 from rich.console import Console
-from rich.live import Live
 from rich.text import Text
 
 from actors.training_progress import TrainerProgress
 from jobs.format import UNKNOWN, count, duration
-from jobs.progress import PLAIN_INTERVAL_S
+from jobs.live import PLAIN_INTERVAL_S, LiveDisplay
 
 
 def progress_line(progress: TrainerProgress) -> str:
@@ -29,40 +22,19 @@ def progress_line(progress: TrainerProgress) -> str:
     return " | ".join(parts)
 
 
-class CalibrationDisplay:
+class CalibrationDisplay(LiveDisplay):
     """Shows what a trainer says of itself as it comes."""
 
     def __init__(self, console: Console | None = None) -> None:
         """`console`: where to; stderr if not given."""
-        self._console = console or Console(stderr=True)
-        self._live: Live | None = None
+        super().__init__(console)
         self._shown: TrainerProgress | None = None
-
-    def __enter__(self) -> Self:
-        """Begin the live line, on a terminal."""
-        if self._console.is_terminal:
-            self._live = Live(console=self._console, auto_refresh=False, redirect_stdout=False)
-            self._live.start()
-        return self
-
-    def __exit__(
-        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
-        """Leave the last line there."""
-        if self._live is not None:
-            self._live.stop()
 
     def show(self, progress: TrainerProgress) -> None:
         """Take it in; on a terminal it is drawn, elsewhere it is a line if one is due: new phases, evaluations, 5 s."""
-        if self._live is not None:
-            self._live.update(Text(progress_line(progress)), refresh=True)
-        elif self._due(progress):
+        if not self._drawn(Text(progress_line(progress))) and self._due(progress):
             self._shown = progress
             self.note(progress_line(progress))
-
-    def note(self, text: str) -> None:
-        """Say something that stays."""
-        self._console.print(text, soft_wrap=True, highlight=False, markup=False)
 
     def _due(self, progress: TrainerProgress) -> bool:
         shown = self._shown

@@ -8,18 +8,17 @@ Everything goes to stderr; stdout is for results. The time is the snapshots' own
 
 from collections import deque
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from rich.console import Console, Group
-from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from jobs.format import count, duration, percent, ratio
+from jobs.live import PLAIN_INTERVAL_S, LiveDisplay
 from records.progress import Progress
 
-PLAIN_INTERVAL_S = 5.0
 TOKEN_WINDOW_S = 30.0
 ETA_WINDOW_S = 300.0
 """Long enough to see many problems end, short enough to notice a lost replica."""
@@ -139,45 +138,30 @@ def _replicas(progress: Progress) -> str:
     return f"{progress.replicas_ready}/{progress.replicas_wanted}{lost}"
 
 
-class ProgressDisplay:
+class ProgressDisplay(LiveDisplay):
     """Shows snapshots as they come: `with ProgressDisplay(console) as display: display.show(progress)`."""
 
     def __init__(self, console: Console | None = None) -> None:
         """`console`: where to; stderr if not given."""
-        self._console = console or Console(stderr=True)
+        super().__init__(console)
         self._rates = Rates()
         self._last_shown: Progress | None = None
         self._last: Progress | None = None
-        self._live: Live | None = None
-
-    def __enter__(self) -> Self:
-        """Begin the live view, on a terminal."""
-        if self._console.is_terminal:
-            self._live = Live(console=self._console, auto_refresh=False, redirect_stdout=False)
-            self._live.start()
-        return self
 
     def __exit__(
         self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         """Show the last snapshot and leave it there."""
-        if self._live is not None:
-            self._live.stop()
-        elif self._last is not None and self._last is not self._last_shown:
+        super().__exit__(_type, _error, _trace)
+        if self._live is None and self._last is not None and self._last is not self._last_shown:
             self._print(self._last)
 
     def show(self, progress: Progress) -> None:
         """Take in a snapshot; on a terminal it is drawn, elsewhere it is a line if one is due."""
         self._rates.add(progress)
         self._last = progress
-        if self._live is not None:
-            self._live.update(live_view(progress, self._rates.pace), refresh=True)
-        elif self._due(progress):
+        if not self._drawn(live_view(progress, self._rates.pace)) and self._due(progress):
             self._print(progress)
-
-    def note(self, text: str) -> None:
-        """Say something that stays: above the live view on a terminal, a line of its own elsewhere."""
-        self._console.print(text, soft_wrap=True, highlight=False, markup=False)
 
     def _due(self, progress: Progress) -> bool:
         shown = self._last_shown
@@ -187,4 +171,4 @@ class ProgressDisplay:
 
     def _print(self, progress: Progress) -> None:
         self._last_shown = progress
-        self._console.print(plain_line(progress, self._rates.pace), soft_wrap=True, highlight=False, markup=False)
+        self.note(plain_line(progress, self._rates.pace))
