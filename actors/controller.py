@@ -22,7 +22,7 @@ from actors.outage import Outage, patiently
 from actors.protocols import AnswerGrader, RunWriter
 from actors.recorder import Recorder
 from actors.run_settings import Generator, Prm, RunSettings, RunSoFar, with_rows
-from records.failure import ActorDied, Failure, Fenced, StoreFailed
+from records.failure import ActorDied, Fenced, StoreFailed, first_failure
 from records.problem import Problem
 from records.progress import Progress
 from records.rows import OpenRecord, ProblemRecord
@@ -130,11 +130,13 @@ class Controller:
                 await cancel_all(replicas)
                 await self._recorder.flush()  # what came in during the last one
                 await cancel_all(background)
-        except* Failure as failures:
-            failure = _first(failures)
+        except ExceptionGroup as group_of:
+            failure = first_failure(group_of)
+            if failure is None:
+                raise
             if not isinstance(failure, Fenced | StoreFailed | ActorDied):
                 await self._recorder.flush()  # what is paid for is kept
-            raise failure from failures
+            raise failure from group_of
         return not self._stopping
 
     async def stop(self) -> None:
@@ -253,9 +255,3 @@ class Controller:
         await asyncio.sleep(self._settings.deadline_s)
         self.scheduler.ledger.close()
         self._pump()
-
-
-def _first(failures: BaseExceptionGroup[Failure]) -> Failure:
-    """The first failure of a group of groups."""
-    first = failures.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first

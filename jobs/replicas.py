@@ -14,7 +14,7 @@ from actors.run_settings import Prm as PrmHandle
 from jobs.recipe import Recipe, generator_settings, prm_settings
 from jobs.recipe_models import EngineSection
 from jobs.staged import builder
-from records.failure import Failure, PreflightFailed
+from records.failure import PreflightFailed, first_failure
 from records.manifest import Manifest, replica_differences
 from records.replica import ReplicaInfo
 
@@ -49,8 +49,11 @@ class Replicas:
         """
         try:
             return asyncio.run(self._introduce(on_tick))
-        except* Failure as failures:
-            raise failures.exceptions[0] from failures
+        except ExceptionGroup as group_of:
+            failure = first_failure(group_of)
+            if failure is None:
+                raise
+            raise failure from group_of
 
     async def _introduce(self, on_tick: Callable[[int], None]) -> tuple[ReplicaInfo, ...]:
         handles: list[Any] = [*self.generators, *self.prms]

@@ -84,3 +84,17 @@ class StaleIncarnation(ReplicaFailed):
 
 class QueueFull(ReplicaFailed):
     """The replica holds as many calls as it accepts."""
+
+
+def first_failure(group: ExceptionGroup[Exception]) -> Failure | None:
+    """The first failure of a group of failures, which may hold groups; None if anything else is among them.
+
+    For `except ExceptionGroup`: what is raised inside `except*` comes out in a group again on Python 3.11.0 to 3.11.2.
+    """
+    failures, others = group.split(Failure)
+    if failures is None or others is not None:
+        return None
+    first: BaseException = failures
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first if isinstance(first, Failure) else None
