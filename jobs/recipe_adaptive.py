@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from jobs.recipe_base import setting
 from jobs.strategy_options import (
     AggregationName,
+    BeamOptions,
     EstimateName,
     SelectionName,
     StrategyOptions,
@@ -40,7 +41,7 @@ class AdaptiveBestOfNStrategy(StrategyOptions):
         return self
 
 
-class AdaptiveBeamSearchStrategy(StrategyOptions):
+class AdaptiveBeamSearchStrategy(BeamOptions):
     """Beam search whose width follows the PRM."""
 
     name: Literal["adaptive-beam-search"] = Field(
@@ -57,18 +58,6 @@ class AdaptiveBeamSearchStrategy(StrategyOptions):
     estimate: EstimateName = estimate_setting()
     adapt_first: bool = setting(False, "Take fewer first steps where the bare question looks easy (not in the paper).")
     frequency: int = setting(1, "Score, prune and adapt every so many steps; the paper's code has 5.", ge=1)
-    max_steps: int = setting(40, "Most steps of one candidate.", ge=1)
-    aggregation: AggregationName = setting("last", "How the scores of a candidate's steps become one, for ranking.")
-    selection: SelectionName = selection_setting()
-
-    @model_validator(mode="after")
-    def _widths_divide(self) -> Self:
-        if self.num_samples % self.beam_width:
-            raise ValueError(
-                f"num_samples ({self.num_samples}) must be a multiple of beam_width ({self.beam_width}): "
-                "at most num_samples / beam_width candidates are kept"
-            )
-        return self
 
 
 class SequentialStrategy(StrategyOptions):

@@ -1,44 +1,20 @@
 """Options of the strategies that others have published, to compare with; named as the arguments of their functions."""
 
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from jobs.recipe_base import setting
-from jobs.strategy_options import AggregationName, SelectionName, StrategyOptions, selection_setting
+from jobs.strategy_options import BeamOptions, SelectionName, SteppedOptions, StrategyOptions, selection_setting
 
 
-class _SteppedOptions(StrategyOptions):
-    """Of a search that grows candidates by steps."""
-
-    max_steps: int = setting(40, "Most steps of one candidate.", ge=1, le=65536)
-    aggregation: AggregationName = setting("last", "How the scores of a candidate's steps become one.")
-    selection: SelectionName = selection_setting()
-
-
-class _BeamOptions(_SteppedOptions):
-    """Of a search with N candidates at a time, in groups of M siblings."""
-
-    num_samples: int = setting(16, "Candidates at a time (N); a multiple of beam_width.", ge=1, le=65536)
-    beam_width: int = setting(4, "Children of each kept candidate (M).", ge=1, le=65536)
-
-    @model_validator(mode="after")
-    def _widths_divide(self) -> Self:
-        if self.num_samples % self.beam_width:
-            raise ValueError(
-                f"num_samples ({self.num_samples}) must be a multiple of beam_width ({self.beam_width}): "
-                "num_samples / beam_width candidates are kept"
-            )
-        return self
-
-
-class DvtsStrategy(_BeamOptions):
+class DvtsStrategy(BeamOptions):
     """Diverse verifier tree search."""
 
     name: Literal["dvts"] = Field(description="N / M greedy searches side by side, each with M children a step.")
 
 
-class RebaseStrategy(_SteppedOptions):
+class RebaseStrategy(SteppedOptions):
     """Reward balanced search."""
 
     name: Literal["rebase"] = Field(description="A tree whose width is shared out by the scores of its paths.")
@@ -49,7 +25,7 @@ class RebaseStrategy(_SteppedOptions):
     selection: SelectionName = selection_setting("weighted-vote")
 
 
-class ParticleFilteringStrategy(_SteppedOptions):
+class ParticleFilteringStrategy(SteppedOptions):
     """Particle filtering."""
 
     name: Literal["particle-filtering"] = Field(description="Candidates drawn anew by their odds after each step.")
@@ -65,7 +41,7 @@ class ParticleFilteringStrategy(_SteppedOptions):
     )
 
 
-class LookaheadBeamStrategy(_BeamOptions):
+class LookaheadBeamStrategy(BeamOptions):
     """Lookahead beam search."""
 
     name: Literal["lookahead-beam"] = Field(description="Beam search that ranks a candidate by where it leads to.")
@@ -88,7 +64,7 @@ class AdaptiveConsistencyStrategy(StrategyOptions):
         return False
 
 
-class BacktrackingStrategy(_BeamOptions):
+class BacktrackingStrategy(BeamOptions):
     """Beam search that goes back where the best lower bound falls."""
 
     name: Literal["backtracking"] = Field(description="Beam search that draws a step again where the bound falls.")

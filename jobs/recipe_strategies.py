@@ -1,8 +1,8 @@
 """The strategies that a recipe can name, each with its own options, named as the arguments of its function."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag
 
 from jobs.recipe_adaptive import AdaptiveBeamSearchStrategy, AdaptiveBestOfNStrategy, SequentialStrategy
 from jobs.recipe_base import PLUGIN, is_plugin, setting
@@ -14,7 +14,7 @@ from jobs.recipe_rivals import (
     ParticleFilteringStrategy,
     RebaseStrategy,
 )
-from jobs.strategy_options import AggregationName, SelectionName, StrategyOptions, selection_setting
+from jobs.strategy_options import AggregationName, BeamOptions, SelectionName, StrategyOptions, selection_setting
 
 
 class SampleStrategy(StrategyOptions):
@@ -52,25 +52,11 @@ class BestOfNStrategy(StrategyOptions):
     selection: SelectionName = selection_setting()
 
 
-class BeamSearchStrategy(StrategyOptions):
+class BeamSearchStrategy(BeamOptions):
     """PRM-guided beam search over steps."""
 
     name: Literal["beam-search"] = Field(description="Grow candidates by steps, keep those that the PRM likes best.")
-    num_samples: int = setting(16, "Candidates at a time (N); a multiple of beam_width.", ge=1, le=65536)
-    beam_width: int = setting(4, "Children of each kept candidate (M).", ge=1, le=65536)
     frequency: int = setting(1, "Score and prune every so many steps.", ge=1)
-    max_steps: int = setting(40, "Most steps of one candidate.", ge=1)
-    aggregation: AggregationName = setting("last", "How the scores of a candidate's steps become one.")
-    selection: SelectionName = selection_setting()
-
-    @model_validator(mode="after")
-    def _widths_divide(self) -> Self:
-        if self.num_samples % self.beam_width:
-            raise ValueError(
-                f"num_samples ({self.num_samples}) must be a multiple of beam_width ({self.beam_width}): "
-                "num_samples / beam_width candidates are kept"
-            )
-        return self
 
 
 class RolloutStrategy(StrategyOptions):

@@ -1,6 +1,8 @@
 """What the options of all strategies share: their base, and the names of the scaling core's choices."""
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
+
+from pydantic import model_validator
 
 from jobs.recipe_base import Section, setting
 
@@ -44,3 +46,27 @@ def estimate_setting() -> Any:
         "What of the PRM's view is read as the chance of success: a quantile (lower, median, upper) or the mean; an "
         "uncalibrated PRM has one number.",
     )
+
+
+class SteppedOptions(StrategyOptions):
+    """Of a search that grows candidates by steps."""
+
+    max_steps: int = setting(40, "Most steps of one candidate.", ge=1, le=65536)
+    aggregation: AggregationName = setting("last", "How the scores of a candidate's steps become one.")
+    selection: SelectionName = selection_setting()
+
+
+class BeamOptions(SteppedOptions):
+    """Of a search with N candidates at a time, in groups of M siblings."""
+
+    num_samples: int = setting(16, "Candidates at a time (N); a multiple of beam_width.", ge=1, le=65536)
+    beam_width: int = setting(4, "Children of each kept candidate (M).", ge=1, le=65536)
+
+    @model_validator(mode="after")
+    def _widths_divide(self) -> Self:
+        if self.num_samples % self.beam_width:
+            raise ValueError(
+                f"num_samples ({self.num_samples}) must be a multiple of beam_width ({self.beam_width}): "
+                "num_samples / beam_width candidates are kept"
+            )
+        return self

@@ -3,7 +3,8 @@
 State travels as safetensors bytes, so a checkpoint never runs code when it is read.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.engines.model_files import sha256_of, weight_files
+from actors.engines.model_files import identity_files, sha256_of
 from actors.engines.trainable import Example, TrainablePrm
 from actors.settings import LoraSpec, PrmSettings
 from records.failure import TrainingFailed
@@ -99,14 +100,14 @@ class TorchTraining:
 
     Args:
         prm: loaded.
-        weights: the files that it was loaded from.
+        files: that decide what the model is, before training.
         weight_decay: of AdamW, on the adapters and the head's offset: towards the uncalibrated model.
     """
 
-    def __init__(self, prm: TrainablePrm, weights: list[Path], *, weight_decay: float) -> None:
+    def __init__(self, prm: TrainablePrm, files: list[Path], *, weight_decay: float) -> None:
         import torch
 
-        self._prm, self._weights = prm, weights
+        self._prm, self._files = prm, files
         self._parameters = prm.parameters()
         fused = all(parameter.is_cuda for parameter in self._parameters)
         self._optimizer = torch.optim.AdamW(self._parameters, lr=0.0, weight_decay=weight_decay, fused=fused)
@@ -129,18 +130,16 @@ class TorchTraining:
         if device == "cpu":
             torch.set_num_threads(cpu_threads)
         trainable = TrainablePrm.open(prm, head, lora, device=device, seed=seed)
-        return cls(trainable, weight_files(Path(prm.model)), weight_decay=weight_decay)
+        return cls(trainable, identity_files(Path(prm.model)), weight_decay=weight_decay)
 
     def accumulate(self, batch: Batch, share: float) -> float:
         """See `TrainingEngine`."""
         import torch
 
         self._prm.train(mode=True)
-        try:
+        with _memory_for(batch):
             loss = self._loss(batch)
             torch.autograd.backward(loss * share)
-        except torch.OutOfMemoryError as error:
-            raise _full(batch) from error
         return float(loss.detach())
 
     def step(self, learning_rate: float, max_norm: float) -> float:
@@ -165,31 +164,20 @@ class TorchTraining:
         import torch
 
         self._prm.train(mode=False)
-        try:
-            with torch.no_grad():
-                return float(self._loss(batch).detach())
-        except torch.OutOfMemoryError as error:
-            raise _full(batch) from error
+        with _memory_for(batch), torch.no_grad():
+            return float(self._loss(batch))
 
     def outputs(self, batch: Batch) -> NDArray[np.float64]:
         """See `TrainingEngine`."""
-        import torch
-
         self._prm.train(mode=False)
-        try:
+        with _memory_for(batch):
             return self._prm.predicted(batch.ids, batch.places)
-        except torch.OutOfMemoryError as error:
-            raise _full(batch) from error
 
     def old_scores(self, batch: Batch) -> NDArray[np.float64]:
         """See `TrainingEngine`."""
-        import torch
-
         self._prm.train(mode=False)
-        try:
+        with _memory_for(batch):
             return self._prm.old_scores(batch.ids, batch.places)
-        except torch.OutOfMemoryError as error:
-            raise _full(batch) from error
 
     def state(self) -> bytes:
         """See `TrainingEngine`."""
@@ -229,9 +217,9 @@ class TorchTraining:
         examples: Sequence[Example],
         lower_shift: float = 0.0,
     ) -> None:
-        """See `TrainingEngine`; the notes are told the sha256 of the weights that it was made from."""
+        """See `TrainingEngine`; the notes are told the sha256 of the PRM that it is made from."""
         self._prm.train(mode=False)
-        told = {**notes, "prm_sha256": sha256_of(self._weights)}
+        told = {**notes, "prm_sha256": sha256_of(self._files)}
         self._prm.save(folder, trained_for=trained_for, notes=told, examples=examples, lower_shift=lower_shift)
 
     def _loss(self, batch: Batch) -> "torch.Tensor":
@@ -243,9 +231,16 @@ class TorchTraining:
         return self._prm.loss(outputs, successes, trials, weights)
 
 
-def _full(batch: Batch) -> TrainingFailed:
-    longest = max(map(len, batch.ids))
-    return TrainingFailed(
-        f"the device is full with {len(batch.ids)} sequences of up to {longest} tokens: lower calibration.pass_tokens"
-        + (", or prm.max_model_len" if len(batch.ids) == 1 else "")
-    )
+@contextmanager
+def _memory_for(batch: Batch) -> Iterator[None]:
+    """Say what to lower where a batch does not fit on the device."""
+    import torch
+
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        longest = max(map(len, batch.ids))
+        raise TrainingFailed(
+            f"the device is full with {len(batch.ids)} sequences of up to {longest} tokens: lower "
+            "calibration.pass_tokens" + (", or prm.max_model_len" if len(batch.ids) == 1 else "")
+        ) from error
