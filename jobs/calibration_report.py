@@ -15,9 +15,10 @@ from jobs.format import UNKNOWN
 from jobs.reliability_plot import draw
 from records.jsonio import encode
 from scaling.baselines import Baseline
+from scaling.bootstrap import Estimate
 from scaling.calibration import Observed, Predictions
 from scaling.calibration_metrics import NUM_BINS
-from scaling.evaluation import Estimate, EvaluationTable, evaluate
+from scaling.evaluation import EvaluationTable, evaluate
 from scaling.reliability import ReliabilityBin, reliability
 
 UNCALIBRATED = "uncalibrated"

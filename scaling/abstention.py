@@ -5,11 +5,16 @@ serves every threshold, and the curve shows what each buys (Geifman and El-Yaniv
 Neural Networks, arXiv 1705.08500).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from scaling.bootstrap import Statistic, divide
+
+Areas: TypeAlias = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +64,41 @@ def risk_coverage(probabilities: Sequence[float], correct: Sequence[bool]) -> Ri
     num_answered = last_of_equals + 1
     num_wrong = np.cumsum(~right[order])[last_of_equals]
     return RiskCoverage(p[order][last_of_equals], num_answered / len(p), num_wrong / num_answered)
+
+
+def mean_risk(probabilities: NDArray[np.float64], correct: NDArray[np.float64]) -> Statistic:
+    """`RiskCoverage.mean_risk` of each of O runs on the same P problems, averaged over runs; for resampled problems.
+
+    Args:
+        probabilities: [O, P], of each answer; NaN where it has none, which counts as 0.
+        correct: [O, P], 1 right, 0 wrong, NaN not graded: left out of that run.
+    """
+    runs = [_run(p, right) for p, right in zip(probabilities, correct, strict=True)]
+
+    def at(multiplicity: NDArray[np.float64]) -> NDArray[np.float64]:
+        areas = np.stack([run(multiplicity) for run in runs])
+        is_defined = ~np.isnan(areas)
+        return divide(np.where(is_defined, areas, 0.0).sum(axis=0), is_defined.sum(axis=0).astype(np.float64))
+
+    return Statistic(at, int((~np.isnan(correct)).any(axis=0).sum()))
+
+
+def _run(probabilities: NDArray[np.float64], correct: NDArray[np.float64]) -> Areas:
+    """Multiplicities [R, P] -> area [R] of one run; NaN where no graded problem was drawn."""
+    graded = np.flatnonzero(~np.isnan(correct))
+    p = np.nan_to_num(probabilities[graded], nan=0.0)
+    surest_first = np.argsort(-p, kind="stable")
+    ends = np.flatnonzero(np.diff(p[surest_first], append=-np.inf))
+    problems = graded[surest_first]
+    is_wrong = 1.0 - correct[problems]
+
+    def area(multiplicity: NDArray[np.float64]) -> NDArray[np.float64]:
+        if len(problems) == 0:
+            return np.full(len(multiplicity), np.nan)
+        weights = multiplicity[:, problems]
+        answered = np.cumsum(weights, axis=1)[:, ends]
+        wrong = np.cumsum(weights * is_wrong, axis=1)[:, ends]
+        risk = np.divide(wrong, answered, out=np.zeros_like(wrong), where=answered > 0)
+        return divide((np.diff(answered, axis=1, prepend=0.0) * risk).sum(axis=1), answered[:, -1])
+
+    return area

@@ -5,6 +5,7 @@ drawn (its multiplicity) and nothing else. So a statistic is a function of multi
 sums over rows is one product of the multiplicities with sums per problem: no row is copied.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -57,6 +58,20 @@ class Statistic:
     num_problems: int
 
 
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number with a 95% interval.
+
+    Attributes:
+        value: null where it is not defined (no row, no pair).
+        lower: ends of the interval (`upper` alike); null where fewer than two problems say something.
+    """
+
+    value: float | None
+    lower: float | None
+    upper: float | None
+
+
 def ratio_of_sums(clusters: Clusters, numerator: Floats, denominator: Floats) -> Statistic:
     """sum(numerator) / sum(denominator) over rows, [N] each: a mean where the denominator is 1, or weights."""
     sums = np.concatenate([clusters.sums(numerator), clusters.sums(denominator)], axis=1)
@@ -93,3 +108,20 @@ def interval(values: Floats) -> tuple[float, float] | None:
         return None
     lower, upper = np.quantile(defined, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(lower), float(upper)
+
+
+def estimated(value: float, values: Floats, num_problems: int) -> Estimate:
+    """A number and its resampled values [R], with an interval where several problems have a say.
+
+    One problem says nothing about others, so it gives no interval.
+    """
+    if math.isnan(value):
+        return Estimate(None, None, None)
+    bounds = interval(values) if num_problems > 1 else None
+    return Estimate(value, *(bounds or (None, None)))
+
+
+def estimate(statistic: Statistic, multiplicity: Floats) -> Estimate:
+    """A statistic on all problems, with the interval that resamples [R, P] give it."""
+    whole = statistic.at(np.ones((1, multiplicity.shape[1])))
+    return estimated(float(whole[0]), statistic.at(multiplicity), statistic.num_problems)

@@ -9,13 +9,12 @@ Intervals come from a percentile bootstrap over problems, since prefixes of one 
 gives the same table whatever the order of the rows.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from scaling.bootstrap import Statistic, divide, draw, interval
+from scaling.bootstrap import Estimate, Statistic, divide, draw, estimated
 from scaling.calibration import Floats, Observed, Predictions
 from scaling.metric_groups import Groups
 
@@ -25,20 +24,6 @@ LOSSES = ("brier", "ece", "pinball", "root_brier", "terminal_brier")
 """How the keys of losses begin: smaller is better, 0 is best, and a ratio of two means something."""
 SHARES = ("below", "at_or_below")
 """How the keys begin that have no better or worse, only a level to meet: methods are not compared by them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A number with a 95% interval.
-
-    Attributes:
-        value: null where it is not defined (no row, no pair).
-        lower: ends of the interval (`upper` alike); null where fewer than two problems say something.
-    """
-
-    value: float | None
-    lower: float | None
-    upper: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,11 +143,7 @@ class _Drawn:
         return cls(float(whole[0]), statistic.at(multiplicity), statistic.num_problems)
 
     def estimate(self) -> Estimate:
-        """With an interval where several problems have a say: one problem says nothing about others."""
-        if math.isnan(self.value):
-            return Estimate(None, None, None)
-        bounds = interval(self.values) if self.num_problems > 1 else None
-        return Estimate(self.value, *(bounds or (None, None)))
+        return estimated(self.value, self.values, self.num_problems)
 
 
 def _compare(method: str, baseline: str, key: str, drawn: Mapping[str, Mapping[str, _Drawn]]) -> Comparison:

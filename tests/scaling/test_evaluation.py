@@ -10,8 +10,9 @@ from scipy.special import expit, logit
 from records.failure import StoreFailed
 from records.jsonio import decode, encode
 from records.rows import RolloutRow
+from scaling.bootstrap import Estimate
 from scaling.calibration import Observed, Predictions
-from scaling.evaluation import Estimate, EvaluationTable, evaluate
+from scaling.evaluation import EvaluationTable, evaluate
 from scaling.metric_groups import Groups
 from scaling.reliability import reliability
 
