@@ -14,7 +14,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jobs.options import CalibrateOptions, ImportAdapterOptions, RolloutOptions, ScoreOptions, StatusOptions
+from jobs.compare_cli import add_compare_arguments, compare_options
+from jobs.options import (
+    CalibrateOptions,
+    CompareOptions,
+    ImportAdapterOptions,
+    RolloutOptions,
+    ScoreOptions,
+    StatusOptions,
+)
 from jobs.signals import interrupted_status, treat_sigterm_as_interrupt
 from jobs.submit_cli import SubmitOptions, add_submit_arguments, submit_options
 from records.failure import Failure, InvalidInput, RunLocked, RunMismatch
@@ -22,7 +30,7 @@ from records.failure import Failure, InvalidInput, RunLocked, RunMismatch
 FAILED = 1
 REFUSED = 2
 
-Options = ScoreOptions | CalibrateOptions | StatusOptions | SubmitOptions | ImportAdapterOptions
+Options = ScoreOptions | CompareOptions | CalibrateOptions | StatusOptions | SubmitOptions | ImportAdapterOptions
 
 
 class Command(NamedTuple):
@@ -246,6 +254,11 @@ def _import_options(arguments: argparse.Namespace) -> ImportAdapterOptions:
 
 COMMANDS = {
     "score": Command("Score a problem set; the same RUN again resumes it.", _add_score_arguments, _score_options),
+    "compare": Command(
+        "Compare strategies on the same problems: accuracy against tokens and FLOPs.",
+        partial(add_compare_arguments, add_overrides=_add_overrides, positive=_positive),
+        compare_options,
+    ),
     "rollout": Command(
         "Count how often continuations of each prefix succeed: the data that a PRM is calibrated on.",
         _add_rollout_arguments,

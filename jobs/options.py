@@ -67,6 +67,39 @@ class CalibrateOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CompareOptions:
+    """`parsimony compare`.
+
+    Attributes:
+        problems: JSON Lines, CSV or Parquet file, local or under s3://.
+        recipes: TOML files, or names of shipped recipes.
+        strategies: `[RECIPE@]STRATEGY[:key=value]...`, each on every recipe that it does not name.
+        output: folder or s3:// prefix of the comparison; runs that are there are resumed or used.
+        baseline: label of the setting that the others are compared with; None for the first.
+        margin: accuracy that a setting may lose against it and still count as not worse.
+        num_orders: orders of shared samples that are averaged over, the one they were drawn in included.
+        overrides: `section.key=value`, for every setting.
+        limit: only so many problems, from the first on; None for all.
+        take_over: take a run from a controller whose heartbeat is fresh.
+        single_writer: write to a store that does not refuse to create what exists.
+        json: print the comparison machine-readable on stdout.
+    """
+
+    problems: str
+    recipes: tuple[Path, ...]
+    strategies: tuple[str, ...]
+    output: str
+    baseline: str | None = None
+    margin: float = 0.01
+    num_orders: int = 30
+    overrides: tuple[str, ...] = ()
+    limit: int | None = None
+    take_over: bool = False
+    single_writer: bool = False
+    json: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StatusOptions:
     """`parsimony status`.
 

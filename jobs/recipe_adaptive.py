@@ -40,6 +40,11 @@ class AdaptiveBestOfNStrategy(StrategyOptions):
             raise ValueError(f"min_samples ({self.min_samples}) must not be above max_samples ({self.max_samples})")
         return self
 
+    @property
+    def whole_samples(self) -> int:
+        """It asks for nothing else."""
+        return self.max_samples
+
 
 class AdaptiveBeamSearchStrategy(BeamOptions):
     """Beam search whose width follows the PRM."""
@@ -93,3 +98,8 @@ class SequentialStrategy(StrategyOptions):
     selection: SelectionName | None = setting(
         None, "How the answer is chosen: best, weighted-vote or majority; omitted: the likeliest by the posterior."
     )
+
+    @property
+    def whole_samples(self) -> int:
+        """It asks for nothing else."""
+        return self.max_samples

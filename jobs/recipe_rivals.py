@@ -63,6 +63,11 @@ class AdaptiveConsistencyStrategy(StrategyOptions):
         """Votes only."""
         return False
 
+    @property
+    def whole_samples(self) -> int:
+        """It asks for nothing else."""
+        return self.num_samples
+
 
 class BacktrackingStrategy(BeamOptions):
     """Beam search that goes back where the best lower bound falls."""

@@ -27,6 +27,11 @@ class SampleStrategy(StrategyOptions):
         """It takes what comes."""
         return False
 
+    @property
+    def whole_samples(self) -> int:
+        """It asks for nothing else."""
+        return 1
+
 
 class MajorityStrategy(StrategyOptions):
     """Self-consistency."""
@@ -42,6 +47,11 @@ class MajorityStrategy(StrategyOptions):
         """Plain votes do without."""
         return self.weight_by is not None
 
+    @property
+    def whole_samples(self) -> int:
+        """It asks for nothing else."""
+        return self.num_samples
+
 
 class BestOfNStrategy(StrategyOptions):
     """Best-of-N."""
@@ -50,6 +60,11 @@ class BestOfNStrategy(StrategyOptions):
     num_samples: int = setting(16, "Samples per problem (N).", ge=1, le=65536)
     aggregation: AggregationName = setting("last", "How the scores of a sample's steps become one.")
     selection: SelectionName = selection_setting()
+
+    @property
+    def whole_samples(self) -> int:
+        """It asks for nothing else."""
+        return self.num_samples
 
 
 class BeamSearchStrategy(BeamOptions):

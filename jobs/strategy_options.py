@@ -24,6 +24,16 @@ class StrategyOptions(Section):
         """Whether it asks for scores."""
         return True
 
+    @property
+    def whole_samples(self) -> int | None:
+        """Most samples that it takes; None: it asks for other things than whole samples of the bare question."""
+        return None
+
+    @property
+    def allocates(self) -> bool:
+        """Whether its requests compete for the run's cap by what they say they are worth."""
+        return False
+
 
 def selection_setting(default: SelectionName = "best") -> Any:
     """How candidates become an answer."""

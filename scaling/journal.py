@@ -78,14 +78,15 @@ def recorded_reply(request: Expand | Score, row: RequestRow, samples: Sequence[S
     """
     kind = ReplyKind(row.reply_kind)
     if isinstance(request, Score):
-        scores = [_score(*quantiles) for quantiles in zip(row.p_lower, row.p_median, row.p_upper, strict=True)]
+        scores = [recorded_score(*quantiles) for quantiles in zip(row.p_lower, row.p_median, row.p_upper, strict=True)]
         paths = tuple(replace(path, score=score) for path, score in zip(request.paths, scores, strict=True))
         return Reply(kind, paths)
     parents = {path.node_id: path for path, _ in request.parents}
-    return Reply(kind, tuple(_recorded_leaf(parents[rows[0].parent_id], rows) for rows in samples))
+    return Reply(kind, tuple(recorded_leaf(parents[rows[0].parent_id], rows) for rows in samples))
 
 
-def _recorded_leaf(parent: Path, rows: Sequence[StepRow]) -> Path:
+def recorded_leaf(parent: Path, rows: Sequence[StepRow]) -> Path:
+    """The path that one sample's step rows record, as a continuation of `parent`."""
     path = parent
     for row in rows:
         path = Path(
@@ -95,12 +96,13 @@ def _recorded_leaf(parent: Path, rows: Sequence[StepRow]) -> Path:
             row.token_ids,
             FinishReason(row.finish_reason),
             row.logprob_sum,
-            _score(row.p_lower, row.p_median, row.p_upper),
+            recorded_score(row.p_lower, row.p_median, row.p_upper),
         )
     return path
 
 
-def _score(lower: float | None, median: float | None, upper: float | None) -> PrmScore | None:
+def recorded_score(lower: float | None, median: float | None, upper: float | None) -> PrmScore | None:
+    """The PRM's view that three columns hold; None where nobody asked."""
     return None if lower is None or median is None or upper is None else PrmScore(lower, median, upper)
 
 

@@ -1,0 +1,152 @@
+"""`parsimony compare`: several strategies on the same problems, accuracy against cost. Again = resume.
+
+settings --> runs that they share --> all checked --> carried out --> played on the samples, order by order
+                                                                                    |
+   table, settings.parquet, problems.parquet, comparison.json, comparison.png <-- compared
+"""
+
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from rich.console import Console
+
+from actors.outage import patiently_blocking
+from cluster.store import open_store
+from jobs.comparison_files import problems_table, settings_table
+from jobs.comparison_measure import Fixed, Shared, measured_alone, played, shared
+from jobs.comparison_plot import draw_comparison
+from jobs.comparison_runs import SharedRun, carry_out_runs, plan_runs, shared_runs
+from jobs.comparison_settings import Setting, capped, comparison_settings
+from jobs.comparison_table import as_json, print_comparison
+from jobs.options import CompareOptions
+from jobs.plan import Plan
+from jobs.score import SOME_FAILED
+from jobs.stored_samples import stored_samples
+from records.failure import InvalidInput
+from records.schemas import PARQUET_OPTIONS
+from scaling.comparison import Comparison, Measured, compare
+
+SETTINGS_FILE = "settings.parquet"
+PROBLEMS_FILE = "problems.parquet"
+JSON_FILE = "comparison.json"
+PLOT_FILE = "comparison.png"
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """All that a comparison found.
+
+    Attributes:
+        comparison: the settings beside each other.
+        measured: each setting, problem by problem.
+        problem_ids: in the input's order.
+    """
+
+    comparison: Comparison
+    measured: Sequence[Measured]
+    problem_ids: Sequence[str]
+
+
+def run(options: CompareOptions) -> int:
+    """Compare; the exit status."""
+    settings = comparison_settings(options.recipes, options.strategies, options.overrides)
+    baseline = _baseline(settings, options.baseline)
+    planned = plan_runs(shared_runs(settings), options)
+    _check_references(planned)
+    carry_out_runs(planned)
+    compared = compare_runs(planned, settings, baseline, options)
+    _write(compared, options.output)
+    said = as_json(compared.comparison)
+    if options.json:
+        sys.stdout.write(json.dumps(said, indent=2, allow_nan=False) + "\n")
+    else:
+        print_comparison(compared.comparison, Console())
+    return SOME_FAILED if any(np.isnan(item.generated_tokens).any() for item in compared.measured) else 0
+
+
+def compare_runs(
+    planned: Sequence[tuple[SharedRun, Plan]], settings: Sequence[Setting], baseline: Setting, options: CompareOptions
+) -> Compared:
+    """Read finished runs, play what is shared, and compare."""
+    plans = {setting.label: (run, plan) for run, plan in planned for setting in run.settings}
+    samples = {
+        run.name: shared(run.name, plan, stored_samples(plan), options.num_orders)
+        for run, plan in planned
+        if run.stored
+    }
+
+    def measure(setting: Setting) -> Measured:
+        run, plan = plans[setting.label]
+        return played(setting, samples[run.name]) if run.stored else measured_alone(setting, plan)
+
+    base = measure(baseline)
+    base_tokens = float(np.nansum(base.generated_tokens))
+    others = {
+        setting.label: measure(capped(setting, base_tokens)) for setting in settings if setting.label != baseline.label
+    }
+    measured = [base if setting.label == baseline.label else others[setting.label] for setting in settings]
+    measured = _beside_fixed(measured, baseline, samples.get(plans[baseline.label][0].name))
+    comparison = compare(measured, baseline=baseline.label, margin=options.margin, seed=baseline.recipe.seed)
+    problem_ids = [problem.problem_id for problem in planned[0][1].problems]
+    return Compared(comparison, measured, problem_ids)
+
+
+def _beside_fixed(measured: Sequence[Measured], baseline: Setting, samples: Shared | None) -> list[Measured]:
+    """Each setting with what fixed sampling gets right at the same tokens, where the baseline is fixed sampling."""
+    if samples is None or baseline.recipe.strategy.name not in ("best-of-n", "majority"):
+        return list(measured)
+    fixed = Fixed(baseline, samples)
+    return [replace(item, fixed_at_same_tokens=fixed.at(float(np.nanmean(item.generated_tokens)))) for item in measured]
+
+
+def _baseline(settings: Sequence[Setting], label: str | None) -> Setting:
+    if label is None:
+        return settings[0]
+    found = [setting for setting in settings if setting.label == label]
+    if not found:
+        labels = ", ".join(setting.label for setting in settings)
+        raise InvalidInput(f"--baseline {label}: no such setting; there are {labels}")
+    return found[0]
+
+
+def _check_references(planned: Sequence[tuple[SharedRun, Plan]]) -> None:
+    problems = planned[0][1].problems
+    if problems.num_references == 0:
+        raise InvalidInput(
+            f"{problems.path}: no problem has an answer key, and nobody can say which strategy is right; name the "
+            "column with --set problems.reference=COLUMN"
+        )
+
+
+def _write(compared: Compared, output: str) -> None:
+    """Put the files beside the runs."""
+    store = open_store(output)
+    with tempfile.TemporaryDirectory(prefix="parsimony-") as folder:
+        spool = Path(folder)
+        tables = {
+            SETTINGS_FILE: settings_table(compared.comparison),
+            PROBLEMS_FILE: problems_table(compared.measured, compared.problem_ids),
+        }
+        for name, table in tables.items():
+            pq.write_table(table, spool / name, **PARQUET_OPTIONS)
+        (spool / JSON_FILE).write_text(json.dumps(as_json(compared.comparison), indent=2, allow_nan=False) + "\n")
+        draw_comparison(compared.comparison, spool / PLOT_FILE)
+        for name in (*tables, JSON_FILE, PLOT_FILE):
+            patiently_blocking(partial(store.upload, name, spool / name), _note)
+
+
+def _note(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+
+
+if __name__ == "__main__":
+    from jobs.cli import main
+
+    sys.exit(main(command="compare"))

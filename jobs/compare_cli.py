@@ -1,0 +1,75 @@
+"""The arguments of `parsimony compare`."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from jobs.options import CompareOptions
+
+
+def add_compare_arguments(
+    parser: argparse.ArgumentParser,
+    *,
+    add_overrides: Callable[[argparse.ArgumentParser], None],
+    positive: Callable[[str], int],
+) -> None:
+    """Declare them.
+
+    Args:
+        parser: of the command.
+        add_overrides: declares `--set`.
+        positive: reads a whole number above 0.
+    """
+    parser.add_argument("problems", metavar="PROBLEMS", help=".jsonl, .csv (also .gz) or .parquet; local or s3://")
+    text = "models, strategy options and grader: a file, or the name of a shipped one; may be repeated"
+    parser.add_argument(
+        "--recipe", dest="recipes", required=True, action="append", type=Path, metavar="R.toml", help=text
+    )
+    text = "[RECIPE@]STRATEGY[:key=value]..., separated by commas or spaces: best-of-n:num_samples=64 large@majority"
+    parser.add_argument("--strategies", required=True, nargs="+", metavar="a,b,c", help=text)
+    text = "folder or s3://bucket/prefix; runs that are there are resumed or used"
+    parser.add_argument("--output", required=True, metavar="URI", help=text)
+    parser.add_argument(
+        "--baseline", metavar="a", help="the entry that the others are compared with (default: the first)"
+    )
+    text = "accuracy that may be lost against the baseline: .01 is one point (default)"
+    parser.add_argument("--margin", type=_share, default=0.01, metavar="X", help=text)
+    text = "orders of shared samples to average over (default: 30)"
+    parser.add_argument("--orders", type=positive, default=30, metavar="N", help=text)
+    add_overrides(parser)
+    parser.add_argument("--limit", type=positive, metavar="N", help="compare on the first N problems only")
+    parser.add_argument("--take-over", action="store_true", help="take a run from a controller that seems alive")
+    parser.add_argument(
+        "--single-writer",
+        action="store_true",
+        help="accept a store that lets two controllers overwrite each other; you see to it that there is one",
+    )
+    parser.add_argument("--json", action="store_true", help="print the comparison machine-readable on stdout")
+
+
+def compare_options(arguments: argparse.Namespace) -> CompareOptions:
+    """From parsed arguments."""
+    return CompareOptions(
+        problems=arguments.problems,
+        recipes=tuple(arguments.recipes),
+        strategies=tuple(spec for words in arguments.strategies for spec in words.split(",") if spec),
+        output=arguments.output,
+        baseline=arguments.baseline,
+        margin=arguments.margin,
+        num_orders=arguments.orders,
+        overrides=tuple(arguments.overrides),
+        limit=arguments.limit,
+        take_over=arguments.take_over,
+        single_writer=arguments.single_writer,
+        json=arguments.json,
+    )
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 0 and below 1, not {text!r}")
+    return value

@@ -1,0 +1,191 @@
+"""What each setting of a comparison came to on each problem: read from its own run, or played on shared samples."""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jobs.comparison_settings import Setting
+from jobs.plan import Plan
+from jobs.stored_samples import coverage
+from jobs.strategies import strategy_factory
+from records.failure import InvalidInput
+from records.reader import read_run
+from scaling.comparison import ByOrder, Measured
+from scaling.stored import Outcome, StoredProblem, play
+from scaling.stored_allocation import play_together
+
+Floats = NDArray[np.float64]
+
+_COSTS = ("generated_tokens", "prompt_tokens", "cached_tokens", "prm_tokens", "prm_cached_tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterCounts:
+    """Parameters that FLOPs are counted by; 0 for a model that a run does not have."""
+
+    generator: float
+    prm: float
+
+    def flops(self, cost: Mapping[str, Floats]) -> Floats:
+        """2 x parameters x computed tokens, per problem."""
+        generator = cost["generated_tokens"] + cost["prompt_tokens"] - cost["cached_tokens"]
+        return 2.0 * (self.generator * generator + self.prm * (cost["prm_tokens"] - cost["prm_cached_tokens"]))
+
+
+def parameter_counts(plan: Plan) -> ParameterCounts:
+    """The counts by which a finished run's own rows add FLOPs up: the rows are linear in them.
+
+    Raises:
+        InvalidInput: a single problem does not tell them apart.
+    """
+    columns = read_run(plan.store.uri).problems().select([*_COSTS, "flops"]).to_pydict()
+    cost = {name: np.asarray(columns[name], dtype=np.float64) for name in _COSTS}
+    computed = np.stack(
+        [
+            cost["generated_tokens"] + cost["prompt_tokens"] - cost["cached_tokens"],
+            cost["prm_tokens"] - cost["prm_cached_tokens"],
+        ],
+        axis=1,
+    )
+    counts, _, rank, _ = np.linalg.lstsq(2.0 * computed, np.asarray(columns["flops"], dtype=np.float64), rcond=None)
+    if rank < np.count_nonzero(computed.any(axis=0)):
+        raise InvalidInput("compare needs at least two problems of different length")
+    return ParameterCounts(float(counts[0]), float(counts[1]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """Stored samples that settings are played on.
+
+    Attributes:
+        label: how the table calls them.
+        problems: in the input's order; None for a failed one.
+        orders: of each problem's samples: [orders][problems][samples].
+    """
+
+    label: str
+    problems: Sequence[StoredProblem | None]
+    orders: Sequence[Sequence[Sequence[int]]]
+    counts: ParameterCounts
+
+
+def shared(label: str, plan: Plan, problems: Sequence[StoredProblem | None], num_orders: int) -> Shared:
+    """Samples in their own order and `num_orders - 1` others, named by the recipe's seed."""
+    seed = plan.recipe.seed
+    orders = [
+        [problem.order(seed, number) if problem is not None else [] for problem in problems]
+        for number in range(num_orders)
+    ]
+    return Shared(label=label, problems=problems, orders=orders, counts=parameter_counts(plan))
+
+
+def played(setting: Setting, samples: Shared) -> Measured:
+    """A setting on shared samples, averaged over their orders."""
+    outcomes = [list(_one_order(setting, samples, order)) for order in samples.orders]
+    columns = [[_numbers(outcome) for outcome in order] for order in outcomes]
+    table = np.asarray(columns, dtype=np.float64)  # [orders, problems, numbers]
+    means: dict[str, Any] = {name: table[:, :, at].mean(axis=0) for at, name in enumerate(_NUMBERS)}
+    return Measured(
+        label=setting.label,
+        recipe=setting.recipe_name,
+        strategy=setting.recipe.strategy.name,
+        shared_with=samples.label,
+        num_orders=len(samples.orders),
+        flops=samples.counts.flops(means),
+        by_order=ByOrder(answer_p=table[:, :, _NUMBERS.index("answer_p")], correct=table[:, :, 0]),
+        **means,
+    )
+
+
+class Fixed:
+    """Fixed sampling: the baseline with every number of samples, on the samples that it shares with others.
+
+    Args:
+        baseline: whose `num_samples` is varied.
+        samples: that it was played on.
+    """
+
+    def __init__(self, baseline: Setting, samples: Shared) -> None:
+        self._baseline, self._samples = baseline, samples
+        self._played: dict[int, Measured] = {}
+
+    def at(self, tokens: float) -> Floats | None:
+        """Share right per problem at that mean number of generated tokens; None where no number of samples costs it.
+
+        Between two numbers of samples it is a mix of both: that much of the problems gets one sample more.
+        """
+        most = self._baseline.recipe.strategy.whole_samples or 0
+        few = bisect_right(range(1, most + 1), tokens, key=self._tokens)
+        if few == 0 or (few == most and tokens > self._tokens(most)):
+            return None
+        many = min(few + 1, most)
+        gap = self._tokens(many) - self._tokens(few)
+        share = (tokens - self._tokens(few)) / gap if gap > 0 else 0.0
+        return (1 - share) * self._of(few).correct + share * self._of(many).correct
+
+    def _tokens(self, num_samples: int) -> float:
+        return float(np.nanmean(self._of(num_samples).generated_tokens))
+
+    def _of(self, num_samples: int) -> Measured:
+        if num_samples not in self._played:
+            recipe = self._baseline.recipe
+            strategy = recipe.strategy.model_copy(update={"num_samples": num_samples})
+            setting = replace(self._baseline, recipe=recipe.model_copy(update={"strategy": strategy}))
+            self._played[num_samples] = played(setting, self._samples)
+        return self._played[num_samples]
+
+
+def measured_alone(setting: Setting, plan: Plan) -> Measured:
+    """A setting whose run is its own search."""
+    rows = {row["problem_id"]: row for row in read_run(plan.store.uri).problems().to_pylist()}
+    covered = coverage(plan)
+    ordered = [rows[problem.problem_id] for problem in plan.problems]
+    own = ("num_samples", "pruned_tokens", "flops", *_COSTS)
+    columns: dict[str, Any] = {name: _floats(row[name] for row in ordered) for name in own}
+    return Measured(
+        label=setting.label,
+        recipe=setting.recipe_name,
+        strategy=setting.recipe.strategy.name,
+        shared_with=None,
+        num_orders=1,
+        correct=_floats(None if row["status"] == "failed" else row["correct"] for row in ordered),
+        covered=_floats(covered),
+        answer_p=_floats(row["answer_p_median"] for row in ordered),
+        **columns,
+    )
+
+
+_NUMBERS = ("correct", "covered", "answer_p", "num_samples", "pruned_tokens", *_COSTS)
+
+
+def _one_order(setting: Setting, samples: Shared, order: Sequence[Sequence[int]]) -> Iterator[Outcome | None]:
+    strategy = strategy_factory(setting.recipe)
+    if not setting.recipe.strategy.allocates:
+        for problem, own in zip(samples.problems, order, strict=True):
+            yield play(strategy, problem, own) if problem is not None else None
+        return
+    there = [(problem, own) for problem, own in zip(samples.problems, order, strict=True) if problem is not None]
+    together = play_together(
+        strategy, [problem for problem, _ in there], [own for _, own in there], setting.recipe.budget.total_tokens
+    )
+    outcomes = iter(together)
+    for problem in samples.problems:
+        yield next(outcomes) if problem is not None else None
+
+
+def _numbers(outcome: Outcome | None) -> list[float]:
+    if outcome is None:
+        return [np.nan] * len(_NUMBERS)
+    cost = outcome.cost
+    values = [outcome.right, outcome.covered, outcome.answer_p, outcome.num_samples, outcome.pruned_tokens]
+    return [np.nan if value is None else float(value) for value in values] + [
+        float(getattr(cost, name)) for name in _COSTS
+    ]
+
+
+def _floats(values: Any) -> Floats:
+    return np.asarray([np.nan if value is None else float(value) for value in values], dtype=np.float64)

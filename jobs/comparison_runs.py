@@ -1,0 +1,147 @@
+"""The runs that a comparison needs: one for all settings that can share samples, one for each other.
+
+    whole samples of the bare question     shared: as many as the greediest setting takes, the rest take fewer of them
+    steps, other prefixes                  a run of its own
+
+Settings share where their recipes are the same but for the strategy and its cap, and where the PRM scores the same
+nodes: the costs of a setting are then what they would be alone. Each run is an ordinary one, in `runs/NAME` below the
+comparison's output: it resumes, and a later comparison takes it up.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jobs.comparison_settings import Setting
+from jobs.options import CompareOptions, ScoreOptions
+from jobs.plan import Plan, make_plan
+from jobs.recipe import decides_results
+from jobs.score import carry_out
+from jobs.strategy_options import StrategyOptions
+from records.request import Scoring
+
+_STRATEGY_ONLY = ("strategy", "answer")
+"""Sections that decide nothing about what is sampled."""
+
+
+@dataclass(frozen=True, slots=True)
+class SharedRun:
+    """One run and the settings that are read from it.
+
+    Attributes:
+        name: of its folder below `runs/`.
+        path: of the recipe.
+        overrides: of the recipe.
+        settings: all that are played on its samples, or the one whose run it is.
+        stored: its samples are shared; False: it is the one setting's own search.
+    """
+
+    name: str
+    path: Path
+    overrides: tuple[str, ...]
+    settings: tuple[Setting, ...]
+    stored: bool
+
+
+def shared_runs(settings: Sequence[Setting]) -> list[SharedRun]:
+    """Group settings into as few runs as they need, in the order of their first settings."""
+    scored = {_sampling_key(setting) for setting in settings if _scoring(setting.recipe.strategy) is Scoring.LEAF}
+    groups: dict[tuple[str, ...], list[Setting]] = {}
+    for setting in settings:
+        groups.setdefault(_group(setting, scored), []).append(setting)
+    return [_pool(group) if _whole(group[0]) else _alone(group[0]) for group in groups.values()]
+
+
+def plan_runs(runs: Iterable[SharedRun], options: CompareOptions) -> list[tuple[SharedRun, Plan]]:
+    """Check everything about every run that can be checked without a model. Raises as `jobs.plan.make_plan`."""
+    return [
+        (
+            run,
+            make_plan(
+                ScoreOptions(
+                    problems=options.problems,
+                    recipe=run.path,
+                    output=f"{options.output.rstrip('/')}/runs/{run.name}",
+                    overrides=run.overrides,
+                    limit=options.limit,
+                    take_over=options.take_over,
+                    single_writer=options.single_writer,
+                )
+            ),
+        )
+        for run in runs
+    ]
+
+
+def carry_out_runs(planned: Iterable[tuple[SharedRun, Plan]]) -> None:
+    """Do what is not done yet, one run after the other, each on engines with empty caches. Raises as `score`."""
+    for _, plan in planned:
+        carry_out(plan)
+
+
+def _whole(setting: Setting) -> bool:
+    return setting.recipe.strategy.whole_samples is not None
+
+
+def _scoring(section: StrategyOptions) -> Scoring:
+    """Which nodes of a whole sample it has scored."""
+    if not section.needs_prm:
+        return Scoring.NONE
+    aggregations = {getattr(section, name, None) for name in ("aggregation", "weight_by")} - {None}
+    return Scoring.LEAF if aggregations <= {"last"} else Scoring.STEPS
+
+
+def _sampling_key(setting: Setting) -> str:
+    """Everything that decides what is sampled, but for the strategy."""
+    deciding = {key: value for key, value in decides_results(setting.recipe).items() if key not in _STRATEGY_ONLY}
+    return json.dumps(deciding, sort_keys=True, default=str)
+
+
+def _group(setting: Setting, scored: set[str]) -> tuple[str, ...]:
+    key = _sampling_key(setting)
+    if not _whole(setting):
+        return (key, "alone", setting.label)
+    scoring = _scoring(setting.recipe.strategy)
+    if scoring is Scoring.NONE and setting.recipe.prm is not None:  # its samples are those of a setting with a PRM
+        scoring = Scoring.LEAF if key in scored else Scoring.STEPS
+    return (key, "whole", scoring.value)
+
+
+def _pool(group: Sequence[Setting]) -> SharedRun:
+    """A run with as many samples as any of the settings takes."""
+    first = group[0]
+    num_samples = max(setting.recipe.strategy.whole_samples or 0 for setting in group)
+    scoring = max((_scoring(setting.recipe.strategy) for setting in group), key=list(Scoring).index)
+    if scoring is Scoring.NONE:
+        strategy = {"name": "majority", "num_samples": num_samples}
+    else:
+        aggregation = "last" if scoring is Scoring.LEAF else "min"
+        strategy = {"name": "best-of-n", "num_samples": num_samples, "aggregation": aggregation}
+    overrides = (*_other_overrides(first), "strategy.weight_by=", *_as_overrides(strategy))
+    name = _name(f"{first.recipe_name}-samples-{num_samples}", (_sampling_key(first), scoring.value))
+    return SharedRun(name, first.path, overrides, tuple(group), stored=True)
+
+
+def _alone(setting: Setting) -> SharedRun:
+    name = _name(f"{setting.recipe_name}-{setting.recipe.strategy.name}", decides_results(setting.recipe))
+    return SharedRun(name, setting.path, setting.overrides, (setting,), stored=False)
+
+
+def _name(words: str, content: Any) -> str:
+    digest = hashlib.blake2b(json.dumps(content, sort_keys=True, default=str).encode(), digest_size=4).hexdigest()
+    return f"{re.sub(r'[^A-Za-z0-9]+', '-', words).strip('-')}-{digest}"
+
+
+def _other_overrides(setting: Setting) -> list[str]:
+    """The setting's overrides of everything but the strategy and its cap."""
+    keys = ("strategy.", "budget.", "answer.")
+    return [override for override in setting.overrides if not override.startswith(keys)]
+
+
+def _as_overrides(strategy: dict[str, Any]) -> list[str]:
+    name = strategy.pop("name")
+    return [f"strategy.name={name}", *(f"strategy.{key}={json.dumps(value)}" for key, value in strategy.items())]

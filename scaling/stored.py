@@ -1,0 +1,277 @@
+"""Stored samples of a problem, and a strategy played on them: what it would have done, without sampling again.
+
+A strategy that only asks for whole samples of the bare question takes them one after the other. With N stored, it can
+be played on them in any order, and so can every strategy that takes fewer: the same samples serve all, which makes
+their comparison a paired one, and many orders take out the luck of one. It costs what its samples did cost.
+
+    stored samples, in an order --> replies --> strategy --> choice --> `Outcome`
+
+What a strategy asks beyond that (steps, other prefixes, more samples) is not stored: `NotStored`, never a guess.
+"""
+
+import random
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from records.failure import InvalidInput
+from records.path import Path
+from records.problem import Problem
+from records.request import Expand, Reply, ReplyKind, Score, Scoring, Until
+from records.rows import RequestRow, StepRow
+from scaling.answers import extract_answer
+from scaling.journal import recorded_leaf, recorded_score
+from scaling.seeds import seed_for
+from scaling.strategy import Choice, Request, StrategyFactory
+
+
+class NotStored(InvalidInput):
+    """A strategy asks for something that was not sampled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What some calls took, in tokens; `prompt` and `prm` include their cached ones."""
+
+    generated_tokens: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    prm_tokens: int = 0
+    prm_cached_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredSample:
+    """One whole sample.
+
+    Attributes:
+        path: its leaf, with the scores that were asked for.
+        unscored: the same path as a strategy without a PRM sees it.
+        cost: of sampling and scoring it.
+        answer: as extracted; None where it states none.
+    """
+
+    path: Path
+    unscored: Path
+    cost: Cost
+    answer: str | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredProblem:
+    """The samples of one problem.
+
+    Attributes:
+        root: the bare question, with its score where it was asked for.
+        root_cost: of that score.
+        samples: in child order.
+        verdicts: answer as extracted -> whether it is right, for every answer of a sample and for None, which is no
+            answer; null where nobody could tell.
+    """
+
+    problem_id: str
+    root: Path
+    root_cost: Cost
+    samples: tuple[StoredSample, ...]
+    verdicts: Mapping[str | None, bool | None]
+
+    def order(self, run_seed: int, number: int) -> list[int]:
+        """One order of the samples; 0 is the one that they were drawn in, others are named by run and problem."""
+        order = list(range(len(self.samples)))
+        if number > 0:
+            random.Random(seed_for(run_seed, self.problem_id, "order", number)).shuffle(order)  # noqa: S311 (no secret)
+        return order
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a strategy came to on one problem in one order.
+
+    Attributes:
+        right: its answer is; None where nobody could tell.
+        covered: some sample that it took is right; None where there is no verdict of any.
+        answer_p: its own probability of its answer (the median); None where it has none.
+        num_samples: that it took.
+        pruned_tokens: generated tokens that no candidate for the answer contains.
+        cost: of the samples and scores that it asked for.
+    """
+
+    right: bool | None
+    covered: bool | None
+    answer_p: float | None
+    num_samples: int
+    pruned_tokens: int
+    cost: Cost
+
+
+class Playback:
+    """A strategy under way on the stored samples of one problem.
+
+    Attributes:
+        request: what it waits for; None when it has concluded.
+    """
+
+    def __init__(self, strategy: StrategyFactory, problem: StoredProblem, order: Sequence[int]) -> None:
+        self._problem = problem
+        self._order = order
+        self._num_taken = 0
+        self._scored_root = False
+        self._scored_samples = False
+        self._choice: Choice | None = None
+        self._strategy = strategy(replace(problem.root, score=None))
+        self.request: Request | None = None
+        self._ask(None)
+
+    @property
+    def next_tokens(self) -> int:
+        """Generated tokens of what it waits for."""
+        return sum(sample.cost.generated_tokens for sample in self._wanted())
+
+    @property
+    def worth(self) -> float | None:
+        """What it says its request is worth (`Expand.worth`)."""
+        return getattr(self.request, "worth", None)
+
+    def serve(self) -> None:
+        """Give it what it waits for."""
+        if isinstance(self.request, Score):
+            self._ask(Reply(ReplyKind.FULL, tuple(self._score_of(path) for path in self.request.paths)))
+        elif isinstance(self.request, Expand):
+            samples = self._wanted()
+            self._num_taken += len(samples)
+            scored = self.request.scoring is not Scoring.NONE
+            self._scored_samples |= scored
+            self._ask(Reply(ReplyKind.FULL, tuple(item.path if scored else item.unscored for item in samples)))
+
+    def deny(self) -> None:
+        """The budget has nothing for it: it concludes with what it has."""
+        self._ask(Reply(ReplyKind.BUDGET_EXHAUSTED, ()))
+        while self.request is not None:
+            if isinstance(self.request, Score):
+                self.serve()
+            else:
+                self._ask(Reply(ReplyKind.BUDGET_EXHAUSTED, ()))
+
+    def outcome(self) -> Outcome:
+        """What it came to, once it has concluded."""
+        choice, problem = self._choice, self._problem
+        if choice is None:
+            raise ValueError(f"{problem.problem_id} has not come to an end")
+        if choice.answer not in problem.verdicts:
+            raise NotStored(f"problem {problem.problem_id!r}: no stored sample answers {choice.answer!r}")
+        taken = [problem.samples[index] for index in self._order[: self._num_taken]]
+        cost = _total([sample.cost for sample in taken], problem.root_cost, self._scored_root, self._scored_samples)
+        candidates = {path.node_id for path in choice.candidates}
+        kept = sum(sample.cost.generated_tokens for sample in taken if sample.path.node_id in candidates)
+        verdicts = [problem.verdicts[sample.answer] for sample in taken]
+        score = choice.answer_p or (choice.path.score if choice.path else None)
+        return Outcome(
+            right=problem.verdicts[choice.answer],
+            covered=any_right(verdicts),
+            answer_p=score.median if score else None,
+            num_samples=len(taken),
+            pruned_tokens=cost.generated_tokens - kept,
+            cost=cost,
+        )
+
+    def _ask(self, reply: Reply | None) -> None:
+        try:
+            self.request = next(self._strategy) if reply is None else self._strategy.send(reply)
+        except StopIteration as stop:
+            self.request, self._choice = None, stop.value
+
+    def _wanted(self) -> list[StoredSample]:
+        request, problem = self.request, self._problem
+        if not isinstance(request, Expand):
+            return []
+        whole = request.until is Until.END and not request.greedy
+        if not whole or any(parent.parent is not None for parent, _ in request.parents):
+            raise NotStored(f"problem {problem.problem_id!r}: only whole samples of the bare question are stored")
+        end = self._num_taken + sum(count for _, count in request.parents)
+        if end > len(problem.samples):
+            raise NotStored(f"problem {problem.problem_id!r}: sample {end} of {len(problem.samples)} is asked for")
+        return [problem.samples[index] for index in self._order[self._num_taken : end]]
+
+    def _score_of(self, path: Path) -> Path:
+        if path.parent is not None:
+            if path.score is None:
+                raise NotStored(f"problem {self._problem.problem_id!r}: node {path.node_id} was not scored")
+            return path
+        if self._problem.root.score is None:
+            raise NotStored(f"problem {self._problem.problem_id!r}: the bare question was not scored")
+        self._scored_root = True
+        return replace(path, score=self._problem.root.score)
+
+
+def stored_problem(problem: Problem, steps: Sequence[StepRow], requests: Sequence[RequestRow]) -> StoredProblem:
+    """The samples that the rows of one problem record, in child order; not graded yet.
+
+    Args:
+        problem: whose they are.
+        steps: its rows of `steps`, by node.
+        requests: its rows of `requests`, by number: a score of the bare question, or whole samples of it.
+    """
+    root, root_cost = Path(0, None, problem.question), Cost()
+    samples: list[StoredSample] = []
+    next_node = 1
+    for request in requests:
+        if request.kind == "score":
+            root = replace(root, score=recorded_score(request.p_lower[0], request.p_median[0], request.p_upper[0]))
+            root_cost = Cost(prm_tokens=request.prm_tokens, prm_cached_tokens=request.prm_cached_tokens)
+        for leaf in request.child_ids:
+            rows = steps[next_node - 1 : leaf]  # node ids count the step rows up from 1
+            samples.append(_stored_sample(root, rows))
+            next_node = leaf + 1
+    return StoredProblem(problem.problem_id, root, root_cost, tuple(samples), {})
+
+
+def _stored_sample(root: Path, rows: Sequence[StepRow]) -> StoredSample:
+    path = recorded_leaf(root, rows)
+    bare = [replace(row, p_lower=None, p_median=None, p_upper=None) for row in rows]
+    cost = Cost(
+        generated_tokens=sum(row.generated_tokens for row in rows),
+        prompt_tokens=sum(row.prompt_tokens for row in rows),
+        cached_tokens=sum(row.cached_tokens for row in rows),
+        prm_tokens=sum(row.prm_tokens for row in rows),
+        prm_cached_tokens=sum(row.prm_cached_tokens for row in rows),
+    )
+    return StoredSample(path, recorded_leaf(root, bare), cost, extract_answer(path.solution))
+
+
+def finished_answers(problem: Problem, steps: Sequence[StepRow]) -> list[str | None]:
+    """The answers of all samples that a search has brought to their end, whatever became of them."""
+    nodes = {0: Path(0, None, problem.question)}
+    answers: list[str | None] = []
+    for row in sorted(steps, key=lambda row: row.node_id):
+        path = nodes[row.node_id] = recorded_leaf(nodes[row.parent_id], [row])
+        if path.finished:
+            answers.append(extract_answer(path.solution))
+    return answers
+
+
+def any_right(verdicts: Collection[bool | None]) -> bool | None:
+    """Whether one of some answers is right; None where none is known to be and some could not be graded."""
+    return True if True in verdicts else (None if None in verdicts else False)
+
+
+def play(strategy: StrategyFactory, problem: StoredProblem, order: Sequence[int]) -> Outcome:
+    """Run a strategy to its end on the samples of one problem.
+
+    Raises:
+        NotStored: it asks for something else than they can give.
+    """
+    playback = Playback(strategy, problem, order)
+    while playback.request is not None:
+        playback.serve()
+    return playback.outcome()
+
+
+def _total(costs: Sequence[Cost], root: Cost, scored_root: bool, scored_samples: bool) -> Cost:
+    prm = sum(cost.prm_tokens for cost in costs) if scored_samples else 0
+    prm_cached = sum(cost.prm_cached_tokens for cost in costs) if scored_samples else 0
+    return Cost(
+        generated_tokens=sum(cost.generated_tokens for cost in costs),
+        prompt_tokens=sum(cost.prompt_tokens for cost in costs),
+        cached_tokens=sum(cost.cached_tokens for cost in costs),
+        prm_tokens=prm + (root.prm_tokens if scored_root else 0),
+        prm_cached_tokens=prm_cached + (root.prm_cached_tokens if scored_root else 0),
+    )
