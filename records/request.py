@@ -48,6 +48,7 @@ class Expand:
         max_tokens: most tokens of one child; with `Until.TOKENS` the number asked for.
         scoring: what the PRM scores.
         greedy: the likeliest token always, instead of the run's sampling.
+        worth: expected gain per expected token: what it competes with for the run's cap; None where nobody ranks it.
     """
 
     parents: tuple[tuple[Path, int], ...]
@@ -55,6 +56,7 @@ class Expand:
     max_tokens: int
     scoring: Scoring = Scoring.NONE
     greedy: bool = False
+    worth: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

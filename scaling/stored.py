@@ -129,7 +129,7 @@ class Playback:
     @property
     def worth(self) -> float | None:
         """What it says its request is worth (`Expand.worth`)."""
-        return getattr(self.request, "worth", None)
+        return self.request.worth if isinstance(self.request, Expand) else None
 
     def serve(self) -> None:
         """Give it what it waits for."""

@@ -14,7 +14,7 @@ from records.problem import Problem
 from records.request import Expand, Scoring, Until
 from scaling.accounting import Models, problem_record
 from scaling.search import ProblemSearch
-from scaling.selection import Selection, choose
+from scaling.selection import Selection, choose_by_vote
 from scaling.stored import Cost, NotStored, StoredProblem, any_right, finished_answers, play, stored_problem
 from scaling.stored_allocation import play_together
 from scaling.strategies.adaptive_best_of_n import adaptive_best_of_n
@@ -131,7 +131,7 @@ def greedy(root: Path, *, worths: dict[str, list[float]], most: int):
         if not reply.paths:
             break
         taken += reply.paths
-    return choose(taken, Selection.MAJORITY, None)
+    return choose_by_vote(taken, None)
 
 
 @given(
