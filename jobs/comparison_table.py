@@ -80,10 +80,10 @@ def _named(row: Row) -> str:
 
 
 def _facts(comparison: Comparison) -> str:
-    left = comparison.num_left_out
+    number, left = len(comparison.rows), comparison.num_left_out
     out = f"; {left:,} left out, which some setting has no verdict or no costs for" if left else ""
     return (
-        f"{len(comparison.rows)} settings on {comparison.num_problems:,} problems{out}. "
+        f"{number} setting{'s' if number > 1 else ''} on {comparison.num_problems:,} problems{out}. "
         f"Baseline: {comparison.baseline}; margin: {_points(comparison.margin)} points."
     )
 
@@ -166,11 +166,13 @@ def _cell(estimate: Estimate, written: Callable[[float | None], str]) -> str:
 
 
 def _points(share: float | None, sign: str = "") -> str:
-    """0.0123 -> "1.2", and what rounds to 0 has no sign."""
+    """0.0123 -> "1.2", 1.0 -> "100"; what rounds to 0 has no sign."""
     if share is None:
         return UNKNOWN
     points = round(100 * share, 1)
-    return f"{points:{sign}.1f}" if points else "0.0"
+    if points == 0:
+        return "0.0"
+    return f"{points:{sign}.{0 if abs(points) == 100 else 1}f}"
 
 
 def _ratio(value: float | None) -> str:
