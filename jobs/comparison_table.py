@@ -80,12 +80,16 @@ def _named(row: Row) -> str:
 
 
 def _facts(comparison: Comparison) -> str:
-    number, left = len(comparison.rows), comparison.num_left_out
+    left = comparison.num_left_out
     out = f"; {left:,} left out, which some setting has no verdict or no costs for" if left else ""
     return (
-        f"{number} setting{'s' if number > 1 else ''} on {comparison.num_problems:,} problems{out}. "
+        f"{_plural(len(comparison.rows), 'setting')} on {_plural(comparison.num_problems, 'problem')}{out}. "
         f"Baseline: {comparison.baseline}; margin: {_points(comparison.margin)} points."
     )
+
+
+def _plural(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _results(comparison: Comparison) -> Table:
