@@ -49,6 +49,22 @@ class Panel:
         """Cost per problem, and accuracy in percent."""
         return known_value(self.cost(row)), 100 * known_value(row.accuracy)
 
+    def bars(self, row: Row) -> list[Floats]:
+        """Intervals of accuracy and of cost, as lines [2, 2]."""
+        (x, y), accuracy, cost = self.place(row), row.accuracy, self.cost(row)
+        bars = []
+        if accuracy.lower is not None and accuracy.upper is not None:
+            bars.append(np.array([(x, 100 * accuracy.lower), (x, 100 * accuracy.upper)]))
+        if cost.lower is not None and cost.upper is not None:
+            bars.append(np.array([(cost.lower, y), (cost.upper, y)]))
+        return bars
+
+    def front(self, rows: Sequence[Row]) -> Floats:
+        """What accuracy the settings reach for a cost, as a staircase [K, 2]."""
+        ends = sorted(self.place(row) for row in rows if self.is_on_front(row))
+        corners = [(right, low) for (_, low), (right, _) in pairwise(ends)]
+        return np.array([ends[0], *(place for pair in zip(corners, ends[1:], strict=True) for place in pair)])
+
 
 PANELS = (
     Panel("Generated tokens per problem", lambda row: row.generated_tokens, lambda row: row.is_on_tokens_front),
@@ -101,18 +117,13 @@ def _draw_panel(axes: "Axes", panel: Panel, comparison: Comparison, looks: Seque
     base = 100 * known_value(comparison.row(comparison.baseline).accuracy)
     axes.axhspan(base - 100 * comparison.margin, base, color=MARGIN, linewidth=0, zorder=0)
     axes.axhline(base, color=INK, linewidth=0.8, linestyle=":", zorder=1)
-    front = sorted(panel.place(row) for row in rows if panel.is_on_front(row))
-    axes.step(*zip(*front, strict=True), where="post", color=FRONT, linewidth=4.0, solid_capstyle="round", zorder=1.5)
+    axes.plot(*panel.front(rows).T, color=FRONT, linewidth=4.0, zorder=1.5)
     for path, look in _paths(panel, rows, looks):
         axes.plot(*path.T, color=look["color"], linewidth=1.0, alpha=0.7, zorder=2)
     for row, look in zip(rows, looks, strict=True):
-        (x, y), cost = panel.place(row), panel.cost(row)
-        if row.accuracy.lower is not None and row.accuracy.upper is not None:
-            ends = 100 * row.accuracy.lower, 100 * row.accuracy.upper
-            axes.vlines(x, *ends, color=look["color"], linewidth=0.8, alpha=0.5, zorder=2)
-        if cost.lower is not None and cost.upper is not None:
-            axes.hlines(y, cost.lower, cost.upper, color=look["color"], linewidth=0.8, alpha=0.5, zorder=2)
-        axes.plot(x, y, **look, markeredgewidth=1.1, linestyle="none", zorder=3)
+        for bar in panel.bars(row):
+            axes.plot(*bar.T, color=look["color"], linewidth=0.8, alpha=0.5, zorder=2)
+        axes.plot(*panel.place(row), **look, markeredgewidth=1.1, linestyle="none", zorder=3)
     axes.set_xlabel(panel.title)
     axes.grid(visible=True, color="#E4E4E4", linewidth=0.6)
     axes.set_axisbelow(True)
@@ -158,8 +169,8 @@ def _add_legends(
         f"baseline ({comparison.baseline}) and {margin} below it": Patch(
             facecolor=MARGIN, edgecolor=INK, linestyle=":"
         ),
-        f"not worse by more than {margin}": Line2D([], [], **point),
-        "worse, or not known": Line2D([], [], **point, markerfacecolor="white"),
+        f"not worse by more than {margin} (95%)": Line2D([], [], **point),
+        "may be worse than that": Line2D([], [], **point, markerfacecolor="white"),
     }
     options: dict[str, Any] = {"frameon": False, "fontsize": 8, "handletextpad": 0.5}
     figure.legend(list(meanings.values()), list(meanings), loc="outside upper center", ncols=len(meanings), **options)
@@ -175,16 +186,14 @@ def _number_points(axes: "Axes", panel: Panel, rows: Sequence[Row], looks: Seque
     scale = 72 / axes.figure.dpi
     pixels = axes.transData.transform
     points = pixels([panel.place(row) for row in rows]) * scale
-    lines = [pixels(path) * scale for path, _ in _paths(panel, rows, looks)]
-    for row in rows:
-        x, _ = panel.place(row)
-        if row.accuracy.lower is not None and row.accuracy.upper is not None:
-            lines.append(pixels([(x, 100 * row.accuracy.lower), (x, 100 * row.accuracy.upper)]) * scale)
+    lines = [path for path, _ in _paths(panel, rows, looks)] + [panel.front(rows)]
+    lines += [bar for row in rows for bar in panel.bars(row)]
+    obstacles = np.concatenate([_sampled(pixels(line) * scale) for line in lines])
     texts = [str(number) for number in range(1, len(rows) + 1)]
-    sizes = np.array([(0.62 * FONT_SIZE * len(text), 0.8 * FONT_SIZE) for text in texts])
+    sizes = np.array([(0.7 * FONT_SIZE * len(text) + 2.0, 0.8 * FONT_SIZE) for text in texts])
     box = axes.get_window_extent()
     frame = (box.x0 * scale, box.y0 * scale, box.x1 * scale, box.y1 * scale)
-    centres = place_labels(points, sizes, np.concatenate([_sampled(line) for line in lines]), frame)
+    centres = place_labels(points, sizes, obstacles, frame)
     for row, look, text, point, centre in zip(rows, looks, texts, points, centres, strict=True):
         is_far = np.hypot(*(centre - point)) > LEADER_ABOVE
         note = axes.annotate(
@@ -208,7 +217,7 @@ def _number_points(axes: "Axes", panel: Panel, rows: Sequence[Row], looks: Seque
 
 def _sampled(line: Floats) -> Floats:
     """Points on a line [K, 2], 3 apart or less."""
-    pieces = []
+    pieces = [line[:1]]
     for start, end in pairwise(line):
         num = 2 + int(np.hypot(*(end - start)) // 3)
         pieces.append(start + np.linspace(0, 1, num)[:, np.newaxis] * (end - start))

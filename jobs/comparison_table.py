@@ -83,9 +83,13 @@ def _facts(comparison: Comparison) -> str:
     left = comparison.num_left_out
     out = f"; {left:,} left out, which some setting has no verdict or no costs for" if left else ""
     return (
-        f"{len(comparison.rows)} settings on {comparison.num_problems:,} problems{out}. "
+        f"{_plural(len(comparison.rows), 'setting')} on {_plural(comparison.num_problems, 'problem')}{out}. "
         f"Baseline: {comparison.baseline}; margin: {_points(comparison.margin)} points."
     )
+
+
+def _plural(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _results(comparison: Comparison) -> Table:
@@ -166,11 +170,13 @@ def _cell(estimate: Estimate, written: Callable[[float | None], str]) -> str:
 
 
 def _points(share: float | None, sign: str = "") -> str:
-    """0.0123 -> "1.2", and what rounds to 0 has no sign."""
+    """0.0123 -> "1.2", 1.0 -> "100"; what rounds to 0 has no sign."""
     if share is None:
         return UNKNOWN
     points = round(100 * share, 1)
-    return f"{points:{sign}.1f}" if points else "0.0"
+    if points == 0:
+        return "0.0"
+    return f"{points:{sign}.{0 if abs(points) == 100 else 1}f}"
 
 
 def _ratio(value: float | None) -> str:

@@ -10,13 +10,13 @@ import numpy as np
 
 from scaling.calibration import Bools, Floats
 
-DISTANCES = (9.0, 13.0, 18.0, 24.0, 31.0, 40.0, 52.0)
+DISTANCES = (9.0, 11.0, 13.0, 18.0, 24.0, 31.0, 40.0, 52.0)
 NUM_ANGLES = 16
 ROUNDS = 4
 MARKER_RADIUS = 4.5
 SPACING = 1.5
 """Kept free around each label."""
-COVERS_LABEL, COVERS_POINT, COVERS_LINE, LEAVES_FRAME = 1000.0, 300.0, 4.0, 1000.0
+COVERS_LABEL, COVERS_POINT, COVERS_LINE, LEAVES_FRAME = 1000.0, 300.0, 3.0, 1000.0
 """What a place costs for each thing that it covers; a distance costs its length."""
 
 
@@ -42,7 +42,7 @@ def place_labels(points: Floats, sizes: Floats, obstacles: Floats, frame: tuple[
                 lengths
                 + COVERS_LABEL * _hits(places, sizes[number] + sizes[others] + 2 * SPACING, centres[others])
                 + COVERS_POINT * _hits(places, sizes[number] + 2 * MARKER_RADIUS, points)
-                + COVERS_LINE * _hits(places, sizes[number], obstacles)
+                + COVERS_LINE * _hits(places, sizes[number] + 2 * SPACING, obstacles)
                 + LEAVES_FRAME * _outside(places, sizes[number], frame)
             )
             centres[number] = places[np.argmin(cost)]

@@ -197,9 +197,8 @@ def _arrays(item: Measured) -> dict[str, Any]:
 def _order(settings: Sequence[Measured], known: Bools) -> Ints:
     """The problems to keep, sorted by what the settings say about them: equal ones may change places, nothing else."""
     columns = [[*item.columns().values(), item.answer_p, *_one_run(item)] for item in settings]
-    content = np.ascontiguousarray(np.vstack([row for rows in columns for row in rows]).T) + 0.0  # -0.0 is 0.0
-    kept = np.flatnonzero(known)
-    return np.array(sorted(kept, key=lambda problem: content[problem].tobytes()), dtype=np.int64)
+    content = np.nan_to_num(np.vstack([row for rows in columns for row in rows]), nan=-1.0).T.tolist()
+    return np.array(sorted(np.flatnonzero(known), key=content.__getitem__), dtype=np.int64)
 
 
 def _take(item: Measured, order: Ints) -> Measured:

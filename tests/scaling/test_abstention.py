@@ -2,11 +2,13 @@
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaling.abstention import risk_coverage
+from scaling.abstention import mean_risk, risk_coverage
+from scaling.bootstrap import draw
 
 ROWS = st.lists(
     st.tuples(st.sampled_from([0.0, 0.2, 0.5, 0.5000001, 1.0]) | st.floats(0, 1), st.booleans()),
@@ -50,3 +52,37 @@ def test_nonsense_is_refused():
             risk_coverage(probabilities, correct)
     with pytest.raises(ValueError, match="NaN"):
         risk_coverage([math.nan], [True])
+
+
+RUNS = st.integers(1, 6).flatmap(
+    lambda count: st.lists(
+        st.lists(
+            st.tuples(st.sampled_from([0.0, 0.3, 0.3, 0.9, math.nan]), st.sampled_from([0.0, 1.0, math.nan])),
+            min_size=count,
+            max_size=count,
+        ),
+        min_size=1,
+        max_size=3,
+    )
+)
+"""[O, P] pairs of probability and verdict."""
+
+
+@given(RUNS, st.integers(0, 5))
+def test_mean_risk_of_resampled_problems_is_that_of_their_copies(runs, seed):
+    p, right = np.moveaxis(np.array(runs), 2, 0)
+    statistic = mean_risk(p, right)
+    multiplicity = draw(p.shape[1], 5, seed)
+    for times, area in zip(multiplicity.astype(int), statistic.at(multiplicity), strict=True):
+        copies = [
+            [
+                (0.0 if math.isnan(a) else a, b == 1)
+                for a, b, n in zip(*run, times, strict=True)
+                if not math.isnan(b)
+                for _ in range(n)
+            ]
+            for run in zip(p, right, strict=True)
+        ]
+        areas = [risk_coverage(*zip(*copy, strict=True)).mean_risk for copy in copies if copy]
+        assert area == (pytest.approx(np.mean(areas)) if areas else pytest.approx(math.nan, nan_ok=True))
+    assert statistic.num_problems == (~np.isnan(right)).any(axis=0).sum()
