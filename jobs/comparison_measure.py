@@ -118,7 +118,7 @@ class Fixed:
 
         Between two numbers of samples it is a mix of both: that much of the problems gets one sample more.
         """
-        most = self._baseline.recipe.strategy.whole_samples or 0
+        most = self._baseline.recipe.strategy.most_samples or 0
         few = bisect_right(range(1, most + 1), tokens, key=self._tokens)
         if few == 0 or (few == most and tokens > self._tokens(most)):
             return None

@@ -84,7 +84,7 @@ def carry_out_runs(planned: Iterable[tuple[SharedRun, Plan]]) -> None:
 
 
 def _whole(setting: Setting) -> bool:
-    return setting.recipe.strategy.whole_samples is not None
+    return setting.recipe.strategy.most_samples is not None
 
 
 def _scoring(section: StrategyOptions) -> Scoring:
@@ -114,7 +114,7 @@ def _group(setting: Setting, scored: set[str]) -> tuple[str, ...]:
 def _pool(group: Sequence[Setting]) -> SharedRun:
     """A run with as many samples as any of the settings takes."""
     first = group[0]
-    num_samples = max(setting.recipe.strategy.whole_samples or 0 for setting in group)
+    num_samples = max(setting.recipe.strategy.most_samples or 0 for setting in group)
     scoring = max((_scoring(setting.recipe.strategy) for setting in group), key=list(Scoring).index)
     if scoring is Scoring.NONE:
         strategy = {"name": "majority", "num_samples": num_samples}

@@ -41,7 +41,7 @@ class AdaptiveBestOfNStrategy(StrategyOptions):
         return self
 
     @property
-    def whole_samples(self) -> int:
+    def most_samples(self) -> int:
         """It asks for nothing else."""
         return self.max_samples
 
@@ -100,6 +100,6 @@ class SequentialStrategy(StrategyOptions):
     )
 
     @property
-    def whole_samples(self) -> int:
+    def most_samples(self) -> int:
         """It asks for nothing else."""
         return self.max_samples

@@ -64,7 +64,7 @@ class AdaptiveConsistencyStrategy(StrategyOptions):
         return False
 
     @property
-    def whole_samples(self) -> int:
+    def most_samples(self) -> int:
         """It asks for nothing else."""
         return self.num_samples
 

@@ -28,7 +28,7 @@ class SampleStrategy(StrategyOptions):
         return False
 
     @property
-    def whole_samples(self) -> int:
+    def most_samples(self) -> int:
         """It asks for nothing else."""
         return 1
 
@@ -48,7 +48,7 @@ class MajorityStrategy(StrategyOptions):
         return self.weight_by is not None
 
     @property
-    def whole_samples(self) -> int:
+    def most_samples(self) -> int:
         """It asks for nothing else."""
         return self.num_samples
 
@@ -62,7 +62,7 @@ class BestOfNStrategy(StrategyOptions):
     selection: SelectionName = selection_setting()
 
     @property
-    def whole_samples(self) -> int:
+    def most_samples(self) -> int:
         """It asks for nothing else."""
         return self.num_samples
 

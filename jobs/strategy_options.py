@@ -25,7 +25,7 @@ class StrategyOptions(Section):
         return True
 
     @property
-    def whole_samples(self) -> int | None:
+    def most_samples(self) -> int | None:
         """Most samples that it takes; None: it asks for other things than whole samples of the bare question."""
         return None
 

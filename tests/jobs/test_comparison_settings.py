@@ -31,19 +31,19 @@ def test_an_entry_is_a_strategy_with_options_of_its_own() -> None:
     assert few.label == "best-of-n:num_samples=4:aggregation=min"
     assert few.recipe == load_recipe(BEST, ["strategy.num_samples=4", "strategy.aggregation=min"])
     assert other.recipe.strategy.name == "majority"
-    assert other.recipe.strategy.whole_samples == 16  # the recipe's own
+    assert other.recipe.strategy.most_samples == 16  # the recipe's own
 
 
 def test_an_option_with_a_dot_is_any_of_the_recipe_and_values_may_hold_colons() -> None:
     [setting] = settings("best-of-n:prm.model=s3://bucket/prm:num_samples=2:generator.temperature=0.3")
     assert setting.recipe.prm is not None
     assert setting.recipe.prm.model == "s3://bucket/prm"
-    assert (setting.recipe.generator.temperature, setting.recipe.strategy.whole_samples) == (0.3, 2)
+    assert (setting.recipe.generator.temperature, setting.recipe.strategy.most_samples) == (0.3, 2)
 
 
 def test_set_changes_every_entry_and_an_entry_has_the_last_word() -> None:
     first, second = settings("majority", "best-of-n:num_samples=2", overrides=("strategy.num_samples=5",))
-    assert [item.recipe.strategy.whole_samples for item in (first, second)] == [5, 2]
+    assert [item.recipe.strategy.most_samples for item in (first, second)] == [5, 2]
 
 
 def test_recipes_have_names_and_an_entry_may_name_one() -> None:
@@ -87,7 +87,7 @@ def test_settings_share_samples_where_they_can() -> None:
     assert [run.stored for run in runs] == [True, False, True, True]
     strategies = [load_recipe(run.path, run.overrides).strategy for run in runs]
     assert [item.name for item in strategies] == ["best-of-n", "beam-search", "best-of-n", "best-of-n"]
-    assert [item.whole_samples for item in strategies] == [64, None, 16, 16]  # as many as the greediest takes
+    assert [item.most_samples for item in strategies] == [64, None, 16, 16]  # as many as the greediest takes
     assert len({run.name for run in runs}) == 4
 
 
