@@ -71,6 +71,11 @@ class RolloutStrategy(StrategyOptions):
         """Outcomes only."""
         return False
 
+    @property
+    def answers(self) -> bool:
+        """It counts successes."""
+        return False
+
 
 class PluginStrategy(StrategyOptions):
     """A strategy of the user's own. It may ask for scores: a PRM in the recipe is started, and may be left out."""

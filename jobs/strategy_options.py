@@ -24,6 +24,16 @@ class StrategyOptions(Section):
         """Whether it asks for scores."""
         return True
 
+    @property
+    def answers(self) -> bool:
+        """Whether it is run for its answers."""
+        return True
+
+    @property
+    def gives_answer_p(self) -> bool:
+        """Whether its answers come with the probability of being right."""
+        return self.needs_prm
+
 
 def selection_setting(default: SelectionName = "best") -> Any:
     """How candidates become an answer."""

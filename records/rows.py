@@ -38,6 +38,7 @@ class ProblemRow:
         p_lower: PRM quantiles of the bare question (`p_median`, `p_upper` alike); null if not asked for.
         wall_seconds: from admission to the last reply, in the epoch that finished it.
         strategy: its name in the recipe.
+        abstained: the run does not stand by the answer, which stays in `answer`; null where it never abstains.
     """
 
     problem_id: str
@@ -64,6 +65,7 @@ class ProblemRow:
     p_upper: float | None
     wall_seconds: float
     strategy: str
+    abstained: bool | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
