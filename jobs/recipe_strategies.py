@@ -14,7 +14,14 @@ from jobs.recipe_rivals import (
     ParticleFilteringStrategy,
     RebaseStrategy,
 )
-from jobs.strategy_options import AggregationName, BeamOptions, SelectionName, StrategyOptions, selection_setting
+from jobs.strategy_options import (
+    AggregationName,
+    BeamOptions,
+    SelectionName,
+    StrategyOptions,
+    WholeSampleOptions,
+    selection_setting,
+)
 
 
 class SampleStrategy(StrategyOptions):
@@ -28,7 +35,7 @@ class SampleStrategy(StrategyOptions):
         return False
 
 
-class MajorityStrategy(StrategyOptions):
+class MajorityStrategy(WholeSampleOptions):
     """Self-consistency."""
 
     name: Literal["majority"] = Field(description="The answer that most samples agree on.")
@@ -43,7 +50,7 @@ class MajorityStrategy(StrategyOptions):
         return self.weight_by is not None
 
 
-class BestOfNStrategy(StrategyOptions):
+class BestOfNStrategy(WholeSampleOptions):
     """Best-of-N."""
 
     name: Literal["best-of-n"] = Field(description="The sample that the PRM likes best.")

@@ -23,7 +23,7 @@ class ProblemRow:
         answer: the chosen final answer as extracted from the chosen path; null if there is none.
         correct: the grader's verdict; null without an answer key, or where the grader failed or timed out.
         answer_p_lower: PRM quantiles of the chosen path (`answer_p_median`, `answer_p_upper` alike), or all three the
-            strategy's own probability of the answer, where it has one; null if unscored.
+            posterior probability of the answer given all samples, where it has one; null if unscored.
         num_samples: children sampled.
         num_steps: step rows.
         generated_tokens: sampled tokens, pruned ones included.

@@ -39,6 +39,7 @@ def problem_record(
     """All rows of a finished search.
 
     Args:
+        search: that has ended.
         correct: the grader's verdict.
         models: that served it.
         strategy: its name.

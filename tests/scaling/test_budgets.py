@@ -86,7 +86,7 @@ EDGES = (0.0, 1.0, MIN_P, 1 - MIN_P, 5e-5, 1 - 5e-5)
 
 def enough(num_samples: int, p: float, confidence: float) -> bool:
     """What all three rules mean: so many samples hold a right one with probability C; no logarithm, no ceiling."""
-    p = 0.0001 if p < 0.0001 else 0.9999 if p > 0.9999 else p
+    p = 0.0001 if p < 0.0001 else min(p, 0.9999)
     return (1 - p) ** num_samples <= 1 - confidence
 
 
