@@ -30,7 +30,7 @@ def with_answer_p(function: Any, root: Path, **arguments: Any) -> Strategy:
 
     A strategy that says itself how sure it is keeps its word.
     """
-    choice = yield from function(root, **arguments)
+    choice: Choice = yield from function(root, **arguments)
     return choice if choice.answer_p is not None else replace(choice, answer_p=posterior_of(choice))
 
 

@@ -69,16 +69,18 @@ class ClockedWorld(World):
 
     def _schedule(self) -> None:
         """Give every new call its service time, and every new replica its clock."""
-        for replica, calls in [*self.samples.items(), *self.scores.items()]:
+        keys = {replica: [call.key for call in calls] for replica, calls in self.samples.items()}
+        keys |= {replica: [call.key for call in calls] for replica, calls in self.scores.items()}
+        for replica, waiting in keys.items():
             if replica not in self.clocks:
                 rng = random.Random(f"{self.seed}/{replica}")
                 self.clocks[replica] = Clock(rng, speed=rng.choice([0.2, 1.0, 1.0, 5.0]))
                 self._plan_death(replica)
             clock = self.clocks[replica]
-            for call in calls:
-                if call.key not in clock.scheduled:
-                    clock.scheduled.add(call.key)
-                    self._push(replica, call.key, clock.rng.expovariate(clock.speed / MEAN_SERVICE_S))
+            for key in waiting:
+                if key not in clock.scheduled:
+                    clock.scheduled.add(key)
+                    self._push(replica, key, clock.rng.expovariate(clock.speed / MEAN_SERVICE_S))
 
     def _push(self, replica: str, key: str | None, after_s: float) -> None:
         life = self.clocks[replica].num_lives

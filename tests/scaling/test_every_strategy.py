@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.recipe import load_recipe
-from jobs.recipe_strategies import PLUGIN, STRATEGIES
+from jobs.recipe_base import PLUGIN
+from jobs.recipe_strategies import STRATEGIES
 from jobs.strategies import strategy_factory
 from records.calls import SampleCall, SampledStep
 from records.path import FinishReason, Path, PrmScore
@@ -338,7 +339,7 @@ def test_clocks_do_change_the_order_of_arrival():
         world = ClockedWorld(scheduler_for(begin(CASES[3])), random.Random(seed), seed=seed)
         seen: list[str] = []
         served = world._sample
-        world._sample = lambda call, seen=seen, served=served: (seen.append(call.key), served(call))[1]  # type: ignore[method-assign]
+        world._sample = lambda call, seen=seen, served=served: (seen.append(call.key), served(call))[1]
         world.run(problems(1))
         orders.add(tuple(seen))
     assert len(orders) > 1
