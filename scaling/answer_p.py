@@ -6,7 +6,7 @@ beforehand (a sample is right with a chance that is uniform in [0, 1]), so the b
 
     mean 1/2, strength 2    Beta(1, 1)
     spread 10               two wrong samples agree seldom
-    weight 1/2              of the scores, where there are any: samples with one answer are misjudged alike
+    weight 1, correlation 1 samples with one answer are misjudged alike: the mean of their scores is worth one score
 
 It holds for samples that know nothing of each other. Candidates of a search by steps share prefixes and were selected
 by their scores: there the chosen path's own score stands.
@@ -21,7 +21,7 @@ from scaling.answers import canonical_answer, extract_answer
 from scaling.posterior import AnswerModel, answer_posterior
 from scaling.strategy import Choice, Strategy
 
-SCORED = AnswerModel(mean=0.5, strength=2.0, spread=10.0, weight=0.5)
+SCORED = AnswerModel(mean=0.5, strength=2.0, spread=10.0, weight=1.0, correlation=1.0)
 UNSCORED = replace(SCORED, weight=0.0)
 
 
