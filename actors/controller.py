@@ -92,6 +92,7 @@ class Controller:
             policy=settings.flush,
             strategy=settings.strategy_name,
             temperature=settings.sampling.temperature,
+            abstention=settings.abstention,
             first_batch=so_far.next_batch,
             open_searches=self.scheduler.open_searches,
             on_visible=self._on_visible,

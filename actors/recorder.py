@@ -16,6 +16,7 @@ from actors.grader import GradeRequest
 from actors.outage import patiently
 from actors.protocols import AnswerGrader, RunWriter
 from records.rows import OpenRecord, ProblemRecord, RolloutRow
+from scaling.abstention import Abstention
 from scaling.accounting import Models, problem_record
 from scaling.ledger import Ledger
 from scaling.rollouts import answers_of, rollout_rows
@@ -48,6 +49,7 @@ class Recorder:
         policy: when to flush.
         strategy: its name, for the rows.
         temperature: of the samples, for the rows.
+        abstention: when an answer is not stood by; None: it always is.
         first_batch: number of the first batch; the numbers are unique in the run.
         open_searches: those that have not concluded.
         on_visible: called with the records that have become visible.
@@ -64,6 +66,7 @@ class Recorder:
         policy: FlushPolicy,
         strategy: str,
         temperature: float,
+        abstention: Abstention | None,
         first_batch: int,
         open_searches: Callable[[], Iterable[ProblemSearch]],
         on_visible: Callable[[list[ProblemRecord]], None],
@@ -74,6 +77,7 @@ class Recorder:
         self._lease_tokens = lease_tokens
         self._policy = policy
         self._strategy, self._temperature = strategy, temperature
+        self._abstention = abstention
         self._on_visible = on_visible
         self._note = note
         self._open_searches = open_searches
@@ -123,6 +127,7 @@ class Recorder:
                 models=self.models,
                 strategy=self._strategy,
                 wall_seconds=concluded.wall_seconds,
+                abstention=self._abstention,
             )
             num_steps, num_requests = self._written.pop(record.problem.problem_id, (0, 0))
             rollouts = await self._rollouts(concluded.search, self.models)

@@ -9,6 +9,7 @@ from actors.recorder import FlushPolicy
 from records.calls import SampleCall, SampleResult, Sampling, ScoreCall, ScoreResult
 from records.progress import Progress
 from records.rows import OpenRecord, ProblemRow, Status
+from scaling.abstention import Abstention
 
 Generator = ReplicaHandle[SampleCall, SampleResult]
 Prm = ReplicaHandle[ScoreCall, ScoreResult]
@@ -28,6 +29,7 @@ class RunSettings:
         max_open_problems: begun and not yet visible, to bound memory.
         flush: when rows become visible.
         heartbeat_s: time between two heartbeats.
+        abstention: when an answer is not stood by; None: it always is.
         health: when replicas are asked for a sign of life.
     """
 
@@ -40,6 +42,7 @@ class RunSettings:
     max_open_problems: int
     flush: FlushPolicy
     heartbeat_s: float = 5.0
+    abstention: Abstention | None = None
     health: HealthCheck = field(default_factory=HealthCheck)
 
 

@@ -23,10 +23,13 @@ from jobs.recipe_models import SECTIONS, Recipe
 from jobs.recipe_strategies import STRATEGIES, strategy_tag
 from records.calls import Sampling
 from records.failure import InvalidInput
+from scaling.abstention import Abstention
+from scaling.aggregation import Estimate
 from scaling.strategy import SearchLimits
 
 __all__ = [
     "Recipe",
+    "abstention",
     "as_json",
     "decides_results",
     "generator_settings",
@@ -108,6 +111,14 @@ def sampling(recipe: Recipe) -> Sampling:
 def search_limits(recipe: Recipe) -> SearchLimits:
     """Bounds on one sample."""
     return SearchLimits(max_tokens=recipe.generator.max_tokens, max_step_tokens=recipe.generator.max_step_tokens)
+
+
+def abstention(recipe: Recipe) -> Abstention | None:
+    """When answers are not stood by; None: they always are, or the strategy gives none to stand by."""
+    below = recipe.answer.abstain_below
+    if below is None or not recipe.strategy.answers:
+        return None
+    return Abstention(below, Estimate(recipe.answer.estimate))
 
 
 def as_json(recipe: Recipe) -> dict[str, Any]:

@@ -11,13 +11,14 @@ from jobs.strategy_options import (
     EstimateName,
     SelectionName,
     StrategyOptions,
+    WholeSampleOptions,
     confidence_setting,
     estimate_setting,
     selection_setting,
 )
 
 
-class AdaptiveBestOfNStrategy(StrategyOptions):
+class AdaptiveBestOfNStrategy(WholeSampleOptions):
     """Best-of-N with N from the PRM's view of the question."""
 
     name: Literal["adaptive-best-of-n"] = Field(description="Best-of-N; the PRM's view of the question decides N.")

@@ -8,6 +8,7 @@ from actors.engines.families import AUTO, FAMILIES
 from jobs.recipe_base import PLUGIN, Section, is_plugin, setting
 from jobs.recipe_calibration import CalibrationSection
 from jobs.recipe_strategies import PluginStrategy, StrategySection
+from jobs.strategy_options import EstimateName
 
 _GRADERS = ("math-verify", "exact", "numeric", "multiple-choice")
 
@@ -129,6 +130,21 @@ class BudgetSection(Section):
     )
 
 
+class AnswerSection(Section):
+    """Which answers a run stands by."""
+
+    abstain_below: float | None = setting(
+        None,
+        "Abstain where the answer is right with less than this probability, by the run itself; the answer stays in its "
+        "row. Omitted: never.",
+        gt=0,
+        le=1,
+    )
+    estimate: EstimateName = setting(
+        "lower", "Which number of answer_p is compared: a quantile (lower, median, upper) or the mean of the three."
+    )
+
+
 class GraderSection(Section):
     """How an answer is compared with the answer key."""
 
@@ -182,6 +198,7 @@ class Recipe(Section):
     prm: PrmSection | None = setting(None, "The process reward model; omitted: none, for strategies without scores.")
     strategy: StrategySection = Field(description="How samples are spent on a problem.")
     budget: BudgetSection = setting(BudgetSection(), "Caps of the whole run.", operational=True)
+    answer: AnswerSection = setting(AnswerSection(), "Which answers the run stands by.")
     grader: GraderSection = setting(GraderSection(), "How answers are compared with the answer key.")
     output: OutputSection = setting(OutputSection(), "When results are written.", operational=True)
     cluster: ClusterSection = setting(ClusterSection(), "Where the run takes place.", operational=True)
@@ -196,12 +213,23 @@ class Recipe(Section):
             raise ValueError(f"strategy {self.strategy.name} needs scores: add a [prm] section with a model")
         return self
 
+    @model_validator(mode="after")
+    def _answers_have_their_probability(self) -> Self:
+        strategy = self.strategy
+        if self.answer.abstain_below is not None and strategy.answers and not strategy.gives_answer_p:
+            raise ValueError(
+                f"answer.abstain_below needs the probability of every answer, and strategy {strategy.name} gives none: "
+                "take another, or leave abstain_below out"
+            )
+        return self
+
 
 SECTIONS: dict[str, type[Section]] = {
     "problems": ProblemsSection,
     "generator": GeneratorSection,
     "prm": PrmSection,
     "budget": BudgetSection,
+    "answer": AnswerSection,
     "grader": GraderSection,
     "output": OutputSection,
     "cluster": ClusterSection,

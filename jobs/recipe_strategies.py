@@ -14,7 +14,14 @@ from jobs.recipe_rivals import (
     ParticleFilteringStrategy,
     RebaseStrategy,
 )
-from jobs.strategy_options import AggregationName, BeamOptions, SelectionName, StrategyOptions, selection_setting
+from jobs.strategy_options import (
+    AggregationName,
+    BeamOptions,
+    SelectionName,
+    StrategyOptions,
+    WholeSampleOptions,
+    selection_setting,
+)
 
 
 class SampleStrategy(StrategyOptions):
@@ -33,7 +40,7 @@ class SampleStrategy(StrategyOptions):
         return 1
 
 
-class MajorityStrategy(StrategyOptions):
+class MajorityStrategy(WholeSampleOptions):
     """Self-consistency."""
 
     name: Literal["majority"] = Field(description="The answer that most samples agree on.")
@@ -53,7 +60,7 @@ class MajorityStrategy(StrategyOptions):
         return self.num_samples
 
 
-class BestOfNStrategy(StrategyOptions):
+class BestOfNStrategy(WholeSampleOptions):
     """Best-of-N."""
 
     name: Literal["best-of-n"] = Field(description="The sample that the PRM likes best.")
@@ -84,6 +91,11 @@ class RolloutStrategy(StrategyOptions):
     @property
     def needs_prm(self) -> bool:
         """Outcomes only."""
+        return False
+
+    @property
+    def answers(self) -> bool:
+        """It counts successes."""
         return False
 
 

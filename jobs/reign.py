@@ -23,7 +23,7 @@ from actors.run_state import RunState
 from actors.writer import Writer
 from jobs.plan import OwedProblems, Plan
 from jobs.progress import ProgressDisplay
-from jobs.recipe import operational_keys, sampling
+from jobs.recipe import abstention, operational_keys, sampling
 from jobs.replicas import Replicas, check_introductions
 from records.failure import ActorDied, Failure, Fenced, StoreFailed
 from records.progress import Progress
@@ -207,6 +207,7 @@ def _controller(plan: Plan, replicas: Replicas, state: RunState, writer: "Remote
             interval_s=recipe.output.flush_interval_s,
         ),
         heartbeat_s=HEARTBEAT_S,
+        abstention=abstention(recipe),
     )
     so_far = RunSoFar(
         visible=progress_of(plan, state, len(replicas)),

@@ -16,6 +16,7 @@ from rich.console import Console
 from actors.lease import newest_lease, process_start, this_process
 from actors.writer import FRESH_S
 from cluster.store import open_store
+from jobs.abstention import read_abstention
 from jobs.format import duration, ratio
 from jobs.options import StatusOptions
 from jobs.progress import Pace, plain_line, time_left_s
@@ -100,6 +101,7 @@ def read_status(store: Store, *, now_s: float) -> RunStatus:
             num_problems=manifest.num_problems,
             open_tokens=log.open_tokens,
             lost_tokens=log.lost_tokens,
+            abstention=read_abstention(store, log.parts_of("problems"), manifest.recipe),
         ),
         lease=lease,
         heartbeat_age_s=age_s,

@@ -9,6 +9,7 @@ from jobs.recipe import Recipe, search_limits
 from records.failure import InvalidInput, StrategyFailed
 from records.path import Path
 from scaling.aggregation import Aggregation, Estimate
+from scaling.answer_p import with_answer_p
 from scaling.selection import Selection
 from scaling.strategies.adaptive_beam_search import Adapt, adaptive_beam_search
 from scaling.strategies.adaptive_best_of_n import adaptive_best_of_n
@@ -69,6 +70,8 @@ def strategy_factory(recipe: Recipe) -> StrategyFactory:
     }
     if section.name in _SEEDED:
         arguments["seed"] = recipe.seed
+    if section.whole_samples:
+        function = partial(with_answer_p, function)
     return partial(function, limits=search_limits(recipe), **arguments)
 
 

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from rich.console import Console
 from rich.table import Table
 
+from jobs.abstention import AbstentionSummary
 from jobs.format import count, duration, percent, ratio
 from records.commits import Totals
 from scaling.statistics import accuracy_interval
@@ -34,6 +35,7 @@ class Summary:
         flops: 2 x parameters x computed tokens, of generator and PRM.
         wall_seconds: time that controllers held the run.
         tokens_per_second: generated tokens over that time; null while there is none.
+        abstention: what abstaining came to; null for a run that never abstains, or has no rows yet.
     """
 
     run: str
@@ -52,6 +54,7 @@ class Summary:
     flops: float
     wall_seconds: float
     tokens_per_second: float | None
+    abstention: AbstentionSummary | None
 
 
 def summarize(
@@ -63,6 +66,7 @@ def summarize(
     num_problems: int,
     open_tokens: int = 0,
     lost_tokens: int = 0,
+    abstention: AbstentionSummary | None = None,
 ) -> Summary:
     """The summary of a run whose problem rows add up to `totals`."""
     interval = accuracy_interval(totals.correct, totals.graded)
@@ -96,6 +100,7 @@ def summarize(
         flops=totals.flops,
         wall_seconds=totals.wall_seconds,
         tokens_per_second=ratio(totals.generated_tokens, totals.wall_seconds),
+        abstention=abstention,
     )
 
 
@@ -128,6 +133,7 @@ def _lines(summary: Summary) -> list[tuple[str, str]]:
         ("Strategy", summary.strategy),
         ("Problems", f"{done} of {summary.num_problems}" + (f": {statuses}" if statuses else "")),
         ("Accuracy", _accuracy(summary)),
+        *(_abstention_lines(summary.abstention) if summary.abstention is not None else ()),
         (
             "Generated",
             f"{count(tokens['generated'])} tokens{pruned}, {count(summary.tokens_per_second)}/s{opened}{lost}",
@@ -147,3 +153,16 @@ def _accuracy(summary: Summary) -> str:
     ungraded = sum(summary.problems.values()) - summary.graded
     note = f"; {ungraded} not graded" if ungraded else ""
     return f"{percent(summary.accuracy)} ({interval} at 95%), {summary.correct} of {summary.graded}{note}"
+
+
+def _abstention_lines(found: AbstentionSummary) -> list[tuple[str, str]]:
+    rows = found.answered + found.abstained
+    answered = f"{found.answered} of {rows}, where answer_p ({found.estimate}) is at least {found.below:g}"
+    if found.accuracy is not None:
+        interval = f"{percent(found.accuracy_lower)} to {percent(found.accuracy_upper)}"
+        answered += f": {percent(found.accuracy)} right ({interval} at 95%), risk {percent(found.risk)}"
+    lines = [("Answered", answered)]
+    if found.aurc is not None:
+        curve = f"AURC {found.aurc:.4f} (at random {found.aurc_random:.4f}, at best {found.aurc_best:.4f})"
+        lines.append(("", f"coverage {percent(found.coverage)} of the graded; {curve}"))
+    return lines

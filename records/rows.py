@@ -23,7 +23,7 @@ class ProblemRow:
         answer: the chosen final answer as extracted from the chosen path; null if there is none.
         correct: the grader's verdict; null without an answer key, or where the grader failed or timed out.
         answer_p_lower: PRM quantiles of the chosen path (`answer_p_median`, `answer_p_upper` alike), or all three the
-            strategy's own probability of the answer, where it has one; null if unscored.
+            posterior probability of the answer given all samples, where it has one; null if unscored.
         num_samples: children sampled.
         num_steps: step rows.
         generated_tokens: sampled tokens, pruned ones included.
@@ -38,6 +38,7 @@ class ProblemRow:
         p_lower: PRM quantiles of the bare question (`p_median`, `p_upper` alike); null if not asked for.
         wall_seconds: from admission to the last reply, in the epoch that finished it.
         strategy: its name in the recipe.
+        abstained: the run does not stand by the answer, which stays in `answer`; null where it never abstains.
     """
 
     problem_id: str
@@ -64,6 +65,7 @@ class ProblemRow:
     p_upper: float | None
     wall_seconds: float
     strategy: str
+    abstained: bool | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,6 +64,7 @@ PROBLEMS = _schema(
     pa.field("p_upper", pa.float64()),
     _required("wall_seconds", pa.float64()),
     _required("strategy", pa.string()),
+    pa.field("abstained", pa.bool_()),
 )
 
 STEPS = _schema(

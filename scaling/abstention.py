@@ -1,8 +1,8 @@
 """Answering only when sure: what is left to be wrong, against how much is answered.
 
-A run keeps every answer; to abstain is to read its rows with a threshold on the answer's own probability. So one run
-serves every threshold, and the curve shows what each buys (Geifman and El-Yaniv, Selective Classification for Deep
-Neural Networks, arXiv 1705.08500).
+A run keeps every answer; `Abstention` marks those that it does not stand by, by a threshold on the answer's own
+probability. So one run serves every threshold, and the curve shows what each buys (Geifman and El-Yaniv, Selective
+Classification for Deep Neural Networks, arXiv 1705.08500).
 """
 
 from collections.abc import Callable, Sequence
@@ -12,9 +12,33 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from records.path import PrmScore
+from scaling.aggregation import Estimate
 from scaling.bootstrap import Statistic, divide
 
 Areas: TypeAlias = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+
+@dataclass(frozen=True, slots=True)
+class Abstention:
+    """When a run does not stand by its answer.
+
+    Attributes:
+        below: abstain where the answer's probability is less than this, in (0, 1].
+        estimate: what of the answer's probability is compared.
+    """
+
+    below: float
+    estimate: Estimate
+
+    def abstains(self, answer: str | None, answer_p: PrmScore | None) -> bool:
+        """Whether it abstains; without an answer, or without its probability, it does."""
+        return probability_of(answer, answer_p, self.estimate) < self.below
+
+
+def probability_of(answer: str | None, answer_p: PrmScore | None, estimate: Estimate) -> float:
+    """That an answer is right, in [0, 1]; 0 where there is no answer, or nobody knows."""
+    return 0.0 if answer is None or answer_p is None else estimate.of(answer_p)
 
 
 @dataclass(frozen=True, slots=True)

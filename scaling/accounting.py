@@ -7,6 +7,7 @@ tokens found in a prefix cache are not computed.
 from dataclasses import dataclass
 
 from records.rows import ProblemRecord, ProblemRow, Status
+from scaling.abstention import Abstention
 from scaling.search import ProblemSearch
 from scaling.strategy import Choice
 
@@ -27,12 +28,28 @@ class Models:
 
 
 def problem_record(
-    search: ProblemSearch, *, correct: bool | None, models: Models, strategy: str, wall_seconds: float
+    search: ProblemSearch,
+    *,
+    correct: bool | None,
+    models: Models,
+    strategy: str,
+    wall_seconds: float,
+    abstention: Abstention | None = None,
 ) -> ProblemRecord:
-    """All rows of a finished search; `correct` is the grader's verdict, `wall_seconds` from admission to the end."""
+    """All rows of a finished search.
+
+    Args:
+        search: that has ended.
+        correct: the grader's verdict.
+        models: that served it.
+        strategy: its name.
+        wall_seconds: from admission to the end.
+        abstention: when the answer is not stood by; None: it always is.
+    """
     choice = search.choice
     path = choice.path if choice else None
     score = (choice.answer_p if choice else None) or (path.score if path else None)
+    answer = choice.answer if choice else None
     root = search.root_score
     generated = sum(step.generated_tokens for step in search.steps)
     prompt = sum(step.prompt_tokens for step in search.steps)
@@ -44,7 +61,7 @@ def problem_record(
         problem_id=search.problem.problem_id,
         status=_status(search),
         error=search.error,
-        answer=choice.answer if choice else None,
+        answer=answer,
         correct=correct,
         answer_p_lower=score.lower if score else None,
         answer_p_median=score.median if score else None,
@@ -69,6 +86,7 @@ def problem_record(
         p_upper=root.upper if root else None,
         wall_seconds=wall_seconds,
         strategy=strategy,
+        abstained=None if abstention is None else abstention.abstains(answer, score),
     )
     return ProblemRecord(problem=problem, steps=tuple(search.steps), requests=tuple(search.requests))
 

@@ -28,8 +28,7 @@ def samples_needed(p: float, confidence: float, *, shared_by: int = 1) -> int:
     """
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must be within (0, 1), got {confidence}")
-    if math.isnan(p):
-        raise ValueError("p is NaN: an unscored path has no budget")
+    _refuse_nan([p])
     failure = 1 - min(max(p, MIN_P), 1 - MIN_P)
     return math.ceil(math.log(1 - confidence) / math.log(failure) / shared_by)
 
@@ -45,7 +44,11 @@ def beams_needed(estimates: Sequence[float], confidence: float, *, num_children:
         confidence: C, in (0, 1).
         num_children: M.
         max_beams: the answer where no k is enough; never more than there are candidates.
+
+    Raises:
+        ValueError: as `samples_needed`, whichever candidate is at fault.
     """
+    _refuse_nan(estimates)
     limit = min(max_beams, len(estimates))
     for num_beams, p in enumerate(sorted(estimates, reverse=True)[:limit], 1):
         if num_beams * num_children >= samples_needed(p, confidence):
@@ -66,5 +69,15 @@ def children_needed(estimates: Sequence[float], confidence: float, *, max_childr
         confidence: C, in (0, 1).
         max_children: M.
         shared_by: the divisor.
+
+    Raises:
+        ValueError: as `samples_needed`, whichever beam is at fault; or there is none.
     """
+    _refuse_nan(estimates)
     return min(samples_needed(min(estimates), confidence, shared_by=shared_by), max_children)
+
+
+def _refuse_nan(estimates: Sequence[float]) -> None:
+    """Where NaN would be sorted to, or whether a minimum sees it, is chance."""
+    if any(map(math.isnan, estimates)):
+        raise ValueError("p is NaN: an unscored path has no budget")

@@ -16,8 +16,10 @@ Let n samples have been drawn, m of them with an answer, n_a with the answer a (
     a is right:   B(alpha + n_a, beta + n - n_a) / [(n_a - 1)! theta theta^(m - n_a)]  *  product of L^weight over a's
     none is:      B(alpha, beta + n) / theta^(m)               where x^(k) = x (x + 1) ... (x + k - 1)
 
-(the wrong ones by Ewens' sampling formula, Theoretical Population Biology 3, 1972). A weight below 1 discounts that
-scores of samples with the same answer err together. Without scores this is self-consistency with a prior.
+(the wrong ones by Ewens' sampling formula, Theoretical Population Biology 3, 1972). Scores of samples with the same
+answer err together, which is discounted by a weight below 1, or by a correlation r: n_a scores are then worth
+n_a / (1 + (n_a - 1) r) of them (Kish's design effect), with r = 1 their mean is worth one score. Without scores this is
+self-consistency with a prior.
 """
 
 import math
@@ -37,12 +39,14 @@ class AnswerModel:
         strength: alpha + beta, how many samples that belief is worth; above 0.
         spread: theta; small: wrong samples agree with each other, large: they do not. Above 0.
         weight: of the scores, in [0, 1].
+        correlation: of the errors of scores of samples with the same answer, in [0, 1].
     """
 
     mean: float
     strength: float
     spread: float
     weight: float
+    correlation: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,7 @@ def answer_posterior(answers: Sequence[str | None], chances: Sequence[float], mo
         - lgamma(count)
         - math.log(spread)
         - _log_rising(spread, num_answered - count)
-        + evidence[answer]
+        + evidence[answer] / (1 + (count - 1) * model.correlation)
         for answer, count in counts.items()
     }
     log_unseen = _log_beta(*if_unseen) - _log_rising(spread, num_answered)

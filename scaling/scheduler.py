@@ -171,13 +171,14 @@ class Scheduler:
     def pump(self, *, now_s: float) -> Outgoing:
         """Grant and assign what can be; refuse what the budget has nothing for."""
         outgoing = Outgoing()
+        self._pump_samples(outgoing, now_s)
+        # After the samples: a search that is denied one may ask for scores, and no event need come that pumps again.
         while (following := self.scores.peek()) is not None:
             scoring, replica = following
             key = self.scores.take(scoring.key, replica)
             in_full = scoring.key in self._full_prefix
             call = self._open[scoring.problem_id].score_call(key, scoring, replica, in_full=in_full)
             outgoing.scores.setdefault(replica, []).append(call)
-        self._pump_samples(outgoing, now_s)
         outgoing.cancelled_samples, self._cancelled_samples = self._cancelled_samples, {}
         outgoing.cancelled_scores, self._cancelled_scores = self._cancelled_scores, {}
         return outgoing

@@ -36,7 +36,7 @@ class Choice:
         answer: its final answer; None when it has none.
         candidates: the paths that competed to the end; what was sampled beside them counts as pruned.
         prefixes: whose success is to be counted, as rows of `rollouts`; of no strategy but that.
-        answer_p: how sure the strategy is of the answer; None: as sure as the PRM is of the path.
+        answer_p: that the answer is right, given all that was sampled; None: as sure as the PRM is of the path.
     """
 
     path: Path | None

@@ -27,6 +27,7 @@ from records.progress import Progress
 from records.replica import Collected, ReplicaInfo
 from records.rows import OpenRecord, ProblemRecord
 from records.schemas import SCHEMA_VERSION
+from scaling.abstention import Abstention
 from scaling.strategies.best_of_n import best_of_n
 from scaling.strategy import SearchLimits, StrategyFactory
 from tests.fakes import deaths, fake_generator, fake_prm, right_answer
@@ -139,6 +140,7 @@ class LocalRun:
     num_prms: int = 1
     on_visible: Callable[[], object] = lambda: None
     flush_s: float = 0.0
+    abstention: Abstention | None = None
     writer: Writer = field(init=False)
     state: RunState = field(init=False)
     controller: Controller = field(init=False)
@@ -179,6 +181,7 @@ class LocalRun:
             max_open_problems=64,
             flush=FlushPolicy(num_problems=8, interval_s=0.05),
             health=HealthCheck(interval_s=0.2, deadline_s=5.0, backoff_s=0.01),
+            abstention=self.abstention,
         )
 
     def _so_far(self) -> RunSoFar:

@@ -76,7 +76,7 @@ def test_every_shipped_recipe_scores_and_every_reader_reads(tmp_path, replicas, 
     run = read_run(tmp_path / "run")
     problems, steps = run.problems().to_pylist(), run.steps().to_pylist()
     assert sum(row["generated_tokens"] for row in problems) == sum(len(row["token_ids"]) for row in steps) > 0
-    assert all(row["answer_p_median"] is not None for row in problems) == (plan.recipe.strategy.needs_prm)
+    assert all(row["answer_p_median"] is not None for row in problems) == plan.recipe.strategy.gives_answer_p
     parts = run.part_paths("problems")
     query = f"select count(*), sum(generated_tokens) from read_parquet({parts})"  # noqa: S608 (our own paths)
     with duckdb.connect() as connection:

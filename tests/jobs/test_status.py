@@ -195,6 +195,7 @@ def test_json_has_stable_keys(store: LocalStore) -> None:
         "flops",
         "wall_seconds",
         "tokens_per_second",
+        "abstention",
     ]
 
 
@@ -228,7 +229,7 @@ def test_a_summary_gives_accuracy_with_its_interval() -> None:
 def test_a_summary_of_nothing_makes_nothing_up() -> None:
     summary = json.loads(as_json(summarize(Totals(), run="r", strategy="s", finished=False, num_problems=3)))
     unknown = {key for key, value in summary.items() if value is None}
-    assert unknown == {"accuracy", "accuracy_lower", "accuracy_upper", "tokens_per_second"}
+    assert unknown == {"accuracy", "accuracy_lower", "accuracy_upper", "tokens_per_second", "abstention"}
     text = summary_text(Totals())
     assert "unknown: nothing was graded" in text
     assert "PRM" not in text

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from records.path import FinishReason, Path, PrmScore
-from records.request import Expand, Reply, ReplyKind, Score, Until
+from records.request import Expand, Reply, ReplyKind, Score
 from scaling.accounting import Models, problem_record
 from scaling.aggregation import Aggregation, Estimate
 from scaling.selection import Selection, choose
@@ -20,7 +20,7 @@ from scaling.strategies.adaptive_best_of_n import adaptive_best_of_n
 from scaling.strategies.beam_search import beam_search
 from scaling.strategies.best_of_n import best_of_n
 from scaling.strategies.sequential import sequential
-from scaling.strategy import Choice, Request, Strategy
+from scaling.strategy import Request, Strategy
 from tests.toy_problem import LIMITS, ROOT, ToyProblem, play
 from tests.world import World, problems, scheduler_for
 
@@ -299,66 +299,6 @@ def test_easy_problems_get_less_and_accuracy_stays(name, selection):
     hard_tokens, _ = spent(partial(EVERY[name], selection=selection), HARD)
     assert easy_tokens < 0.75 * hard_tokens
     assert easy_right >= 0.9
-
-
-@every
-@pytest.mark.parametrize("text", ["", "\n\n", "\\boxed{", "\\boxed{1}"])
-@pytest.mark.parametrize("p", [0.0, 0.5, 1.0, math.nan])
-@pytest.mark.parametrize("num_tokens", [0, 300])
-def test_endless_and_empty_steps_and_equal_scores_end_within_the_caps(name, text, p, num_tokens):
-    """Steps of no tokens at all, or far too many, none of which ends the answer; scores that say nothing."""
-    node_ids = itertools.count(1)
-    num_samples = 0
-
-    def answer(request: Request) -> Reply:
-        nonlocal num_samples
-        score = PrmScore(p, p, p)
-        if isinstance(request, Score):
-            scored = [
-                Path(one.node_id, one.parent, one.text, one.token_ids, one.finish_reason, None, score)
-                for one in request.paths
-            ]
-            return Reply(ReplyKind.FULL, tuple(scored))
-        ends = request.until is Until.END
-        reason = FinishReason.LENGTH if ends else FinishReason.SEPARATOR
-        children = [
-            Path(next(node_ids), parent, text, (1,) * num_tokens, reason, None, score)
-            for parent, count in request.parents
-            for _ in range(count)
-        ]
-        num_samples += len(children)
-        return Reply(ReplyKind.FULL, tuple(children))
-
-    choice = play(EVERY[name](ROOT), answer)
-    assert choice.path is not None
-    assert num_samples <= 16 * (12 if num_tokens == 0 else 4), "LIMITS allow four steps of 300 tokens"
-    assert (choice.answer is None) == (text != "\\boxed{1}")
-
-
-@every
-@given(seed=st.integers(0, 10**6), cut_after=st.integers(0, 4), share=st.floats(0, 1))
-@settings(deadline=None, max_examples=40)
-def test_a_spent_budget_ends_the_search_with_what_there_is(name: str, seed: int, cut_after: int, share: float) -> None:
-    problem = ToyProblem(0.4, seed)
-    num_expansions = num_refused = 0
-
-    def answer(request: Request) -> Reply:
-        nonlocal num_expansions, num_refused
-        reply = problem.reply(request)
-        if isinstance(request, Score):
-            return reply
-        num_expansions += 1
-        if num_expansions <= cut_after:
-            return reply
-        num_refused += 1
-        granted = reply.paths[: int(share * len(reply.paths))]
-        return Reply(ReplyKind.REDUCED if granted else ReplyKind.BUDGET_EXHAUSTED, granted)
-
-    choice = play(EVERY[name](ROOT), answer)
-    assert num_refused <= 1, "nothing is asked for after a reply that is not full"
-    assert choice.path is None or choice.path in choice.candidates
-    if cut_after == 0 and share == 0:
-        assert choice == Choice(None, None, ())
 
 
 @every

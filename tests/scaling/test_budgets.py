@@ -1,6 +1,7 @@
 """N_IAS and the rules for K and M against straightforward re-derivations, and the values of the paper's code."""
 
 import math
+import random
 
 import numpy as np
 import pytest
@@ -78,6 +79,54 @@ def test_children_needed_is_the_rule_for_m_written_out():
         for row, most, shared in zip(p.tolist(), max_children.tolist(), shared_by.tolist(), strict=True)
     ]
     assert found == expected.tolist()
+
+
+EDGES = (0.0, 1.0, MIN_P, 1 - MIN_P, 5e-5, 1 - 5e-5)
+
+
+def enough(num_samples: int, p: float, confidence: float) -> bool:
+    """What all three rules mean: so many samples hold a right one with probability C; no logarithm, no ceiling."""
+    p = 0.0001 if p < 0.0001 else min(p, 0.9999)
+    return (1 - p) ** num_samples <= 1 - confidence
+
+
+def test_all_rules_are_the_napkin_over_unsorted_candidates_at_any_confidence():
+    """One hundred thousand searches: shuffled candidates, edges among them, any C, M, K_max and divisor."""
+    rng = random.Random(4)
+    for _ in range(NUM_INPUTS):
+        confidence = rng.uniform(0.3, 0.999)
+        most_children, max_beams, shared_by = rng.randint(1, 16), rng.randint(1, 12), rng.randint(1, 16)
+        candidates = [
+            rng.choice(EDGES) if rng.random() < 0.05 else rng.choice([rng.random(), 10 ** rng.uniform(-3, 0)])
+            for _ in range(rng.randint(1, 10))
+        ]
+        by_chance = candidates.copy()
+        by_chance.sort()
+        by_chance.reverse()
+        num_beams = 1
+        while num_beams < min(max_beams, len(candidates)):
+            if enough(num_beams * most_children, by_chance[num_beams - 1], confidence):
+                break
+            num_beams += 1
+        num_children = 1
+        while num_children < most_children and not enough(num_children * shared_by, by_chance[-1], confidence):
+            num_children += 1
+        found = beams_needed(candidates, confidence, num_children=most_children, max_beams=max_beams)
+        assert found == num_beams, (candidates, confidence, most_children, max_beams)
+        found = children_needed(candidates, confidence, max_children=most_children, shared_by=shared_by)
+        assert found == num_children, (candidates, confidence, most_children, shared_by)
+        num_samples = samples_needed(candidates[0], confidence)
+        assert enough(num_samples, candidates[0], confidence), (candidates[0], confidence)
+        assert num_samples == 1 or not enough(num_samples - 1, candidates[0], confidence), (candidates[0], confidence)
+
+
+@given(st.permutations([0.9, 0.3, 0.2, math.nan]), st.sampled_from([1, 4, 40]))
+def test_nan_is_refused_wherever_it_stands(candidates, most):
+    """A sort or a minimum may or may not come across it."""
+    with pytest.raises(ValueError, match="NaN"):
+        beams_needed(candidates, 0.99, num_children=most, max_beams=most)
+    with pytest.raises(ValueError, match="NaN"):
+        children_needed(candidates, 0.99, max_children=most, shared_by=most)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ MODELS = st.builds(
     strength=st.floats(0.1, 50),
     spread=st.floats(0.1, 50),
     weight=st.floats(0, 1),
+    correlation=st.floats(0, 1),
 )
 
 
@@ -29,7 +30,8 @@ def slow_posterior(answers, chances, model) -> dict[str | None, float]:
         for answer, chance in zip(answers, chances, strict=True):
             if answer is not None and answer == hypothesis:
                 ratio = chance / (1 - chance) / (base / (1 - base))
-                likelihood *= rights / (rights + wrongs) * ratio**model.weight
+                discount = 1 + (answers.count(answer) - 1) * model.correlation
+                likelihood *= rights / (rights + wrongs) * ratio ** (model.weight / discount)
                 rights += 1
                 continue
             likelihood *= wrongs / (rights + wrongs)
