@@ -26,6 +26,7 @@ class RunSettings:
         total_tokens: cap on generated tokens of the whole run, earlier epochs included; None for none.
         deadline_s: stop granting after this time; None for never.
         max_open_problems: begun and not yet visible, to bound memory.
+        competing: under the cap all open problems compete for each sample, so they are opened in windows.
         flush: when rows become visible.
         heartbeat_s: time between two heartbeats.
         health: when replicas are asked for a sign of life.
@@ -39,6 +40,7 @@ class RunSettings:
     deadline_s: float | None
     max_open_problems: int
     flush: FlushPolicy
+    competing: bool = False
     heartbeat_s: float = 5.0
     health: HealthCheck = field(default_factory=HealthCheck)
 

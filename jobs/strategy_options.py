@@ -24,6 +24,11 @@ class StrategyOptions(Section):
         """Whether it asks for scores."""
         return True
 
+    @property
+    def allocates(self) -> bool:
+        """Whether its requests have a worth, so that under a cap all open problems compete for each sample."""
+        return False
+
 
 def selection_setting(default: SelectionName = "best") -> Any:
     """How candidates become an answer."""
