@@ -1,9 +1,10 @@
 """Best-of-N in which problems compete for each sample: under the run's cap, the best offer is sampled first (ours).
 
     offer        what the problem's next wave can win, per expected token: the `worth` of its request
-                   accuracy   chance that the answer in hand is wrong and the wave holds a right one
                    coverage   chance that no sample so far is right and the wave holds a right one,
                               E[(1 - p)^n - (1 - p)^(n + wave)] given answers and scores so far
+                   accuracy   the same, and `RIVALS_SHARE` of the chance that some sample so far is right, the answer
+                              in hand is not, and the wave holds a right one
     grant        the controller's: of all waiting waves of all open problems the one that is worth most
     end          the run's cap, `max_samples`, or an offer below `min_gain` per sample
 
@@ -26,6 +27,10 @@ from scaling.strategy import Choice, SearchLimits, Strategy
 
 TYPICAL_SHARE = 0.25
 """Of `max_tokens`: what a sample is taken to need before any is known."""
+
+RIVALS_SHARE = 0.3
+"""How often one more right sample makes a right answer win that was there and not chosen. A rule of thumb: with 1, the
+bound that `sequential` prices a wave by, problems whose samples all differ eat the budget; 0 leaves answers in doubt."""
 
 
 class Objective(StrEnum):
@@ -85,6 +90,8 @@ def marginal(
 
 def _gain(objective: Objective, posterior: AnswerPosterior, choice: Choice, num_samples: int) -> float:
     """What so many samples more can win, in [0, 1]."""
+    new = posterior.coverage_gain(num_samples)
     if objective is Objective.COVERAGE:
-        return posterior.coverage_gain(num_samples)
-    return posterior.gain(None if choice.answer is None else canonical_answer(choice.answer), num_samples)
+        return new
+    at_best = posterior.gain(None if choice.answer is None else canonical_answer(choice.answer), num_samples)
+    return new + RIVALS_SHARE * (at_best - new)

@@ -37,7 +37,11 @@ def sent(made: Dispatcher[Job]) -> list[tuple[str, str]]:
 
 def test_tasks_leave_by_rank_and_go_to_the_holder_of_their_prefix():
     made = dispatcher("a", "b")
-    for name, home, rank in (("late", "b", (0.0, 1, 0, 0)), ("first", "a", (0.0, 0, 0, 0)), ("second", "a", (0.0, 0, 0, 1))):
+    for name, home, rank in (
+        ("late", "b", (0.0, 1, 0, 0)),
+        ("first", "a", (0.0, 0, 0, 0)),
+        ("second", "a", (0.0, 0, 0, 1)),
+    ):
         made.push(job(name, home), rank)
     assert sent(made) == [("first~1", "a"), ("second~1", "a"), ("late~1", "b")]
 
