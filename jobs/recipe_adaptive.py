@@ -104,7 +104,7 @@ class MarginalStrategy(WaveOptions):
     """Each sample of the run to the problem where it is worth most."""
 
     name: Literal["marginal"] = Field(
-        description="Samples go, one after the other, to the problem where the next one is worth most; needs a cap."
+        description="Under budget.total_tokens each sample goes to the problem where the next one is worth most."
     )
     wave_size: int = setting(1, "Samples of one problem that are asked for at a time.", ge=1, le=65536)
     objective: Literal["accuracy", "coverage"] = setting(

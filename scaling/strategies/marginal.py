@@ -29,8 +29,8 @@ TYPICAL_SHARE = 0.25
 """Of `max_tokens`: what a sample is taken to need before any is known."""
 
 RIVALS_SHARE = 0.3
-"""How often one more right sample makes a right answer win that was there and not chosen. A rule of thumb: with 1, the
-bound that `sequential` prices a wave by, problems whose samples all differ eat the budget; 0 leaves answers in doubt."""
+"""How often one more right sample makes a right answer win that was there and not chosen. A rule of thumb: with 1, what
+a wave can win at best, problems whose samples all differ eat the budget; with 0 answers stay in doubt."""
 
 
 class Objective(StrEnum):

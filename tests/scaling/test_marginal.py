@@ -224,13 +224,13 @@ def test_no_sample_is_granted_before_all_questions_are_read_and_the_best_offer_g
     samples = world.scheduler.samples
     take, worths, num_read = samples.take, [], []
 
-    def spied(key: str, replica: str) -> str:
+    def spied(key, replica):
         waiting = [item.task.worth or 0.0 for item in samples._items.values() if item.replica is None]
         worths.append((samples._items[key].task.worth, max(waiting)))
         num_read.append(sum(search.root_score is not None for search in world.scheduler.open_searches()))
         return take(key, replica)
 
-    samples.take = spied  # type: ignore[method-assign]
+    samples.take = spied
     world.run(problems(8), generators=1, prms=2, slots=1)
     assert len(worths) > 20
     assert num_read[0] == 8
