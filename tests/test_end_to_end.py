@@ -102,8 +102,8 @@ def test_every_other_strategy_scores_with_its_defaults(tmp_path, replicas, name)
 
 def test_problems_compete_for_the_samples_that_a_cap_allows(tmp_path, replicas):
     """In two windows, each of which gets its half."""
-    chosen = ("strategy.name=marginal", "strategy.max_samples=16", "budget.total_tokens=4000")
-    chosen = (*chosen, "cluster.max_open_problems=12", "prm.model=" + str(EXAMPLE / "prm-calibrated"))
+    chosen = ("strategy.name=marginal", "strategy.max_samples=16")
+    chosen = (*chosen, "budget.total_tokens=4000", "cluster.max_open_problems=12")
     summary = score(make_plan(options(tmp_path / "run", "sample", *chosen, limit=24)), replicas)
     assert summary.finished
     assert 3900 < summary.tokens["generated"] <= 4000

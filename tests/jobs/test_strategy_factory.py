@@ -48,6 +48,20 @@ def test_adaptive_strategies_travel_and_run(override):
     assert outcome(pickle.loads(pickle.dumps(strategy_factory(recipe)))) == [(None, True)] * 3  # noqa: S301
 
 
+def test_a_recipe_says_whether_problems_compete():
+    sections = [
+        "name=sequential",
+        "name=marginal",
+        "name=tests.plugins:first_of",
+        "name=tests.plugins:first_of,ranks=true",
+    ]
+    found = []
+    for section in sections:
+        overrides = [f"strategy.{part}" for part in section.split(",")]
+        found.append(load_recipe(EXAMPLE / "best-of-16.toml", overrides).strategy.allocates)
+    assert found == [False, True, False, True]
+
+
 def test_a_users_strategy_gets_its_options():
     strategy = pickle.loads(pickle.dumps(factory("first_of", "strategy.options.num_samples=3")))  # noqa: S301
     assert outcome(strategy) == [(None, True)] * 3
