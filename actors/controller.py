@@ -16,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
+from itertools import islice
 
 from actors.fleet import Fleet, cancel_all
 from actors.outage import Outage, patiently
@@ -195,9 +196,25 @@ class Controller:
         return await patiently(lambda: asyncio.to_thread(self._read_journals), self._note)
 
     async def _search(self, journals: dict[str, OpenRecord]) -> None:
-        """Open every problem in its turn, until none is left open."""
-        for order, problem in enumerate(self._problems):
-            await self._until(self._may_open)
+        """Open every problem in its turn, until none is left open; those that compete, a window at a time."""
+        problems = enumerate(self._problems)
+        if not self._settings.competing:
+            await self._open(problems, journals, self._may_open)
+            return
+        num_left = self._visible.total_problems - self._visible.done_problems
+        while not self._stopping and (window := list(islice(problems, self._settings.max_open_problems))):
+            held = [journals[problem.problem_id] for _, problem in window if problem.problem_id in journals]
+            held_tokens = sum(record.generated_tokens for record in held)
+            self.scheduler.begin_window(num_problems=len(window), num_left=num_left, held_tokens=held_tokens)
+            num_left -= len(window)
+            await self._open(window, journals, self._may_compete)
+
+    async def _open(
+        self, problems: Iterable[tuple[int, Problem]], journals: dict[str, OpenRecord], may_open: Callable[[], bool]
+    ) -> None:
+        """Open problems, each with its place in the order, when they may be, and wait until none is open."""
+        for order, problem in problems:
+            await self._until(may_open)
             if self._stopping:
                 return
             record = journals.pop(problem.problem_id, None)
@@ -207,8 +224,15 @@ class Controller:
         await self._until(lambda: self.scheduler.num_open == 0)
 
     def _may_open(self) -> bool:
-        num_begun = self.scheduler.num_open + self._recorder.num_pending
-        return self.scheduler.hungry and num_begun < self._settings.max_open_problems
+        return self.scheduler.hungry and self._num_begun < self._settings.max_open_problems
+
+    def _may_compete(self) -> bool:
+        """All of a window have to be open; rows of the one before it are waited for only if they are being written."""
+        return self._num_begun < self._settings.max_open_problems + self._settings.flush.num_problems
+
+    @property
+    def _num_begun(self) -> int:
+        return self.scheduler.num_open + self._recorder.num_pending
 
     async def _until(self, condition: Callable[[], bool], *, even_when_stopping: bool = False) -> None:
         """Wait for a condition that only events change; a stop ends the wait too."""

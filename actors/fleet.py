@@ -13,7 +13,8 @@ from records.calls import SampleCall, SampleResult, ScoreCall, ScoreResult
 from records.failure import ReplicaFailed
 from records.replica import ReplicaInfo
 from scaling.accounting import Models
-from scaling.scheduler import Outgoing, Scheduler
+from scaling.outgoing import Outgoing
+from scaling.scheduler import Scheduler
 
 GeneratorLink = ReplicaLink[SampleCall, SampleResult]
 PrmLink = ReplicaLink[ScoreCall, ScoreResult]

@@ -27,6 +27,7 @@ class RunSettings:
         total_tokens: cap on generated tokens of the whole run, earlier epochs included; None for none.
         deadline_s: stop granting after this time; None for never.
         max_open_problems: begun and not yet visible, to bound memory.
+        competing: under the cap all open problems compete for each sample, so they are opened in windows.
         flush: when rows become visible.
         heartbeat_s: time between two heartbeats.
         abstention: when an answer is not stood by; None: it always is.
@@ -41,6 +42,7 @@ class RunSettings:
     deadline_s: float | None
     max_open_problems: int
     flush: FlushPolicy
+    competing: bool = False
     heartbeat_s: float = 5.0
     abstention: Abstention | None = None
     health: HealthCheck = field(default_factory=HealthCheck)

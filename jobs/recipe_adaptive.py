@@ -66,30 +66,15 @@ class AdaptiveBeamSearchStrategy(BeamOptions):
     frequency: int = setting(1, "Score, prune and adapt every so many steps; the paper's code has 5.", ge=1)
 
 
-class SequentialStrategy(StrategyOptions):
-    """Samples in waves, until the answer is sure."""
+class WaveOptions(StrategyOptions):
+    """Of the strategies that look at the posterior of the answer after every wave of samples."""
 
-    name: Literal["sequential"] = Field(description="Samples in waves, until the answer in hand is sure enough.")
     max_samples: int = setting(64, "Most samples per problem.", ge=1, le=65536)
-    wave_size: int = setting(4, "Samples between two looks at what there is.", ge=1, le=65536)
-    threshold: float = setting(
-        0.95, "Stop when the answer in hand is right with this probability; 1: never.", gt=0, le=1
-    )
-    min_gain: float = setting(
-        0.0,
-        "Stop when the chance that the answer in hand is wrong and the next wave holds a right one is below this, per "
-        "sample of the wave: what a sample has to be worth. 0: hopeless problems go on.",
-        ge=0,
-        le=1,
-    )
-    prior_strength: float = setting(
-        2.0, "How many samples the PRM's view of the bare question is worth.", gt=0, le=10_000
-    )
     wrong_spread: float = setting(
-        3.0, "Small: wrong samples tend to agree with each other; large: agreement is a good sign.", gt=0, le=10_000
+        30.0, "Small: wrong samples tend to agree with each other; large: agreement is a good sign.", gt=0, le=10_000
     )
     score_weight: float = setting(
-        0.5, "Weight of the PRM's scores; below 1 where samples with the same answer are misjudged alike.", ge=0, le=1
+        0.2, "Weight of the PRM's scores; below 1 where samples with the same answer are misjudged alike.", ge=0, le=1
     )
     estimate: EstimateName = setting(
         "mean",
@@ -104,3 +89,55 @@ class SequentialStrategy(StrategyOptions):
     def most_samples(self) -> int:
         """It asks for nothing else."""
         return self.max_samples
+
+
+class SequentialStrategy(WaveOptions):
+    """Samples in waves, until the answer is sure."""
+
+    name: Literal["sequential"] = Field(description="Samples in waves, until the answer in hand is sure enough.")
+    wave_size: int = setting(4, "Samples between two looks at what there is.", ge=1, le=65536)
+    threshold: float = setting(
+        0.95, "Stop when the answer in hand is right with this probability; 1: never.", gt=0, le=1
+    )
+    min_gain: float = setting(
+        0.001,
+        "Stop when the chance that the answer in hand is wrong and the next wave holds a right one is below this, per "
+        "sample of the wave: what a sample has to be worth. 0: hopeless problems go on.",
+        ge=0,
+        le=1,
+    )
+    prior_strength: float = setting(
+        2.0, "How many samples the PRM's view of the bare question is worth.", gt=0, le=10_000
+    )
+
+
+class MarginalStrategy(WaveOptions):
+    """Each sample of the run to the problem where it is worth most."""
+
+    name: Literal["marginal"] = Field(
+        description="Under budget.total_tokens each sample goes to the problem where the next one is worth most."
+    )
+    wave_size: int = setting(1, "Samples of one problem that are asked for at a time.", ge=1, le=65536)
+    objective: Literal["accuracy", "coverage"] = setting(
+        "accuracy",
+        "What a sample is worth: the chance that the answer in hand is wrong and it is right (accuracy), or that none "
+        "before it is right and it is (coverage).",
+    )
+    min_gain: float = setting(
+        0.0, "A problem ends when its next sample is worth less than this, also without a cap; 0: never.", ge=0, le=1
+    )
+    typical_tokens: int | None = setting(
+        None, "Length of a sample before any is known; omitted: a quarter of generator.max_tokens.", ge=1
+    )
+    prior_strength: float | None = setting(
+        None,
+        "How many samples the PRM's view of the bare question is worth; omitted: as its quantiles spread, 2 if they "
+        "do not.",
+        gt=0,
+        le=10_000,
+    )
+
+    @property
+    def allocates(self) -> bool:
+        """It ranks what it asks for."""
+        return True

@@ -4,7 +4,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from jobs.recipe_adaptive import AdaptiveBeamSearchStrategy, AdaptiveBestOfNStrategy, SequentialStrategy
+from jobs.recipe_adaptive import (
+    AdaptiveBeamSearchStrategy,
+    AdaptiveBestOfNStrategy,
+    MarginalStrategy,
+    SequentialStrategy,
+)
 from jobs.recipe_base import PLUGIN, is_plugin, setting
 from jobs.recipe_rivals import (
     AdaptiveConsistencyStrategy,
@@ -104,11 +109,17 @@ class PluginStrategy(StrategyOptions):
 
     name: str = Field(description="The user's strategy as module:function.")
     options: dict[str, Any] = setting({}, "Passed to the function as keyword arguments.")
+    ranks: bool = setting(False, "Its requests have a worth: under a cap, all open problems compete for each sample.")
 
     @property
     def arguments(self) -> dict[str, Any]:
         """Keyword arguments of the strategy's function, root and limits aside."""
         return dict(self.options)
+
+    @property
+    def allocates(self) -> bool:
+        """If its author says so."""
+        return self.ranks
 
 
 STRATEGIES: dict[str, type[StrategyOptions]] = {
@@ -125,6 +136,7 @@ STRATEGIES: dict[str, type[StrategyOptions]] = {
     "adaptive-best-of-n": AdaptiveBestOfNStrategy,
     "adaptive-beam-search": AdaptiveBeamSearchStrategy,
     "sequential": SequentialStrategy,
+    "marginal": MarginalStrategy,
     "rollout": RolloutStrategy,
     PLUGIN: PluginStrategy,
 }
@@ -154,6 +166,7 @@ StrategySection = Annotated[
     | Annotated[AdaptiveBestOfNStrategy, Tag("adaptive-best-of-n")]
     | Annotated[AdaptiveBeamSearchStrategy, Tag("adaptive-beam-search")]
     | Annotated[SequentialStrategy, Tag("sequential")]
+    | Annotated[MarginalStrategy, Tag("marginal")]
     | Annotated[RolloutStrategy, Tag("rollout")]
     | Annotated[PluginStrategy, Tag(PLUGIN)],
     Discriminator(strategy_tag),

@@ -201,6 +201,7 @@ def _controller(plan: Plan, replicas: Replicas, state: RunState, writer: "Remote
         total_tokens=recipe.budget.total_tokens,
         deadline_s=recipe.budget.deadline_s,
         max_open_problems=recipe.cluster.max_open_problems,
+        competing=recipe.strategy.allocates and recipe.budget.total_tokens is not None,
         # Rows that wait to be written count as open: never so many that they keep others from being begun.
         flush=FlushPolicy(
             num_problems=max(1, min(recipe.output.flush_problems, recipe.cluster.max_open_problems // 2)),

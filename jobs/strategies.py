@@ -20,6 +20,7 @@ from scaling.strategies.best_of_n import best_of_n
 from scaling.strategies.dvts import dvts
 from scaling.strategies.lookahead_beam import lookahead_beam
 from scaling.strategies.majority import majority
+from scaling.strategies.marginal import Objective, marginal
 from scaling.strategies.particle_filtering import Resampling, particle_filtering
 from scaling.strategies.rebase import rebase
 from scaling.strategies.rollout import rollout
@@ -41,6 +42,7 @@ _STRATEGIES: dict[str, Any] = {
     "adaptive-best-of-n": adaptive_best_of_n,
     "adaptive-beam-search": adaptive_beam_search,
     "sequential": sequential,
+    "marginal": marginal,
     "rollout": rollout,
 }
 _ENUMS: dict[str, type[StrEnum]] = {
@@ -49,6 +51,7 @@ _ENUMS: dict[str, type[StrEnum]] = {
     "selection": Selection,
     "estimate": Estimate,
     "adapt": Adapt,
+    "objective": Objective,
     "resampling": Resampling,
 }
 """Options that the recipe spells as text."""

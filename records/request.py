@@ -4,6 +4,7 @@ A reply is delivered whole and in child order (parents as given, then samples), 
 and its reply is a row of the `requests` table, so a new strategy object can be fed the recorded replies.
 """
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -48,7 +49,8 @@ class Expand:
         max_tokens: most tokens of one child; with `Until.TOKENS` the number asked for.
         scoring: what the PRM scores.
         greedy: the likeliest token always, instead of the run's sampling.
-        worth: expected gain per expected token: what it competes with for the run's cap; None where nobody ranks it.
+        worth: expected gain per expected token; under a cap, what is worth most is sampled first. None: nobody ranks
+            it. It decides when something is sampled, never what, so it is no part of the request's hash.
     """
 
     parents: tuple[tuple[Path, int], ...]
@@ -57,6 +59,15 @@ class Expand:
     scoring: Scoring = Scoring.NONE
     greedy: bool = False
     worth: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a worth that cannot be ranked.
+
+        Raises:
+            ValueError: it is not a number.
+        """
+        if self.worth is not None and math.isnan(self.worth):
+            raise ValueError("worth is NaN: it cannot be ranked")
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,6 +139,8 @@ class RequestRow:
         prm_tokens: of a "score" request; 0 for "expand", whose step rows carry them.
         prm_cached_tokens: likewise.
         prm_truncated: some input of a "score" request was over-long and cut; false for "expand", likewise.
+        worth: expected gain per expected token by which samples of different problems are ranked; null where nobody
+            ranks them.
     """
 
     problem_id: str
@@ -160,6 +162,7 @@ class RequestRow:
     prm_tokens: int
     prm_cached_tokens: int
     prm_truncated: bool
+    worth: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

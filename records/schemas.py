@@ -113,6 +113,7 @@ REQUESTS = _schema(
     _required("prm_tokens", pa.int64()),
     _required("prm_cached_tokens", pa.int64()),
     _required("prm_truncated", pa.bool_()),
+    pa.field("worth", pa.float64()),
 )
 
 ROLLOUTS = _schema(

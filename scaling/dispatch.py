@@ -38,8 +38,9 @@ class HasKey(Protocol):
 
 
 TaskT = TypeVar("TaskT", bound=HasKey)
-Rank = tuple[int, int, int]
-"""(admission order of the problem, request, child): what was begun first is finished first."""
+Rank = tuple[float, int, int, int]
+"""(-worth, admission order of the problem, request, child): what is worth most goes first; among equals and where
+nothing is ranked (worth 0), what was begun first is finished first."""
 
 
 _Heap = list[tuple[tuple[bool, Rank], str]]

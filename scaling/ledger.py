@@ -8,10 +8,13 @@ A token is in exactly one place, and remaining + reserved + spent == total alway
 
 A spending ceiling (the lease) is committed ahead of the spending: spent + reserved never exceeds it, so after a crash
 what was leased and not accounted for can be charged as lost. Without a cap everything is granted and only counted.
+Where problems compete in windows, each window may spend up to an end of its own; the rest remains for those after it.
 """
 
 from dataclasses import dataclass, field
 from enum import Enum
+
+from scaling.windows import window_share
 
 
 class Refusal(Enum):
@@ -33,11 +36,13 @@ class Ledger:
         total_tokens: the run's cap on generated tokens; None for no cap.
         spent_tokens: settled, in this and earlier epochs, lost ones included.
         leased_tokens: the committed ceiling; None while there is no cap.
+        window_end_tokens: what may be spent before the next window begins; None: all there is.
     """
 
     total_tokens: int | None = None
     spent_tokens: int = 0
     leased_tokens: int | None = None
+    window_end_tokens: int | None = None
     _reserved: dict[str, int] = field(default_factory=dict, init=False)
     _reserved_tokens: int = field(default=0, init=False)
     _closed: bool = field(default=False, init=False)
@@ -57,10 +62,18 @@ class Ledger:
 
     @property
     def exhausted(self) -> bool:
-        """Nothing is left and nothing will come back."""
+        """Nothing is left, of the run or of its present window, and nothing will come back."""
         if self._closed:
             return True
-        return self.total_tokens is not None and self.spent_tokens >= self.total_tokens
+        end = self._end_tokens
+        return end is not None and self.spent_tokens >= end
+
+    def begin_window(self, *, num_problems: int, num_left: int, held_tokens: int = 0) -> None:
+        """From now on spend no more than the share of the next `num_problems` (`scaling.windows`); under a cap only."""
+        if self.total_tokens is not None:
+            left = max(0, self.total_tokens - self.spent_tokens)
+            share = window_share(left, held_tokens, num_problems=num_problems, num_left=num_left)
+            self.window_end_tokens = self.spent_tokens + share
 
     def close(self) -> None:
         """Grant nothing more (a deadline has passed); what is in flight still settles."""
@@ -112,10 +125,17 @@ class Ledger:
         ceiling = min(self.total_tokens, self.spent_tokens + self._reserved_tokens + ahead)
         return ceiling if ceiling > (self.leased_tokens or 0) else None
 
+    @property
+    def _end_tokens(self) -> int | None:
+        """Up to where may be spent now; None without a cap."""
+        ends = [end for end in (self.total_tokens, self.window_end_tokens) if end is not None]
+        return min(ends, default=None)
+
     def _affordable(self, wanted_tokens: int, useful_tokens: int) -> int | Refusal:
-        remaining = self.remaining_tokens
-        if remaining is None:
+        end = self._end_tokens
+        if end is None:
             return wanted_tokens
+        remaining = end - self.spent_tokens - self._reserved_tokens
         useful = min(wanted_tokens, max(1, useful_tokens))
         if remaining < useful and self._reserved:
             return Refusal.WAIT

@@ -77,10 +77,12 @@ class AnswerPosterior:
             for answer, probability in self.probabilities.items()
             if answer != chosen
         ]
-        return sum(
-            probability * (1 - math.exp(_log_beta(a, b + num_samples) - _log_beta(a, b)))
-            for probability, (a, b) in [*rivals, (self.unseen, self.if_unseen)]
-        )
+        held = sum(probability * _some_right(shape, num_samples) for probability, shape in rivals)
+        return held + self.coverage_gain(num_samples)
+
+    def coverage_gain(self, num_samples: int) -> float:
+        """Chance that no sample so far is right and one of `num_samples` more is: E[(1 - p)^n - (1 - p)^(n + more)]."""
+        return self.unseen * _some_right(self.if_unseen, num_samples)
 
 
 def answer_posterior(answers: Sequence[str | None], chances: Sequence[float], model: AnswerModel) -> AnswerPosterior:
@@ -116,6 +118,12 @@ def answer_posterior(answers: Sequence[str | None], chances: Sequence[float], mo
     total = sum(math.exp(log - most) for log in [log_unseen, *logs.values()])
     probabilities = {answer: math.exp(log - most) / total for answer, log in logs.items()}
     return AnswerPosterior(probabilities, math.exp(log_unseen - most) / total, if_right, if_unseen)
+
+
+def _some_right(shape: tuple[float, float], num_samples: int) -> float:
+    """Chance that one of `num_samples` is right, each with p ~ Beta(a, b)."""
+    a, b = shape
+    return -math.expm1(_log_beta(a, b + num_samples) - _log_beta(a, b))
 
 
 def _clipped(p: float) -> float:

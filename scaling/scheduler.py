@@ -6,16 +6,14 @@ replica of each role comes back or the budget ends.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from records.calls import (
     CallFailed,
     PrefixMissing,
-    SampleCall,
     Sampled,
     SampleResult,
     Sampling,
-    ScoreCall,
     Scored,
     ScoreResult,
 )
@@ -25,9 +23,11 @@ from scaling.dispatch import Dispatcher
 from scaling.ledger import Ledger, Refusal
 from scaling.lengths import LengthEstimate
 from scaling.open_search import OpenSearch
+from scaling.outgoing import Outgoing
 from scaling.search import ProblemSearch
 from scaling.strategy import StrategyFactory
 from scaling.tasks import SampleTask, ScoreTask, Task
+from scaling.windows import Gathering
 
 MAX_ATTEMPTS = 3
 """Times that a call is tried whose engine lives and refuses it with a passing error."""
@@ -39,17 +39,6 @@ class Concluded:
 
     search: ProblemSearch
     wall_seconds: float
-
-
-@dataclass(slots=True)
-class Outgoing:
-    """What the shell has to send, by replica."""
-
-    samples: dict[str, list[SampleCall]] = field(default_factory=dict)
-    scores: dict[str, list[ScoreCall]] = field(default_factory=dict)
-    cancelled_samples: dict[str, list[str]] = field(default_factory=dict)
-    cancelled_scores: dict[str, list[str]] = field(default_factory=dict)
-    wants_lease: bool = False
 
 
 class Scheduler:
@@ -80,6 +69,7 @@ class Scheduler:
         self._concluded: list[Concluded] = []
         self._attempts: dict[str, int] = {}
         self._full_prefix: set[str] = set()
+        self._gathering = Gathering()
         self._cancelled_samples: dict[str, list[str]] = {}
         self._cancelled_scores: dict[str, list[str]] = {}
 
@@ -103,6 +93,14 @@ class Scheduler:
         demand = self.samples.num_waiting + self.samples.num_in_flight + waiting_for_prm
         return self.ledger.exhausted or demand < max(1, self.samples.capacity)
 
+    def begin_window(self, *, num_problems: int, num_left: int, held_tokens: int = 0) -> None:
+        """The next `num_problems` to be opened compete: for their share of the cap, once all have been read.
+
+        `num_left` problems have no row yet; `held_tokens` is what earlier epochs gave to those of this window.
+        """
+        self._gathering = Gathering(num_problems)
+        self.ledger.begin_window(num_problems=num_problems, num_left=num_left, held_tokens=held_tokens)
+
     def open(self, problem: Problem, *, order: int, now_s: float, record: OpenRecord | None = None) -> None:
         """Begin a problem, or go on where the `record` of an earlier epoch ends; with the budget gone, end a new one.
 
@@ -113,6 +111,7 @@ class Scheduler:
         """
         search = ProblemSearch(problem, self._strategy, run_seed=self._run_seed)
         self._open[problem.problem_id] = OpenSearch(search, order, now_s)
+        self._gathering.opened(problem.problem_id)
         if record is not None:
             self._advance(problem.problem_id, search.restore(record), now_s)
             return
@@ -193,6 +192,8 @@ class Scheduler:
             if self.ledger.exhausted:
                 self._refuse_all(now_s)
                 return
+            if not self._gathering.complete:
+                return
             following = self.samples.peek()
             if following is None:
                 return
@@ -271,16 +272,18 @@ class Scheduler:
                 self._fail(problem_id, "the strategy asks for scores, and the recipe has no [prm]", now_s)
                 return
             opened.keys.add(task.key)
-            rank = (opened.order, task.request, task.child)
+            place = (opened.order, task.request, task.child)
             if isinstance(task, SampleTask):
-                self.samples.push(task, rank)
+                self._gathering.ready(problem_id)
+                self.samples.push(task, (-(task.worth or 0.0), *place))
             else:
-                self.scores.push(task, rank)
+                self.scores.push(task, (0.0, *place))
         if opened.search.finished:
             self._conclude(problem_id, now_s)
 
     def _conclude(self, problem_id: str, now_s: float) -> None:
         opened = self._open.pop(problem_id)
+        self._gathering.ready(problem_id)
         self._concluded.append(Concluded(opened.search, now_s - opened.opened_s))
 
     def _discard(self, key: str) -> None:

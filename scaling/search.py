@@ -276,6 +276,7 @@ class ProblemSearch:
                 max_tokens=request.max_tokens,
                 seed=seed_for(self._run_seed, problem_id, number, child),
                 greedy=request.greedy,
+                worth=request.worth,
             )
             for child, parent in enumerate(parents)
         ]

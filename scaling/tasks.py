@@ -16,6 +16,7 @@ class SampleTask:
         max_tokens: most tokens that the strategy wants; the ledger may grant fewer.
         seed: 63 bits, derived from names.
         greedy: the likeliest token always.
+        worth: expected gain per expected token; None: nobody ranks it.
     """
 
     key: str
@@ -27,6 +28,7 @@ class SampleTask:
     max_tokens: int
     seed: int
     greedy: bool = False
+    worth: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,6 +138,8 @@ class LocalRun:
     make_prm: Callable[[], Any] = fake_prm
     num_generators: int = 1
     num_prms: int = 1
+    max_open_problems: int = 64
+    competing: bool = False
     on_visible: Callable[[], object] = lambda: None
     flush_s: float = 0.0
     abstention: Abstention | None = None
@@ -178,7 +180,8 @@ class LocalRun:
             sampling=Sampling(0.7),
             total_tokens=self.total_tokens,
             deadline_s=None,
-            max_open_problems=64,
+            max_open_problems=self.max_open_problems,
+            competing=self.competing,
             flush=FlushPolicy(num_problems=8, interval_s=0.05),
             health=HealthCheck(interval_s=0.2, deadline_s=5.0, backoff_s=0.01),
             abstention=self.abstention,

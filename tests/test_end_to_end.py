@@ -100,6 +100,23 @@ def test_every_other_strategy_scores_with_its_defaults(tmp_path, replicas, name)
     assert all(row["answer"] is not None for row in rows)
 
 
+def test_problems_compete_for_the_samples_that_a_cap_allows(tmp_path, replicas):
+    """In two windows, each of which gets its half."""
+    chosen = ("strategy.name=marginal", "strategy.max_samples=16")
+    chosen = (*chosen, "budget.total_tokens=4000", "cluster.max_open_problems=12")
+    summary = score(make_plan(options(tmp_path / "run", "sample", *chosen, limit=24)), replicas)
+    assert summary.finished
+    assert 3900 < summary.tokens["generated"] <= 4000
+    assert summary.problems["budget_exhausted"] > 0
+    run = read_run(tmp_path / "run")
+    requests = [row for row in run.requests().to_pylist() if row["kind"] == "expand"]
+    assert all(row["worth"] > 0 for row in requests)
+    tokens = {row["problem_id"]: row["generated_tokens"] for row in run.problems().to_pylist()}
+    ids = [json.loads(line)["problem_id"] for line in (EXAMPLE / "test.jsonl").read_text().splitlines()[:24]]
+    assert sum(tokens[one] for one in ids[:12]) <= 2000
+    assert len({row["num_samples"] for row in run.problems().to_pylist()}) > 2
+
+
 def test_two_replicas_of_each_role_give_the_rows_of_one(tmp_path, replicas, one_each):
     for name, fleet in (("one", one_each), ("two", replicas)):
         score(make_plan(options(tmp_path / name, "best-of-16", limit=40)), fleet)

@@ -69,6 +69,7 @@ class World:
         steps: the generator.
         max_rounds: the world ends after so many, whatever is open then.
         journals: what problems had come to in a world before this one.
+        window: problems that compete at a time, as the controller opens them; None: they are opened when wanted.
     """
 
     scheduler: Scheduler
@@ -78,6 +79,7 @@ class World:
     steps: TokenSource = toy_steps
     max_rounds: int | None = None
     journals: dict[str, OpenRecord] = field(default_factory=dict)
+    window: int | None = None
     samples: dict[str, list[SampleCall]] = field(default_factory=dict)
     scores: dict[str, list[ScoreCall]] = field(default_factory=dict)
     texts: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
@@ -97,7 +99,9 @@ class World:
         for number in range(200_000):
             if number == self.max_rounds:
                 return
-            while waiting and self.scheduler.hungry:
+            num_wanted = self._num_wanted(waiting)
+            while waiting and (num_wanted > 0 or (self.window is None and self.scheduler.hungry)):
+                num_wanted -= 1
                 order, problem = waiting.pop(0)
                 record = self.journals.get(problem.problem_id)
                 self.scheduler.open(problem, order=order, now_s=self.now_s, record=record)
@@ -107,6 +111,15 @@ class World:
                 return
             self._round(slots)
         raise AssertionError("the scheduler does not come to an end")
+
+    def _num_wanted(self, waiting: list[tuple[int, Problem]]) -> int:
+        """Problems to be opened now because a window begins."""
+        if self.window is None or not waiting or self.scheduler.num_open:
+            return 0
+        window = [problem.problem_id for _, problem in waiting[: self.window]]
+        held_tokens = sum(self.journals[name].generated_tokens for name in window if name in self.journals)
+        self.scheduler.begin_window(num_problems=len(window), num_left=len(waiting), held_tokens=held_tokens)
+        return len(window)
 
     def _round(self, slots: int) -> None:
         self.now_s += 1.0

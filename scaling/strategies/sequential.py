@@ -10,15 +10,13 @@ Best-of-N with a budget from the bare question stops when a right answer is prob
 The posterior's chance becomes the answer's own probability.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
-
-from records.path import Path, PrmScore
+from records.path import Path
 from records.request import Expand, ReplyKind, Score, Until
 from scaling.aggregation import Aggregation, Estimate, success_probability
-from scaling.answers import canonical_answer, extract_answer
-from scaling.posterior import AnswerModel, AnswerPosterior, answer_posterior
-from scaling.selection import Selection, choose, choose_best
+from scaling.answers import canonical_answer
+from scaling.likeliest import choose_likeliest, stated_answer
+from scaling.posterior import AnswerModel, answer_posterior
+from scaling.selection import Selection
 from scaling.strategy import Choice, SearchLimits, Strategy
 
 
@@ -29,10 +27,10 @@ def sequential(
     max_samples: int,
     wave_size: int = 4,
     threshold: float = 0.95,
-    min_gain: float = 0.0,
+    min_gain: float = 0.001,
     prior_strength: float = 2.0,
-    wrong_spread: float = 3.0,
-    score_weight: float = 0.5,
+    wrong_spread: float = 30.0,
+    score_weight: float = 0.2,
     estimate: Estimate = Estimate.MEAN,
     aggregation: Aggregation = Aggregation.LAST,
     selection: Selection | None = None,
@@ -50,35 +48,12 @@ def sequential(
         num_samples = min(wave_size, max_samples - begun)
         reply = yield Expand(((root, num_samples),), Until.END, limits.max_tokens, aggregation.scoring)
         samples += reply.paths
-        answers += [_canonical(extract_answer(path.solution)) for path in reply.paths]
+        answers += [stated_answer(path) for path in reply.paths]
         posterior = answer_posterior(answers, [success_probability(path, estimate) for path in samples], model)
-        choice = _chosen(samples, answers, posterior, aggregation, selection)
-        answer = _canonical(choice.answer)
+        choice = choose_likeliest(samples, posterior, aggregation, selection)
+        answer = None if choice.answer is None else canonical_answer(choice.answer)
         sure = answer is not None and posterior.probabilities[answer] >= threshold
         hopeless = posterior.gain(answer, wave_size) < min_gain * wave_size
         if sure or hopeless or reply.kind is not ReplyKind.FULL:
             break
     return choice
-
-
-def _chosen(
-    samples: Sequence[Path],
-    answers: Sequence[str | None],
-    posterior: AnswerPosterior,
-    aggregation: Aggregation,
-    selection: Selection | None,
-) -> Choice:
-    if selection is None:
-        leading = [path for path, answer in zip(samples, answers, strict=True) if answer == posterior.leading]
-        choice = replace(choose_best(leading, aggregation), candidates=tuple(samples))
-    else:
-        choice = choose(samples, selection, aggregation)
-    answer = _canonical(choice.answer)
-    if answer is None:
-        return choice
-    p = posterior.probabilities[answer]
-    return replace(choice, answer_p=PrmScore(p, p, p))
-
-
-def _canonical(answer: str | None) -> str | None:
-    return None if answer is None else canonical_answer(answer)

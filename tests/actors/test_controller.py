@@ -13,6 +13,7 @@ from records.reader import read_run
 from scaling.strategies.beam_search import beam_search
 from scaling.strategies.best_of_n import best_of_n
 from scaling.strategies.majority import majority
+from scaling.strategies.marginal import marginal
 from scaling.strategies.rollout import rollout
 from tests.fakes import Faults, deaths, fake_generator, fake_prm
 from tests.local import LIMITS, LocalRun, problems
@@ -52,6 +53,37 @@ async def test_a_run_gives_every_problem_one_row(tmp_path, name):
     )
     assert sum(steps["generated_tokens"].to_pylist()) == found.totals.generated_tokens
     assert set(requests["problem_id"].to_pylist()) == set(ALL_IDS)
+
+
+async def test_problems_that_compete_share_the_cap_window_by_window(tmp_path):
+    strategy = partial(marginal, limits=LIMITS, max_samples=8)
+    await LocalRun(tmp_path / "whole", problems(COUNT), strategy).run()
+    needed = read_run(tmp_path / "whole").totals.generated_tokens
+    run = LocalRun(
+        tmp_path / "run", problems(COUNT), strategy, total_tokens=needed // 2, max_open_problems=10, competing=True,
+        num_generators=2, num_prms=2,
+    )  # fmt: skip
+    most_open = 0
+
+    def watch() -> None:
+        nonlocal most_open
+        most_open = max(most_open, run.controller.scheduler.num_open)
+
+    run.on_visible = watch
+    await run.run()
+    found = read_run(tmp_path / "run")
+    rows = {row["problem_id"]: row for row in found.problems().to_pylist()}
+    assert sorted(rows) == ALL_IDS
+    assert 0.95 * (needed // 2) < found.totals.generated_tokens <= needed // 2
+    left, windows = needed // 2, [[f"p{index}" for index in range(begin, begin + 10)] for begin in (0, 10, 20)]
+    for number, window in enumerate(windows):
+        spent = sum(rows[name]["generated_tokens"] for name in window)
+        assert spent <= left // (len(windows) - number)
+        assert any(rows[name]["status"] == "budget_exhausted" for name in window)
+        left -= spent
+    assert most_open <= 10
+    worths = [row["worth"] for row in found.requests().to_pylist() if row["kind"] == "expand"]
+    assert all(worth is not None for worth in worths)
 
 
 async def test_replica_count_death_and_forgotten_prefixes_change_no_result(tmp_path):

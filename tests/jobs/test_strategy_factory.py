@@ -39,11 +39,27 @@ def test_shipped_strategies_travel_and_run(recipe):
         '{name="adaptive-beam-search", num_samples=8, beam_width=2, adapt="both", aggregation="min"}',
         '{name="sequential", max_samples=8}',
         '{name="sequential", max_samples=8, selection="weighted-vote"}',
+        '{name="marginal", max_samples=8}',
+        '{name="marginal", max_samples=8, objective="coverage", min_gain=0.01, prior_strength=3, typical_tokens=50}',
     ],
 )
 def test_adaptive_strategies_travel_and_run(override):
     recipe = load_recipe(EXAMPLE / "best-of-16.toml", [f"strategy={override}"])
     assert outcome(pickle.loads(pickle.dumps(strategy_factory(recipe)))) == [(None, True)] * 3  # noqa: S301
+
+
+def test_a_recipe_says_whether_problems_compete():
+    sections = [
+        "name=sequential",
+        "name=marginal",
+        "name=tests.plugins:first_of",
+        "name=tests.plugins:first_of,ranks=true",
+    ]
+    found = []
+    for section in sections:
+        overrides = [f"strategy.{part}" for part in section.split(",")]
+        found.append(load_recipe(EXAMPLE / "best-of-16.toml", overrides).strategy.allocates)
+    assert found == [False, True, False, True]
 
 
 def test_a_users_strategy_gets_its_options():

@@ -45,7 +45,7 @@ def record(problem_id: str, *, num_steps: int = 2, tokens_per_step: int = 5) -> 
         problem_id=problem_id, request=0, request_hash="h", kind="expand", node_ids=(0,), num_samples=(1,), until="end",
         max_tokens=100, scoring="leaf", greedy=False, granted_tokens=(100,), reply_kind="full", child_ids=(num_steps,),
         p_lower=(None,), p_median=(0.5,), p_upper=(0.6,), prm_tokens=0, prm_cached_tokens=0,
-        prm_truncated=False,
+        prm_truncated=False, worth=None,
     )  # fmt: skip
     return ProblemRecord(problem=problem, steps=steps, requests=(request,))
 

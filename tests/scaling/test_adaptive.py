@@ -19,6 +19,7 @@ from scaling.strategies.adaptive_beam_search import Adapt, adaptive_beam_search
 from scaling.strategies.adaptive_best_of_n import adaptive_best_of_n
 from scaling.strategies.beam_search import beam_search
 from scaling.strategies.best_of_n import best_of_n
+from scaling.strategies.marginal import marginal
 from scaling.strategies.sequential import sequential
 from scaling.strategy import Request, Strategy
 from tests.toy_problem import LIMITS, ROOT, ToyProblem, play
@@ -288,6 +289,7 @@ EVERY: dict[str, Callable[..., Strategy]] = {
         adapt_first=True,
     ),
     "sequential": partial(sequential, limits=LIMITS, max_samples=16),
+    "marginal": partial(marginal, limits=LIMITS, max_samples=16, min_gain=0.005),
 }  # fmt: skip
 every = pytest.mark.parametrize("name", EVERY)
 

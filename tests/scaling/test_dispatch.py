@@ -37,15 +37,26 @@ def sent(made: Dispatcher[Job]) -> list[tuple[str, str]]:
 
 def test_tasks_leave_by_rank_and_go_to_the_holder_of_their_prefix():
     made = dispatcher("a", "b")
-    for name, home, rank in (("late", "b", (1, 0, 0)), ("first", "a", (0, 0, 0)), ("second", "a", (0, 0, 1))):
+    for name, home, rank in (
+        ("late", "b", (0.0, 1, 0, 0)),
+        ("first", "a", (0.0, 0, 0, 0)),
+        ("second", "a", (0.0, 0, 0, 1)),
+    ):
         made.push(job(name, home), rank)
     assert sent(made) == [("first~1", "a"), ("second~1", "a"), ("late~1", "b")]
+
+
+def test_what_is_worth_most_leaves_first_and_equal_worth_by_rank():
+    made = dispatcher("a")
+    for name, worth, order in (("none", 0.0, 0), ("late", 0.5, 2), ("early", 0.5, 1), ("best", 0.7, 3)):
+        made.push(job(name), (-worth, order, 0, 0))
+    assert [call for call, _ in sent(made)] == ["best~1", "early~1", "late~1", "none~1"]
 
 
 def test_a_replica_that_is_ahead_or_full_sheds_to_the_least_loaded():
     made = dispatcher("a", "b", slots=16)  # 20 calls each
     for index in range(50):
-        made.push(job(f"{index:02}", "a"), (0, 0, index))
+        made.push(job(f"{index:02}", "a"), (0.0, 0, 0, index))
     loads = [replica for _, replica in sent(made)]
     assert loads[:6] == ["a"] * 6
     assert loads[6:10] == ["b", "a", "b", "a"]
@@ -55,9 +66,9 @@ def test_a_replica_that_is_ahead_or_full_sheds_to_the_least_loaded():
 
 def test_a_dead_replicas_work_goes_before_everything_that_was_never_sent():
     made = dispatcher("a", slots=1)
-    made.push(job("old"), (5, 0, 0))
+    made.push(job("old"), (0.0, 5, 0, 0))
     assert sent(made) == [("old~1", "a")]
-    made.push(job("new"), (0, 0, 0))
+    made.push(job("new"), (0.0, 0, 0, 0))
     assert made.replica_down("a") == []
     made.replica_up("b", 2)
     assert sent(made) == [("old~2", "b"), ("new~1", "b")]
@@ -68,7 +79,7 @@ def test_a_dead_replicas_work_goes_before_everything_that_was_never_sent():
 def test_a_suspect_travels_alone_and_is_the_culprit_of_the_next_death():
     made = dispatcher("a")
     for index in range(3):
-        made.push(job(f"p{index}/x"), (index, 0, 0))
+        made.push(job(f"p{index}/x"), (0.0, index, 0, 0))
     for _ in range(SUSPECT_DEATHS):
         sent(made)
         assert made.replica_down("a") == []
@@ -95,7 +106,7 @@ class Machine(RuleBasedStateMachine):
     @rule(home=st.sampled_from([None, "a", "b"]))
     def push(self, home: str | None) -> None:
         self.count += 1
-        self.made.push(job(f"k{self.count}", home), (self.count % 5, 0, self.count))
+        self.made.push(job(f"k{self.count}", home), (0.0, self.count % 5, 0, self.count))
         self.waiting.add(f"k{self.count}")
 
     @rule(replica=st.sampled_from("abc"), slots=st.integers(1, 4))
@@ -169,7 +180,7 @@ TestMachine.settings = settings(max_examples=60, stateful_step_count=40, deadlin
 
 def test_a_broken_replica_proves_nothing_against_its_calls_while_there_is_another():
     made = dispatcher("bad", "good")
-    made.push(job("p0/x", "bad"), (0, 0, 0))
+    made.push(job("p0/x", "bad"), (0.0, 0, 0, 0))
     for _ in range(SUSPECT_DEATHS + 3):
         calls = sent(made)
         if calls and calls[0][1] == "good":
@@ -181,13 +192,13 @@ def test_a_broken_replica_proves_nothing_against_its_calls_while_there_is_anothe
 
 def test_a_suspect_empties_one_replica_and_the_others_go_on():
     made = dispatcher("a", "b", "c", slots=2)
-    made.push(job("p0/x"), (0, 0, 0))
+    made.push(job("p0/x"), (0.0, 0, 0, 0))
     for _ in range(SUSPECT_DEATHS):
         [(_, replica)] = sent(made)
         made.replica_down(replica)
         made.replica_up(replica, 2)
     for index in range(6):
-        made.push(job(f"q{index}"), (1, 0, index))
+        made.push(job(f"q{index}"), (0.0, 1, 0, index))
     where = dict(sent(made))
     alone = where.pop("p0/x~3")
     assert alone not in where.values()

@@ -28,6 +28,7 @@ from scaling.strategies.best_of_n import best_of_n
 from scaling.strategies.dvts import dvts
 from scaling.strategies.lookahead_beam import lookahead_beam
 from scaling.strategies.majority import majority
+from scaling.strategies.marginal import marginal
 from scaling.strategies.particle_filtering import particle_filtering
 from scaling.strategies.rebase import rebase
 from scaling.strategies.rollout import rollout
@@ -73,6 +74,7 @@ STRATEGIES: dict[str, StrategyFactory] = {
         confidence=0.9, adapt_first=True,
     ),
     "sequential": partial(sequential, limits=LIMITS, max_samples=9, wave_size=2, threshold=0.7, min_gain=0.02),
+    "marginal": partial(marginal, limits=LIMITS, max_samples=9, wave_size=2, min_gain=0.02),
 }  # fmt: skip
 every_strategy = pytest.mark.parametrize("name", STRATEGIES)
 

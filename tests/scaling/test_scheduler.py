@@ -19,6 +19,7 @@ from scaling.strategies.adaptive_best_of_n import adaptive_best_of_n
 from scaling.strategies.beam_search import beam_search
 from scaling.strategies.best_of_n import best_of_n
 from scaling.strategies.majority import majority
+from scaling.strategies.marginal import marginal
 from scaling.strategies.sample import sample
 from scaling.strategies.sequential import sequential
 from scaling.strategy import SearchLimits, StrategyFactory
@@ -38,6 +39,7 @@ STRATEGIES: dict[str, StrategyFactory] = {
         confidence=0.9, adapt_first=True,
     ),
     "sequential": partial(sequential, limits=LIMITS, max_samples=9, wave_size=2, threshold=0.7, min_gain=0.02),
+    "marginal": partial(marginal, limits=LIMITS, max_samples=9, wave_size=2, min_gain=0.02),
 }  # fmt: skip
 every_strategy = pytest.mark.parametrize("name", STRATEGIES)
 

@@ -1,0 +1,97 @@
+"""Best-of-N in which problems compete for each sample: under the run's cap, the best offer is sampled first (ours).
+
+    offer        what the problem's next wave can win, per expected token: the `worth` of its request
+                   coverage   chance that no sample so far is right and the wave holds a right one,
+                              E[(1 - p)^n - (1 - p)^(n + wave)] given answers and scores so far
+                   accuracy   the same, and `RIVALS_SHARE` of the chance that some sample so far is right, the answer
+                              in hand is not, and the wave holds a right one
+    grant        the controller's: of all waiting waves of all open problems the one that is worth most
+    end          the run's cap, `max_samples`, or an offer below `min_gain` per sample
+
+Both by the model of `scaling.posterior`, from the PRM's view of the question and of all samples so far. What easy
+problems save goes to hard ones, and hopeless ones stop eating the budget. Without a cap and without `min_gain` every
+problem gets `max_samples`.
+"""
+
+from enum import StrEnum
+
+from records.path import Path
+from records.request import Expand, ReplyKind, Score, Until
+from scaling.aggregation import Aggregation, Estimate, success_probability
+from scaling.allocation import belief_of
+from scaling.answers import canonical_answer
+from scaling.likeliest import choose_likeliest, stated_answer
+from scaling.posterior import AnswerModel, AnswerPosterior, answer_posterior
+from scaling.selection import Selection
+from scaling.strategy import Choice, SearchLimits, Strategy
+
+TYPICAL_SHARE = 0.25
+"""Of `max_tokens`: what a sample is taken to need before any is known."""
+
+RIVALS_SHARE = 0.3
+"""How often one more right sample makes a right answer win that was there and not chosen. A rule of thumb: with 1, what
+a wave can win at best, problems whose samples all differ eat the budget; with 0 answers stay in doubt."""
+
+
+class Objective(StrEnum):
+    """What a sample is worth."""
+
+    ACCURACY = "accuracy"
+    COVERAGE = "coverage"
+
+
+def marginal(
+    root: Path,
+    *,
+    limits: SearchLimits,
+    max_samples: int,
+    wave_size: int = 1,
+    objective: Objective = Objective.ACCURACY,
+    min_gain: float = 0.0,
+    typical_tokens: int | None = None,
+    prior_strength: float | None = None,
+    wrong_spread: float = 30.0,
+    score_weight: float = 0.2,
+    estimate: Estimate = Estimate.MEAN,
+    aggregation: Aggregation = Aggregation.LAST,
+    selection: Selection | None = None,
+) -> Strategy:
+    """At most `max_samples`; the answer is chosen as `sequential` does.
+
+    `typical_tokens` counts as the length of one sample more; None: a quarter of `max_tokens`.
+    """
+    reply = yield Score((root,))
+    [scored] = reply.paths
+    belief = belief_of(scored, prior_strength)
+    model = AnswerModel(mean=belief.mean, strength=belief.strength, spread=wrong_spread, weight=score_weight)
+    tokens = TYPICAL_SHARE * limits.max_tokens if typical_tokens is None else float(typical_tokens)
+    samples: list[Path] = []
+    answers: list[str | None] = []
+    posterior = answer_posterior((), (), model)
+    choice = Choice(None, None, ())
+    while len(samples) < max_samples:
+        wave = min(wave_size, max_samples - len(samples))
+        gain = _gain(objective, posterior, choice, wave)
+        if samples and gain < min_gain * wave:
+            break
+        expected_tokens = wave * tokens / (1 + len(samples))
+        reply = yield Expand(
+            ((root, wave),), Until.END, limits.max_tokens, aggregation.scoring, worth=gain / expected_tokens
+        )
+        samples += reply.paths
+        answers += [stated_answer(path) for path in reply.paths]
+        tokens += sum(len(path.solution_token_ids) for path in reply.paths)
+        posterior = answer_posterior(answers, [success_probability(path, estimate) for path in samples], model)
+        choice = choose_likeliest(samples, posterior, aggregation, selection)
+        if reply.kind is not ReplyKind.FULL:
+            break
+    return choice
+
+
+def _gain(objective: Objective, posterior: AnswerPosterior, choice: Choice, num_samples: int) -> float:
+    """What so many samples more can win, in [0, 1]."""
+    new = posterior.coverage_gain(num_samples)
+    if objective is Objective.COVERAGE:
+        return new
+    at_best = posterior.gain(None if choice.answer is None else canonical_answer(choice.answer), num_samples)
+    return new + RIVALS_SHARE * (at_best - new)
