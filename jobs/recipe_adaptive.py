@@ -9,11 +9,11 @@ from jobs.strategy_options import (
     AggregationName,
     BeamOptions,
     EstimateName,
-    SelectionName,
+    SampleSelectionName,
     StrategyOptions,
     confidence_setting,
     estimate_setting,
-    selection_setting,
+    sample_selection_setting,
 )
 
 
@@ -32,7 +32,7 @@ class AdaptiveBestOfNStrategy(StrategyOptions):
         le=1,
     )
     aggregation: AggregationName = setting("last", "How the scores of a sample's steps become one.")
-    selection: SelectionName = selection_setting()
+    selection: SampleSelectionName = sample_selection_setting()
 
     @model_validator(mode="after")
     def _bounds_are_in_order(self) -> Self:
@@ -90,6 +90,8 @@ class SequentialStrategy(StrategyOptions):
         "What of the PRM's view is read as the chance of success: a quantile (lower, median, upper) or the mean.",
     )
     aggregation: AggregationName = setting("last", "How the scores of a sample's steps become one, for ranking.")
-    selection: SelectionName | None = setting(
-        None, "How the answer is chosen: best, weighted-vote or majority; omitted: the likeliest by the posterior."
+    selection: SampleSelectionName | None = setting(
+        None,
+        "How the answer is chosen: best, weighted-vote, majority or confidence-vote; omitted: the likeliest by the "
+        "posterior.",
     )

@@ -6,6 +6,7 @@ from pydantic import Discriminator, Field, Tag
 
 from jobs.recipe_adaptive import AdaptiveBeamSearchStrategy, AdaptiveBestOfNStrategy, SequentialStrategy
 from jobs.recipe_base import PLUGIN, is_plugin, setting
+from jobs.recipe_confidence import DeepConfOfflineStrategy, DeepConfOnlineStrategy, PowerSamplingStrategy
 from jobs.recipe_rivals import (
     AdaptiveConsistencyStrategy,
     BacktrackingStrategy,
@@ -14,7 +15,13 @@ from jobs.recipe_rivals import (
     ParticleFilteringStrategy,
     RebaseStrategy,
 )
-from jobs.strategy_options import AggregationName, BeamOptions, SelectionName, StrategyOptions, selection_setting
+from jobs.strategy_options import (
+    AggregationName,
+    BeamOptions,
+    SampleSelectionName,
+    StrategyOptions,
+    sample_selection_setting,
+)
 
 
 class SampleStrategy(StrategyOptions):
@@ -49,7 +56,7 @@ class BestOfNStrategy(StrategyOptions):
     name: Literal["best-of-n"] = Field(description="The sample that the PRM likes best.")
     num_samples: int = setting(16, "Samples per problem (N).", ge=1, le=65536)
     aggregation: AggregationName = setting("last", "How the scores of a sample's steps become one.")
-    selection: SelectionName = selection_setting()
+    selection: SampleSelectionName = sample_selection_setting()
 
 
 class BeamSearchStrategy(BeamOptions):
@@ -95,6 +102,9 @@ STRATEGIES: dict[str, type[StrategyOptions]] = {
     "lookahead-beam": LookaheadBeamStrategy,
     "adaptive-consistency": AdaptiveConsistencyStrategy,
     "backtracking": BacktrackingStrategy,
+    "deepconf-offline": DeepConfOfflineStrategy,
+    "deepconf-online": DeepConfOnlineStrategy,
+    "power-sampling": PowerSamplingStrategy,
     "adaptive-best-of-n": AdaptiveBestOfNStrategy,
     "adaptive-beam-search": AdaptiveBeamSearchStrategy,
     "sequential": SequentialStrategy,
@@ -124,6 +134,9 @@ StrategySection = Annotated[
     | Annotated[LookaheadBeamStrategy, Tag("lookahead-beam")]
     | Annotated[AdaptiveConsistencyStrategy, Tag("adaptive-consistency")]
     | Annotated[BacktrackingStrategy, Tag("backtracking")]
+    | Annotated[DeepConfOfflineStrategy, Tag("deepconf-offline")]
+    | Annotated[DeepConfOnlineStrategy, Tag("deepconf-online")]
+    | Annotated[PowerSamplingStrategy, Tag("power-sampling")]
     | Annotated[AdaptiveBestOfNStrategy, Tag("adaptive-best-of-n")]
     | Annotated[AdaptiveBeamSearchStrategy, Tag("adaptive-beam-search")]
     | Annotated[SequentialStrategy, Tag("sequential")]

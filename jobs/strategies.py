@@ -9,6 +9,7 @@ from jobs.recipe import Recipe, search_limits
 from records.failure import InvalidInput, StrategyFailed
 from records.path import Path
 from scaling.aggregation import Aggregation, Estimate
+from scaling.confidence import TraceConfidence
 from scaling.selection import Selection
 from scaling.strategies.adaptive_beam_search import Adapt, adaptive_beam_search
 from scaling.strategies.adaptive_best_of_n import adaptive_best_of_n
@@ -16,10 +17,12 @@ from scaling.strategies.adaptive_consistency import adaptive_consistency
 from scaling.strategies.backtracking import backtracking
 from scaling.strategies.beam_search import beam_search
 from scaling.strategies.best_of_n import best_of_n
+from scaling.strategies.deepconf import deepconf_offline, deepconf_online
 from scaling.strategies.dvts import dvts
 from scaling.strategies.lookahead_beam import lookahead_beam
 from scaling.strategies.majority import majority
 from scaling.strategies.particle_filtering import Resampling, particle_filtering
+from scaling.strategies.power_sampling import power_sampling
 from scaling.strategies.rebase import rebase
 from scaling.strategies.rollout import rollout
 from scaling.strategies.sample import sample
@@ -37,6 +40,9 @@ _STRATEGIES: dict[str, Any] = {
     "lookahead-beam": lookahead_beam,
     "adaptive-consistency": adaptive_consistency,
     "backtracking": backtracking,
+    "deepconf-offline": deepconf_offline,
+    "deepconf-online": deepconf_online,
+    "power-sampling": power_sampling,
     "adaptive-best-of-n": adaptive_best_of_n,
     "adaptive-beam-search": adaptive_beam_search,
     "sequential": sequential,
@@ -49,9 +55,10 @@ _ENUMS: dict[str, type[StrEnum]] = {
     "estimate": Estimate,
     "adapt": Adapt,
     "resampling": Resampling,
+    "trace_confidence": TraceConfidence,
 }
 """Options that the recipe spells as text."""
-_SEEDED = ("particle-filtering",)
+_SEEDED = ("particle-filtering", "power-sampling")
 """Strategies that draw: they get the run's seed."""
 
 

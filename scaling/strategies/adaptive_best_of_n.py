@@ -34,5 +34,6 @@ def adaptive_best_of_n(
     else:
         needed = samples_needed(success_probability(scored, estimate), confidence)
         num_samples = min(max(needed, min_samples), max_samples)
-    reply = yield Expand(((root, num_samples),), Until.END, limits.max_tokens, aggregation.scoring)
+    asked = ((root, num_samples),)
+    reply = yield Expand(asked, Until.END, limits.max_tokens, aggregation.scoring, top_logprobs=selection.top_logprobs)
     return choose(reply.paths, selection, aggregation)

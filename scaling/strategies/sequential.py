@@ -46,9 +46,11 @@ def sequential(
     samples: list[Path] = []
     answers: list[str | None] = []
     choice = Choice(None, None, ())
+    num_logprobs = 0 if selection is None else selection.top_logprobs
     for begun in range(0, max_samples, wave_size):
         num_samples = min(wave_size, max_samples - begun)
-        reply = yield Expand(((root, num_samples),), Until.END, limits.max_tokens, aggregation.scoring)
+        asked = ((root, num_samples),)
+        reply = yield Expand(asked, Until.END, limits.max_tokens, aggregation.scoring, top_logprobs=num_logprobs)
         samples += reply.paths
         answers += [_canonical(extract_answer(path.solution)) for path in reply.paths]
         posterior = answer_posterior(answers, [success_probability(path, estimate) for path in samples], model)

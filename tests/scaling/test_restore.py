@@ -19,16 +19,19 @@ from scaling.accounting import Models, problem_record
 from scaling.aggregation import Aggregation
 from scaling.scheduler import Concluded
 from scaling.search import ProblemSearch
+from scaling.selection import Selection
 from scaling.strategies.adaptive_beam_search import Adapt, adaptive_beam_search
 from scaling.strategies.adaptive_best_of_n import adaptive_best_of_n
 from scaling.strategies.adaptive_consistency import adaptive_consistency
 from scaling.strategies.backtracking import backtracking
 from scaling.strategies.beam_search import beam_search
 from scaling.strategies.best_of_n import best_of_n
+from scaling.strategies.deepconf import deepconf_offline, deepconf_online
 from scaling.strategies.dvts import dvts
 from scaling.strategies.lookahead_beam import lookahead_beam
 from scaling.strategies.majority import majority
 from scaling.strategies.particle_filtering import particle_filtering
+from scaling.strategies.power_sampling import power_sampling
 from scaling.strategies.rebase import rebase
 from scaling.strategies.rollout import rollout
 from scaling.strategies.sequential import sequential
@@ -73,6 +76,12 @@ STRATEGIES: dict[str, StrategyFactory] = {
         confidence=0.9, adapt_first=True,
     ),
     "sequential": partial(sequential, limits=LIMITS, max_samples=9, wave_size=2, threshold=0.7, min_gain=0.02),
+    "sure-of-n": partial(best_of_n, limits=LIMITS, num_samples=6, selection=Selection.CONFIDENCE_VOTE),
+    "deepconf-offline": partial(deepconf_offline, limits=LIMITS, num_samples=6, window=4, keep_share=0.5),
+    "deepconf-online": partial(
+        deepconf_online, limits=LIMITS, num_samples=10, num_warmup=4, wave_size=3, window=4, keep_share=0.6
+    ),
+    "power-sampling": partial(power_sampling, limits=LIMITS, seed=7, num_samples=3, num_mcmc_steps=4),
 }  # fmt: skip
 every_strategy = pytest.mark.parametrize("name", STRATEGIES)
 

@@ -13,11 +13,14 @@ from records.calls import SampleCall, SampledStep
 from records.path import FinishReason, Path, PrmScore
 from records.request import Expand, Reply, ReplyKind, Score, Scoring, Until
 from scaling.answers import extract_answer
+from scaling.selection import Selection
 from scaling.strategies.adaptive_consistency import adaptive_consistency
 from scaling.strategies.backtracking import backtracking
+from scaling.strategies.deepconf import deepconf_offline, deepconf_online
 from scaling.strategies.dvts import dvts
 from scaling.strategies.lookahead_beam import lookahead_beam
 from scaling.strategies.particle_filtering import Resampling, particle_filtering
+from scaling.strategies.power_sampling import power_sampling
 from scaling.strategies.rebase import rebase
 from scaling.strategy import Choice, SearchLimits, Strategy, StrategyFactory
 from tests.world import World, problems, scheduler_for, toy_steps
@@ -43,6 +46,21 @@ RIVALS: dict[str, StrategyFactory] = {
     "backtracking": partial(
         backtracking, limits=LIMITS, num_samples=N, beam_width=3, max_steps=MAX_STEPS, max_backtracks=3
     ),
+    "deepconf-offline": partial(deepconf_offline, limits=LIMITS, num_samples=N, window=4, keep_share=0.5),
+    "deepconf-online": partial(
+        deepconf_online,
+        limits=LIMITS,
+        num_samples=N,
+        num_warmup=2,
+        wave_size=2,
+        max_steps=MAX_STEPS,
+        window=3,
+        keep_share=0.5,
+    ),
+    "power-sampling": partial(power_sampling, limits=LIMITS, seed=3, num_samples=N, num_mcmc_steps=4),
+    "power-best": partial(
+        power_sampling, limits=LIMITS, seed=3, num_samples=2, num_mcmc_steps=3, selection=Selection.BEST
+    ),
 }
 MOST_EXPANSIONS = {
     "dvts": MAX_STEPS - 1 + 3,  # the last step is one request per subtree
@@ -52,6 +70,10 @@ MOST_EXPANSIONS = {
     "lookahead": MAX_STEPS * 3,
     "adaptive": 3,
     "backtracking": MAX_STEPS + 6,
+    "deepconf-offline": 1,
+    "deepconf-online": 1 + 2 * MAX_STEPS,
+    "power-sampling": 1 + 4,
+    "power-best": 1 + 3,
 }
 every_rival = pytest.mark.parametrize("name", RIVALS)
 
@@ -120,7 +142,11 @@ class Adversary:
             text, num_tokens, reason = text + "cut", request.max_tokens, FinishReason.LENGTH
         self.num_nodes += 1
         score = None if request.scoring is Scoring.NONE else self.score()
-        return Path(self.num_nodes, parent, text, (1,) * num_tokens, reason, None, score)
+        if request.top_logprobs == 0:
+            return Path(self.num_nodes, parent, text, (1,) * num_tokens, reason, None, score)
+        numbers = [SCORERS[self.scorer](self.rng) for _ in range(num_tokens + 2)]
+        sums, confidences = numbers[:2], tuple(numbers[2:])
+        return Path(self.num_nodes, parent, text, (1,) * num_tokens, reason, sums[0], score, confidences, sums[1])
 
     def score(self) -> PrmScore:
         number = SCORERS[self.scorer](self.rng)
@@ -212,5 +238,7 @@ def test_simulated_steps_are_greedy_and_the_tables_say_so():
     world = World(scheduler_for(RIVALS["lookahead"]), random.Random(1), steps=steps)
     world.run(problems(3))
     rows = {(row.problem_id, str(row.request)): row for one in world.concluded for row in one.search.requests}
-    assert {row.greedy for row in rows.values()} == {True, False, None}
-    assert temperatures == {key: {0.0 if row.greedy else 0.7} for key, row in rows.items() if row.kind == "expand"}
+    assert {row.temperature for row in rows.values()} == {0.0, None}
+    assert temperatures == {
+        key: {0.7 if row.temperature is None else 0.0} for key, row in rows.items() if row.kind == "expand"
+    }
