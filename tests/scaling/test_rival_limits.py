@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from records.calls import SampleCall, SampledStep
+from records.calls import SampleCall, SampledStep, Sampling
 from records.path import FinishReason, Path, PrmScore
 from records.request import Expand, Reply, ReplyKind, Score, Scoring, Until
+from scaling.accounting import Models, problem_record
 from scaling.answers import extract_answer
+from scaling.scheduler import Concluded
 from scaling.selection import Selection
 from scaling.strategies.adaptive_consistency import adaptive_consistency
 from scaling.strategies.backtracking import backtracking
@@ -242,3 +244,55 @@ def test_simulated_steps_are_greedy_and_the_tables_say_so():
     assert temperatures == {
         key: {0.7 if row.temperature is None else 0.0} for key, row in rows.items() if row.kind == "expand"
     }
+
+
+def test_power_sampling_asks_for_its_own_distribution_and_for_what_a_path_has_left():
+    calls: list[SampleCall] = []
+    parents: dict[str, int] = {}
+
+    def steps(call: SampleCall) -> list[SampledStep]:
+        calls.append(call)
+        parents[call.key] = 0 if call.prefix is None else len(call.prefix.token_ids)
+        return toy_steps(call)
+
+    scheduler = scheduler_for(RIVALS["power-sampling"])
+    scheduler._sampling = Sampling(0.7, top_p=0.5)
+    world = World(scheduler, random.Random(1), steps=steps)
+    world.run(problems(3))
+    assert {(call.sampling, call.top_logprobs) for call in calls} == {(Sampling(0.25, top_p=1.0), 20)}
+    in_full = [call for call in calls if call.prefix is not None]
+    assert any(parents[call.key] for call in in_full)
+    assert all(call.max_tokens == LIMITS.max_tokens - parents[call.key] for call in in_full)
+    lengths = [len(path.solution_token_ids) for one in world.concluded for path in candidates_of(one)]
+    assert max(lengths) <= LIMITS.max_tokens
+    assert {row.temperature for one in world.concluded for row in one.search.requests} == {0.25}
+
+
+def candidates_of(one: Concluded) -> tuple[Path, ...]:
+    assert one.search.choice is not None
+    return one.search.choice.candidates
+
+
+def test_deepconf_asks_with_the_sampling_of_the_run_and_pays_for_what_it_aborts():
+    calls: list[SampleCall] = []
+
+    def steps(call: SampleCall) -> list[SampledStep]:
+        calls.append(call)
+        return toy_steps(call)
+
+    online = partial(
+        deepconf_online, limits=LIMITS, num_samples=30, num_warmup=6, wave_size=6, window=3, keep_share=0.5,
+        consensus=1.0,
+    )  # fmt: skip
+    world = World(scheduler_for(online), random.Random(1), steps=steps)
+    world.run(problems(5))
+    assert {(call.sampling, call.top_logprobs) for call in calls} == {(Sampling(0.7), 20)}
+    models = Models(10, None, None)
+    for one in world.concluded:
+        row = problem_record(one.search, correct=None, models=models, strategy="s", wall_seconds=0.0).problem
+        assert 0 < row.pruned_tokens < row.generated_tokens
+        for path in candidates_of(one):  # none of them was aborted
+            assert path.finished or len(path.solution_token_ids) >= LIMITS.max_tokens
+        begun = sum(count for row in one.search.requests if row.node_ids == (0,) for count in row.num_samples)
+        assert len(candidates_of(one)) < begun <= 30
+    assert all(step.token_confidences for one in world.concluded for step in one.search.steps)
