@@ -6,6 +6,7 @@ from collections.abc import Callable
 from actors.engines.protocol import EngineRefused, EngineSample, GeneratorEngine, SampleRequest
 from actors.engines.steps import Step, StepSplitter
 from actors.engines.vllm_generator import VllmGenerator
+from actors.logprobs import sampled_logprobs, token_confidences
 from actors.prefixes import MAX_TOKENS, PrefixStore
 from actors.replica import ModelReplica
 from actors.settings import GeneratorSettings
@@ -83,6 +84,7 @@ class Generator(ModelReplica[SampleCall, SampleResult, GeneratorEngine]):
             max_tokens=min(call.max_tokens, context - len(prefix_ids)),
             seed=call.seed,
             sampling=call.sampling,
+            top_logprobs=call.top_logprobs,
         )
         try:
             sample = await self.engine.sample(request)
@@ -113,13 +115,16 @@ class Generator(ModelReplica[SampleCall, SampleResult, GeneratorEngine]):
     def _sampled(self, call: SampleCall, prefix_ids: tuple[int, ...], sample: EngineSample) -> Sampled:
         """The sample as steps; all but the last end at the separator, the last where the engine stopped."""
         pieces = self._pieces(call.until, prefix_ids, sample.token_ids)
+        confidences, drawn = _certainty(call.sampling, sample)
         steps = []
         start = 0
         for number, piece in enumerate(pieces, start=1):
             stop = start + len(piece.token_ids)
             reason = FinishReason.SEPARATOR if number < len(pieces) else _finish_reason(call, sample)
             logprob_sum = None if sample.logprobs is None else sum(sample.logprobs[start:stop])
-            steps.append(SampledStep(piece.text, piece.token_ids, reason, logprob_sum))
+            sampled_sum = None if drawn is None else sum(drawn[start:stop])
+            sure = None if confidences is None else confidences[start:stop]
+            steps.append(SampledStep(piece.text, piece.token_ids, reason, logprob_sum, sure, sampled_sum))
             start = stop
         return Sampled(
             key=call.key,
@@ -134,6 +139,16 @@ class Generator(ModelReplica[SampleCall, SampleResult, GeneratorEngine]):
         if until is Until.END and self._splitter is not None:
             return self._splitter.split(prefix_ids, token_ids)
         return (Step(self.engine.tokenizer.decode_after(prefix_ids, token_ids), token_ids),)
+
+
+def _certainty(sampling: Sampling, sample: EngineSample) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
+    """Confidences and, unless top-p cut the distribution, log-probabilities as drawn; None where not asked."""
+    if sample.top is None:
+        return None, None
+    confidences = token_confidences(sample.top)
+    if sample.logprobs is None or sampling.top_p < 1:
+        return confidences, None
+    return confidences, sampled_logprobs(sample.token_ids, sample.logprobs, sample.top, sampling.temperature)
 
 
 def _finish_reason(call: SampleCall, sample: EngineSample) -> FinishReason:

@@ -15,6 +15,7 @@ from actors.engines.model_files import (
     context_length,
     read_header,
     read_json,
+    vocabulary_size,
     weight_files,
 )
 from actors.engines.public_heads import PrmFolder
@@ -41,6 +42,12 @@ def check_generator(settings: GeneratorSettings) -> None:
     if settings.chat:
         _check_chat(model, settings.system_prompt)
     _check_round_trip(model, settings.separator)
+    vocabulary = vocabulary_size(model)
+    if vocabulary is not None and settings.max_logprobs > vocabulary:
+        raise InvalidInput(
+            f"{settings.max_logprobs} log-probabilities per token are asked for (strategy.top_logprobs, or "
+            f"generator.max_logprobs), and {model} has a vocabulary of {vocabulary}: lower it"
+        )
 
 
 def check_prm(settings: PrmSettings) -> None:

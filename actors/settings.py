@@ -47,12 +47,14 @@ class GeneratorSettings(EngineSettings):
         chat: wrap the prompt as a user message in the tokenizer's chat template.
         system_prompt: system message of the chat; None for none.
         separator: the text that ends a step.
+        max_logprobs: most `top_logprobs` of a call.
     """
 
     prompt_template: str
     chat: bool
     system_prompt: str | None
     separator: str
+    max_logprobs: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,7 @@ from jobs.recipe import decides_results
 from jobs.score import carry_out
 from jobs.strategy_options import StrategyOptions
 from records.request import Scoring
+from scaling.selection import TOP_LOGPROBS
 
 _STRATEGY_ONLY = ("strategy", "answer")
 """Sections that decide nothing about what is sampled."""
@@ -84,7 +85,8 @@ def carry_out_runs(planned: Iterable[tuple[SharedRun, Plan]]) -> None:
 
 
 def _whole(setting: Setting) -> bool:
-    return setting.recipe.strategy.most_samples is not None
+    strategy = setting.recipe.strategy
+    return strategy.most_samples is not None and strategy.num_logprobs in (0, TOP_LOGPROBS)
 
 
 def _scoring(section: StrategyOptions) -> Scoring:
@@ -116,13 +118,16 @@ def _pool(group: Sequence[Setting]) -> SharedRun:
     first = group[0]
     num_samples = max(setting.recipe.strategy.most_samples or 0 for setting in group)
     scoring = max((_scoring(setting.recipe.strategy) for setting in group), key=list(Scoring).index)
+    confident = any(setting.recipe.strategy.num_logprobs for setting in group)
+    strategy: dict[str, Any] = {"name": "best-of-n", "num_samples": num_samples}
     if scoring is Scoring.NONE:
-        strategy = {"name": "majority", "num_samples": num_samples}
+        strategy["name"] = "deepconf-offline" if confident else "majority"
     else:
-        aggregation = "last" if scoring is Scoring.LEAF else "min"
-        strategy = {"name": "best-of-n", "num_samples": num_samples, "aggregation": aggregation}
+        strategy["aggregation"] = "last" if scoring is Scoring.LEAF else "min"
+        strategy["selection"] = "confidence-vote" if confident else "best"
     overrides = (*_other_overrides(first), "strategy.weight_by=", *_as_overrides(strategy))
-    name = _name(f"{first.recipe_name}-samples-{num_samples}", (_sampling_key(first), scoring.value))
+    deciding = (_sampling_key(first), scoring.value, confident)
+    name = _name(f"{first.recipe_name}-samples-{num_samples}", deciding)
     return SharedRun(name, first.path, overrides, tuple(group), stored=True)
 
 

@@ -9,7 +9,7 @@ name of a built-in model (`jobs.builtin_models`) is none of these: a folder of t
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +92,8 @@ def shipped_recipe(path: Path) -> Path | None:
 def generator_settings(recipe: Recipe) -> GeneratorSettings:
     """How each generator replica is built."""
     section = recipe.generator
-    return GeneratorSettings(**{field.name: getattr(section, field.name) for field in fields(GeneratorSettings)})
+    settings = GeneratorSettings(**{field.name: getattr(section, field.name) for field in fields(GeneratorSettings)})
+    return replace(settings, max_logprobs=max(settings.max_logprobs, recipe.strategy.num_logprobs))
 
 
 def prm_settings(recipe: Recipe) -> PrmSettings | None:

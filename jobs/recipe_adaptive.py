@@ -9,12 +9,12 @@ from jobs.strategy_options import (
     AggregationName,
     BeamOptions,
     EstimateName,
-    SelectionName,
+    SampleSelectionName,
     StrategyOptions,
     WholeSampleOptions,
     confidence_setting,
     estimate_setting,
-    selection_setting,
+    sample_selection_setting,
 )
 
 
@@ -22,7 +22,7 @@ class AdaptiveBestOfNStrategy(WholeSampleOptions):
     """Best-of-N with N from the PRM's view of the question."""
 
     name: Literal["adaptive-best-of-n"] = Field(description="Best-of-N; the PRM's view of the question decides N.")
-    max_samples: int = setting(64, "Most samples per problem.", ge=1, le=65536)
+    num_samples: int = setting(64, "Most samples per problem.", ge=1, le=65536)
     min_samples: int = setting(1, "Fewest samples per problem.", ge=1, le=65536)
     confidence: float = confidence_setting()
     estimate: EstimateName = estimate_setting()
@@ -33,18 +33,18 @@ class AdaptiveBestOfNStrategy(WholeSampleOptions):
         le=1,
     )
     aggregation: AggregationName = setting("last", "How the scores of a sample's steps become one.")
-    selection: SelectionName = selection_setting()
+    selection: SampleSelectionName = sample_selection_setting()
 
     @model_validator(mode="after")
     def _bounds_are_in_order(self) -> Self:
-        if self.min_samples > self.max_samples:
-            raise ValueError(f"min_samples ({self.min_samples}) must not be above max_samples ({self.max_samples})")
+        if self.min_samples > self.num_samples:
+            raise ValueError(f"min_samples ({self.min_samples}) must not be above num_samples ({self.num_samples})")
         return self
 
     @property
     def most_samples(self) -> int:
         """It asks for nothing else."""
-        return self.max_samples
+        return self.num_samples
 
 
 class AdaptiveBeamSearchStrategy(BeamOptions):
@@ -69,7 +69,7 @@ class AdaptiveBeamSearchStrategy(BeamOptions):
 class WaveOptions(StrategyOptions):
     """Of the strategies that look at the posterior of the answer after every wave of samples."""
 
-    max_samples: int = setting(64, "Most samples per problem.", ge=1, le=65536)
+    num_samples: int = setting(64, "Most samples per problem.", ge=1, le=65536)
     wrong_spread: float = setting(
         30.0, "Small: wrong samples tend to agree with each other; large: agreement is a good sign.", gt=0, le=10_000
     )
@@ -81,14 +81,16 @@ class WaveOptions(StrategyOptions):
         "What of the PRM's view is read as the chance of success: a quantile (lower, median, upper) or the mean.",
     )
     aggregation: AggregationName = setting("last", "How the scores of a sample's steps become one, for ranking.")
-    selection: SelectionName | None = setting(
-        None, "How the answer is chosen: best, weighted-vote or majority; omitted: the likeliest by the posterior."
+    selection: SampleSelectionName | None = setting(
+        None,
+        "How the answer is chosen: best, weighted-vote, majority or confidence-vote; omitted: the likeliest by the "
+        "posterior.",
     )
 
     @property
     def most_samples(self) -> int:
         """It asks for nothing else."""
-        return self.max_samples
+        return self.num_samples
 
 
 class SequentialStrategy(WaveOptions):

@@ -80,6 +80,14 @@ class GeneratorSection(EngineSection):
     separator: str = setting("\n\n", "The text that ends a step.", min_length=1)
     temperature: float = setting(0.7, "Sampling temperature; 0 is greedy.", ge=0, le=10)
     top_p: float = setting(1.0, "Share of the distribution that is sampled from; 1 is all of it.", gt=0, le=1)
+    max_logprobs: int = setting(
+        20,
+        "Likeliest tokens per position whose log-probabilities a strategy may ask for; raised to the strategy's own "
+        "top_logprobs.",
+        operational=True,
+        ge=1,
+        le=65536,
+    )
     max_tokens: int = setting(2048, "Most tokens of one sample, all steps together.", ge=1)
     max_step_tokens: int = setting(512, "Most tokens of one step.", ge=1)
 

@@ -11,6 +11,7 @@ from jobs.recipe_adaptive import (
     SequentialStrategy,
 )
 from jobs.recipe_base import PLUGIN, is_plugin, setting
+from jobs.recipe_confidence import DeepConfOfflineStrategy, DeepConfOnlineStrategy, PowerSamplingStrategy
 from jobs.recipe_rivals import (
     AdaptiveConsistencyStrategy,
     BacktrackingStrategy,
@@ -22,10 +23,10 @@ from jobs.recipe_rivals import (
 from jobs.strategy_options import (
     AggregationName,
     BeamOptions,
-    SelectionName,
+    SampleSelectionName,
     StrategyOptions,
     WholeSampleOptions,
-    selection_setting,
+    sample_selection_setting,
 )
 
 
@@ -71,7 +72,7 @@ class BestOfNStrategy(WholeSampleOptions):
     name: Literal["best-of-n"] = Field(description="The sample that the PRM likes best.")
     num_samples: int = setting(16, "Samples per problem (N).", ge=1, le=65536)
     aggregation: AggregationName = setting("last", "How the scores of a sample's steps become one.")
-    selection: SelectionName = selection_setting()
+    selection: SampleSelectionName = sample_selection_setting()
 
     @property
     def most_samples(self) -> int:
@@ -133,6 +134,9 @@ STRATEGIES: dict[str, type[StrategyOptions]] = {
     "lookahead-beam": LookaheadBeamStrategy,
     "adaptive-consistency": AdaptiveConsistencyStrategy,
     "backtracking": BacktrackingStrategy,
+    "deepconf-offline": DeepConfOfflineStrategy,
+    "deepconf-online": DeepConfOnlineStrategy,
+    "power-sampling": PowerSamplingStrategy,
     "adaptive-best-of-n": AdaptiveBestOfNStrategy,
     "adaptive-beam-search": AdaptiveBeamSearchStrategy,
     "sequential": SequentialStrategy,
@@ -163,6 +167,9 @@ StrategySection = Annotated[
     | Annotated[LookaheadBeamStrategy, Tag("lookahead-beam")]
     | Annotated[AdaptiveConsistencyStrategy, Tag("adaptive-consistency")]
     | Annotated[BacktrackingStrategy, Tag("backtracking")]
+    | Annotated[DeepConfOfflineStrategy, Tag("deepconf-offline")]
+    | Annotated[DeepConfOnlineStrategy, Tag("deepconf-online")]
+    | Annotated[PowerSamplingStrategy, Tag("power-sampling")]
     | Annotated[AdaptiveBestOfNStrategy, Tag("adaptive-best-of-n")]
     | Annotated[AdaptiveBeamSearchStrategy, Tag("adaptive-beam-search")]
     | Annotated[SequentialStrategy, Tag("sequential")]

@@ -10,6 +10,7 @@ from records.failure import InvalidInput, StrategyFailed
 from records.path import Path
 from scaling.aggregation import Aggregation, Estimate
 from scaling.answer_p import with_answer_p
+from scaling.confidence import TraceConfidence
 from scaling.selection import Selection
 from scaling.strategies.adaptive_beam_search import Adapt, adaptive_beam_search
 from scaling.strategies.adaptive_best_of_n import adaptive_best_of_n
@@ -17,11 +18,13 @@ from scaling.strategies.adaptive_consistency import adaptive_consistency
 from scaling.strategies.backtracking import backtracking
 from scaling.strategies.beam_search import beam_search
 from scaling.strategies.best_of_n import best_of_n
+from scaling.strategies.deepconf import deepconf_offline, deepconf_online
 from scaling.strategies.dvts import dvts
 from scaling.strategies.lookahead_beam import lookahead_beam
 from scaling.strategies.majority import majority
 from scaling.strategies.marginal import Objective, marginal
 from scaling.strategies.particle_filtering import Resampling, particle_filtering
+from scaling.strategies.power_sampling import power_sampling
 from scaling.strategies.rebase import rebase
 from scaling.strategies.rollout import rollout
 from scaling.strategies.sample import sample
@@ -39,6 +42,9 @@ _STRATEGIES: dict[str, Any] = {
     "lookahead-beam": lookahead_beam,
     "adaptive-consistency": adaptive_consistency,
     "backtracking": backtracking,
+    "deepconf-offline": deepconf_offline,
+    "deepconf-online": deepconf_online,
+    "power-sampling": power_sampling,
     "adaptive-best-of-n": adaptive_best_of_n,
     "adaptive-beam-search": adaptive_beam_search,
     "sequential": sequential,
@@ -53,9 +59,10 @@ _ENUMS: dict[str, type[StrEnum]] = {
     "adapt": Adapt,
     "objective": Objective,
     "resampling": Resampling,
+    "trace_confidence": TraceConfidence,
 }
 """Options that the recipe spells as text."""
-_SEEDED = ("particle-filtering",)
+_SEEDED = ("particle-filtering", "power-sampling")
 """Strategies that draw: they get the run's seed."""
 
 

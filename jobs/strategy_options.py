@@ -5,10 +5,13 @@ from typing import Any, Literal, Self
 from pydantic import model_validator
 
 from jobs.recipe_base import Section, setting
+from scaling.selection import Selection
 
 AggregationName = Literal["last", "min", "product"]
 EstimateName = Literal["lower", "median", "upper", "mean"]
 SelectionName = Literal["best", "weighted-vote", "majority"]
+SampleSelectionName = Literal["best", "weighted-vote", "majority", "confidence-vote"]
+"""Of strategies that draw whole samples."""
 
 
 class StrategyOptions(Section):
@@ -23,6 +26,12 @@ class StrategyOptions(Section):
     def needs_prm(self) -> bool:
         """Whether it asks for scores."""
         return True
+
+    @property
+    def num_logprobs(self) -> int:
+        """Most likeliest tokens per position whose log-probabilities it asks the generator for."""
+        selection = getattr(self, "selection", None)
+        return 0 if selection is None else Selection(selection).top_logprobs
 
     @property
     def most_samples(self) -> int | None:
@@ -65,6 +74,15 @@ def selection_setting(default: SelectionName = "best") -> Any:
         default,
         "The answer: of the best-scored candidate (best), of the highest sum of scores (weighted-vote), or of most "
         "candidates (majority).",
+    )
+
+
+def sample_selection_setting(default: SampleSelectionName | None = "best") -> Any:
+    """How whole samples become an answer."""
+    return setting(
+        default,
+        "The answer: of the best-scored sample (best), of the highest sum of scores (weighted-vote), of most samples "
+        "(majority), or of the highest sum of the generator's confidences (confidence-vote).",
     )
 
 

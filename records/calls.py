@@ -51,6 +51,7 @@ class SampleCall:
         max_tokens: never exceeded; the ledger has reserved this much.
         seed: 63 bits, derived from names.
         sampling: how tokens are drawn.
+        top_logprobs: likeliest tokens per position that confidences are computed over; 0: none are.
     """
 
     key: str
@@ -60,16 +61,25 @@ class SampleCall:
     max_tokens: int
     seed: int
     sampling: Sampling
+    top_logprobs: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class SampledStep:
-    """One step of a sample: its text with the separator, its tokens, their summed log-probability in nats."""
+    """One step of a sample: its text with the separator, its tokens, their summed log-probability in nats.
+
+    Attributes:
+        token_confidences: per token, rounded to float32; None where the call did not ask.
+        sampled_logprob_sum: as `logprob_sum`, under the distribution that the tokens were drawn from, at its
+            temperature; None where the call did not ask, or top-p cut that distribution.
+    """
 
     text: str
     token_ids: tuple[int, ...]
     finish_reason: FinishReason
     logprob_sum: float | None
+    token_confidences: tuple[float, ...] | None = None
+    sampled_logprob_sum: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,10 @@ class Path:
         finish_reason: why the last step ended; None for the root.
         logprob_sum: summed log-probability (nats) of the last step's tokens; None where the engine gave none.
         score: the PRM's view of the whole path; None where nobody asked.
+        token_confidences: of each of the last step's tokens: minus the mean log-probability (nats) of the k tokens that
+            were likeliest there, so the more peaked, the higher; None where nobody asked.
+        sampled_logprob_sum: as `logprob_sum`, under the distribution that the tokens were drawn from; None where nobody
+            asked, or top-p cut it.
     """
 
     node_id: int
@@ -55,6 +59,8 @@ class Path:
     finish_reason: FinishReason | None = None
     logprob_sum: float | None = None
     score: PrmScore | None = None
+    token_confidences: tuple[float, ...] | None = None
+    sampled_logprob_sum: float | None = None
 
     @property
     def finished(self) -> bool:

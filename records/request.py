@@ -48,7 +48,11 @@ class Expand:
         until: where each child ends.
         max_tokens: most tokens of one child; with `Until.TOKENS` the number asked for.
         scoring: what the PRM scores.
-        greedy: the likeliest token always, instead of the run's sampling.
+        temperature: of this request's samples, from the whole distribution (no top-p); 0 is greedy. None: as the run's.
+        top_logprobs: k above 0 makes the generator say how sure it was: confidences over the k likeliest tokens, and
+            log-probabilities under the distribution drawn from. At most `generator.max_logprobs`.
+        max_path_tokens: most tokens of a whole path; a child gets what its parent has left of it, at least 1, and never
+            more than `max_tokens`. None: only `max_tokens` bounds a child.
         worth: expected gain per expected token; under a cap, what is worth most is sampled first. None: nobody ranks
             it. It decides when something is sampled, never what, so it is no part of the request's hash.
     """
@@ -57,7 +61,9 @@ class Expand:
     until: Until
     max_tokens: int
     scoring: Scoring = Scoring.NONE
-    greedy: bool = False
+    temperature: float | None = None
+    top_logprobs: int = 0
+    max_path_tokens: int | None = None
     worth: float | None = None
 
     def __post_init__(self) -> None:
@@ -68,6 +74,12 @@ class Expand:
         """
         if self.worth is not None and math.isnan(self.worth):
             raise ValueError("worth is NaN: it cannot be ranked")
+
+    def most_tokens(self, parent: Path) -> int:
+        """Of one child of `parent`."""
+        if self.max_path_tokens is None:
+            return self.max_tokens
+        return max(1, min(self.max_tokens, self.max_path_tokens - len(parent.solution_token_ids)))
 
 
 @dataclass(frozen=True, slots=True)

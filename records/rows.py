@@ -78,6 +78,8 @@ class StepRow:
         parent_id: the node that it continues.
         depth: number of steps up to and including this one.
         logprob_sum: nats; null where the engine gave none.
+        token_confidences: minus the mean log-probability of the likeliest tokens, per token; null where not asked.
+        sampled_logprob_sum: nats, under the distribution drawn from; null where not asked, or top-p cut it.
         finish_reason: a `FinishReason`.
         p_lower: PRM quantiles of the path that ends here (`p_median`, `p_upper` alike); null if the request that
             sampled it did not ask for them. What a later "score" request says stands in its own row.
@@ -101,6 +103,8 @@ class StepRow:
     text: str
     token_ids: tuple[int, ...]
     logprob_sum: float | None
+    token_confidences: tuple[float, ...] | None
+    sampled_logprob_sum: float | None
     finish_reason: str
     p_lower: float | None
     p_median: float | None
@@ -131,7 +135,7 @@ class RequestRow:
         until: an `Until`; null for "score".
         max_tokens: per child; null for "score".
         scoring: a `Scoring`; null for "score".
-        greedy: not the run's sampling but the likeliest token always; null for "score".
+        temperature: of the samples, 0 being greedy; null for the run's sampling, and for "score".
         granted_tokens: per child in child order, the `max_tokens` that the ledger granted (0: not granted).
         reply_kind: a `ReplyKind`.
         child_ids: leaf node of each delivered child, in child order; empty for "score".
@@ -152,7 +156,7 @@ class RequestRow:
     until: str | None
     max_tokens: int | None
     scoring: str | None
-    greedy: bool | None
+    temperature: float | None
     granted_tokens: tuple[int, ...]
     reply_kind: str
     child_ids: tuple[int, ...]

@@ -76,6 +76,8 @@ STEPS = _schema(
     _required("text", pa.string()),
     _required("token_ids", _list(pa.int32())),
     pa.field("logprob_sum", pa.float64()),
+    pa.field("token_confidences", _list(pa.float32())),
+    pa.field("sampled_logprob_sum", pa.float64()),
     _required("finish_reason", pa.string()),
     pa.field("p_lower", pa.float64()),
     pa.field("p_median", pa.float64()),
@@ -103,7 +105,7 @@ REQUESTS = _schema(
     pa.field("until", pa.string()),
     pa.field("max_tokens", pa.int64()),
     pa.field("scoring", pa.string()),
-    pa.field("greedy", pa.bool_()),
+    pa.field("temperature", pa.float64()),
     _required("granted_tokens", _list(pa.int64())),
     _required("reply_kind", pa.string()),
     _required("child_ids", _list(pa.int32())),
@@ -171,5 +173,5 @@ def _values(column: pa.Field, data: pa.ChunkedArray) -> list[Any]:
     if column.name == "status":
         return [Status(value) for value in data.to_pylist()]
     if pa.types.is_list(column.type):
-        return [tuple(value) for value in data.to_pylist()]
+        return [None if value is None else tuple(value) for value in data.to_pylist()]
     return list(data.to_pylist())

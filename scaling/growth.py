@@ -14,10 +14,11 @@ def one_step(
     limits: SearchLimits,
     *,
     scoring: Scoring = Scoring.LEAF,
-    greedy: bool = False,
+    temperature: float | None = None,
+    top_logprobs: int = 0,
 ) -> Expand:
     """The next steps of (path, num_samples) pairs."""
-    return Expand(tuple(growing), Until.STEP, limits.max_step_tokens, scoring, greedy)
+    return Expand(tuple(growing), Until.STEP, limits.max_step_tokens, scoring, temperature, top_logprobs)
 
 
 def closed(path: Path, limits: SearchLimits) -> bool:

@@ -17,7 +17,8 @@ def request_hash(request: Expand | Score) -> str:
         content: tuple[object, ...] = ("score", tuple(path.node_id for path in request.paths))
     else:
         parents = tuple((path.node_id, num_samples) for path, num_samples in request.parents)
-        content = ("expand", parents, request.until.value, request.max_tokens, request.scoring.value, request.greedy)
+        bounds = (request.until.value, request.max_tokens, request.max_path_tokens)
+        content = ("expand", parents, bounds, request.scoring.value, request.temperature, request.top_logprobs)
     return hashlib.blake2b(repr(content).encode(), digest_size=16).hexdigest()
 
 
@@ -55,7 +56,7 @@ def request_row(
         until=expand.until.value if expand else None,
         max_tokens=expand.max_tokens if expand else None,
         scoring=expand.scoring.value if expand else None,
-        greedy=expand.greedy if expand else None,
+        temperature=expand.temperature if expand else None,
         granted_tokens=granted_tokens,
         reply_kind=reply.kind.value,
         child_ids=tuple(path.node_id for path in reply.paths) if expand else (),
@@ -98,6 +99,8 @@ def recorded_leaf(parent: Path, rows: Sequence[StepRow]) -> Path:
             FinishReason(row.finish_reason),
             row.logprob_sum,
             recorded_score(row.p_lower, row.p_median, row.p_upper),
+            row.token_confidences,
+            row.sampled_logprob_sum,
         )
     return path
 
@@ -132,6 +135,8 @@ def step_rows(
                 text=node.text,
                 token_ids=node.token_ids,
                 logprob_sum=node.logprob_sum,
+                token_confidences=node.token_confidences,
+                sampled_logprob_sum=node.sampled_logprob_sum,
                 finish_reason=str(node.finish_reason),
                 p_lower=score.lower if score else None,
                 p_median=score.median if score else None,

@@ -3,7 +3,7 @@
 A call carries a prefix only where the replica is not known to hold it, or has said that it does not.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from records.calls import SampleCall, Sampling, ScoreCall, TextPrefix, TokenPrefix
 from scaling.search import ProblemSearch
@@ -46,8 +46,8 @@ class OpenSearch:
         held = self.search.locality.generator(task.parent)
         known = held.replica == replica and not in_full
         prefix = None if known else TokenPrefix(task.parent.root.text, task.parent.solution_token_ids)
-        sampling = replace(sampling, temperature=0.0) if task.greedy else sampling
-        return SampleCall(key, held.prefix_id, prefix, task.until, max_tokens, task.seed, sampling)
+        sampling = sampling if task.temperature is None else Sampling(task.temperature)
+        return SampleCall(key, held.prefix_id, prefix, task.until, max_tokens, task.seed, sampling, task.top_logprobs)
 
     def score_call(self, key: str, task: ScoreTask, replica: str, *, in_full: bool) -> ScoreCall:
         """The task as a call to `replica`, likewise."""

@@ -214,8 +214,9 @@ class ProblemSearch:
         parent = task.parent
         for step, score in zip(sampled.steps, scores, strict=True):
             parent = Path(
-                self._next_node_id, parent, step.text, step.token_ids, step.finish_reason, step.logprob_sum, score
-            )
+                self._next_node_id, parent, step.text, step.token_ids, step.finish_reason, step.logprob_sum, score,
+                step.token_confidences, step.sampled_logprob_sum,
+            )  # fmt: skip
             self._next_node_id += 1
             nodes.append(parent)
         self.locality.sampled(task.parent, nodes, slot.replica)
@@ -273,9 +274,10 @@ class ProblemSearch:
                 child=child,
                 parent=parent,
                 until=request.until,
-                max_tokens=request.max_tokens,
+                max_tokens=request.most_tokens(parent),
                 seed=seed_for(self._run_seed, problem_id, number, child),
-                greedy=request.greedy,
+                temperature=request.temperature,
+                top_logprobs=request.top_logprobs,
                 worth=request.worth,
             )
             for child, parent in enumerate(parents)

@@ -3,13 +3,17 @@
 Ties go to the earlier candidate, and candidates come in child order, so the order of arrival changes nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 
 from records.path import Path
 from scaling.aggregation import Aggregation, aggregate
 from scaling.answers import canonical_answer, extract_answer
+from scaling.confidence import mean_confidence, path_confidences
 from scaling.strategy import Choice
+
+TOP_LOGPROBS = 20
+"""Likeliest tokens per position that confidences are computed over, unless told otherwise (arXiv 2508.15260)."""
 
 
 class Selection(StrEnum):
@@ -21,12 +25,26 @@ class Selection(StrEnum):
     """The answer whose candidates' scores add up to most."""
     MAJORITY = "majority"
     """The answer of most candidates."""
+    CONFIDENCE_VOTE = "confidence-vote"
+    """The answer whose candidates' confidences, each the mean over its tokens, add up to most (DeepConf)."""
+
+    @property
+    def reads_scores(self) -> bool:
+        """Whether it needs a PRM."""
+        return self in (Selection.BEST, Selection.WEIGHTED_VOTE)
+
+    @property
+    def top_logprobs(self) -> int:
+        """What an `Expand` has to ask for it."""
+        return TOP_LOGPROBS if self is Selection.CONFIDENCE_VOTE else 0
 
 
 def choose(candidates: Sequence[Path], selection: Selection, aggregation: Aggregation) -> Choice:
-    """The choice among scored candidates."""
+    """The choice among candidates with what the selection reads: scores, confidences, or nothing."""
     if selection is Selection.BEST:
         return choose_best(candidates, aggregation)
+    if selection is Selection.CONFIDENCE_VOTE:
+        return weighted_vote(candidates, mean_confidence_of)
     return choose_by_vote(candidates, aggregation if selection is Selection.WEIGHTED_VOTE else None)
 
 
@@ -48,10 +66,22 @@ def choose_best(candidates: Sequence[Path], aggregation: Aggregation) -> Choice:
 
 
 def choose_by_vote(candidates: Sequence[Path], aggregation: Aggregation | None) -> Choice:
-    """The answer with the most votes: one per candidate, or its score when an aggregation is given.
+    """The answer with the most votes: one per candidate, or its score when an aggregation is given."""
+    if aggregation is None:
+        return weighted_vote(candidates, lambda _: 1.0)
+    return weighted_vote(candidates, lambda path: aggregate(path, aggregation))
+
+
+def mean_confidence_of(path: Path) -> float:
+    """Mean confidence of a path's tokens, in nats."""
+    return mean_confidence(path_confidences(path))
+
+
+def weighted_vote(candidates: Sequence[Path], weigh: Callable[[Path], float]) -> Choice:
+    """The answer whose candidates' weights add up to most; weights are not negative.
 
     Answers are counted in canonical form (Wang et al., arXiv 2203.11171). The chosen path is the first with the winning
-    answer, or, with scores, the best-scored one. Candidates without an answer do not vote.
+    answer and the highest weight. Candidates without an answer do not vote.
     """
     votes: dict[str, float] = {}
     chosen: dict[str, tuple[float, Path, str]] = {}
@@ -59,7 +89,7 @@ def choose_by_vote(candidates: Sequence[Path], aggregation: Aggregation | None) 
         answer = extract_answer(path.solution)
         if answer is None:
             continue
-        weight = 1.0 if aggregation is None else aggregate(path, aggregation)
+        weight = weigh(path)
         form = canonical_answer(answer)
         votes[form] = votes.get(form, 0.0) + weight
         if form not in chosen or weight > chosen[form][0]:

@@ -183,7 +183,7 @@ class Playback:
         request, problem = self.request, self._problem
         if not isinstance(request, Expand):
             return []
-        whole = request.until is Until.END and not request.greedy
+        whole = request.until is Until.END and request.temperature is None
         if not whole or any(parent.parent is not None for parent, _ in request.parents):
             raise NotStored(f"problem {problem.problem_id!r}: only whole samples of the bare question are stored")
         end = self._num_taken + sum(count for _, count in request.parents)

@@ -15,7 +15,8 @@ class SampleTask:
         parent: the path to continue.
         max_tokens: most tokens that the strategy wants; the ledger may grant fewer.
         seed: 63 bits, derived from names.
-        greedy: the likeliest token always.
+        temperature: of the sample, from the whole distribution; None: the run's sampling.
+        top_logprobs: likeliest tokens per position to compute confidences over; 0: none.
         worth: expected gain per expected token; None: nobody ranks it.
     """
 
@@ -27,7 +28,8 @@ class SampleTask:
     until: Until
     max_tokens: int
     seed: int
-    greedy: bool = False
+    temperature: float | None = None
+    top_logprobs: int = 0
     worth: float | None = None
 
 

@@ -22,16 +22,19 @@ import functools
 import hashlib
 import heapq
 import itertools
+import math
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+import numpy as np
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 
 from actors.engines.formats import SeparatorFormat
 from actors.engines.protocol import EngineFacts, EngineRefused, EngineSample, EngineScore, SampleRequest
 from actors.engines.text import TextTokenizer
 from actors.generator import Generator
+from actors.logprobs import TopLogprobs
 from actors.prm import Prm
 from actors.settings import GeneratorSettings, PrmSettings
 from records.calls import SampleCall, SampleResult, ScoreCall, ScoreResult
@@ -61,6 +64,7 @@ GENERATOR_SETTINGS = GeneratorSettings(
     chat=False,
     system_prompt=None,
     separator=SEPARATOR,
+    max_logprobs=20,
 )
 PRM_SETTINGS = PrmSettings(
     model="fake-prm",
@@ -294,6 +298,7 @@ class FakeGeneratorEngine(FakeEngine):
             cached_tokens=cached,
             queued_s=0.0,
             run_s=run_s,
+            top=top_of(token_ids, request.top_logprobs) if request.top_logprobs else None,
         )
 
     def _draw(self, request: SampleRequest) -> tuple[tuple[int, ...], FinishReason]:
@@ -313,6 +318,15 @@ class FakeGeneratorEngine(FakeEngine):
         if ids[-1] == self._eos:
             return tuple(ids), FinishReason.EOS
         return tuple(ids), FinishReason.SEPARATOR if request.until is Until.STEP else FinishReason.LENGTH
+
+
+def top_of(token_ids: Sequence[int], num_top: int) -> TopLogprobs:
+    """The sampled token first, as likely as the samples say; then others, each half as likely as the one before."""
+    ranks = np.arange(num_top)
+    ids = (np.array(token_ids, dtype=np.int64)[:, None] + ranks) % len(byte_backend().get_vocab())
+    rest = math.log(1 - math.exp(-0.25)) - ranks * math.log(2)
+    logprobs = np.where(ranks == 0, -0.25, rest) * np.ones((len(token_ids), 1))
+    return TopLogprobs(ids, logprobs)
 
 
 def next_piece(question: str, solution: str, seed: int) -> tuple[str, bool]:

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.vllm, pytest.mark.ray]
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "examples/arithmetic"
 BASELINE = "best-of-n:num_samples=4"
-OTHERS = ("majority:num_samples=3", "sequential:max_samples=4:wave_size=2", "beam-search:num_samples=4:beam_width=2")
+OTHERS = ("majority:num_samples=3", "sequential:num_samples=4:wave_size=2", "beam-search:num_samples=4:beam_width=2")
 COSTS = ("generated_tokens", "prompt_tokens", "cached_tokens", "pruned_tokens", "prm_tokens", "prm_cached_tokens")
 
 

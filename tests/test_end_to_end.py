@@ -35,6 +35,11 @@ pytestmark = [pytest.mark.vllm, pytest.mark.ray]
 EXAMPLE = Path(__file__).parent.parent / "examples/arithmetic"
 SHIPPED = {"sample": "sample", "majority": "majority", "best-of-n": "best-of-16", "beam-search": "beam-16"}
 """Strategies with a recipe of the example."""
+SMALLER = {
+    "deepconf-online": ("strategy.num_warmup=4", "strategy.window=16"),
+    "deepconf-offline": ("strategy.window=16",),
+}
+"""Strategies whose defaults are above so small a size, or for longer solutions."""
 QUICK = ("output.flush_interval_s=0.5", "output.flush_problems=20")
 TWO = ("generator.num_replicas=2", "prm.num_replicas=2")
 
@@ -90,8 +95,7 @@ def test_every_shipped_recipe_scores_and_every_reader_reads(tmp_path, replicas, 
 
 @pytest.mark.parametrize("name", sorted(STRATEGIES.keys() - {PLUGIN, *SHIPPED, "rollout"}))
 def test_every_other_strategy_scores_with_its_defaults(tmp_path, replicas, name):
-    size = "num_samples" if "num_samples" in STRATEGIES[name].model_fields else "max_samples"
-    chosen = (f"strategy.name={name}", f"strategy.{size}=8")
+    chosen = (f"strategy.name={name}", "strategy.num_samples=8", *SMALLER.get(name, ()))
     summary = score(make_plan(options(tmp_path / "run", "sample", *chosen, limit=8)), replicas)
     assert summary.finished
     assert summary.problems["succeeded"] == 8
@@ -102,7 +106,7 @@ def test_every_other_strategy_scores_with_its_defaults(tmp_path, replicas, name)
 
 def test_problems_compete_for_the_samples_that_a_cap_allows(tmp_path, replicas):
     """In two windows, each of which gets its half."""
-    chosen = ("strategy.name=marginal", "strategy.max_samples=16")
+    chosen = ("strategy.name=marginal", "strategy.num_samples=16")
     chosen = (*chosen, "budget.total_tokens=4000", "cluster.max_open_problems=12")
     summary = score(make_plan(options(tmp_path / "run", "sample", *chosen, limit=24)), replicas)
     assert summary.finished

@@ -46,9 +46,20 @@ def toy_steps(call: SampleCall) -> list[SampledStep]:
         else:
             reason = FinishReason.EOS if last else FinishReason.SEPARATOR
         text = f"\\boxed{{{rng.randrange(4)}}}" if reason is FinishReason.EOS else f"{token_ids}\n\n"
-        steps.append(SampledStep(text, token_ids, reason, -0.5 * len(token_ids)))
+        steps.append(
+            SampledStep(text, token_ids, reason, -0.5 * len(token_ids), *toy_certainty(call, rng, len(token_ids)))
+        )
         if reason is not FinishReason.SEPARATOR or call.until is Until.STEP:
             return steps
+
+
+def toy_certainty(
+    call: SampleCall, rng: random.Random, num_tokens: int
+) -> tuple[tuple[float, ...] | None, float | None]:
+    """Confidences and log-probability as drawn, if the call asks for them."""
+    if call.top_logprobs == 0:
+        return None, None
+    return tuple(rng.randrange(8, 40) / 8 for _ in range(num_tokens)), -rng.random() * num_tokens
 
 
 def toy_score(question: str, steps: tuple[str, ...]) -> PrmScore:

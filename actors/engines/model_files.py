@@ -91,3 +91,9 @@ def context_length(model: Path) -> int | None:
     """The longest sequence that the model was made for, in tokens; None where its configuration does not say."""
     length = read_json(model / CONFIG_FILE).get("max_position_embeddings")
     return length if isinstance(length, int) else None
+
+
+def vocabulary_size(model: Path) -> int | None:
+    """Tokens that the model tells apart; None where its configuration does not say."""
+    size = read_json(model / CONFIG_FILE).get("vocab_size")
+    return size if isinstance(size, int) else None

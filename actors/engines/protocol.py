@@ -10,6 +10,7 @@ from typing import Protocol
 
 from actors.engines.formats import PrmFormat
 from actors.engines.text import TextTokenizer
+from actors.logprobs import TopLogprobs
 from records.calls import Sampling
 from records.path import FinishReason, PrmScore
 from records.request import Until
@@ -42,13 +43,18 @@ class EngineFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleRequest:
-    """Sample after `prompt_ids`; prompt and `max_tokens` together fit the context."""
+    """Sample after `prompt_ids`; prompt and `max_tokens` together fit the context.
+
+    Attributes:
+        top_logprobs: likeliest tokens per position whose log-probabilities are wanted; 0: none.
+    """
 
     prompt_ids: Sequence[int]
     until: Until
     max_tokens: int
     seed: int
     sampling: Sampling
+    top_logprobs: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +64,7 @@ class EngineSample:
     Attributes:
         logprobs: of each token, in nats, before temperature and top-p; None where the engine gives none.
         finish_reason: SEPARATOR (only with `Until.STEP`), EOS or LENGTH.
+        top: of the `top_logprobs` likeliest tokens at each position; None where none were asked for.
         cached_tokens: prompt tokens found in the prefix cache.
         queued_s: from the request to its first scheduling.
         run_s: from there to the last token.
@@ -69,6 +76,7 @@ class EngineSample:
     cached_tokens: int
     queued_s: float
     run_s: float
+    top: TopLogprobs | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

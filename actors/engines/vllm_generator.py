@@ -4,6 +4,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from actors.engines.protocol import EngineRefused, EngineSample, SampleRequest
 from actors.engines.steps import StepSplitter
 from actors.engines.vllm_common import (
@@ -14,6 +16,7 @@ from actors.engines.vllm_common import (
     prepare_environment,
     unchunked_arguments,
 )
+from actors.logprobs import TopLogprobs
 from actors.settings import GeneratorSettings
 from records.failure import ReplicaDied
 from records.path import FinishReason
@@ -41,7 +44,7 @@ class VllmGenerator:
         async with self._handle.request() as (request_id, waited_s):
             output = await self._generate(request, request_id)
         completion, metrics = output.outputs[0], output.metrics
-        logprobs = tuple(completion.logprobs.logprobs)
+        logprobs, top = read_logprobs(completion.logprobs, request.top_logprobs)
         if not all(map(math.isfinite, logprobs)):
             raise EngineRefused("the engine sampled from probabilities that are no numbers", retryable=True)
         return EngineSample(
@@ -51,6 +54,7 @@ class VllmGenerator:
             cached_tokens=output.num_cached_tokens or 0,
             queued_s=waited_s + metrics.scheduled_ts - metrics.queued_ts,
             run_s=metrics.last_token_ts - metrics.scheduled_ts,
+            top=top,
         )
 
     @property
@@ -89,7 +93,21 @@ class VllmGenerator:
 
 def generator_arguments(settings: GeneratorSettings, *, cuda: bool) -> dict[str, Any]:
     """Arguments of vLLM's engine for a generator."""
-    return common_arguments(settings, cuda=cuda) | ({} if cuda else unchunked_arguments(settings))
+    arguments = common_arguments(settings, cuda=cuda) | ({} if cuda else unchunked_arguments(settings))
+    return arguments | {"max_logprobs": settings.max_logprobs}
+
+
+def read_logprobs(flat: Any, num_top: int) -> tuple[tuple[float, ...], TopLogprobs | None]:
+    """Log-probabilities of the sampled tokens, and of the `num_top` likeliest, from vLLM's `FlatLogprobs`.
+
+    At each position it has the sampled token first, and then the likeliest ones, the sampled one again among them.
+    """
+    if num_top == 0:
+        return tuple(flat.logprobs), None
+    shape = (len(flat), 1 + num_top)
+    logprobs = np.array(flat.logprobs, dtype=np.float64).reshape(shape)
+    token_ids = np.array(flat.token_ids, dtype=np.int64).reshape(shape)
+    return tuple(logprobs[:, 0].tolist()), TopLogprobs(token_ids[:, 1:], logprobs[:, 1:])
 
 
 def sampling_parameters(request: SampleRequest, *, separator: str, separator_ids: Sequence[int]) -> "SamplingParams":
@@ -115,7 +133,7 @@ def sampling_parameters(request: SampleRequest, *, separator: str, separator_ids
         stop=[separator] if by_step else None,
         include_stop_str_in_output=True,
         detokenize=by_step,
-        logprobs=0,  # of the sampled token alone
+        logprobs=request.top_logprobs,  # and of the sampled token
         flat_logprobs=True,
         output_kind=RequestOutputKind.FINAL_ONLY,
         skip_clone=True,

@@ -1,7 +1,7 @@
 """Best-of-N with an adaptive N (IASoN, arXiv 2506.09338): what looks easy gets few samples, what looks hard gets many.
 
     p    the PRM's estimate at the bare question, by default its lower quantile
-    n    min(N_IAS(p, C), max_samples), then as in best-of-N
+    n    min(N_IAS(p, C), num_samples), then as in best-of-N
 
 Hopeless problems look hardest of all and cost the most; `hopeless_below` (ours, not in the paper) ends that.
 """
@@ -18,7 +18,7 @@ def adaptive_best_of_n(
     root: Path,
     *,
     limits: SearchLimits,
-    max_samples: int,
+    num_samples: int,
     min_samples: int = 1,
     confidence: float = 0.99,
     estimate: Estimate = Estimate.LOWER,
@@ -26,13 +26,14 @@ def adaptive_best_of_n(
     aggregation: Aggregation = Aggregation.LAST,
     selection: Selection = Selection.BEST,
 ) -> Strategy:
-    """Best of between `min_samples` and `max_samples`; the fewest where even the upper quantile is hopeless."""
+    """Best of between `min_samples` and `num_samples`; the fewest where even the upper quantile is hopeless."""
     reply = yield Score((root,))
     [scored] = reply.paths
     if success_probability(scored, Estimate.UPPER) < hopeless_below:
-        num_samples = min_samples
+        count = min_samples
     else:
         needed = samples_needed(success_probability(scored, estimate), confidence)
-        num_samples = min(max(needed, min_samples), max_samples)
-    reply = yield Expand(((root, num_samples),), Until.END, limits.max_tokens, aggregation.scoring)
+        count = min(max(needed, min_samples), num_samples)
+    asked = ((root, count),)
+    reply = yield Expand(asked, Until.END, limits.max_tokens, aggregation.scoring, top_logprobs=selection.top_logprobs)
     return choose(reply.paths, selection, aggregation)

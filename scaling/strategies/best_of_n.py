@@ -17,5 +17,6 @@ def best_of_n(
 ) -> Strategy:
     """Score the bare question (how hard does it look?), sample, score, choose."""
     yield Score((root,))
-    reply = yield Expand(((root, num_samples),), Until.END, limits.max_tokens, aggregation.scoring)
+    asked = ((root, num_samples),)
+    reply = yield Expand(asked, Until.END, limits.max_tokens, aggregation.scoring, top_logprobs=selection.top_logprobs)
     return choose(reply.paths, selection, aggregation)

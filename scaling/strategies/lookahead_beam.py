@@ -71,7 +71,7 @@ def _simulate(
         going = [index for index, path in enumerate(ends) if not closed(path, limits)]
         if not going:
             break
-        reply = yield one_step([(ends[index], 1) for index in going], limits, scoring=scoring, greedy=True)
+        reply = yield one_step([(ends[index], 1) for index in going], limits, scoring=scoring, temperature=0.0)
         if reply.kind is not ReplyKind.FULL:
             return [*ends, *reply.paths], reply
         for index, path in zip(going, reply.paths, strict=True):

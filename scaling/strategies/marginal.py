@@ -6,11 +6,11 @@
                    accuracy   the same, and `RIVALS_SHARE` of the chance that some sample so far is right, the answer
                               in hand is not, and the wave holds a right one
     grant        the controller's: of all waiting waves of all open problems the one that is worth most
-    end          the run's cap, `max_samples`, or an offer below `min_gain` per sample
+    end          the run's cap, `num_samples`, or an offer below `min_gain` per sample
 
 Both by the model of `scaling.posterior`, from the PRM's view of the question and of all samples so far. What easy
 problems save goes to hard ones, and hopeless ones stop eating the budget. Without a cap and without `min_gain` every
-problem gets `max_samples`.
+problem gets `num_samples`.
 """
 
 from enum import StrEnum
@@ -44,7 +44,7 @@ def marginal(
     root: Path,
     *,
     limits: SearchLimits,
-    max_samples: int,
+    num_samples: int,
     wave_size: int = 1,
     objective: Objective = Objective.ACCURACY,
     min_gain: float = 0.0,
@@ -56,7 +56,7 @@ def marginal(
     aggregation: Aggregation = Aggregation.LAST,
     selection: Selection | None = None,
 ) -> Strategy:
-    """At most `max_samples`; the answer is chosen as `sequential` does.
+    """At most `num_samples`; the answer is chosen as `sequential` does.
 
     `typical_tokens` counts as the length of one sample more; None: a quarter of `max_tokens`.
     """
@@ -69,8 +69,8 @@ def marginal(
     answers: list[str | None] = []
     posterior = answer_posterior((), (), model)
     choice = Choice(None, None, ())
-    while len(samples) < max_samples:
-        wave = min(wave_size, max_samples - len(samples))
+    while len(samples) < num_samples:
+        wave = min(wave_size, num_samples - len(samples))
         gain = _gain(objective, posterior, choice, wave)
         if samples and gain < min_gain * wave:
             break

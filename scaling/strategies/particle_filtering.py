@@ -25,7 +25,7 @@ from records.path import Path
 from records.request import ReplyKind
 from scaling.aggregation import Aggregation
 from scaling.growth import closed, one_step, value
-from scaling.seeds import seed_for
+from scaling.seeds import uniform
 from scaling.selection import Selection, choose
 from scaling.strategy import SearchLimits, Strategy
 
@@ -100,15 +100,10 @@ def draw(weights: Sequence[float], num_draws: int, resampling: Resampling, name:
         name: of this draw.
     """
     if resampling is Resampling.SYSTEMATIC:
-        offset = _uniform(*name)
+        offset = uniform("particles", *name)
         positions = [(index + offset) / num_draws for index in range(num_draws)]
     else:
-        positions = [_uniform(*name, index) for index in range(num_draws)]
+        positions = [uniform("particles", *name, index) for index in range(num_draws)]
     ends = list(accumulate(weights))
     last = bisect_right(ends, math.nextafter(ends[-1], 0.0))  # the last that has a weight
     return [min(bisect_right(ends, position * ends[-1]), last) for position in positions]
-
-
-def _uniform(*name: str | int) -> float:
-    """A number in [0, 1) from a name."""
-    return (seed_for("particles", *name) >> 10) / 2**53

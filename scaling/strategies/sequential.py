@@ -4,7 +4,7 @@
     sure         P(the chosen answer is right | samples so far) >= threshold, by the model of `scaling.posterior`
     hopeless     the chance that the chosen answer is wrong and the next wave holds a right one, per sample of the wave,
                  is below `min_gain`: another wave is not worth its price
-    end          sure, hopeless, or `max_samples`
+    end          sure, hopeless, or `num_samples`
 
 Best-of-N with a budget from the bare question stops when a right answer is probably there; this stops when it is found.
 The posterior's chance becomes the answer's own probability.
@@ -24,7 +24,7 @@ def sequential(
     root: Path,
     *,
     limits: SearchLimits,
-    max_samples: int,
+    num_samples: int,
     wave_size: int = 4,
     threshold: float = 0.95,
     min_gain: float = 0.001,
@@ -35,7 +35,7 @@ def sequential(
     aggregation: Aggregation = Aggregation.LAST,
     selection: Selection | None = None,
 ) -> Strategy:
-    """At most `max_samples`, in waves; without a `selection`, the likeliest answer under the posterior is chosen."""
+    """At most `num_samples`, in waves; without a `selection`, the likeliest answer under the posterior is chosen."""
     reply = yield Score((root,))
     [scored] = reply.paths
     model = AnswerModel(
@@ -44,9 +44,11 @@ def sequential(
     samples: list[Path] = []
     answers: list[str | None] = []
     choice = Choice(None, None, ())
-    for begun in range(0, max_samples, wave_size):
-        num_samples = min(wave_size, max_samples - begun)
-        reply = yield Expand(((root, num_samples),), Until.END, limits.max_tokens, aggregation.scoring)
+    num_logprobs = 0 if selection is None else selection.top_logprobs
+    for begun in range(0, num_samples, wave_size):
+        wave = min(wave_size, num_samples - begun)
+        asked = ((root, wave),)
+        reply = yield Expand(asked, Until.END, limits.max_tokens, aggregation.scoring, top_logprobs=num_logprobs)
         samples += reply.paths
         answers += [stated_answer(path) for path in reply.paths]
         posterior = answer_posterior(answers, [success_probability(path, estimate) for path in samples], model)

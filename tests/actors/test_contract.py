@@ -2,8 +2,11 @@
 
 import asyncio
 import itertools
+import math
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import pytest_asyncio
 
@@ -128,6 +131,51 @@ async def test_log_probabilities_are_there_and_negative(samples):
         assert all(step.logprob_sum is not None and step.logprob_sum <= 0 for step in sampled.steps)
         assert sampled.queued_s >= 0
         assert sampled.run_s >= 0
+
+
+async def test_confidences_and_log_probabilities_as_drawn_come_where_they_are_asked_for(generator):
+    calls = {
+        (until, temperature, num_top): replace(
+            sample_call(f"{until}-{temperature}-{num_top}", QUESTIONS[1], until=until, sampling=Sampling(temperature)),
+            top_logprobs=num_top,
+        )
+        for until in Until
+        for temperature in (0.0, 0.25, 1.0)
+        for num_top in (1, 20)
+    }
+    sampled = dict(zip(calls, await generator.ask(list(calls.values())), strict=True))
+    for (_, temperature, num_top), each in sampled.items():
+        for step in each.steps:
+            assert len(step.token_confidences) == len(step.token_ids)
+            # Jensen: k tokens that share at most 1 have a mean log-probability of at most -log k.
+            assert min(step.token_confidences) >= math.log(num_top) - 1e-4
+            assert step.token_confidences == tuple(np.float32(step.token_confidences).tolist())
+            assert step.sampled_logprob_sum <= 1e-6
+            if temperature == 0:
+                assert step.sampled_logprob_sum == 0
+            elif temperature == 1:
+                assert step.sampled_logprob_sum == step.logprob_sum
+            elif generator.real and num_top == 20:  # a lower temperature makes the likeliest tokens likelier
+                assert step.sampled_logprob_sum > step.logprob_sum - 1e-4
+
+
+async def test_without_asking_there_are_none_and_top_p_has_no_log_probability(generator, samples):
+    for _, sampled in samples:
+        assert all(step.token_confidences is step.sampled_logprob_sum is None for step in sampled.steps)
+    (cut,) = await generator.ask(
+        [replace(sample_call("cut", QUESTIONS[0], sampling=Sampling(0.7, top_p=0.9)), top_logprobs=3)]
+    )
+    assert all(step.token_confidences and step.sampled_logprob_sum is None for step in cut.steps)
+
+
+async def test_more_log_probabilities_than_the_engine_was_built_for_fail_the_call_alone(generator):
+    if not generator.real:
+        pytest.skip("the fake knows no bound")
+    bad, good = await generator.ask(
+        [replace(sample_call("bad", QUESTIONS[0]), top_logprobs=21), sample_call("good", QUESTIONS[0])]
+    )
+    assert bad == CallFailed("bad", bad.error, retryable=False)
+    assert isinstance(good, Sampled)
 
 
 async def test_a_path_grown_step_by_step_is_carried_by_its_ids(generator):

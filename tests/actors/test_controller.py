@@ -56,7 +56,7 @@ async def test_a_run_gives_every_problem_one_row(tmp_path, name):
 
 
 async def test_problems_that_compete_share_the_cap_window_by_window(tmp_path):
-    strategy = partial(marginal, limits=LIMITS, max_samples=8)
+    strategy = partial(marginal, limits=LIMITS, num_samples=8)
     await LocalRun(tmp_path / "whole", problems(COUNT), strategy).run()
     needed = read_run(tmp_path / "whole").totals.generated_tokens
     run = LocalRun(

@@ -74,6 +74,7 @@ def test_a_broken_generator_is_named(generator_folder, name):
         ({"max_model_len": 10}, "too short"),
         ({"prompt_template": "Solve it."}, r"lacks \{question\}"),
         ({"chat": True}, "no chat template"),
+        ({"max_logprobs": 264}, "vocabulary of 263"),
         ({"separator": ""}, "no step would be seen"),
         ({"separator": "<eos>"}, "no step would be seen"),
     ],

@@ -43,6 +43,31 @@ async def test_log_probabilities_are_those_of_transformers(generator_on_vllm):
         assert list(sample.logprobs) == pytest.approx(wanted.tolist(), abs=1e-3)
 
 
+async def test_certainty_is_that_of_transformers(generator_on_vllm):
+    """VLLM's log-probabilities are those before temperature; ours, after it, are what the sampler drew from."""
+    replica = generator_on_vllm.replica
+    model = AutoModelForCausalLM.from_pretrained(REAL_GENERATOR.model, dtype=torch.float32)
+    prompt_ids = replica.engine.tokenizer.encode(QUESTION + "\n\n")
+    calls = [
+        SampleCall(
+            f"{until}-{temperature}-{seed}", root_prefix_id(QUESTION), TokenPrefix(QUESTION, ()), until, 60, seed,
+            Sampling(temperature), 20,
+        )
+        for until in (Until.END, Until.STEP)
+        for temperature in (0.25, 0.5)
+        for seed in range(4)
+    ]  # fmt: skip
+    for call, sampled in zip(calls, await generator_on_vllm.ask(calls), strict=True):
+        token_ids = [token_id for step in sampled.steps for token_id in step.token_ids]
+        with torch.no_grad():
+            logits = model(torch.tensor([[*prompt_ids, *token_ids]])).logits[0, len(prompt_ids) - 1 : -1]
+        confidences = -logits.log_softmax(-1).topk(20).values.mean(-1)
+        found = [confidence for step in sampled.steps for confidence in step.token_confidences]
+        assert found == pytest.approx(confidences.tolist(), abs=2e-3)
+        drawn = (logits / call.sampling.temperature).log_softmax(-1).gather(1, torch.tensor(token_ids)[:, None])
+        assert sum(step.sampled_logprob_sum for step in sampled.steps) == pytest.approx(float(drawn.sum()), abs=2e-2)
+
+
 async def test_prm_scores_are_those_of_transformers_cached_and_not(prm_on_vllm):
     replica = prm_on_vllm.replica
     form = replica.engine.format

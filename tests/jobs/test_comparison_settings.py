@@ -9,6 +9,7 @@ from jobs.comparison_runs import shared_runs
 from jobs.comparison_settings import Setting, capped, comparison_settings
 from jobs.options import CompareOptions
 from jobs.recipe import load_recipe
+from jobs.strategy_options import StrategyOptions
 from records.failure import InvalidInput
 
 ARITHMETIC = Path(__file__).resolve().parents[2] / "examples" / "arithmetic"
@@ -69,7 +70,7 @@ def test_settings_share_samples_where_they_can() -> None:
     runs = shared_runs(
         settings(
             "best-of-n:num_samples=4",
-            "adaptive-best-of-n",
+            "adaptive-best-of-n:num_samples=64",
             "majority",
             "beam-search",
             "best-of-n:aggregation=min",
@@ -79,7 +80,7 @@ def test_settings_share_samples_where_they_can() -> None:
     )
     shared = [[item.label.partition(":")[2] or item.label for item in run.settings] for run in runs]
     assert shared == [
-        ["num_samples=4", "adaptive-best-of-n", "majority", "sample"],
+        ["num_samples=4", "num_samples=64", "majority", "sample"],
         ["beam-search"],
         ["aggregation=min"],
         ["generator.temperature=0.5"],
@@ -96,6 +97,19 @@ def test_without_scores_no_prm_is_needed() -> None:
     assert not load_recipe(run.path, run.overrides).strategy.needs_prm
 
 
+def test_samples_come_with_confidences_where_one_setting_reads_them() -> None:
+    def strategy(*entries: str) -> StrategyOptions:
+        [run] = shared_runs(settings(*entries))
+        return load_recipe(run.path, run.overrides).strategy
+
+    assert strategy("best-of-n", "deepconf-offline").num_logprobs == 20
+    assert strategy("majority", "deepconf-offline").num_logprobs == 20
+    assert strategy("majority", "best-of-n").num_logprobs == 0
+    assert not strategy("majority", "deepconf-offline").needs_prm
+    apart = shared_runs(settings("majority", "deepconf-offline:top_logprobs=5"))
+    assert [run.stored for run in apart] == [True, False]
+
+
 def test_names_of_runs_say_what_decides_them() -> None:
     def names(*strategies: str, overrides: tuple[str, ...] = ()) -> list[str]:
         return [run.name for run in shared_runs(settings(*strategies, overrides=overrides))]
@@ -107,8 +121,13 @@ def test_names_of_runs_say_what_decides_them() -> None:
 
 
 def test_a_cap_may_be_a_share_of_what_the_baseline_takes() -> None:
-    plain = settings("majority")[0]
+    plain, half, own = settings(
+        "majority", "marginal:budget.total_tokens=50%", "marginal:budget.total_tokens=70:wave_size=2"
+    )
     assert capped(plain, 1000.0) is plain
+    assert half.recipe.budget.total_tokens is None
+    assert capped(half, 1000.0).recipe.budget.total_tokens == 500
+    assert capped(own, 1000.0).recipe.budget.total_tokens == 70
 
 
 def test_the_command_line_takes_commas_and_spaces() -> None:

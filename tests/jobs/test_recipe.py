@@ -210,7 +210,7 @@ def test_beam_widths_divide() -> None:
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ('{name="adaptive-best-of-n", min_samples=9, max_samples=8}', ["min_samples (9)", "max_samples (8)"]),
+        ('{name="adaptive-best-of-n", min_samples=9, num_samples=8}', ["min_samples (9)", "num_samples (8)"]),
         ('{name="adaptive-best-of-n", confidence=1.0}', ["strategy.confidence = 1.0", "less than 1"]),
         ('{name="adaptive-best-of-n", estimate="q10"}', ['strategy.estimate = "q10"', "lower"]),
         ('{name="adaptive-beam-search", num_samples=9, beam_width=2}', ["num_samples (9)", "beam_width (2)"]),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.recipe import Recipe, load_recipe
+from jobs.recipe import Recipe, generator_settings, load_recipe
 from jobs.strategies import strategy_factory
 from records.failure import InvalidInput
 from tests.world import World, problems, scheduler_for
@@ -35,12 +35,12 @@ def test_shipped_strategies_travel_and_run(recipe):
 @pytest.mark.parametrize(
     "override",
     [
-        '{name="adaptive-best-of-n", max_samples=8, estimate="mean", selection="majority"}',
+        '{name="adaptive-best-of-n", num_samples=8, estimate="mean", selection="majority"}',
         '{name="adaptive-beam-search", num_samples=8, beam_width=2, adapt="both", aggregation="min"}',
-        '{name="sequential", max_samples=8}',
-        '{name="sequential", max_samples=8, selection="weighted-vote"}',
-        '{name="marginal", max_samples=8}',
-        '{name="marginal", max_samples=8, objective="coverage", min_gain=0.01, prior_strength=3, typical_tokens=50}',
+        '{name="sequential", num_samples=8}',
+        '{name="sequential", num_samples=8, selection="weighted-vote"}',
+        '{name="marginal", num_samples=8}',
+        '{name="marginal", num_samples=8, objective="coverage", min_gain=0.01, prior_strength=3, typical_tokens=50}',
     ],
 )
 def test_adaptive_strategies_travel_and_run(override):
@@ -95,6 +95,9 @@ RIVALS = {
     "lookahead-beam": ["num_samples=4", "beam_width=2", "lookahead=2", 'aggregation="product"'],
     "adaptive-consistency": ["num_samples=8", "wave_size=2", "confidence=0.9"],
     "backtracking": ["num_samples=4", "beam_width=2", "max_fall=0.2", "max_backtracks=2"],
+    "deepconf-offline": ["num_samples=4", "keep_share=0.5", "window=8", 'trace_confidence="tail"', "top_logprobs=5"],
+    "deepconf-online": ["num_samples=8", "num_warmup=4", "wave_size=2", "consensus=0.9", 'selection="majority"'],
+    "power-sampling": ["num_samples=2", "alpha=2.0", "num_mcmc_steps=3", 'selection="best"'],
 }
 
 
@@ -111,7 +114,8 @@ def test_rivals_travel_and_run_with_and_without_options(name):
 
 
 def test_a_strategy_that_draws_gets_the_seed_of_the_run():
-    assert strategy_factory(rival("particle-filtering")).keywords["seed"] == rival("particle-filtering").seed
+    for name in ("particle-filtering", "power-sampling"):
+        assert strategy_factory(rival(name)).keywords["seed"] == rival(name).seed
 
 
 @pytest.mark.parametrize(
@@ -124,6 +128,11 @@ def test_a_strategy_that_draws_gets_the_seed_of_the_run():
         ("particle-filtering", 'resampling="stratified"', "systematic"),
         ("adaptive-consistency", "confidence=1.0", "less than 1"),
         ("backtracking", "max_fall=1.0", "less than 1"),
+        ("deepconf-offline", "keep_share=0.0", "greater than 0"),
+        ("deepconf-offline", 'selection="best"', "confidence-vote"),
+        ("deepconf-online", "num_samples=8", r"num_warmup \(16\) must not be above num_samples \(8\)"),
+        ("power-sampling", "alpha=0.5", "greater than or equal to 1"),
+        ("rebase", 'selection="confidence-vote"', "weighted-vote"),
     ],
 )
 def test_options_out_of_bounds_are_refused(name, option, message):
@@ -132,4 +141,29 @@ def test_options_out_of_bounds_are_refused(name, option, message):
 
 
 def test_plain_votes_start_no_prm():
-    assert [name for name in RIVALS if not rival(name).strategy.needs_prm] == ["adaptive-consistency"]
+    without = ["adaptive-consistency", "deepconf-offline", "deepconf-online", "power-sampling"]
+    assert [name for name in RIVALS if not rival(name).strategy.needs_prm] == without
+    assert rival("power-sampling", 'selection="weighted-vote"').strategy.needs_prm
+
+
+@pytest.mark.parametrize(
+    ("overrides", "num_logprobs"),
+    [
+        (("strategy.name=majority",), 20),
+        (("strategy.name=best-of-n", "strategy.selection=confidence-vote"), 20),
+        (("strategy.name=deepconf-offline", "strategy.top_logprobs=5"), 20),
+        (("strategy.name=deepconf-online", "strategy.top_logprobs=50"), 50),
+        (("strategy.name=power-sampling", "generator.max_logprobs=60"), 60),
+    ],
+)
+def test_engines_are_built_for_the_log_probabilities_that_are_asked_for(overrides, num_logprobs):
+    recipe = load_recipe(EXAMPLE / "sample.toml", overrides)
+    assert generator_settings(recipe).max_logprobs == num_logprobs >= recipe.strategy.num_logprobs
+
+
+def test_confidence_votes_ask_for_log_probabilities_and_other_selections_do_not():
+    for name in ("best-of-n", "adaptive-best-of-n", "sequential", "power-sampling"):
+        asked = rival(name, "selection=confidence-vote")
+        assert asked.strategy.num_logprobs == 20
+        assert outcome(strategy_factory(asked)) == [(None, True)] * 3
+    assert rival("best-of-n").strategy.num_logprobs == rival("sequential").strategy.num_logprobs == 0

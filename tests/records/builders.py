@@ -43,8 +43,8 @@ def record(problem_id: str, *, num_steps: int = 2, tokens_per_step: int = 5) -> 
     steps = tuple(step(problem_id, node_id, tokens_per_step) for node_id in range(1, num_steps + 1))
     request = RequestRow(
         problem_id=problem_id, request=0, request_hash="h", kind="expand", node_ids=(0,), num_samples=(1,), until="end",
-        max_tokens=100, scoring="leaf", greedy=False, granted_tokens=(100,), reply_kind="full", child_ids=(num_steps,),
-        p_lower=(None,), p_median=(0.5,), p_upper=(0.6,), prm_tokens=0, prm_cached_tokens=0,
+        max_tokens=100, scoring="leaf", temperature=None, granted_tokens=(100,), reply_kind="full",
+        child_ids=(num_steps,), p_lower=(None,), p_median=(0.5,), p_upper=(0.6,), prm_tokens=0, prm_cached_tokens=0,
         prm_truncated=False, worth=None,
     )  # fmt: skip
     return ProblemRecord(problem=problem, steps=steps, requests=(request,))
@@ -54,7 +54,8 @@ def step(problem_id: str, node_id: int, num_tokens: int) -> StepRow:
     return StepRow(
         problem_id=problem_id, request=0, node_id=node_id, parent_id=node_id - 1, depth=node_id,
         text=f"step {node_id} of {problem_id}\n\n", token_ids=tuple(range(node_id, node_id + num_tokens)),
-        logprob_sum=-1.25, finish_reason="separator", p_lower=0.1, p_median=0.2, p_upper=0.3,
+        logprob_sum=-1.25, token_confidences=(2.5,) * num_tokens, sampled_logprob_sum=-1.0,
+        finish_reason="separator", p_lower=0.1, p_median=0.2, p_upper=0.3,
         generated_tokens=num_tokens, prompt_tokens=9, cached_tokens=0, prm_tokens=4, prm_cached_tokens=0,
         prm_truncated=False,
         seed=2**62 + node_id, replica="generator-0", prm_replica="prm-0", queued_seconds=0.1, run_seconds=0.2,
@@ -79,6 +80,8 @@ def rows(row_type: type) -> st.SearchStrategy[Any]:
 def _values(name: str, hint: Any) -> st.SearchStrategy[Any]:
     if get_origin(hint) is UnionType:
         return st.none() | _values(name, get_args(hint)[0])
+    if name == "token_confidences":
+        return st.lists(st.floats(allow_nan=False, width=32), max_size=4).map(tuple)
     if get_origin(hint) is tuple:
         return st.lists(_values(name, get_args(hint)[0]), max_size=4).map(tuple)
     if hint is int:

@@ -99,8 +99,8 @@ def test_in_a_toy_world_it_knows_when_it_is_wrong(function):
 
 def test_sequential_has_its_own():
     problem = ToyProblem(0.5, 3)
-    choice = play(sequential(ROOT, limits=LIMITS, max_samples=8), problem.reply)
-    assert play(with_answer_p(sequential, ROOT, limits=LIMITS, max_samples=8), ToyProblem(0.5, 3).reply).answer_p == (
+    choice = play(sequential(ROOT, limits=LIMITS, num_samples=8), problem.reply)
+    assert play(with_answer_p(sequential, ROOT, limits=LIMITS, num_samples=8), ToyProblem(0.5, 3).reply).answer_p == (
         choice.answer_p
     )
 

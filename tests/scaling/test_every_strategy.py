@@ -70,12 +70,19 @@ CASES = [
     Case("adaptive-consistency", f"num_samples={N}", N),
     Case("adaptive-consistency", "num_samples=8, wave_size=3, confidence=0.7", 8),
     Case("backtracking", f"{BEAM}, max_backtracks=3", N * (D + 6)),
-    Case("adaptive-best-of-n", "max_samples=6, min_samples=2, confidence=0.9, hopeless_below=0.2", 6),
+    Case("adaptive-best-of-n", "num_samples=6, min_samples=2, confidence=0.9, hopeless_below=0.2", 6),
     Case("adaptive-beam-search", BEAM, N * D),
     Case("adaptive-beam-search", f"{BEAM}, adapt='children', confidence=0.8", N * D),
     Case("adaptive-beam-search", f"{BEAM}, adapt='both', adapt_first=true, confidence=0.8", N * D),
-    Case("sequential", "max_samples=6, wave_size=2", 6),
-    Case("sequential", "max_samples=5, wave_size=2, threshold=0.6, min_gain=0.02, selection='majority'", 5),
+    Case("sequential", "num_samples=6, wave_size=2", 6),
+    Case("sequential", "num_samples=5, wave_size=2, threshold=0.6, min_gain=0.02, selection='majority'", 5),
+    Case("marginal", "num_samples=6", 6),
+    Case("marginal", "num_samples=5, wave_size=2, objective='coverage', min_gain=0.02", 5),
+    Case("deepconf-offline", f"num_samples={N}, window=3, keep_share=0.5", N),
+    Case(
+        "deepconf-online", f"num_samples={N}, num_warmup=2, wave_size=2, window=3, keep_share=0.5, max_steps={D}", N * D
+    ),
+    Case("power-sampling", "num_samples=2, num_mcmc_steps=3", 2 * (1 + 3)),
     Case("rollout", "num_trajectories=2, num_continuations=2", 2 + 2 * (1 + 2 * MAX_TOKENS), counts_only=True),
 ]
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
@@ -158,11 +165,12 @@ class Adversary:
             assert not path.finished
             left_tokens = MAX_TOKENS - len(path.solution_token_ids)
             assert left_tokens > 0
-            assert 0 < request.max_tokens <= (MAX_STEP_TOKENS if request.until is Until.STEP else left_tokens)
+            most = MAX_STEP_TOKENS if request.until is Until.STEP else left_tokens
+            assert 0 < request.most_tokens(path) <= most
 
     def child(self, parent: Path, request: Expand) -> Path:
         """One step, so many tokens, or steps to the end."""
-        path, left_tokens = parent, request.max_tokens
+        path, left_tokens = parent, request.most_tokens(parent)
         for number in range(MOST_STEPS_OF_A_SAMPLE):
             text, num_tokens, reason = TELLERS[self.teller](self.rng)
             to_the_end = request.until is not Until.STEP
@@ -172,12 +180,21 @@ class Adversary:
                 reason = FinishReason.TOKENS if request.until is Until.TOKENS else FinishReason.LENGTH
             left_tokens -= num_tokens
             self.num_nodes += 1
-            path = Path(self.num_nodes, path, text, (1,) * num_tokens, reason)
+            path = Path(self.num_nodes, path, text, (1,) * num_tokens, reason, *self.certainty(request, num_tokens))
             if request.scoring is Scoring.STEPS:
                 path = replace(path, score=self.score())
             if reason is not FinishReason.SEPARATOR or not to_the_end:
                 break
         return replace(path, score=self.score()) if request.scoring is Scoring.LEAF else path
+
+    def certainty(
+        self, request: Expand, num_tokens: int
+    ) -> tuple[float | None, None, tuple[float, ...] | None, float | None]:
+        """Log-probability, no score, confidences, log-probability as drawn; the scorer's numbers, if asked for."""
+        if request.top_logprobs == 0:
+            return None, None, None, None
+        logprob, drawn, *confidences = (SCORERS[self.scorer](self.rng, number) for number in range(num_tokens + 2))
+        return logprob, None, tuple(confidences), drawn
 
     def score(self) -> PrmScore:
         self.num_scores += 1
@@ -358,5 +375,7 @@ def test_simulated_steps_are_greedy_and_the_tables_say_so():
     world = World(scheduler_for(begin(lookahead)), random.Random(1), steps=steps)
     world.run(problems(3))
     rows = {(row.problem_id, str(row.request)): row for one in world.concluded for row in one.search.requests}
-    assert {row.greedy for row in rows.values()} == {True, False, None}
-    assert temperatures == {key: {0.0 if row.greedy else 0.7} for key, row in rows.items() if row.kind == "expand"}
+    assert {row.temperature for row in rows.values()} == {0.0, None}
+    assert temperatures == {
+        key: {0.7 if row.temperature is None else row.temperature} for key, row in rows.items() if row.kind == "expand"
+    }

@@ -26,7 +26,7 @@ from tests.toy_problem import LIMITS, ROOT, ToyProblem, play
 from tests.world import World, problems, scheduler_for
 
 SMALL = SearchLimits(max_tokens=40, max_step_tokens=8)
-STRATEGY = partial(marginal, limits=SMALL, max_samples=6, typical_tokens=8)
+STRATEGY = partial(marginal, limits=SMALL, num_samples=6, typical_tokens=8)
 
 every_objective = pytest.mark.parametrize("objective", Objective)
 
@@ -43,7 +43,7 @@ def sample(answer: str | None, p: float, num_tokens: int = 10) -> Reply:
 
 def offers(root: Reply, replies: Sequence[Reply], **options: object) -> list[float]:
     """The worth of each request of a strategy that gets these replies."""
-    strategy = marginal(ROOT, limits=LIMITS, max_samples=64, **options)  # type: ignore[arg-type]
+    strategy = marginal(ROOT, limits=LIMITS, num_samples=64, **options)  # type: ignore[arg-type]
     next(strategy)
     found = []
     for reply in (root, *replies):
@@ -110,7 +110,7 @@ def test_the_worth_of_a_request_is_no_part_of_its_hash_and_never_nan():
 @pytest.mark.parametrize("p", [0.0, 0.5, 1.0])
 def test_without_a_cap_it_ends_at_most_samples_or_where_a_sample_is_not_worth_it(p, min_gain):
     problem = ToyProblem(p, 3)
-    choice = play(marginal(ROOT, limits=LIMITS, max_samples=20, wave_size=3, min_gain=min_gain), problem.reply)
+    choice = play(marginal(ROOT, limits=LIMITS, num_samples=20, wave_size=3, min_gain=min_gain), problem.reply)
     waves = [request.parents[0][1] for request in problem.requests if isinstance(request, Expand)]
     assert waves == [3, 3, 3, 3, 3, 3, 2][: len(waves)]
     assert sum(waves) == 20 if min_gain == 0 else sum(waves) < 20
@@ -140,7 +140,7 @@ def test_empty_replies_and_scores_that_say_nothing_end(
         return Reply(ReplyKind.FULL, (Path(1, ROOT, text, (1,) * num_tokens, FinishReason.LENGTH, None, score),))
 
     strategy = marginal(
-        ROOT, limits=LIMITS, max_samples=16, objective=objective, selection=selection, aggregation=aggregation,
+        ROOT, limits=LIMITS, num_samples=16, objective=objective, selection=selection, aggregation=aggregation,
         prior_strength=prior_strength,
     )  # fmt: skip
     choice = play(strategy, answer)
@@ -340,14 +340,14 @@ def together(strategy: Callable[[Path], Strategy], total_tokens: int) -> tuple[f
 
 @every_objective
 def test_for_the_same_tokens_it_covers_more_than_fixed_n_and_n_ias(objective):
-    compete = partial(marginal, limits=LIMITS, max_samples=64, objective=objective)
+    compete = partial(marginal, limits=LIMITS, num_samples=64, objective=objective)
     for num_samples in (4, 8, 16):
         coverage, accuracy, tokens = alone(partial(best_of_n, limits=LIMITS, num_samples=num_samples))
         found_coverage, found_accuracy, spent = together(compete, tokens)
         assert 0.99 * tokens < sum(spent) <= tokens
         assert found_coverage >= coverage + 0.03
         assert found_accuracy >= accuracy + 0.03
-    coverage, accuracy, tokens = alone(partial(adaptive_best_of_n, limits=LIMITS, max_samples=64))
+    coverage, accuracy, tokens = alone(partial(adaptive_best_of_n, limits=LIMITS, num_samples=64))
     found_coverage, found_accuracy, _ = together(compete, tokens // 2)
     assert found_coverage >= coverage
     assert found_accuracy >= accuracy
@@ -358,9 +358,9 @@ def test_hopeless_problems_eat_less_than_n_ias_gives_them():
     hopeless = slice(CHANCES.index(0.0), None, len(CHANCES))
     worlds = toys()
     for problem in worlds:
-        play(adaptive_best_of_n(ROOT, limits=LIMITS, max_samples=64), problem.reply)
+        play(adaptive_best_of_n(ROOT, limits=LIMITS, num_samples=64), problem.reply)
     by_n_ias = [problem.tokens for problem in worlds]
-    *_, by_worth = together(partial(marginal, limits=LIMITS, max_samples=64, objective=Objective.COVERAGE), 25_600)
+    *_, by_worth = together(partial(marginal, limits=LIMITS, num_samples=64, objective=Objective.COVERAGE), 25_600)
     shares = [sum(tokens[hopeless]) / sum(tokens) for tokens in (by_n_ias, by_worth)]
     assert shares[0] > 0.18
     assert shares[1] < 0.85 * shares[0]

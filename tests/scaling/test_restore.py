@@ -19,17 +19,20 @@ from scaling.accounting import Models, problem_record
 from scaling.aggregation import Aggregation
 from scaling.scheduler import Concluded
 from scaling.search import ProblemSearch
+from scaling.selection import Selection
 from scaling.strategies.adaptive_beam_search import Adapt, adaptive_beam_search
 from scaling.strategies.adaptive_best_of_n import adaptive_best_of_n
 from scaling.strategies.adaptive_consistency import adaptive_consistency
 from scaling.strategies.backtracking import backtracking
 from scaling.strategies.beam_search import beam_search
 from scaling.strategies.best_of_n import best_of_n
+from scaling.strategies.deepconf import deepconf_offline, deepconf_online
 from scaling.strategies.dvts import dvts
 from scaling.strategies.lookahead_beam import lookahead_beam
 from scaling.strategies.majority import majority
 from scaling.strategies.marginal import marginal
 from scaling.strategies.particle_filtering import particle_filtering
+from scaling.strategies.power_sampling import power_sampling
 from scaling.strategies.rebase import rebase
 from scaling.strategies.rollout import rollout
 from scaling.strategies.sequential import sequential
@@ -68,13 +71,19 @@ STRATEGIES: dict[str, StrategyFactory] = {
     "backtracking": partial(backtracking, limits=LIMITS, num_samples=4, beam_width=2, max_steps=6, max_backtracks=3),
     "rescoring": rescoring,
     "rollout": partial(rollout, limits=LIMITS, num_trajectories=3, num_continuations=2),
-    "adaptive-best-of-n": partial(adaptive_best_of_n, limits=LIMITS, max_samples=9, confidence=0.9),
+    "adaptive-best-of-n": partial(adaptive_best_of_n, limits=LIMITS, num_samples=9, confidence=0.9),
     "adaptive-beam": partial(
         adaptive_beam_search, limits=LIMITS, num_samples=6, beam_width=3, max_steps=8, adapt=Adapt.BOTH,
         confidence=0.9, adapt_first=True,
     ),
-    "sequential": partial(sequential, limits=LIMITS, max_samples=9, wave_size=2, threshold=0.7, min_gain=0.02),
-    "marginal": partial(marginal, limits=LIMITS, max_samples=9, wave_size=2, min_gain=0.02),
+    "sequential": partial(sequential, limits=LIMITS, num_samples=9, wave_size=2, threshold=0.7, min_gain=0.02),
+    "marginal": partial(marginal, limits=LIMITS, num_samples=9, wave_size=2, min_gain=0.02),
+    "sure-of-n": partial(best_of_n, limits=LIMITS, num_samples=6, selection=Selection.CONFIDENCE_VOTE),
+    "deepconf-offline": partial(deepconf_offline, limits=LIMITS, num_samples=6, window=4, keep_share=0.5),
+    "deepconf-online": partial(
+        deepconf_online, limits=LIMITS, num_samples=10, num_warmup=4, wave_size=3, window=4, keep_share=0.6
+    ),
+    "power-sampling": partial(power_sampling, limits=LIMITS, seed=7, num_samples=3, num_mcmc_steps=4),
 }  # fmt: skip
 every_strategy = pytest.mark.parametrize("name", STRATEGIES)
 

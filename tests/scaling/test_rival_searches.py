@@ -80,9 +80,9 @@ class Tree:
 
     def grow(self, path: Path, request: Expand) -> Path:
         number = self.given.get(path.node_id, 0)
-        if not request.greedy:
+        if request.temperature != 0:
             self.given[path.node_id] = number + 1
-        text, reason, num_tokens, score = self.content(path, "greedy" if request.greedy else number)
+        text, reason, num_tokens, score = self.content(path, "greedy" if request.temperature == 0 else number)
         child = Path(len(self.nodes) + 1, path, text, (1,) * num_tokens, reason, None, score)
         self.nodes[child.node_id] = child
         return child if request.scoring is not Scoring.NONE else replace(child, score=None)
@@ -311,7 +311,7 @@ def test_lookahead_ranks_a_step_by_where_it_leads_to():
     tree = scripted(script)
     choice = play(lookahead_beam(ROOT, limits=LIMITS, num_samples=2, beam_width=2, lookahead=1, max_steps=9), tree)
     assert choice.answer == "2"
-    assert [request.greedy for request in tree.expansions] == [False, True, False]
+    assert [request.temperature for request in tree.expansions] == [None, 0.0, None]
     tree = scripted(script)
     beam = play(beam_search(ROOT, limits=LIMITS, num_samples=2, beam_width=2, max_steps=9), tree)
     assert beam.answer == "3"

@@ -33,13 +33,13 @@ STRATEGIES: dict[str, StrategyFactory] = {
     "best-of-n": partial(best_of_n, limits=LIMITS, num_samples=6, aggregation=Aggregation.MIN),
     "beam": partial(beam_search, limits=LIMITS, num_samples=6, beam_width=3, max_steps=8),
     "beam, freq 2": partial(beam_search, limits=LIMITS, num_samples=6, beam_width=2, max_steps=8, frequency=2),
-    "adaptive-best-of-n": partial(adaptive_best_of_n, limits=LIMITS, max_samples=9, confidence=0.9),
+    "adaptive-best-of-n": partial(adaptive_best_of_n, limits=LIMITS, num_samples=9, confidence=0.9),
     "adaptive-beam": partial(
         adaptive_beam_search, limits=LIMITS, num_samples=6, beam_width=3, max_steps=8, adapt=Adapt.BOTH,
         confidence=0.9, adapt_first=True,
     ),
-    "sequential": partial(sequential, limits=LIMITS, max_samples=9, wave_size=2, threshold=0.7, min_gain=0.02),
-    "marginal": partial(marginal, limits=LIMITS, max_samples=9, wave_size=2, min_gain=0.02),
+    "sequential": partial(sequential, limits=LIMITS, num_samples=9, wave_size=2, threshold=0.7, min_gain=0.02),
+    "marginal": partial(marginal, limits=LIMITS, num_samples=9, wave_size=2, min_gain=0.02),
 }  # fmt: skip
 every_strategy = pytest.mark.parametrize("name", STRATEGIES)
 

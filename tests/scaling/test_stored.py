@@ -34,8 +34,8 @@ STRATEGIES: dict[str, StrategyFactory] = {
     "best-of-n": partial(best_of_n, limits=LIMITS, num_samples=7),
     "weighted vote": partial(best_of_n, limits=LIMITS, num_samples=12, selection=Selection.WEIGHTED_VOTE),
     "majority": partial(majority, limits=LIMITS, num_samples=5),
-    "adaptive": partial(adaptive_best_of_n, limits=LIMITS, max_samples=12),
-    "sequential": partial(sequential, limits=LIMITS, max_samples=11, wave_size=3),
+    "adaptive": partial(adaptive_best_of_n, limits=LIMITS, num_samples=12),
+    "sequential": partial(sequential, limits=LIMITS, num_samples=11, wave_size=3),
     "consistency": partial(adaptive_consistency, limits=LIMITS, num_samples=12, wave_size=2),
 }
 
