@@ -68,6 +68,10 @@ def test_what_more_samples_can_win_is_counted_out(answers, model, num_samples, c
         none_right = math.prod((b + i) / (a + b + i) for i in range(num_samples))
         probability = posterior.unseen if hypothesis is None else posterior.probabilities[hypothesis]
         expected += probability * (1 - none_right)
+        if hypothesis is None:
+            assert posterior.coverage_gain(num_samples) == pytest.approx(
+                probability * (1 - none_right), rel=1e-6, abs=1e-9
+            )
     assert posterior.gain(chosen, num_samples) == pytest.approx(expected, rel=1e-6, abs=1e-9)
 
 
