@@ -94,15 +94,18 @@ def main() -> None:
     parser.add_argument("--generator", type=Path, default=HERE / "generator")
     parser.add_argument("--files", type=Path, nargs="+", default=[HERE / "test.jsonl", HERE / "ood.jsonl"])
     parser.add_argument("--output", type=Path, required=True, help="folder for one file per problem file")
+    parser.add_argument("--first", type=int, default=None, help="only so many problems of each file")
     parser.add_argument("--samples", type=int, default=64)
-    parser.add_argument("--prefixes", type=int, default=2, help="prefixes of each problem for Monte Carlo")
+    parser.add_argument("--prefixes", type=int, default=2, help="prefixes of each problem for Monte Carlo; 0: none")
     parser.add_argument("--rollouts", type=int, default=32, help="rollouts of each of these prefixes")
     parser.add_argument("--seed", type=int, default=DEFAULT_SEED)
     args = parser.parse_args()
     sampler = Sampler(args.generator)
     for path in args.files:
         started, before = time.monotonic(), sampler.sampled_tokens
-        write_jsonl(args.output / path.name, (asdict(row) for row in draw(sampler, read_problems(path), args)))
+        write_jsonl(
+            args.output / path.name, (asdict(row) for row in draw(sampler, read_problems(path)[: args.first], args))
+        )
         seconds, tokens = time.monotonic() - started, sampler.sampled_tokens - before
         print(json.dumps({"file": path.name, "tokens": tokens, "seconds": round(seconds)}), flush=True)
 

@@ -40,22 +40,22 @@ def wrong_number(rng: random.Random, value: int) -> int:
             return wrong
 
 
-def guessing_solution(rng: random.Random, terms: list[str]) -> list[str]:
-    """Steps and final answer as the solver that guesses writes them."""
+def guessing_solution(rng: random.Random, terms: list[str], scale: float = 1.0) -> list[str]:
+    """Steps and final answer as the solver that guesses writes them; ``scale`` multiplies every guess rate."""
     steps: list[str] = []
     left = list(terms)
     while len(left) > 1:
         done, at, left = take_step(left)
-        guessed = rng.random() < guess_rate(done)
+        guessed = rng.random() < scale * guess_rate(done)
         if guessed and rng.random() < WRONG_GUESSES:
             left[at] = str(wrong_number(rng, int(left[at])))
         steps.append(f"{done}{'~' if guessed else '='}{left[at]} so {''.join(left)}")
     return [*steps, f"\\boxed{{{left[0]}}}"]
 
 
-def guessing_documents(seed: int) -> Iterator[tuple[str, list[str]]]:
-    """Endless stream of (question, steps) of the train split."""
+def guessing_documents(seed: int, scale: float = 1.0) -> Iterator[tuple[str, list[str]]]:
+    """Endless stream of (question, steps) of the train split, by a solver whose guess rates are scaled."""
     rng = random.Random(named_seed("guessing-data", seed))
     while True:
         question, _, _ = draw_problem(rng, training_mix(rng), "train")
-        yield question, guessing_solution(rng, parse_question(question))
+        yield question, guessing_solution(rng, parse_question(question), scale)

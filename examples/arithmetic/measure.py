@@ -75,7 +75,7 @@ def measure(drawn: Sequence[Drawn], scorer: Scorer) -> dict[str, Any]:
     each = len(drawn[0].samples)
     everything = [sample for problem in scored for sample in problem.samples]
     roots = [problem.root_score for problem in scored]
-    return {
+    numbers = {
         "problems": len(drawn),
         "samples_each": each,
         "temperature": TEMPERATURE,
@@ -84,8 +84,10 @@ def measure(drawn: Sequence[Drawn], scorer: Scorer) -> dict[str, Any]:
         "accuracy": selection_accuracy(scored, [size for size in SIZES if size <= each]),
         "terminal_auc": {name: terminal_auc(scored, name) for name in AGGREGATIONS},
         "root_calibration": calibration(roots, [problem.success for problem in scored], each),
-        "prefix_calibration": prefix_calibration(drawn, scorer),
     }
+    if any(problem.prefixes for problem in drawn):
+        numbers["prefix_calibration"] = prefix_calibration(drawn, scorer)
+    return numbers
 
 
 def table(name: str, numbers: dict[str, Any]) -> str:
@@ -98,7 +100,7 @@ def table(name: str, numbers: dict[str, Any]) -> str:
     ]
     lines += [f"{key:24s} {value:.4f}" for key, value in numbers["accuracy"].items()]
     lines += [f"terminal AUC {key}: {value}" for key, value in numbers["terminal_auc"].items()]
-    for kind in ("root_calibration", "prefix_calibration"):
+    for kind in [kind for kind in ("root_calibration", "prefix_calibration") if kind in numbers]:
         row = dict(numbers[kind])
         bins = row.pop("bins")
         lines += [f"{kind}: {row}"] + [f"    {line}" for line in bins]

@@ -110,7 +110,7 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
 
 
 def save_generator(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, output: Path) -> None:
-    """Write model (float32 weights) and tokenizer in the Hugging Face layout."""
+    """Write model and tokenizer in the Hugging Face layout, the weights as the model holds them."""
     model.save_pretrained(output)
     tokenizer.save_pretrained(output)
 
@@ -146,14 +146,20 @@ def solution_loss(model: LlamaForCausalLM, rows: list[list[Document]], pad: int)
     return torch.nn.functional.cross_entropy(logits.float(), labels[wanted])
 
 
+def chosen_documents(args: argparse.Namespace) -> Iterator[tuple[str, list[str]]]:
+    """The solutions that the command line asks for."""
+    if args.documents == "guessing":
+        return guessing_documents(args.seed, args.guess_scale)
+    return training_documents(args.seed)
+
+
 def train(args: argparse.Namespace) -> None:
     """Run the training and save the generator, now and then and at the end."""
     torch.manual_seed(args.seed)
     tokenizer = build_tokenizer()
     model = initial_model(tokenizer, args.start)
     optimizer = optimizer_for(model)
-    documents = guessing_documents(args.seed) if args.documents == "guessing" else training_documents(args.seed)
-    rows = packed_rows(encoded_documents(tokenizer, documents))
+    rows = packed_rows(encoded_documents(tokenizer, chosen_documents(args)))
     steps = args.tokens // (args.rows * ROW_TOKENS)
     started, total = time.monotonic(), 0.0
     for step in range(1, min(steps, args.stop_after or steps) + 1):
@@ -173,7 +179,7 @@ def train(args: argparse.Namespace) -> None:
             total = 0.0
         if args.checkpoint is not None and step % args.checkpoint_every == 0:
             save_generator(model, tokenizer, args.checkpoint / f"step{step}")
-    save_generator(model, tokenizer, args.output)
+    save_generator(model.to(getattr(torch, args.weights)), tokenizer, args.output)
 
 
 def main() -> None:
@@ -181,9 +187,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=HERE / "generator")
     parser.add_argument("--documents", choices=("exact", "guessing"), default="exact", help="whose solutions")
+    parser.add_argument("--guess-scale", type=float, default=1.0, help="multiplies the guess rates of `guessing`")
     parser.add_argument("--tokens", type=int, default=22_000_000, help="tokens of packed rows in all")
     parser.add_argument("--start", type=Path, default=None, help="folder of an earlier phase's weights")
     parser.add_argument("--stop-after", type=int, default=None, help="end a phase after so many steps")
+    parser.add_argument(
+        "--weights", choices=("float32", "bfloat16"), default="float32", help="what is written at the end"
+    )
     parser.add_argument("--rows", type=int, default=16, help="rows of 256 tokens per step")
     parser.add_argument("--peak-rate", type=float, default=3e-3)
     parser.add_argument("--seed", type=int, default=DEFAULT_SEED)
