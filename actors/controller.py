@@ -69,8 +69,7 @@ class Controller:
         self._problems = problems
         self._settings = settings
         self._clock = clock
-        self._writer = writer
-        self._grader = grader
+        self._writer, self._grader = writer, grader
         self._visible = so_far.visible
         self._read_journals = so_far.journals
         ledger = Ledger(

@@ -6,7 +6,7 @@ tokens found in a prefix cache are not computed.
 
 from dataclasses import dataclass
 
-from records.rows import ProblemRecord, ProblemRow, Status
+from records.rows import ProblemRecord, ProblemRow, RequestRow, Status, StepRow
 from scaling.abstention import Abstention
 from scaling.search import ProblemSearch
 from scaling.strategy import Choice
@@ -54,9 +54,9 @@ def problem_record(
     generated = sum(step.generated_tokens for step in search.steps)
     prompt = sum(step.prompt_tokens for step in search.steps)
     cached = sum(step.cached_tokens for step in search.steps)
-    prm = sum(step.prm_tokens for step in search.steps) + sum(row.prm_tokens for row in search.requests)
-    prm_cached = sum(step.prm_cached_tokens for step in search.steps)
-    prm_cached += sum(row.prm_cached_tokens for row in search.requests)
+    scorings: list[StepRow | RequestRow] = [*search.steps, *search.requests]
+    prm = sum(row.prm_tokens for row in scorings)
+    prm_cached = sum(row.prm_cached_tokens for row in scorings)
     problem = ProblemRow(
         problem_id=search.problem.problem_id,
         status=_status(search),
@@ -74,11 +74,7 @@ def problem_record(
         pruned_tokens=_pruned_tokens(choice, generated),
         prm_tokens=prm,
         prm_cached_tokens=prm_cached,
-        flops=2.0
-        * (
-            models.num_generator_parameters * (generated + prompt - cached)
-            + (models.num_prm_parameters or 0) * (prm - prm_cached)
-        ),
+        flops=_flops(models, generated + prompt - cached, prm - prm_cached),
         gpu_seconds=None,
         usd=None,
         p_lower=root.lower if root else None,
@@ -89,6 +85,11 @@ def problem_record(
         abstained=None if abstention is None else abstention.abstains(answer, score),
     )
     return ProblemRecord(problem=problem, steps=tuple(search.steps), requests=tuple(search.requests))
+
+
+def _flops(models: Models, generator_tokens: int, prm_tokens: int) -> float:
+    """Of so many computed tokens."""
+    return 2.0 * (models.num_generator_parameters * generator_tokens + (models.num_prm_parameters or 0) * prm_tokens)
 
 
 def _status(search: ProblemSearch) -> Status:
