@@ -37,6 +37,7 @@ SETTINGS_FILE = "settings.parquet"
 PROBLEMS_FILE = "problems.parquet"
 JSON_FILE = "comparison.json"
 PLOT_FILE = "comparison.png"
+TABLE_WIDTH = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ def run(options: CompareOptions) -> int:
     if options.json:
         sys.stdout.write(json.dumps(said, indent=2, allow_nan=False) + "\n")
     else:
-        print_comparison(compared.comparison, Console())
+        print_comparison(compared.comparison, _console())
     return SOME_FAILED if any(np.isnan(item.generated_tokens).any() for item in compared.measured) else 0
 
 
@@ -140,6 +141,12 @@ def _write(compared: Compared, output: str) -> None:
         draw_comparison(compared.comparison, spool / PLOT_FILE)
         for name in (*tables, JSON_FILE, PLOT_FILE):
             patiently_blocking(partial(store.upload, name, spool / name), _note)
+
+
+def _console() -> Console:
+    """Standard output; a file or a pipe has no width of its own, and gets the table's."""
+    console = Console()
+    return console if console.is_terminal else Console(width=TABLE_WIDTH)
 
 
 def _note(line: str) -> None:

@@ -1,7 +1,7 @@
 """What each setting of a comparison came to on each problem: read from its own run, or played on shared samples."""
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -85,7 +85,7 @@ def shared(label: str, plan: Plan, problems: Sequence[StoredProblem | None], num
 
 def played(setting: Setting, samples: Shared) -> Measured:
     """A setting on shared samples, averaged over their orders."""
-    outcomes = [list(_one_order(setting, samples, order)) for order in samples.orders]
+    outcomes = _together(setting, samples) if setting.recipe.strategy.allocates else _apart(setting, samples)
     columns = [[_numbers(outcome) for outcome in order] for order in outcomes]
     table = np.asarray(columns, dtype=np.float64)  # [orders, problems, numbers]
     means: dict[str, Any] = {name: table[:, :, at].mean(axis=0) for at, name in enumerate(_NUMBERS)}
@@ -162,19 +162,33 @@ def measured_alone(setting: Setting, plan: Plan) -> Measured:
 _NUMBERS = ("correct", "covered", "answer_p", "num_samples", "pruned_tokens", *_COSTS)
 
 
-def _one_order(setting: Setting, samples: Shared, order: Sequence[Sequence[int]]) -> Iterator[Outcome | None]:
+Outcomes = list[list[Outcome | None]]
+"""[orders][problems]; None for a problem that failed."""
+
+
+def _apart(setting: Setting, samples: Shared) -> Outcomes:
+    """Each problem by itself: all its orders in a row, so that what is computed of a sample can be kept."""
     strategy = strategy_factory(setting.recipe)
-    if not setting.recipe.strategy.allocates:
-        for problem, own in zip(samples.problems, order, strict=True):
-            yield play(strategy, problem, own) if problem is not None else None
-        return
-    there = [(problem, own) for problem, own in zip(samples.problems, order, strict=True) if problem is not None]
-    together = play_together(
-        strategy, [problem for problem, _ in there], [own for _, own in there], setting.recipe.budget.total_tokens
-    )
-    outcomes = iter(together)
-    for problem in samples.problems:
-        yield next(outcomes) if problem is not None else None
+    by_problem = [
+        [play(strategy, problem, order[number]) if problem is not None else None for order in samples.orders]
+        for number, problem in enumerate(samples.problems)
+    ]
+    return [list(order) for order in zip(*by_problem, strict=True)]
+
+
+def _together(setting: Setting, samples: Shared) -> Outcomes:
+    """All problems of one order side by side, under the setting's cap."""
+    strategy, total_tokens = strategy_factory(setting.recipe), setting.recipe.budget.total_tokens
+    there = [(number, problem) for number, problem in enumerate(samples.problems) if problem is not None]
+    outcomes: Outcomes = []
+    for order in samples.orders:
+        found: list[Outcome | None] = [None] * len(samples.problems)
+        own = [order[number] for number, _ in there]
+        played_now = play_together(strategy, [problem for _, problem in there], own, total_tokens)
+        for (number, _), outcome in zip(there, played_now, strict=True):
+            found[number] = outcome
+        outcomes.append(found)
+    return outcomes
 
 
 def _numbers(outcome: Outcome | None) -> list[float]:

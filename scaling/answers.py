@@ -8,6 +8,7 @@ can be killed). Everything here is total (no text raises) and linear, so a model
 
 import re
 from fractions import Fraction
+from functools import lru_cache
 
 from scaling.choices import concluding_choice
 
@@ -41,6 +42,7 @@ _FRACTION = re.compile(
 _ANY_NUMBER = re.compile(rf"(?<![0-9A-Za-z.])[-+]?(?:{_UNSIGNED})(?:/[0-9]+)?(?![0-9])")
 
 
+@lru_cache(maxsize=4096)
 def extract_answer(solution: str) -> str | None:
     r"""The final answer of a solution; None if it states none.
 
@@ -74,6 +76,7 @@ def boxed_answer(solution: str) -> str | None:
     return best
 
 
+@lru_cache(maxsize=2**15)
 def canonical_answer(answer: str) -> str:
     r"""The form of an answer that votes are counted by; a fixed point of itself.
 
