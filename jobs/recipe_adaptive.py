@@ -109,7 +109,7 @@ class MarginalStrategy(WaveOptions):
     wave_size: int = setting(1, "Samples of one problem that are asked for at a time.", ge=1, le=65536)
     objective: Literal["accuracy", "coverage"] = setting(
         "coverage",
-        "What a sample is worth: the chance that none before it is right and it is (coverage), and a part of the chance "
+        "What a sample is worth: the chance that none before it is right and it is (coverage), and part of the chance "
         "that it helps a right one that is there and not chosen (accuracy).",
     )
     min_gain: float = setting(
