@@ -121,9 +121,9 @@ class MarginalStrategy(WaveOptions):
     )
     wave_size: int = setting(1, "Samples of one problem that are asked for at a time.", ge=1, le=65536)
     objective: Literal["accuracy", "coverage"] = setting(
-        "accuracy",
-        "What a sample is worth: the chance that the answer in hand is wrong and it is right (accuracy), or that none "
-        "before it is right and it is (coverage).",
+        "coverage",
+        "What a sample is worth: the chance that none before it is right and it is (coverage), and part of the chance "
+        "that it helps a right one that is there and not chosen (accuracy).",
     )
     min_gain: float = setting(
         0.0, "A problem ends when its next sample is worth less than this, also without a cap; 0: never.", ge=0, le=1

@@ -46,7 +46,7 @@ def marginal(
     limits: SearchLimits,
     num_samples: int,
     wave_size: int = 1,
-    objective: Objective = Objective.ACCURACY,
+    objective: Objective = Objective.COVERAGE,
     min_gain: float = 0.0,
     typical_tokens: int | None = None,
     prior_strength: float | None = None,

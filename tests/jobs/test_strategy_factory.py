@@ -40,7 +40,7 @@ def test_shipped_strategies_travel_and_run(recipe):
         '{name="sequential", num_samples=8}',
         '{name="sequential", num_samples=8, selection="weighted-vote"}',
         '{name="marginal", num_samples=8}',
-        '{name="marginal", num_samples=8, objective="coverage", min_gain=0.01, prior_strength=3, typical_tokens=50}',
+        '{name="marginal", num_samples=8, objective="accuracy", min_gain=0.01, prior_strength=3, typical_tokens=50}',
     ],
 )
 def test_adaptive_strategies_travel_and_run(override):
