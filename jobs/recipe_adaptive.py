@@ -71,7 +71,7 @@ class WaveOptions(StrategyOptions):
 
     num_samples: int = setting(64, "Most samples per problem.", ge=1, le=65536)
     wrong_spread: float = setting(
-        30.0, "Small: wrong samples tend to agree with each other; large: agreement is a good sign.", gt=0, le=10_000
+        10.0, "Small: wrong samples tend to agree with each other; large: agreement is a good sign.", gt=0, le=10_000
     )
     score_weight: float = setting(
         0.2, "Weight of the PRM's scores; below 1 where samples with the same answer are misjudged alike.", ge=0, le=1

@@ -1,4 +1,4 @@
-"""`make demo`: four strategies over the same problems, on real vLLM replicas that are loaded once.
+"""`make demo`: five strategies over the same problems, on real vLLM replicas that are loaded once.
 
 Each strategy is a run of `parsimony score` with the recipe of the same name in this folder; the run folders stay and
 can be read, resumed and looked at like any other. A second call finds them finished.
@@ -19,18 +19,18 @@ from jobs.score import finished_summary, ray_session, score
 from jobs.summary import Summary
 
 HERE = Path(__file__).parent
-RECIPES = ("sample", "majority", "best-of-16", "beam-16")
+RECIPES = ("sample", "majority", "best-of-16", "beam-16", "sequential")
 
 
 def main() -> int:
-    """Run the four recipes and compare them."""
+    """Run the five recipes and show them beside each other."""
     arguments = _arguments()
     plans = {name: make_plan(_options(name, arguments)) for name in RECIPES}
     summaries = {name: finished_summary(plan) for name, plan in plans.items()}
     if not all(summaries.values()):
         _say("starting Ray, a generator and a PRM (real vLLM engines; half a minute or so)")
-        with ray_session(plans["beam-16"].recipe):
-            replicas = launch(plans["beam-16"].recipe)
+        with ray_session(plans["sequential"].recipe):
+            replicas = launch(plans["sequential"].recipe)
             for name, plan in plans.items():
                 if summaries[name] is None:
                     _say(f"{name}: {plan.problems.num_problems} problems into {plan.store.uri}")
@@ -52,6 +52,8 @@ def _options(name: str, arguments: argparse.Namespace) -> ScoreOptions:
         problems=str(HERE / "test.jsonl"),
         recipe=HERE / f"{name}.toml",
         output=str(arguments.output / name),
+        # One PRM for all that need one, so that it is loaded once.
+        overrides=(f"prm.model={HERE / 'prm-calibrated'}",) if name in ("best-of-16", "beam-16") else (),
         limit=arguments.limit,
     )
 

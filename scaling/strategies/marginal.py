@@ -50,7 +50,7 @@ def marginal(
     min_gain: float = 0.0,
     typical_tokens: int | None = None,
     prior_strength: float | None = None,
-    wrong_spread: float = 30.0,
+    wrong_spread: float = 10.0,
     score_weight: float = 0.2,
     estimate: Estimate = Estimate.MEAN,
     aggregation: Aggregation = Aggregation.LAST,

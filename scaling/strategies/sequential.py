@@ -29,7 +29,7 @@ def sequential(
     threshold: float = 0.95,
     min_gain: float = 0.001,
     prior_strength: float = 2.0,
-    wrong_spread: float = 30.0,
+    wrong_spread: float = 10.0,
     score_weight: float = 0.2,
     estimate: Estimate = Estimate.MEAN,
     aggregation: Aggregation = Aggregation.LAST,
