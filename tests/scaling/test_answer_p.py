@@ -73,7 +73,8 @@ def test_a_strategy_that_knows_better_keeps_its_word():
 
 @given(st.lists(st.tuples(st.sampled_from(["1", "2", None]), st.none() | st.floats(0, 1)), max_size=12))
 def test_it_is_a_probability(samples):
-    for selection in (Selection.MAJORITY,) if any(p is None for _, p in samples) else Selection:
+    scored = (Selection.BEST, Selection.WEIGHTED_VOTE, Selection.MAJORITY)
+    for selection in (Selection.MAJORITY,) if any(p is None for _, p in samples) else scored:
         answer_p = posterior_of(choose(paths(*samples), selection, Aggregation.LAST))
         assert answer_p is None or 0 <= answer_p.lower <= answer_p.upper <= 1
 
