@@ -1,42 +1,72 @@
-"""The answer that the posterior of `scaling.posterior` thinks likeliest, with its probability as the answer's own."""
+"""The answer in hand after some samples: the one that the posterior of `scaling.posterior` thinks likeliest.
+
+Strategies that sample in waves ask after each how sure it is; each sample is read once, when it comes.
+"""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from records.path import Path, PrmScore
-from scaling.aggregation import Aggregation
+from scaling.aggregation import Aggregation, Estimate, success_probability
 from scaling.answers import canonical_answer, extract_answer
-from scaling.posterior import AnswerPosterior
+from scaling.posterior import AnswerModel, AnswerPosterior, answer_posterior
 from scaling.selection import Selection, choose, choose_best
 from scaling.strategy import Choice
 
 
-def choose_likeliest(
-    samples: Sequence[Path],
-    posterior: AnswerPosterior,
-    aggregation: Aggregation,
-    selection: Selection | None,
-) -> Choice:
-    """The choice among scored samples: of the likeliest answer the sample with the highest score.
+@dataclass(slots=True)
+class Evidence:
+    """The scored samples of one problem so far, and what they say of its answer.
 
-    Args:
-        samples: scored; may be none.
-        posterior: of their answers.
+    Attributes:
+        model: what was believed before the first.
+        estimate: what of the PRM's view of a sample is its chance.
         aggregation: of the steps' scores, for ranking.
         selection: takes the posterior's place in choosing; the probability is the posterior's all the same.
+        samples: in the order of the waves.
+        posterior: of their answers.
     """
-    if selection is None:
-        leading = [path for path in samples if stated_answer(path) == posterior.leading]
-        choice = replace(choose_best(leading, aggregation), candidates=tuple(samples))
-    else:
-        choice = choose(samples, selection, aggregation)
-    if choice.answer is None:
-        return choice
-    p = posterior.probabilities[canonical_answer(choice.answer)]
-    return replace(choice, answer_p=PrmScore(p, p, p))
+
+    model: AnswerModel
+    estimate: Estimate
+    aggregation: Aggregation
+    selection: Selection | None
+    samples: list[Path] = field(default_factory=list, init=False)
+    posterior: AnswerPosterior = field(init=False)
+    _answers: list[str | None] = field(default_factory=list, init=False)
+    _chances: list[float] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        """Nothing has been sampled."""
+        self.posterior = answer_posterior((), (), self.model)
+
+    def add(self, wave: Sequence[Path]) -> None:
+        """Take in some samples, scored."""
+        self.samples += wave
+        self._answers += [_canonical(extract_answer(path.solution)) for path in wave]
+        self._chances += [success_probability(path, self.estimate) for path in wave]
+        self.posterior = answer_posterior(self._answers, self._chances, self.model)
+
+    @property
+    def answer(self) -> str | None:
+        """The answer in hand, in canonical form; None if there is none."""
+        if self.selection is None:
+            return self.posterior.leading
+        return _canonical(choose(self.samples, self.selection, self.aggregation).answer)
+
+    def choice(self) -> Choice:
+        """The best-scored sample of the answer in hand, or the selection's choice, with the answer's probability."""
+        if self.selection is None:
+            pairs = zip(self.samples, self._answers, strict=True)
+            leading = [path for path, answer in pairs if answer == self.posterior.leading]
+            choice = replace(choose_best(leading, self.aggregation), candidates=tuple(self.samples))
+        else:
+            choice = choose(self.samples, self.selection, self.aggregation)
+        if choice.answer is None:
+            return choice
+        p = self.posterior.probabilities[canonical_answer(choice.answer)]
+        return replace(choice, answer_p=PrmScore(p, p, p))
 
 
-def stated_answer(path: Path) -> str | None:
-    """A sample's final answer in canonical form; None if it states none."""
-    answer = extract_answer(path.solution)
+def _canonical(answer: str | None) -> str | None:
     return None if answer is None else canonical_answer(answer)

@@ -17,13 +17,12 @@ from enum import StrEnum
 
 from records.path import Path
 from records.request import Expand, ReplyKind, Score, Until
-from scaling.aggregation import Aggregation, Estimate, success_probability
+from scaling.aggregation import Aggregation, Estimate
 from scaling.allocation import belief_of
-from scaling.answers import canonical_answer
-from scaling.likeliest import choose_likeliest, stated_answer
-from scaling.posterior import AnswerModel, AnswerPosterior, answer_posterior
+from scaling.likeliest import Evidence
+from scaling.posterior import AnswerModel
 from scaling.selection import Selection
-from scaling.strategy import Choice, SearchLimits, Strategy
+from scaling.strategy import SearchLimits, Strategy
 
 TYPICAL_SHARE = 0.25
 """Of `max_tokens`: what a sample is taken to need before any is known."""
@@ -65,33 +64,24 @@ def marginal(
     belief = belief_of(scored, prior_strength)
     model = AnswerModel(mean=belief.mean, strength=belief.strength, spread=wrong_spread, weight=score_weight)
     tokens = TYPICAL_SHARE * limits.max_tokens if typical_tokens is None else float(typical_tokens)
-    samples: list[Path] = []
-    answers: list[str | None] = []
-    posterior = answer_posterior((), (), model)
-    choice = Choice(None, None, ())
-    while len(samples) < num_samples:
-        wave = min(wave_size, num_samples - len(samples))
-        gain = _gain(objective, posterior, choice, wave)
-        if samples and gain < min_gain * wave:
+    evidence = Evidence(model, estimate, aggregation, selection)
+    while (num_drawn := len(evidence.samples)) < num_samples:
+        wave = min(wave_size, num_samples - num_drawn)
+        gain = _gain(objective, evidence, wave)
+        if num_drawn and gain < min_gain * wave:
             break
-        expected_tokens = wave * tokens / (1 + len(samples))
-        reply = yield Expand(
-            ((root, wave),), Until.END, limits.max_tokens, aggregation.scoring, worth=gain / expected_tokens
-        )
-        samples += reply.paths
-        answers += [stated_answer(path) for path in reply.paths]
+        worth = gain / (wave * tokens / (1 + num_drawn))
+        reply = yield Expand(((root, wave),), Until.END, limits.max_tokens, aggregation.scoring, worth=worth)
+        evidence.add(reply.paths)
         tokens += sum(len(path.solution_token_ids) for path in reply.paths)
-        posterior = answer_posterior(answers, [success_probability(path, estimate) for path in samples], model)
-        choice = choose_likeliest(samples, posterior, aggregation, selection)
         if reply.kind is not ReplyKind.FULL:
             break
-    return choice
+    return evidence.choice()
 
 
-def _gain(objective: Objective, posterior: AnswerPosterior, choice: Choice, num_samples: int) -> float:
+def _gain(objective: Objective, evidence: Evidence, num_samples: int) -> float:
     """What so many samples more can win, in [0, 1]."""
-    new = posterior.coverage_gain(num_samples)
+    new = evidence.posterior.coverage_gain(num_samples)
     if objective is Objective.COVERAGE:
         return new
-    at_best = posterior.gain(None if choice.answer is None else canonical_answer(choice.answer), num_samples)
-    return new + RIVALS_SHARE * (at_best - new)
+    return new + RIVALS_SHARE * (evidence.posterior.gain(evidence.answer, num_samples) - new)

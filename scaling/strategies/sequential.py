@@ -13,11 +13,10 @@ The posterior's chance becomes the answer's own probability.
 from records.path import Path
 from records.request import Expand, ReplyKind, Score, Until
 from scaling.aggregation import Aggregation, Estimate, success_probability
-from scaling.answers import canonical_answer
-from scaling.likeliest import choose_likeliest, stated_answer
-from scaling.posterior import AnswerModel, answer_posterior
+from scaling.likeliest import Evidence
+from scaling.posterior import AnswerModel
 from scaling.selection import Selection
-from scaling.strategy import Choice, SearchLimits, Strategy
+from scaling.strategy import SearchLimits, Strategy
 
 
 def sequential(
@@ -41,21 +40,15 @@ def sequential(
     model = AnswerModel(
         mean=success_probability(scored, estimate), strength=prior_strength, spread=wrong_spread, weight=score_weight
     )
-    samples: list[Path] = []
-    answers: list[str | None] = []
-    choice = Choice(None, None, ())
+    evidence = Evidence(model, estimate, aggregation, selection)
     num_logprobs = 0 if selection is None else selection.top_logprobs
     for begun in range(0, num_samples, wave_size):
-        wave = min(wave_size, num_samples - begun)
-        asked = ((root, wave),)
+        asked = ((root, min(wave_size, num_samples - begun)),)
         reply = yield Expand(asked, Until.END, limits.max_tokens, aggregation.scoring, top_logprobs=num_logprobs)
-        samples += reply.paths
-        answers += [stated_answer(path) for path in reply.paths]
-        posterior = answer_posterior(answers, [success_probability(path, estimate) for path in samples], model)
-        choice = choose_likeliest(samples, posterior, aggregation, selection)
-        answer = None if choice.answer is None else canonical_answer(choice.answer)
-        sure = answer is not None and posterior.probabilities[answer] >= threshold
-        hopeless = posterior.gain(answer, wave_size) < min_gain * wave_size
+        evidence.add(reply.paths)
+        answer = evidence.answer
+        sure = answer is not None and evidence.posterior.probabilities[answer] >= threshold
+        hopeless = evidence.posterior.gain(answer, wave_size) < min_gain * wave_size
         if sure or hopeless or reply.kind is not ReplyKind.FULL:
             break
-    return choice
+    return evidence.choice()
