@@ -49,6 +49,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("problems")
     parser.add_argument("--recipe", type=Path, required=True)
     parser.add_argument("--set", dest="overrides", action="append", default=[])
+    parser.add_argument("--limit", type=int)
     parser.add_argument("--samples", required=True, help="finished run of whole samples, with scores")
     parser.add_argument("--chances", required=True, help="finished run of whole samples under another seed")
     parser.add_argument("--num-samples", type=int, default=64)
@@ -62,7 +63,11 @@ def _plan(arguments: argparse.Namespace, run: str) -> Plan:
         raise SystemExit(f"{run} is not finished")
     return make_plan(
         ScoreOptions(
-            problems=arguments.problems, recipe=arguments.recipe, output=run, overrides=tuple(arguments.overrides)
+            problems=arguments.problems,
+            recipe=arguments.recipe,
+            output=run,
+            overrides=tuple(arguments.overrides),
+            limit=arguments.limit,
         )
     )
 

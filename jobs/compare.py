@@ -29,15 +29,16 @@ from jobs.options import CompareOptions
 from jobs.plan import Plan
 from jobs.score import SOME_FAILED
 from jobs.stored_samples import stored_samples
-from records.failure import InvalidInput
+from records.failure import InvalidInput, NothingToCompare
 from records.schemas import PARQUET_OPTIONS
-from scaling.comparison import Comparison, Measured, compare
+from scaling.comparison import Comparison, Measured, comparable, compare
 
 SETTINGS_FILE = "settings.parquet"
 PROBLEMS_FILE = "problems.parquet"
 JSON_FILE = "comparison.json"
 PLOT_FILE = "comparison.png"
 TABLE_WIDTH = 120
+MIN_PROBLEMS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ def run(options: CompareOptions) -> int:
     settings = comparison_settings(options.recipes, options.strategies, options.overrides)
     baseline = _baseline(settings, options.baseline)
     planned = plan_runs(shared_runs(settings), options)
-    _check_references(planned)
+    _check_problems(planned)
     carry_out_runs(planned)
     compared = compare_runs(planned, settings, baseline, options)
     _write(compared, options.output)
@@ -94,6 +95,7 @@ def compare_runs(
     }
     measured = [base if setting.label == baseline.label else others[setting.label] for setting in settings]
     measured = _beside_fixed(measured, baseline, samples.get(plans[baseline.label][0].name))
+    _check_comparable(measured)
     comparison = compare(measured, baseline=baseline.label, margin=options.margin, seed=baseline.recipe.seed)
     problem_ids = [problem.problem_id for problem in planned[0][1].problems]
     return Compared(comparison, measured, problem_ids)
@@ -104,26 +106,40 @@ def _beside_fixed(measured: Sequence[Measured], baseline: Setting, samples: Shar
     if samples is None or baseline.recipe.strategy.name not in ("best-of-n", "majority"):
         return list(measured)
     fixed = Fixed(baseline, samples)
-    return [replace(item, fixed_at_same_tokens=fixed.at(float(np.nanmean(item.generated_tokens)))) for item in measured]
+    return [
+        replace(item, fixed_at_same_tokens=fixed.at(float(np.nanmean(item.generated_tokens))))
+        if item.recipe == baseline.recipe_name
+        else item
+        for item in measured
+    ]
 
 
 def _baseline(settings: Sequence[Setting], label: str | None) -> Setting:
-    if label is None:
-        return settings[0]
-    found = [setting for setting in settings if setting.label == label]
+    found = [setting for setting in settings if label in (None, setting.label)]
     if not found:
         labels = ", ".join(setting.label for setting in settings)
         raise InvalidInput(f"--baseline {label}: no such setting; there are {labels}")
+    if found[0].baseline_share is not None:
+        raise InvalidInput(f"{found[0].label} is the baseline, and cannot have a share of what the baseline takes")
     return found[0]
 
 
-def _check_references(planned: Sequence[tuple[SharedRun, Plan]]) -> None:
-    problems = planned[0][1].problems
-    if problems.num_references == 0:
-        raise InvalidInput(
-            f"{problems.path}: no problem has an answer key, and nobody can say which strategy is right; name the "
-            "column with --set problems.reference=COLUMN"
-        )
+def _check_problems(planned: Sequence[tuple[SharedRun, Plan]]) -> None:
+    for run, plan in planned:
+        problems = plan.problems
+        if problems.num_references == 0:
+            raise InvalidInput(
+                f"{problems.path}: no problem has an answer key by {run.path}, and nobody can say which strategy is "
+                "right; name the column with --set problems.reference=COLUMN"
+            )
+        if problems.num_problems < MIN_PROBLEMS:
+            raise InvalidInput(f"{problems.path}: one problem says nothing about a strategy; compare on more")
+
+
+def _check_comparable(measured: Sequence[Measured]) -> None:
+    if not comparable(measured).any():
+        counts = ", ".join(f"{item.label} {np.count_nonzero(comparable([item]))}" for item in measured)
+        raise NothingToCompare(f"no problem has a verdict in every setting; problems that have one: {counts}")
 
 
 def _write(compared: Compared, output: str) -> None:

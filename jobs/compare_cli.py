@@ -1,10 +1,14 @@
 """The arguments of `parsimony compare`."""
 
 import argparse
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 from jobs.options import CompareOptions
+
+_BETWEEN = re.compile(r",(?=[\w.@-]*(?:[:,]|$))")
+"""A comma between two settings; one inside a value is not followed by a name."""
 
 
 def add_compare_arguments(
@@ -52,7 +56,7 @@ def compare_options(arguments: argparse.Namespace) -> CompareOptions:
     return CompareOptions(
         problems=arguments.problems,
         recipes=tuple(arguments.recipes),
-        strategies=tuple(spec for words in arguments.strategies for spec in words.split(",") if spec),
+        strategies=tuple(spec for words in arguments.strategies for spec in _BETWEEN.split(words) if spec),
         output=arguments.output,
         baseline=arguments.baseline,
         margin=arguments.margin,

@@ -14,6 +14,7 @@ from jobs.stored_samples import coverage
 from jobs.strategies import strategy_factory
 from records.failure import InvalidInput
 from records.reader import read_run
+from records.rows import Status
 from scaling.comparison import ByOrder, Measured
 from scaling.stored import Outcome, StoredProblem, play
 from scaling.stored_allocation import play_together
@@ -143,7 +144,7 @@ def measured_alone(setting: Setting, plan: Plan) -> Measured:
     """A setting whose run is its own search."""
     rows = {row["problem_id"]: row for row in read_run(plan.store.uri).problems().to_pylist()}
     covered = coverage(plan)
-    ordered = [rows[problem.problem_id] for problem in plan.problems]
+    ordered = [_known(rows[problem.problem_id]) for problem in plan.problems]
     own = ("num_samples", "pruned_tokens", "flops", *_COSTS)
     columns: dict[str, Any] = {name: _floats(row[name] for row in ordered) for name in own}
     return Measured(
@@ -152,7 +153,7 @@ def measured_alone(setting: Setting, plan: Plan) -> Measured:
         strategy=setting.recipe.strategy.name,
         shared_with=None,
         num_orders=1,
-        correct=_floats(None if row["status"] == "failed" else row["correct"] for row in ordered),
+        correct=_floats(row["correct"] for row in ordered),
         covered=_floats(covered),
         answer_p=_floats(row["answer_p_median"] for row in ordered),
         **columns,
@@ -189,6 +190,11 @@ def _together(setting: Setting, samples: Shared) -> Outcomes:
             found[number] = outcome
         outcomes.append(found)
     return outcomes
+
+
+def _known(row: dict[str, Any]) -> dict[str, Any]:
+    """A problem's row; of one that failed nothing counts, its costs neither."""
+    return dict.fromkeys(row) if row["status"] == Status.FAILED.value else row
 
 
 def _numbers(outcome: Outcome | None) -> list[float]:

@@ -16,12 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from actors.run_state import agree_on_manifest
 from jobs.comparison_settings import Setting
 from jobs.options import CompareOptions, ScoreOptions
 from jobs.plan import Plan, make_plan
-from jobs.recipe import decides_results
+from jobs.recipe import Recipe, decides_results, load_recipe, operational_keys
 from jobs.score import carry_out
 from jobs.strategy_options import StrategyOptions
+from records import layout
 from records.request import Scoring
 from scaling.selection import TOP_LOGPROBS
 
@@ -58,8 +60,13 @@ def shared_runs(settings: Sequence[Setting]) -> list[SharedRun]:
 
 
 def plan_runs(runs: Iterable[SharedRun], options: CompareOptions) -> list[tuple[SharedRun, Plan]]:
-    """Check everything about every run that can be checked without a model. Raises as `jobs.plan.make_plan`."""
-    return [
+    """Check everything about every run that can be checked without a model, runs that are there included.
+
+    Raises:
+        RunMismatch: a run of that name was begun with something else, such as other problems.
+        InvalidInput: as `jobs.plan.make_plan`.
+    """
+    planned = [
         (
             run,
             make_plan(
@@ -76,6 +83,10 @@ def plan_runs(runs: Iterable[SharedRun], options: CompareOptions) -> list[tuple[
         )
         for run in runs
     ]
+    for _, plan in planned:
+        if plan.store.read(layout.MANIFEST) is not None:
+            agree_on_manifest(plan.store, plan.manifest, operational_keys())
+    return planned
 
 
 def carry_out_runs(planned: Iterable[tuple[SharedRun, Plan]]) -> None:
@@ -99,8 +110,7 @@ def _scoring(section: StrategyOptions) -> Scoring:
 
 def _sampling_key(setting: Setting) -> str:
     """Everything that decides what is sampled, but for the strategy."""
-    deciding = {key: value for key, value in decides_results(setting.recipe).items() if key not in _STRATEGY_ONLY}
-    return json.dumps(deciding, sort_keys=True, default=str)
+    return json.dumps({key: value for key, value in _deciding(setting.recipe).items() if key not in _STRATEGY_ONLY})
 
 
 def _group(setting: Setting, scored: set[str]) -> tuple[str, ...]:
@@ -119,20 +129,24 @@ def _pool(group: Sequence[Setting]) -> SharedRun:
     num_samples = max(setting.recipe.strategy.most_samples or 0 for setting in group)
     scoring = max((_scoring(setting.recipe.strategy) for setting in group), key=list(Scoring).index)
     confident = any(setting.recipe.strategy.num_logprobs for setting in group)
-    strategy: dict[str, Any] = {"name": "best-of-n", "num_samples": num_samples}
     if scoring is Scoring.NONE:
-        strategy["name"] = "deepconf-offline" if confident else "majority"
+        strategy = f'name = "deepconf-offline", top_logprobs = {TOP_LOGPROBS}' if confident else 'name = "majority"'
     else:
-        strategy["aggregation"] = "last" if scoring is Scoring.LEAF else "min"
-        strategy["selection"] = "confidence-vote" if confident else "best"
-    overrides = (*_other_overrides(first), "strategy.weight_by=", *_as_overrides(strategy))
-    deciding = (_sampling_key(first), scoring.value, confident)
-    name = _name(f"{first.recipe_name}-samples-{num_samples}", deciding)
+        aggregation = "last" if scoring is Scoring.LEAF else "min"
+        selection = "confidence-vote" if confident else "best"
+        strategy = f'name = "best-of-n", aggregation = "{aggregation}", selection = "{selection}"'
+    overrides = (
+        *_other_overrides(first),
+        f"strategy={{{strategy}, num_samples = {num_samples}}}",  # whole: nothing of the file's own strategy stays
+        *("answer.abstain_below=", "budget.total_tokens=", "budget.deadline_s="),
+    )
+    recipe = load_recipe(first.path, overrides)
+    name = _name(f"{first.recipe_name}-samples-{num_samples}", _deciding(recipe))
     return SharedRun(name, first.path, overrides, tuple(group), stored=True)
 
 
 def _alone(setting: Setting) -> SharedRun:
-    name = _name(f"{setting.recipe_name}-{setting.recipe.strategy.name}", decides_results(setting.recipe))
+    name = _name(f"{setting.recipe_name}-{setting.recipe.strategy.name}", _deciding(setting.recipe))
     return SharedRun(name, setting.path, setting.overrides, (setting,), stored=False)
 
 
@@ -147,6 +161,10 @@ def _other_overrides(setting: Setting) -> list[str]:
     return [override for override in setting.overrides if not override.startswith(keys)]
 
 
-def _as_overrides(strategy: dict[str, Any]) -> list[str]:
-    name = strategy.pop("name")
-    return [f"strategy.name={name}", *(f"strategy.{key}={json.dumps(value)}" for key, value in strategy.items())]
+def _deciding(recipe: Recipe) -> dict[str, Any]:
+    """What decides results, with the models by their whole addresses: two folders of one name are two models here."""
+    deciding = decides_results(recipe)
+    for role, section in (("generator", recipe.generator), ("prm", recipe.prm)):
+        if section is not None:
+            deciding[role] = {**deciding[role], "model": section.model}
+    return deciding

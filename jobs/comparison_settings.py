@@ -75,8 +75,9 @@ def capped(setting: Setting, baseline_tokens: float) -> Setting:
     """The setting with its cap in tokens, where it was a share of what the baseline takes."""
     if setting.baseline_share is None:
         return setting
-    overrides = (*setting.overrides, f"{_CAP}={round(setting.baseline_share * baseline_tokens)}")
-    return replace(setting, overrides=overrides, recipe=load_recipe(setting.path, overrides), baseline_share=None)
+    total_tokens = max(1, round(setting.baseline_share * baseline_tokens))
+    budget = setting.recipe.budget.model_copy(update={"total_tokens": total_tokens})
+    return replace(setting, recipe=setting.recipe.model_copy(update={"budget": budget}), baseline_share=None)
 
 
 def _recipes_of(spec: str, names: Sequence[str]) -> list[str]:
@@ -105,6 +106,8 @@ def _setting(recipes: dict[str, Path], name: str, spec: str, overrides: Sequence
     except InvalidInput as error:
         raise InvalidInput(f"--strategies {spec}: {error}") from error
     label = f"{name}@{written}" if len(recipes) > 1 else written
+    if not recipe.strategy.answers:
+        raise InvalidInput(f"--strategies {spec}: {recipe.strategy.name} is not run for its answers")
     setting = Setting(label, name, recipes[name], every, recipe, share)
     _check_cap(setting)
     return setting
@@ -113,7 +116,8 @@ def _setting(recipes: dict[str, Path], name: str, spec: str, overrides: Sequence
 def _check_cap(setting: Setting) -> None:
     budget = setting.recipe.budget
     has_cap = budget.total_tokens is not None or setting.baseline_share is not None
-    if budget.deadline_s is not None or (has_cap and not setting.recipe.strategy.allocates):
+    shares_out = setting.recipe.strategy.allocates and setting.recipe.strategy.most_samples is not None
+    if budget.deadline_s is not None or (has_cap and not shares_out):
         raise InvalidInput(
             f"--strategies {setting.label}: [budget] ends problems by chance of order, which says nothing of a "
             f"strategy; leave it out of the recipe (only strategies that share a cap out may have {_CAP})"

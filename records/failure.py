@@ -6,6 +6,7 @@
     +-- RunLocked           another controller holds the run (exit status 2)
     +-- PreflightFailed     models, tokenizers or heads that do not fit together (exit status 1)
     +-- StrategyFailed      a strategy of the user's own broke on one problem, which ends as failed
+    +-- NothingToCompare    runs that have no problem in common with a verdict (exit status 1)
     +-- TrainingFailed      a calibration cannot go on: no loss, no checkpoint, a full device (exit status 1)
     +-- Fenced              a newer epoch has taken the run over; this controller stops
     +-- StoreFailed         the store refused or lost a write
@@ -44,6 +45,10 @@ class PreflightFailed(Failure):
 
 class StrategyFailed(Failure):
     """A strategy of the user's own raised, or returned something that is no choice."""
+
+
+class NothingToCompare(Failure):
+    """No problem has a verdict in every setting of a comparison."""
 
 
 class TrainingFailed(Failure):

@@ -99,7 +99,8 @@ class Measured:
 
     def columns(self) -> dict[str, Floats]:
         """The arrays that a problem must be known in: required ones, and the others where any problem is."""
-        found: dict[str, Floats | None] = {name: getattr(self, name) for name in (*MEANS, "fixed_at_same_tokens")}
+        others = (name for name in (*MEANS, "fixed_at_same_tokens") if name != "covered")
+        found: dict[str, Floats | None] = {name: getattr(self, name) for name in others}
         known = {name: values for name, values in found.items() if values is not None and not np.isnan(values).all()}
         return {name: getattr(self, name) for name in REQUIRED} | known
 
@@ -196,7 +197,7 @@ def _arrays(item: Measured) -> dict[str, Any]:
 
 def _order(settings: Sequence[Measured], known: Bools) -> Ints:
     """The problems to keep, sorted by what the settings say about them: equal ones may change places, nothing else."""
-    columns = [[*item.columns().values(), item.answer_p, *_one_run(item)] for item in settings]
+    columns = [[*item.columns().values(), item.covered, item.answer_p, *_one_run(item)] for item in settings]
     content = np.nan_to_num(np.vstack([row for rows in columns for row in rows]), nan=-1.0).T.tolist()
     return np.array(sorted(np.flatnonzero(known), key=content.__getitem__), dtype=np.int64)
 
@@ -221,6 +222,8 @@ def _estimates(item: Measured, baseline: Measured, multiplicity: Floats) -> dict
     statistics = {
         name: ratio_of_totals(known[name], ones) for name in ("generated_tokens", "flops", *MEANS) if name in known
     }
+    covered_known = ~np.isnan(item.covered)
+    statistics["covered"] = ratio_of_totals(np.where(covered_known, item.covered, 0.0), covered_known.astype(float))
     statistics["accuracy"] = ratio_of_totals(item.correct, ones)
     statistics["accuracy_difference"] = ratio_of_totals(item.correct - baseline.correct, ones)
     statistics["generated_tokens_ratio"] = _ratio(item.generated_tokens, baseline.generated_tokens)

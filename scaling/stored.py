@@ -2,7 +2,8 @@
 
 A strategy that only asks for whole samples of the bare question takes them one after the other. With N stored, it can
 be played on them in any order, and so can every strategy that takes fewer: the same samples serve all, which makes
-their comparison a paired one, and many orders take out the luck of one. It costs what its samples did cost.
+their comparison a paired one, and many orders take out the luck of one. It costs what its samples did cost, but for
+what they found in prefix caches: that goes by place, because the first sample of a problem finds less than the next.
 
     stored samples, in an order --> replies --> strategy --> choice --> `Outcome`
 
@@ -159,7 +160,8 @@ class Playback:
         if choice.answer not in problem.verdicts:
             raise NotStored(f"problem {problem.problem_id!r}: no stored sample answers {choice.answer!r}")
         taken = [problem.samples[index] for index in self._order[: self._num_taken]]
-        cost = _total([sample.cost for sample in taken], problem.root_cost, self._scored_root, self._scored_samples)
+        costs = [_in_place(sample.cost, at.cost) for sample, at in zip(taken, problem.samples, strict=False)]
+        cost = _total(costs, problem.root_cost, self._scored_root, self._scored_samples)
         candidates = {path.node_id for path in choice.candidates}
         kept = sum(sample.cost.generated_tokens for sample in taken if sample.path.node_id in candidates)
         verdicts = [problem.verdicts[sample.answer] for sample in taken]
@@ -183,7 +185,7 @@ class Playback:
         request, problem = self.request, self._problem
         if not isinstance(request, Expand):
             return []
-        whole = request.until is Until.END and request.temperature is None
+        whole = request.until is Until.END and request.temperature is None and request.max_path_tokens is None
         if not whole or any(parent.parent is not None for parent, _ in request.parents):
             raise NotStored(f"problem {problem.problem_id!r}: only whole samples of the bare question are stored")
         end = self._num_taken + sum(count for _, count in request.parents)
@@ -263,6 +265,24 @@ def play(strategy: StrategyFactory, problem: StoredProblem, order: Sequence[int]
     while playback.request is not None:
         playback.serve()
     return playback.outcome()
+
+
+def _in_place(cost: Cost, at: Cost) -> Cost:
+    """What a sample costs in the place of another: the first ones find less in the caches than those that follow.
+
+    The shares that were found there are those of the sample that was drawn in that place.
+    """
+    if cost is at:
+        return cost
+    return replace(
+        cost,
+        cached_tokens=_share(at.cached_tokens, at.prompt_tokens, cost.prompt_tokens),
+        prm_cached_tokens=_share(at.prm_cached_tokens, at.prm_tokens, cost.prm_tokens),
+    )
+
+
+def _share(cached_tokens: int, of_tokens: int, tokens: int) -> int:
+    return round(tokens * cached_tokens / of_tokens) if of_tokens else 0
 
 
 def _total(costs: Sequence[Cost], root: Cost, scored_root: bool, scored_samples: bool) -> Cost:

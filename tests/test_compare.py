@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from benchmarks import known_success
 from records.reader import read_run
 
 pytestmark = [pytest.mark.vllm, pytest.mark.ray]
@@ -39,7 +40,7 @@ def times(folder: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
-def test_settings_cost_and_answer_what_their_own_runs_say(tmp_path):
+def test_settings_cost_and_answer_what_their_own_runs_say(tmp_path, capsys):
     output = tmp_path / "compared"
     assert "cheapest" in compare(output, "--orders", "1").lower()
     assert (output / "comparison.png").stat().st_size > 20_000
@@ -63,3 +64,12 @@ def test_settings_cost_and_answer_what_their_own_runs_say(tmp_path):
     assert times(output / "runs") == written  # nothing was run again
     assert again["baseline"] == OTHERS[0]
     assert [row["num_orders"] for row in again["rows"]] == [5, 5, 5, 1]
+
+    pool = str(output / "runs" / names[1])
+    words = [str(EXAMPLE / "test.jsonl"), "--recipe", str(EXAMPLE / "best-of-16.toml"), "--limit", "14"]
+    known_success.main([*words, "--samples", pool, "--chances", pool, "--num-samples", "4", "--orders", "2"])
+    said = json.loads(capsys.readouterr().out)
+    [baseline] = [row for row in again["rows"] if row["label"] == BASELINE]
+    assert said["fixed"]["accuracy"] == said["fixed"]["accuracy_of_fixed_at_same_tokens"]
+    assert said["fixed"]["generated_tokens_per_problem"] == pytest.approx(baseline["generated_tokens"]["value"])
+    assert said["monte_carlo"]["coverage"] <= said["fixed"]["coverage"]

@@ -65,13 +65,17 @@ def marginal(
     model = AnswerModel(mean=belief.mean, strength=belief.strength, spread=wrong_spread, weight=score_weight)
     tokens = TYPICAL_SHARE * limits.max_tokens if typical_tokens is None else float(typical_tokens)
     evidence = Evidence(model, estimate, aggregation, selection)
+    num_logprobs = 0 if selection is None else selection.top_logprobs
     while (num_drawn := len(evidence.samples)) < num_samples:
         wave = min(wave_size, num_samples - num_drawn)
         gain = _gain(objective, evidence, wave)
         if num_drawn and gain < min_gain * wave:
             break
         worth = gain / (wave * tokens / (1 + num_drawn))
-        reply = yield Expand(((root, wave),), Until.END, limits.max_tokens, aggregation.scoring, worth=worth)
+        asked = ((root, wave),)
+        reply = yield Expand(
+            asked, Until.END, limits.max_tokens, aggregation.scoring, top_logprobs=num_logprobs, worth=worth
+        )
         evidence.add(reply.paths)
         tokens += sum(len(path.solution_token_ids) for path in reply.paths)
         if reply.kind is not ReplyKind.FULL:

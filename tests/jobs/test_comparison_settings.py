@@ -64,6 +64,8 @@ def test_mistakes_name_the_entry() -> None:
     assert "[budget]" in mistake("majority", overrides=("budget.total_tokens=100",))
     assert "[budget]" in mistake("majority:budget.deadline_s=5")
     assert "percentage" in mistake("majority:budget.total_tokens=x%")
+    assert "[budget]" in mistake("beam-search:budget.total_tokens=50%")
+    assert "not run for its answers" in mistake("rollout")
 
 
 def test_settings_share_samples_where_they_can() -> None:
@@ -90,6 +92,26 @@ def test_settings_share_samples_where_they_can() -> None:
     assert [item.name for item in strategies] == ["best-of-n", "beam-search", "best-of-n", "best-of-n"]
     assert [item.most_samples for item in strategies] == [64, None, 16, 16]  # as many as the greediest takes
     assert len({run.name for run in runs}) == 4
+
+
+def test_two_models_of_one_name_are_two_models() -> None:
+    runs = shared_runs(
+        settings(*(f"{name}:prm.model=/m/{at}/final" for name in ("best-of-n", "beam-search") for at in "ab"))
+    )
+    assert len({run.name for run in runs}) == len(runs) == 4
+
+
+def test_shared_samples_have_no_cap_and_nothing_of_the_recipe_s_own_strategy(tmp_path: Path) -> None:
+    text = (
+        BEST.read_text().replace('model = "', f'model = "{ARITHMETIC}/').replace("num_samples = 16", "num_samples = 9")
+    )
+    (tmp_path / "r.toml").write_text(text + "[budget]\ntotal_tokens = 1000\n[answer]\nabstain_below = 0.5\n")
+    entries = ("best-of-n:budget.total_tokens=", "marginal:selection=majority")
+    [run] = shared_runs(comparison_settings([tmp_path / "r.toml"], entries, ()))
+    recipe = load_recipe(run.path, run.overrides)
+    assert recipe.budget.total_tokens is None
+    assert recipe.answer.abstain_below is None
+    assert recipe.strategy == load_recipe(BEST, ["strategy.num_samples=9"]).strategy
 
 
 def test_without_scores_no_prm_is_needed() -> None:
@@ -132,10 +154,12 @@ def test_a_cap_may_be_a_share_of_what_the_baseline_takes() -> None:
 
 def test_the_command_line_takes_commas_and_spaces() -> None:
     words = ["compare", "p.jsonl", "--recipe", "a.toml", "--recipe", "b.toml", "--output", "o", "--margin", "0.02"]
-    name, options = parse([*words, "--strategies", "best-of-n,majority", "b@sample", "--orders", "3"])
+    name, options = parse(
+        [*words, "--strategies", "best-of-n,majority:generator.separator=,;", "b@sample", "--orders", "3"]
+    )
     assert name == "compare"
     assert isinstance(options, CompareOptions)
-    assert options.strategies == ("best-of-n", "majority", "b@sample")
+    assert options.strategies == ("best-of-n", "majority:generator.separator=,;", "b@sample")
     assert options.recipes == (Path("a.toml"), Path("b.toml"))
     assert (options.margin, options.num_orders, options.baseline) == (0.02, 3, None)
     with pytest.raises(SystemExit):

@@ -40,36 +40,38 @@ STRATEGIES: dict[str, StrategyFactory] = {
 }
 
 
-def sampled(task: SampleTask, seed: int) -> Sampled:
+def sampled(task: SampleTask, seed: int, place: int) -> Sampled:
+    """The first samples find less in the cache than those after them."""
     call = SampleCall("", "", None, task.until, task.max_tokens, seed, Sampling(0.7))
-    return Sampled(task.key, tuple(toy_steps(call)), 5 + seed % 3, seed % 4, 0.0, 0.0)
+    return Sampled(task.key, tuple(toy_steps(call)), 8, min(place, 7), 0.0, 0.0)
 
 
-def scored(task: ScoreTask) -> Scored:
+def scored(task: ScoreTask, place: int) -> Scored:
     before = tuple(node.text for node in task.prefix.lineage)
     score = toy_score("question", before + task.steps)
-    return Scored(task.key, (score,), 9 + 2 * len(task.steps), 1 + len(task.steps), False, 0.0, 0.0)
+    return Scored(task.key, (score,), 20, min(2 * place, 13), False, 0.0, 0.0)
 
 
 def searched(strategy: StrategyFactory, sample: Callable[[SampleTask, int], Sampled]) -> ProblemSearch:
     """The real search, its n-th sample being what `sample` says."""
     search = ProblemSearch(Problem("p", "question", "1"), strategy, run_seed=0)
     tasks: list[Task] = search.begin()
-    number = 0
+    number = num_scored = 0
     while tasks:
         task = tasks.pop(0)
         if isinstance(task, SampleTask):
             tasks += search.sampled(task, sample(task, number), granted_tokens=task.max_tokens, replica="g")
             number += 1
         else:
-            tasks += search.scored(task, scored(task), replica="p")
+            tasks += search.scored(task, scored(task, num_scored), replica="p")
+            num_scored += bool(task.steps)
     return search
 
 
 def pool(seed: int) -> tuple[StoredProblem, ProblemSearch]:
     search = searched(
         partial(best_of_n, limits=LIMITS, num_samples=NUM_SAMPLES),
-        lambda task, number: sampled(task, seed * 1000 + number),
+        lambda task, number: sampled(task, seed * 1000 + number, number),
     )
     stored = stored_problem(search.problem, search.steps, search.requests)
     answers = {sample.answer for sample in stored.samples}
@@ -82,7 +84,7 @@ def test_playing_is_searching_with_the_same_samples(name, seed, number):
     stored, _ = pool(seed)
     order = stored.order(3, number)
     outcome = play(STRATEGIES[name], stored, order)
-    search = searched(STRATEGIES[name], lambda task, at: sampled(task, seed * 1000 + order[at]))
+    search = searched(STRATEGIES[name], lambda task, at: sampled(task, seed * 1000 + order[at], at))
     assert search.choice is not None
     right = search.choice.answer == "1"
     row = problem_record(search, correct=right, models=MODELS, strategy="", wall_seconds=0).problem
