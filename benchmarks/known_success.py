@@ -1,11 +1,11 @@
 """What would a budget do that knew each problem's chance of success? The ceiling of what calibration can give it.
 
-    python -m benchmarks.known_success PROBLEMS --recipe R.toml --set ... --samples RUN --chances RUN2
+    python -m benchmarks.known_success PROBLEMS --recipe R.toml --set ... --samples RUN --rollouts ROLLOUTS.parquet
 
-RUN is a finished run of whole samples with scores, such as `compare` leaves in `runs/`; RUN2 a finished run of whole
-samples of the same problems under another seed, so that its share of right samples is an estimate that owes nothing to
-RUN. N_IAS is played on RUN's samples, in many orders, with the bare question's chance as the PRM says it, and as RUN2
-does; beside each, fixed sampling at the same tokens. Prints JSON.
+RUN is a finished run of whole samples with scores, such as `compare` leaves in `runs/`; ROLLOUTS rows of `parsimony
+rollout` of the same problems: the bare question's successes Z of N trials, drawn for themselves, owe nothing to RUN.
+N_IAS is played on RUN's samples, in many orders, with p as the PRM says it and with p = Z/N; beside each, fixed
+sampling at the same tokens. A p of few trials is noisy itself: it is the target that a PRM is trained on, not the truth. Prints JSON.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from jobs.comparison_measure import Fixed, Shared, played, shared
 from jobs.comparison_settings import Setting, comparison_settings
@@ -31,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = _arguments(argv)
     plan = _plan(arguments, arguments.samples)
     stored = stored_samples(plan)
-    chances = _success_rates(_plan(arguments, arguments.chances))
+    chances = _success_rates(arguments.rollouts)
     overrides = [*arguments.overrides, f"strategy.num_samples={arguments.num_samples}"]
     best, adaptive = comparison_settings([arguments.recipe], ["best-of-n", "adaptive-best-of-n"], overrides)
     samples = shared("stored samples", plan, stored, arguments.orders)
@@ -51,7 +52,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--set", dest="overrides", action="append", default=[])
     parser.add_argument("--limit", type=int)
     parser.add_argument("--samples", required=True, help="finished run of whole samples, with scores")
-    parser.add_argument("--chances", required=True, help="finished run of whole samples under another seed")
+    parser.add_argument("--rollouts", type=Path, required=True, help=".parquet file of rollouts of the same problems")
     parser.add_argument("--num-samples", type=int, default=64)
     parser.add_argument("--orders", type=int, default=30)
     return parser.parse_args(argv)
@@ -72,21 +73,17 @@ def _plan(arguments: argparse.Namespace, run: str) -> Plan:
     )
 
 
-def _success_rates(plan: Plan) -> dict[str, float]:
-    """Share of right samples of each problem."""
-    rates = {}
-    for problem in stored_samples(plan):
-        if problem is not None:
-            verdicts = [problem.verdicts[sample.answer] for sample in problem.samples]
-            rates[problem.problem_id] = float(np.mean([verdict is True for verdict in verdicts]))
-    return rates
+def _success_rates(rollouts: Path) -> dict[str, float]:
+    """Z/N of each bare question."""
+    rows = pq.read_table(rollouts, columns=["problem_id", "depth", "successes", "trials"]).to_pylist()
+    return {row["problem_id"]: row["successes"] / row["trials"] for row in rows if row["depth"] == 0 and row["trials"]}
 
 
 def _told(problem: StoredProblem | None, chances: dict[str, float]) -> StoredProblem | None:
-    """The problem with its success rate in the place of the PRM's view of the question."""
-    if problem is None:
+    """The problem with its success rate in the place of the PRM's view of the question; None where it is not known."""
+    p = chances.get(problem.problem_id) if problem is not None else None
+    if problem is None or p is None:
         return None
-    p = chances[problem.problem_id]
     return replace(problem, root=replace(problem.root, score=PrmScore(p, p, p)))
 
 

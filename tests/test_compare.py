@@ -67,7 +67,8 @@ def test_settings_cost_and_answer_what_their_own_runs_say(tmp_path, capsys):
 
     pool = str(output / "runs" / names[1])
     words = [str(EXAMPLE / "test.jsonl"), "--recipe", str(EXAMPLE / "best-of-16.toml"), "--limit", "14"]
-    known_success.main([*words, "--samples", pool, "--chances", pool, "--num-samples", "4", "--orders", "2"])
+    rollouts = str(EXAMPLE / "rollouts/test.parquet")
+    known_success.main([*words, "--samples", pool, "--rollouts", rollouts, "--num-samples", "4", "--orders", "2"])
     said = json.loads(capsys.readouterr().out)
     [baseline] = [row for row in again["rows"] if row["label"] == BASELINE]
     assert said["fixed"]["accuracy"] == said["fixed"]["accuracy_of_fixed_at_same_tokens"]
