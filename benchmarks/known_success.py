@@ -5,7 +5,8 @@
 RUN is a finished run of whole samples with scores, such as `compare` leaves in `runs/`; ROLLOUTS rows of `parsimony
 rollout` of the same problems: the bare question's successes Z of N trials, drawn for themselves, owe nothing to RUN.
 N_IAS is played on RUN's samples, in many orders, with p as the PRM says it and with p = Z/N; beside each, fixed
-sampling at the same tokens. A p of few trials is noisy itself: it is the target that a PRM is trained on, not the truth. Prints JSON.
+sampling at the same tokens. A p of few trials is noisy itself: it is the target that a PRM is trained on, not the
+truth. Prints JSON.
 """
 
 import argparse
