@@ -29,9 +29,9 @@ from jobs.options import CompareOptions
 from jobs.plan import Plan
 from jobs.score import SOME_FAILED
 from jobs.stored_samples import stored_samples
-from records.failure import InvalidInput, NothingToCompare
+from records.failure import InvalidInput
 from records.schemas import PARQUET_OPTIONS
-from scaling.comparison import Comparison, Measured, comparable, compare
+from scaling.comparison import Comparison, Measured, compare
 
 SETTINGS_FILE = "settings.parquet"
 PROBLEMS_FILE = "problems.parquet"
@@ -95,7 +95,6 @@ def compare_runs(
     }
     measured = [base if setting.label == baseline.label else others[setting.label] for setting in settings]
     measured = _beside_fixed(measured, baseline, samples.get(plans[baseline.label][0].name))
-    _check_comparable(measured)
     comparison = compare(measured, baseline=baseline.label, margin=options.margin, seed=baseline.recipe.seed)
     problem_ids = [problem.problem_id for problem in planned[0][1].problems]
     return Compared(comparison, measured, problem_ids)
@@ -134,12 +133,6 @@ def _check_problems(planned: Sequence[tuple[SharedRun, Plan]]) -> None:
             )
         if problems.num_problems < MIN_PROBLEMS:
             raise InvalidInput(f"{problems.path}: one problem says nothing about a strategy; compare on more")
-
-
-def _check_comparable(measured: Sequence[Measured]) -> None:
-    if not comparable(measured).any():
-        counts = ", ".join(f"{item.label} {np.count_nonzero(comparable([item]))}" for item in measured)
-        raise NothingToCompare(f"no problem has a verdict in every setting; problems that have one: {counts}")
 
 
 def _write(compared: Compared, output: str) -> None:

@@ -15,47 +15,38 @@ from jobs.strategies import strategy_factory
 from records.failure import InvalidInput
 from records.reader import read_run
 from records.rows import Status
+from scaling.accounting import Models, flops
 from scaling.comparison import ByOrder, Measured
 from scaling.stored import Outcome, StoredProblem, play
 from scaling.stored_allocation import play_together
 
 Floats = NDArray[np.float64]
 
+ROUNDING = 1e-9
+"""Share of the tokens that is one of summation."""
+
 _COSTS = ("generated_tokens", "prompt_tokens", "cached_tokens", "prm_tokens", "prm_cached_tokens")
 
 
-@dataclass(frozen=True, slots=True)
-class ParameterCounts:
-    """Parameters that FLOPs are counted by; 0 for a model that a run does not have."""
-
-    generator: float
-    prm: float
-
-    def flops(self, cost: Mapping[str, Floats]) -> Floats:
-        """2 x parameters x computed tokens, per problem."""
-        generator = cost["generated_tokens"] + cost["prompt_tokens"] - cost["cached_tokens"]
-        return 2.0 * (self.generator * generator + self.prm * (cost["prm_tokens"] - cost["prm_cached_tokens"]))
-
-
-def parameter_counts(plan: Plan) -> ParameterCounts:
-    """The counts by which a finished run's own rows add FLOPs up: the rows are linear in them.
+def models_of(plan: Plan) -> Models:
+    """The models by whose sizes a finished run's own rows count FLOPs: the rows are linear in them.
 
     Raises:
-        InvalidInput: a single problem does not tell them apart.
+        InvalidInput: its problems are too few or too alike to tell the two apart.
     """
     columns = read_run(plan.store.uri).problems().select([*_COSTS, "flops"]).to_pydict()
     cost = {name: np.asarray(columns[name], dtype=np.float64) for name in _COSTS}
-    computed = np.stack(
-        [
-            cost["generated_tokens"] + cost["prompt_tokens"] - cost["cached_tokens"],
-            cost["prm_tokens"] - cost["prm_cached_tokens"],
-        ],
-        axis=1,
-    )
-    counts, _, rank, _ = np.linalg.lstsq(2.0 * computed, np.asarray(columns["flops"], dtype=np.float64), rcond=None)
+    computed = np.stack(_computed_tokens(cost), axis=1)
+    sizes, _, rank, _ = np.linalg.lstsq(2.0 * computed, np.asarray(columns["flops"], dtype=np.float64), rcond=None)
     if rank < np.count_nonzero(computed.any(axis=0)):
         raise InvalidInput("compare needs at least two problems of different length")
-    return ParameterCounts(float(counts[0]), float(counts[1]))
+    return Models(round(sizes[0]), round(sizes[1]), None)
+
+
+def _computed_tokens(cost: Mapping[str, Floats]) -> tuple[Floats, Floats]:
+    """Of generator and PRM, per problem: what was not found in a cache."""
+    generator = cost["generated_tokens"] + cost["prompt_tokens"] - cost["cached_tokens"]
+    return generator, cost["prm_tokens"] - cost["prm_cached_tokens"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,12 +57,13 @@ class Shared:
         label: how the table calls them.
         problems: in the input's order; None for a failed one.
         orders: of each problem's samples: [orders][problems][samples].
+        models: by whose sizes FLOPs are counted.
     """
 
     label: str
     problems: Sequence[StoredProblem | None]
     orders: Sequence[Sequence[Sequence[int]]]
-    counts: ParameterCounts
+    models: Models
 
 
 def shared(label: str, plan: Plan, problems: Sequence[StoredProblem | None], num_orders: int) -> Shared:
@@ -81,7 +73,7 @@ def shared(label: str, plan: Plan, problems: Sequence[StoredProblem | None], num
         [problem.order(seed, number) if problem is not None else [] for problem in problems]
         for number in range(num_orders)
     ]
-    return Shared(label=label, problems=problems, orders=orders, counts=parameter_counts(plan))
+    return Shared(label=label, problems=problems, orders=orders, models=models_of(plan))
 
 
 def played(setting: Setting, samples: Shared) -> Measured:
@@ -96,7 +88,7 @@ def played(setting: Setting, samples: Shared) -> Measured:
         strategy=setting.recipe.strategy.name,
         shared_with=samples.label,
         num_orders=len(samples.orders),
-        flops=samples.counts.flops(means),
+        flops=flops(samples.models, *_computed_tokens(means)),
         by_order=ByOrder(answer_p=table[:, :, _NUMBERS.index("answer_p")], correct=table[:, :, 0]),
         **means,
     )
@@ -112,32 +104,45 @@ class Fixed:
 
     def __init__(self, baseline: Setting, samples: Shared) -> None:
         self._baseline, self._samples = baseline, samples
-        self._played: dict[int, Measured] = {}
+        self._correct: dict[int, Floats] = {}
+        self._mean_tokens = _mean_tokens(samples, baseline.recipe.strategy.most_samples or 0)
 
     def at(self, tokens: float) -> Floats | None:
         """Share right per problem at that mean number of generated tokens; None where no number of samples costs it.
 
         Between two numbers of samples it is a mix of both: that much of the problems gets one sample more.
         """
-        most = self._baseline.recipe.strategy.most_samples or 0
-        few = bisect_right(range(1, most + 1), tokens, key=self._tokens)
-        if few == 0 or (few == most and tokens > self._tokens(most)):
+        few = bisect_right(self._mean_tokens, tokens * (1 + ROUNDING))  # by number of samples, from 1
+        if few == 0:
             return None
-        many = min(few + 1, most)
-        gap = self._tokens(many) - self._tokens(few)
-        share = (tokens - self._tokens(few)) / gap if gap > 0 else 0.0
-        return (1 - share) * self._of(few).correct + share * self._of(many).correct
+        more_tokens = tokens - self._mean_tokens[few - 1]
+        if more_tokens <= tokens * ROUNDING:
+            return self._of(few)
+        if few == len(self._mean_tokens):
+            return None
+        share = more_tokens / (self._mean_tokens[few] - self._mean_tokens[few - 1])
+        return (1 - share) * self._of(few) + share * self._of(few + 1)
 
-    def _tokens(self, num_samples: int) -> float:
-        return float(np.nanmean(self._of(num_samples).generated_tokens))
-
-    def _of(self, num_samples: int) -> Measured:
-        if num_samples not in self._played:
+    def _of(self, num_samples: int) -> Floats:
+        if num_samples not in self._correct:
             recipe = self._baseline.recipe
             strategy = recipe.strategy.model_copy(update={"num_samples": num_samples})
             setting = replace(self._baseline, recipe=recipe.model_copy(update={"strategy": strategy}))
-            self._played[num_samples] = played(setting, self._samples)
-        return self._played[num_samples]
+            self._correct[num_samples] = played(setting, self._samples).correct
+        return self._correct[num_samples]
+
+
+def _mean_tokens(samples: Shared, most: int) -> Sequence[float]:
+    """Generated tokens per problem of the first 1, 2, ..., `most` samples, averaged over orders."""
+    lengths = [
+        [problem.samples[index].cost.generated_tokens for index in own[:most]]
+        for order in samples.orders
+        for problem, own in zip(samples.problems, order, strict=True)
+        if problem is not None
+    ]
+    if not lengths:  # all failed
+        return []
+    return [float(total) for total in np.cumsum(np.asarray(lengths, dtype=np.float64).mean(axis=0))]
 
 
 def measured_alone(setting: Setting, plan: Plan) -> Measured:

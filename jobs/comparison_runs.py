@@ -52,7 +52,11 @@ class SharedRun:
 
 def shared_runs(settings: Sequence[Setting]) -> list[SharedRun]:
     """Group settings into as few runs as they need, in the order of their first settings."""
-    scored = {_sampling_key(setting) for setting in settings if _scoring(setting.recipe.strategy) is Scoring.LEAF}
+    scored = {
+        _sampling_key(setting)
+        for setting in settings
+        if _whole(setting) and _scoring(setting.recipe.strategy) is Scoring.LEAF
+    }
     groups: dict[tuple[str, ...], list[Setting]] = {}
     for setting in settings:
         groups.setdefault(_group(setting, scored), []).append(setting)

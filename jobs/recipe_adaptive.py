@@ -11,14 +11,13 @@ from jobs.strategy_options import (
     EstimateName,
     SampleSelectionName,
     StrategyOptions,
-    WholeSampleOptions,
     confidence_setting,
     estimate_setting,
     sample_selection_setting,
 )
 
 
-class AdaptiveBestOfNStrategy(WholeSampleOptions):
+class AdaptiveBestOfNStrategy(StrategyOptions):
     """Best-of-N with N from the PRM's view of the question."""
 
     name: Literal["adaptive-best-of-n"] = Field(description="Best-of-N; the PRM's view of the question decides N.")

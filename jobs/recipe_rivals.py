@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from jobs.recipe_base import setting
-from jobs.strategy_options import BeamOptions, SelectionName, SteppedOptions, WholeSampleOptions, selection_setting
+from jobs.strategy_options import BeamOptions, SelectionName, SteppedOptions, StrategyOptions, selection_setting
 
 
 class DvtsStrategy(BeamOptions):
@@ -48,7 +48,7 @@ class LookaheadBeamStrategy(BeamOptions):
     lookahead: int = setting(1, "Steps that each candidate is simulated further, greedily.", ge=1, le=65536)
 
 
-class AdaptiveConsistencyStrategy(WholeSampleOptions):
+class AdaptiveConsistencyStrategy(StrategyOptions):
     """Self-consistency that stops once its majority is sure."""
 
     name: Literal["adaptive-consistency"] = Field(description="Sample until the majority is sure.")

@@ -25,7 +25,6 @@ from jobs.strategy_options import (
     BeamOptions,
     SampleSelectionName,
     StrategyOptions,
-    WholeSampleOptions,
     sample_selection_setting,
 )
 
@@ -46,7 +45,7 @@ class SampleStrategy(StrategyOptions):
         return 1
 
 
-class MajorityStrategy(WholeSampleOptions):
+class MajorityStrategy(StrategyOptions):
     """Self-consistency."""
 
     name: Literal["majority"] = Field(description="The answer that most samples agree on.")
@@ -66,7 +65,7 @@ class MajorityStrategy(WholeSampleOptions):
         return self.num_samples
 
 
-class BestOfNStrategy(WholeSampleOptions):
+class BestOfNStrategy(StrategyOptions):
     """Best-of-N."""
 
     name: Literal["best-of-n"] = Field(description="The sample that the PRM likes best.")

@@ -80,7 +80,7 @@ def strategy_factory(recipe: Recipe) -> StrategyFactory:
     }
     if section.name in _SEEDED:
         arguments["seed"] = recipe.seed
-    if section.whole_samples:
+    if section.most_samples is not None:
         function = partial(with_answer_p, function)
     return partial(function, limits=search_limits(recipe), **arguments)
 

@@ -49,23 +49,9 @@ class StrategyOptions(Section):
         return True
 
     @property
-    def whole_samples(self) -> bool:
-        """Whether its candidates are all its samples, each drawn to the end without regard to the others."""
-        return False
-
-    @property
     def gives_answer_p(self) -> bool:
         """Whether its answers come with the probability of being right."""
-        return self.needs_prm or self.whole_samples
-
-
-class WholeSampleOptions(StrategyOptions):
-    """Of a strategy whose candidates are all its samples, so that all of them say how sure the answer is."""
-
-    @property
-    def whole_samples(self) -> bool:
-        """They are."""
-        return True
+        return self.needs_prm or self.most_samples not in (None, 1)
 
 
 def selection_setting(default: SelectionName = "best") -> Any:

@@ -5,11 +5,17 @@ tokens found in a prefix cache are not computed.
 """
 
 from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from records.rows import ProblemRecord, ProblemRow, RequestRow, Status, StepRow
 from scaling.abstention import Abstention
 from scaling.search import ProblemSearch
 from scaling.strategy import Choice
+
+TokensT = TypeVar("TokensT", float, NDArray[np.float64])
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +80,7 @@ def problem_record(
         pruned_tokens=_pruned_tokens(choice, generated),
         prm_tokens=prm,
         prm_cached_tokens=prm_cached,
-        flops=_flops(models, generated + prompt - cached, prm - prm_cached),
+        flops=flops(models, generated + prompt - cached, prm - prm_cached),
         gpu_seconds=None,
         usd=None,
         p_lower=root.lower if root else None,
@@ -87,8 +93,8 @@ def problem_record(
     return ProblemRecord(problem=problem, steps=tuple(search.steps), requests=tuple(search.requests))
 
 
-def _flops(models: Models, generator_tokens: int, prm_tokens: int) -> float:
-    """Of so many computed tokens."""
+def flops(models: Models, generator_tokens: TokensT, prm_tokens: TokensT) -> TokensT:
+    """Of so many computed tokens: a number, or one of each problem."""
     return 2.0 * (models.num_generator_parameters * generator_tokens + (models.num_prm_parameters or 0) * prm_tokens)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from records.failure import NothingToCompare
 from scaling.abstention import mean_risk
 from scaling.bootstrap import Estimate, Statistic, draw, estimate, ratio_of_totals
 from scaling.calibration import Bools, Floats, Ints
@@ -26,7 +27,6 @@ __all__ = ["ByOrder", "Comparison", "Measured", "Row", "comparable", "compare"]
 REQUIRED = ("correct", "generated_tokens", "flops")
 """What a setting must know about a problem to be compared on it."""
 MEANS = (
-    "covered",
     "num_samples",
     "prompt_tokens",
     "cached_tokens",
@@ -99,8 +99,7 @@ class Measured:
 
     def columns(self) -> dict[str, Floats]:
         """The arrays that a problem must be known in: required ones, and the others where any problem is."""
-        others = (name for name in (*MEANS, "fixed_at_same_tokens") if name != "covered")
-        found: dict[str, Floats | None] = {name: getattr(self, name) for name in others}
+        found: dict[str, Floats | None] = {name: getattr(self, name) for name in (*MEANS, "fixed_at_same_tokens")}
         known = {name: values for name, values in found.items() if values is not None and not np.isnan(values).all()}
         return {name: getattr(self, name) for name in REQUIRED} | known
 
@@ -118,14 +117,15 @@ def compare(
         seed: of the bootstrap.
 
     Raises:
-        ValueError: there is no problem, or none that all settings know; arrays differ in length; labels repeat; the
-            baseline is none of them; the margin is not a share.
+        NothingToCompare: there is no problem that all settings know.
+        ValueError: there is no problem; arrays differ in length; labels repeat; the baseline is none of them; the
+            margin is not a share.
     """
     _check(settings, baseline, margin)
     known = comparable(settings)
     if not known.any():
         counts = ", ".join(f"{item.label} {np.count_nonzero(comparable([item]))}" for item in settings)
-        raise ValueError(f"no problem has a verdict and its costs in every setting; problems that have: {counts}")
+        raise NothingToCompare(f"no problem has a verdict and its costs in every setting; problems that have: {counts}")
     reference = next(item for item in settings if item.label == baseline)
     order = _order([reference, *settings], known)
     multiplicity = draw(len(order), num_resamples, seed)
@@ -222,8 +222,9 @@ def _estimates(item: Measured, baseline: Measured, multiplicity: Floats) -> dict
     statistics = {
         name: ratio_of_totals(known[name], ones) for name in ("generated_tokens", "flops", *MEANS) if name in known
     }
-    covered_known = ~np.isnan(item.covered)
-    statistics["covered"] = ratio_of_totals(np.where(covered_known, item.covered, 0.0), covered_known.astype(float))
+    # Over the problems in which it is known: one answer that nobody chose and nobody could grade leaves none out.
+    known_covered = (~np.isnan(item.covered)).astype(np.float64)
+    statistics["coverage"] = ratio_of_totals(np.nan_to_num(item.covered), known_covered)
     statistics["accuracy"] = ratio_of_totals(item.correct, ones)
     statistics["accuracy_difference"] = ratio_of_totals(item.correct - baseline.correct, ones)
     statistics["generated_tokens_ratio"] = _ratio(item.generated_tokens, baseline.generated_tokens)
@@ -235,9 +236,7 @@ def _estimates(item: Measured, baseline: Measured, multiplicity: Floats) -> dict
         statistics["aurc"] = mean_risk(answer_p, correct)
     found = {name: estimate(statistic, multiplicity) for name, statistic in statistics.items()}
     unknown = Estimate(None, None, None)
-    found |= {name: unknown for name in (*MEANS, "fixed_difference", "aurc") if name not in found}
-    found["coverage"] = found.pop("covered")
-    return found
+    return dict.fromkeys((*MEANS, "fixed_difference", "aurc"), unknown) | found
 
 
 def _ratio(own: Floats, others: Floats) -> Statistic:

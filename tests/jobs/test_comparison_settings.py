@@ -94,6 +94,11 @@ def test_settings_share_samples_where_they_can() -> None:
     assert len({run.name for run in runs}) == 4
 
 
+def test_votes_join_the_samples_that_are_there_whatever_a_search_beside_them_scores() -> None:
+    runs = shared_runs(settings("beam-search", "majority", "best-of-n:aggregation=min"))
+    assert [len(run.settings) for run in runs] == [1, 2]
+
+
 def test_two_models_of_one_name_are_two_models() -> None:
     runs = shared_runs(
         settings(*(f"{name}:prm.model=/m/{at}/final" for name in ("best-of-n", "beam-search") for at in "ab"))

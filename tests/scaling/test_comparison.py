@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
+from records.failure import NothingToCompare
 from scaling.abstention import risk_coverage
 from scaling.bootstrap import Estimate, draw, interval
 from scaling.comparison import ByOrder, Measured, comparable, compare
@@ -171,7 +172,7 @@ def test_a_problem_that_one_setting_does_not_know_is_left_out_for_all(settings):
     kept = np.flatnonzero(~np.isnan([item.correct for item in settings]).any(axis=0))
     options = {"baseline": "s0", "margin": 0.1, "num_resamples": 20, "seed": 1}
     if len(kept) == 0:
-        with pytest.raises(ValueError, match="no problem has a verdict"):
+        with pytest.raises(NothingToCompare, match="no problem has a verdict"):
             compare(settings, **options)
         return
     comparison = compare(settings, **options)
@@ -273,6 +274,13 @@ def test_a_cost_that_is_known_of_some_problems_only_leaves_the_others_out():
     assert comparison.row("part").accuracy.value == 1.0
 
 
+def test_a_coverage_that_is_not_known_leaves_no_problem_out():
+    part = replace(measured("part", [1, 0, 0], [1, 1, 1]), covered=np.array([1.0, math.nan, 0.0]))
+    comparison = compare([part], baseline="part", margin=0.1, seed=0)
+    assert (comparison.num_problems, comparison.num_left_out) == (3, 0)
+    assert comparison.row("part").coverage.value == 0.5
+
+
 def test_a_mean_over_orders_has_a_risk_only_with_its_orders():
     settings = some_settings(num_settings=1)
     without = replace(settings[0], by_order=None)
@@ -301,10 +309,12 @@ def test_what_does_not_fit_is_refused():
         (([measured("none", [], [])], "none", 0.1), "must be problems"),
         (([two], "two", -0.1), "margin"),
         (([two], "two", math.nan), "margin"),
-        (([measured("all", [math.nan], [1]), measured("base", [1], [1])], "base", 0.1), "all 0, base 1"),
     ]
     for (settings, baseline, margin), message in refused:
         with pytest.raises(ValueError, match=message):
             compare(settings, baseline=baseline, margin=margin, seed=0)
+    unknown = [measured("all", [math.nan], [1]), measured("base", [1], [1])]
+    with pytest.raises(NothingToCompare, match="all 0, base 1"):
+        compare(unknown, baseline="base", margin=0.1, seed=0)
     with pytest.raises(KeyError):
         compare([two], baseline="two", margin=0.1, seed=0).row("three")
