@@ -64,10 +64,10 @@ def run(options: CompareOptions) -> int:
     _check_problems(planned)
     carry_out_runs(planned)
     compared = compare_runs(planned, settings, baseline, options)
-    _write(compared, options.output)
-    said = as_json(compared.comparison)
+    said = json.dumps(as_json(compared.comparison), indent=2, allow_nan=False) + "\n"
+    _write(compared, said, options.output)
     if options.json:
-        sys.stdout.write(json.dumps(said, indent=2, allow_nan=False) + "\n")
+        sys.stdout.write(said)
     else:
         print_comparison(compared.comparison, _console())
     return SOME_FAILED if any(np.isnan(item.generated_tokens).any() for item in compared.measured) else 0
@@ -135,8 +135,8 @@ def _check_problems(planned: Sequence[tuple[SharedRun, Plan]]) -> None:
             raise InvalidInput(f"{problems.path}: one problem says nothing about a strategy; compare on more")
 
 
-def _write(compared: Compared, output: str) -> None:
-    """Put the files beside the runs."""
+def _write(compared: Compared, said: str, output: str) -> None:
+    """Put the files beside the runs; `said` is the comparison as JSON."""
     store = open_store(output)
     with tempfile.TemporaryDirectory(prefix="parsimony-") as folder:
         spool = Path(folder)
@@ -146,7 +146,7 @@ def _write(compared: Compared, output: str) -> None:
         }
         for name, table in tables.items():
             pq.write_table(table, spool / name, **PARQUET_OPTIONS)
-        (spool / JSON_FILE).write_text(json.dumps(as_json(compared.comparison), indent=2, allow_nan=False) + "\n")
+        (spool / JSON_FILE).write_text(said)
         draw_comparison(compared.comparison, spool / PLOT_FILE)
         for name in (*tables, JSON_FILE, PLOT_FILE):
             patiently_blocking(partial(store.upload, name, spool / name), _note)
