@@ -6,7 +6,6 @@ Nothing heavy is imported before the arguments are known. A `Failure` is one lin
 """
 
 import argparse
-import re
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -14,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jobs.calibrate_cli import add_calibrate_arguments, calibrate_options
 from jobs.compare_cli import add_compare_arguments, compare_options
 from jobs.options import (
     CalibrateOptions,
@@ -168,59 +168,6 @@ def _rollout_options(arguments: argparse.Namespace) -> RolloutOptions:
     )
 
 
-def _add_calibrate_arguments(parser: argparse.ArgumentParser) -> None:
-    text = "finished run of `parsimony rollout`, or a .parquet file of its rows; local or s3://"
-    parser.add_argument("rollouts", metavar="ROLLOUTS", help=text)
-    text = "[prm]: what is calibrated, [calibration]: how; a file, or the name of a shipped one"
-    parser.add_argument("--recipe", required=True, type=Path, metavar="R.toml", help=text)
-    text = "folder or s3://bucket/prefix of the calibrated PRM; one that was begun is gone on with"
-    parser.add_argument("--output", required=True, metavar="PRM", help=text)
-    parser.add_argument(
-        "--evaluate",
-        dest="evaluations",
-        action=_NamedSets,
-        default={},
-        type=_named_rollouts,
-        metavar="NAME=ROLLOUTS",
-        help="make the table for these rollouts too; may be repeated",
-    )
-    _add_overrides(parser)
-    parser.add_argument("--take-over", action="store_true", help="take the output from a driver that seems alive")
-    parser.add_argument("--json", action="store_true", help="print a machine-readable report on stdout")
-
-
-def _named_rollouts(text: str) -> tuple[str, str]:
-    name, equals, uri = text.partition("=")
-    if not equals or not uri or not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
-        raise argparse.ArgumentTypeError(f"must be NAME=ROLLOUTS, not {text!r}")
-    if name == "test":
-        raise argparse.ArgumentTypeError("test is the name of the held-out problems of ROLLOUTS: choose another")
-    return name, uri
-
-
-class _NamedSets(argparse.Action):
-    """Collects NAME=URI pairs under names that may come once."""
-
-    def __call__(self, _: argparse.ArgumentParser, namespace: argparse.Namespace, value: Any, *__: Any) -> None:
-        name, uri = value
-        sets = dict(getattr(namespace, self.dest) or {})
-        if name in sets:
-            raise argparse.ArgumentError(self, f"{name} is given twice: each set needs a name of its own")
-        setattr(namespace, self.dest, sets | {name: uri})
-
-
-def _calibrate_options(arguments: argparse.Namespace) -> CalibrateOptions:
-    return CalibrateOptions(
-        rollouts=arguments.rollouts,
-        recipe=arguments.recipe,
-        output=arguments.output,
-        evaluations=arguments.evaluations,
-        overrides=tuple(arguments.overrides),
-        take_over=arguments.take_over,
-        json=arguments.json,
-    )
-
-
 def _add_status_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="folder or s3://bucket/prefix of a run")
     parser.add_argument("--json", action="store_true", help="print it machine-readable on stdout")
@@ -266,8 +213,8 @@ COMMANDS = {
     ),
     "calibrate": Command(
         "Fit a PRM to rollouts, and say how well it is calibrated then; the same PRM again goes on.",
-        _add_calibrate_arguments,
-        _calibrate_options,
+        partial(add_calibrate_arguments, add_overrides=_add_overrides),
+        calibrate_options,
     ),
     "status": Command("Progress, spend and time left of a run.", _add_status_arguments, _status_options),
     "submit": Command(

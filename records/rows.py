@@ -39,6 +39,8 @@ class ProblemRow:
         wall_seconds: from admission to the last reply, in the epoch that finished it.
         strategy: its name in the recipe.
         abstained: the run does not stand by the answer, which stays in `answer`; null where it never abstains.
+        question: of the input; with it and `reference` a run can be read, graded and exported without its input.
+        reference: the answer key; null where the input has none.
     """
 
     problem_id: str
@@ -66,6 +68,8 @@ class ProblemRow:
     wall_seconds: float
     strategy: str
     abstained: bool | None
+    question: str
+    reference: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -65,6 +65,8 @@ PROBLEMS = _schema(
     _required("wall_seconds", pa.float64()),
     _required("strategy", pa.string()),
     pa.field("abstained", pa.bool_()),
+    _required("question", pa.string()),
+    pa.field("reference", pa.string()),
 )
 
 STEPS = _schema(

@@ -89,6 +89,8 @@ def problem_record(
         wall_seconds=wall_seconds,
         strategy=strategy,
         abstained=None if abstention is None else abstention.abstains(answer, score),
+        question=search.problem.question,
+        reference=search.problem.reference,
     )
     return ProblemRecord(problem=problem, steps=tuple(search.steps), requests=tuple(search.requests))
 

@@ -38,7 +38,7 @@ def record(problem_id: str, *, num_steps: int = 2, tokens_per_step: int = 5) -> 
         answer_p_median=0.6, answer_p_upper=0.7, num_samples=1, num_steps=num_steps, generated_tokens=tokens,
         prompt_tokens=10, cached_tokens=3, pruned_tokens=0, prm_tokens=20, prm_cached_tokens=5, flops=1e9,
         gpu_seconds=None, usd=None, p_lower=None, p_median=None, p_upper=None, wall_seconds=1.5, strategy="best_of_n",
-        abstained=None,
+        abstained=None, question=f"What is 2 + 2, {problem_id}?", reference="4",
     )  # fmt: skip
     steps = tuple(step(problem_id, node_id, tokens_per_step) for node_id in range(1, num_steps + 1))
     request = RequestRow(
