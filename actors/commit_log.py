@@ -17,6 +17,7 @@ from records.commits import CHECKPOINT_EVERY, Commit, Log, OpenRows, Part, Total
 from records.failure import Fenced, StoreFailed
 from records.jsonio import encode
 from records.store import Store
+from records.usage import Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,7 @@ class Draft:
     lost_tokens: int
     leased_tokens: int
     created_at: str
+    usage: Usage | None = None
 
 
 class CommitLog:
@@ -95,6 +97,7 @@ class CommitLog:
             open_tokens=draft.open_tokens,
             lost_tokens=draft.lost_tokens,
             leased_tokens=draft.leased_tokens,
+            usage=draft.usage,
             created_at=draft.created_at,
         )
         made = self._store.create(layout.commit_name(commit.number), encode(commit))

@@ -22,12 +22,12 @@ from actors.fleet import Fleet, cancel_all
 from actors.outage import Outage, patiently
 from actors.protocols import AnswerGrader, RunWriter
 from actors.recorder import Recorder
-from actors.run_settings import Generator, Prm, RunSettings, RunSoFar, with_rows
+from actors.run_settings import Generator, Prm, RunSettings, RunSoFar, ledger_of, meter_of, with_rows
 from records.failure import ActorDied, Fenced, StoreFailed, first_failure
 from records.problem import Problem
 from records.progress import Progress
 from records.rows import OpenRecord, ProblemRecord
-from scaling.ledger import Ledger
+from scaling.metering import Meter
 from scaling.scheduler import Scheduler
 from scaling.strategy import StrategyFactory
 
@@ -72,16 +72,14 @@ class Controller:
         self._writer, self._grader = writer, grader
         self._visible = so_far.visible
         self._read_journals = so_far.journals
-        ledger = Ledger(
-            total_tokens=settings.total_tokens,
-            spent_tokens=so_far.spent_tokens,
-            leased_tokens=so_far.leased_tokens if settings.total_tokens is not None else None,
-        )
+        ledger = ledger_of(settings, so_far)
+        self._meter = meter_of(settings, so_far, generators, prms, now_s=clock())
         self.scheduler = Scheduler(
             strategy=strategy,
             run_seed=settings.run_seed,
             sampling=settings.sampling,
             ledger=ledger,
+            on_flight=self._meter.change,
             has_prm=bool(prms),
         )
         self._recorder = Recorder(
@@ -93,6 +91,8 @@ class Controller:
             strategy=settings.strategy_name,
             temperature=settings.sampling.temperature,
             abstention=settings.abstention,
+            metered=self._metered,
+            rates=settings.rates,
             first_batch=so_far.next_batch,
             open_searches=self.scheduler.open_searches,
             on_visible=self._on_visible,
@@ -103,7 +103,7 @@ class Controller:
             prms=prms,
             settings=settings,
             scheduler=self.scheduler,
-            clock=clock,
+            clock=lambda: self._metered().now_s,
             on_event=self._on_replica_event,
             note=self._note,
         )
@@ -217,7 +217,7 @@ class Controller:
             if self._stopping:
                 return
             record = journals.pop(problem.problem_id, None)
-            self.scheduler.open(problem, order=order, now_s=self._clock(), record=record)
+            self.scheduler.open(problem, order=order, now_s=self._metered().now_s, record=record)
             self._pump()
             await asyncio.sleep(0)  # with the budget gone, opening alone would never let the loop turn
         await self._until(lambda: self.scheduler.num_open == 0)
@@ -243,7 +243,7 @@ class Controller:
         if self._stopping:  # nothing more is sent, and what concludes now is begun again by the next epoch
             self._changed.set()
             return
-        outgoing = self.scheduler.pump(now_s=self._clock())
+        outgoing = self.scheduler.pump(now_s=self._metered().now_s)
         self._fleet.send(outgoing)
         if outgoing.wants_lease:
             self._recorder.request_lease()
@@ -251,6 +251,11 @@ class Controller:
             if self._grading is not None:
                 self._grading.create_task(self._recorder.record(concluded))
         self._changed.set()
+
+    def _metered(self) -> Meter:
+        """The meter, with the replicas' time shared out up to now: what happens next happens at its `now_s`."""
+        self._meter.advance(self._clock())
+        return self._meter
 
     def _note(self, text: str) -> None:
         self._notes.append(text)

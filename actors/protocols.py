@@ -6,6 +6,7 @@ from typing import Protocol, TypeVar
 from actors.grader import GradeFailure, GradeRequest
 from records.replica import Replica
 from records.rows import OpenRecord, ProblemRecord
+from records.usage import Usage
 
 CallT_contra = TypeVar("CallT_contra", contravariant=True)
 ResultT = TypeVar("ResultT")
@@ -31,8 +32,8 @@ class RunWriter(Protocol):
         """Take finished problems and rows of open ones; a batch number that it already has is ignored."""
         ...
 
-    async def flush(self, leased_tokens: int | None) -> None:
-        """Make what was appended visible, and commit the spending ceiling with it."""
+    async def flush(self, leased_tokens: int | None, usage: Usage | None) -> None:
+        """Make what was appended visible, and commit the spending ceiling and the replicas' usage with it."""
         ...
 
     async def heartbeat(self, progress: Mapping[str, object]) -> None:

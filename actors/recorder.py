@@ -16,9 +16,11 @@ from actors.grader import GradeRequest
 from actors.outage import patiently
 from actors.protocols import AnswerGrader, RunWriter
 from records.rows import OpenRecord, ProblemRecord, RolloutRow
+from records.usage import Role
 from scaling.abstention import Abstention
-from scaling.accounting import Models, problem_record
+from scaling.accounting import Models, problem_record, with_share
 from scaling.ledger import Ledger
+from scaling.metering import Meter, ReplicaRate
 from scaling.rollouts import answers_of, rollout_rows
 from scaling.scheduler import Concluded
 from scaling.search import ProblemSearch
@@ -50,6 +52,8 @@ class Recorder:
         strategy: its name, for the rows.
         temperature: of the samples, for the rows.
         abstention: when an answer is not stood by; None: it always is.
+        metered: the meter of the replicas' time, up to now.
+        rates: of a replica of each role.
         first_batch: number of the first batch; the numbers are unique in the run.
         open_searches: those that have not concluded.
         on_visible: called with the records that have become visible.
@@ -67,6 +71,8 @@ class Recorder:
         strategy: str,
         temperature: float,
         abstention: Abstention | None,
+        metered: Callable[[], Meter],
+        rates: Mapping[Role, ReplicaRate],
         first_batch: int,
         open_searches: Callable[[], Iterable[ProblemSearch]],
         on_visible: Callable[[list[ProblemRecord]], None],
@@ -78,6 +84,7 @@ class Recorder:
         self._policy = policy
         self._strategy, self._temperature = strategy, temperature
         self._abstention = abstention
+        self._metered, self._rates = metered, rates
         self._on_visible = on_visible
         self._note = note
         self._open_searches = open_searches
@@ -127,6 +134,7 @@ class Recorder:
                 models=self.models,
                 strategy=self._strategy,
                 wall_seconds=concluded.wall_seconds,
+                share=self._metered().share_so_far(concluded.search.problem.problem_id),
                 abstention=self._abstention,
             )
             num_steps, num_requests = self._written.pop(record.problem.problem_id, (0, 0))
@@ -178,7 +186,7 @@ class Recorder:
             await self._flush()
 
     async def _flush(self) -> None:
-        records, self._ready = self._ready, []
+        records, self._ready = [self._closed(record) for record in self._ready], []
         self._num_flushing = len(records)
         lease = self._ledger.next_lease(self._lease_tokens)
         opened = self._unwritten()
@@ -190,11 +198,17 @@ class Recorder:
             await self._writer.append(batch, records, opened)
         ceiling = lease if lease is not None else self._ledger.leased_tokens
         # A store that fails is asked again, because the writer goes on where it stopped.
-        await patiently(lambda: self._writer.flush(ceiling), self._note)
+        usage = self._metered().usage()
+        await patiently(lambda: self._writer.flush(ceiling, usage), self._note)
         if lease is not None:
             self._ledger.leased_tokens = lease
         self._num_flushing = 0
         self._on_visible(records)
+
+    def _closed(self, record: ProblemRecord) -> ProblemRecord:
+        """A record with its final part of the replicas' time: while it waited to be written it had one too."""
+        share = self._metered().close(record.problem.problem_id)
+        return replace(record, problem=with_share(record.problem, share, self._rates))
 
     def _unwritten(self) -> list[OpenRecord]:
         """What open searches have come to since they were last written."""

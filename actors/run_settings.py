@@ -9,7 +9,10 @@ from actors.recorder import FlushPolicy
 from records.calls import SampleCall, SampleResult, Sampling, ScoreCall, ScoreResult
 from records.progress import Progress
 from records.rows import OpenRecord, ProblemRow, Status
+from records.usage import Role
 from scaling.abstention import Abstention
+from scaling.ledger import Ledger
+from scaling.metering import Meter, ReplicaRate
 
 Generator = ReplicaHandle[SampleCall, SampleResult]
 Prm = ReplicaHandle[ScoreCall, ScoreResult]
@@ -31,6 +34,8 @@ class RunSettings:
         flush: when rows become visible.
         heartbeat_s: time between two heartbeats.
         abstention: when an answer is not stood by; None: it always is.
+        rates: of a replica of each role: its GPUs and its price.
+        startup_s: seconds that the replicas had been held for this run before its controller began.
         health: when replicas are asked for a sign of life.
     """
 
@@ -45,6 +50,8 @@ class RunSettings:
     competing: bool = False
     heartbeat_s: float = 5.0
     abstention: Abstention | None = None
+    rates: Mapping[Role, ReplicaRate] = field(default_factory=dict)
+    startup_s: float = 0.0
     health: HealthCheck = field(default_factory=HealthCheck)
 
 
@@ -65,6 +72,25 @@ class RunSoFar:
     leased_tokens: int
     next_batch: int
     journals: Callable[[], Mapping[str, OpenRecord]]
+
+
+def ledger_of(settings: RunSettings, so_far: RunSoFar) -> Ledger:
+    """The run's budget where earlier epochs left it."""
+    return Ledger(
+        total_tokens=settings.total_tokens,
+        spent_tokens=so_far.spent_tokens,
+        leased_tokens=so_far.leased_tokens if settings.total_tokens is not None else None,
+    )
+
+
+def meter_of(
+    settings: RunSettings, so_far: RunSoFar, generators: Sequence[Generator], prms: Sequence[Prm], *, now_s: float
+) -> Meter:
+    """Of the replicas' time in this epoch, for the problems that have no row yet."""
+    roles: dict[str, Role] = {handle.replica_id: "generator" for handle in generators}
+    roles |= {handle.replica_id: "prm" for handle in prms}
+    num_left = so_far.visible.total_problems - so_far.visible.done_problems
+    return Meter(roles, num_problems=num_left, startup_s=settings.startup_s, now_s=now_s)
 
 
 def with_rows(progress: Progress, rows: Sequence[ProblemRow]) -> Progress:

@@ -39,6 +39,7 @@ from records.jsonio import encode
 from records.manifest import FREE_SETTINGS, Manifest
 from records.rows import OpenRecord, ProblemRecord
 from records.store import Store
+from records.usage import Usage
 
 FRESH_S = 30.0
 """A lease whose last heartbeat is younger than this is held by someone alive."""
@@ -152,12 +153,13 @@ class Writer:
         """Problems that were appended and are not durable yet."""
         return len(self._run().buffer) + (self._under_way.problems if self._under_way else 0)
 
-    def flush(self, leased_tokens: int | None = None) -> int | None:
+    def flush(self, leased_tokens: int | None = None, usage: Usage | None = None) -> int | None:
         """Commit what is buffered and raise the spending ceiling; the commit's number, None if there was nothing to do.
 
         Args:
             leased_tokens: ceiling on what the whole run will have spent until the next flush, lost tokens included.
                 It never falls here; `release` and `finish` give back what was not used.
+            usage: of the replicas so far, for the commit's record.
 
         Raises:
             Fenced: another controller has the run.
@@ -169,7 +171,7 @@ class Writer:
             log = run.commits.log
             ceiling = max(leased_tokens or 0, log.leased_tokens)
             if not run.buffer.empty or ceiling > log.leased_tokens:
-                self._prepare(ceiling)
+                self._prepare(ceiling, usage=usage)
                 number = self._carry_on()
             return number
 
@@ -212,7 +214,7 @@ class Writer:
             raise AssertionError("the writer holds no run: open() comes first, and nothing after release() or finish()")
         return self._held
 
-    def _prepare(self, leased_tokens: int, *, final: bool = False) -> None:
+    def _prepare(self, leased_tokens: int, *, usage: Usage | None = None, final: bool = False) -> None:
         """Turn the buffer into a flush: parts in the spool, and a draft. If `final`, the ceiling is what was spent."""
         run = self._run()
         log = run.commits.log
@@ -236,6 +238,7 @@ class Writer:
             lost_tokens=ceiling - accounted if final else lost,
             leased_tokens=ceiling,
             created_at=utc(now_s),
+            usage=usage,
         )
         self._under_way = _Flush(uploads, draft, len(problems))
         run.buffer.clear()

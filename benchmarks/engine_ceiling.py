@@ -32,7 +32,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -103,9 +103,10 @@ class Session:
         self.tokenizer: TextTokenizer = read_tokenizer(Path(settings.model) / TOKENIZER_FILE)
         stack.enter_context(ray_session(self.recipe))
         launched = launch(self.recipe)
-        self.replicas = Replicas(
-            tuple(self.observed(handle) for handle in launched.generators),
-            tuple(self.observed(handle) for handle in launched.prms),
+        self.replicas = replace(
+            launched,
+            generators=tuple(self.observed(handle) for handle in launched.generators),
+            prms=tuple(self.observed(handle) for handle in launched.prms),
         )
         self.offline = stack.enter_context(OfflineEngine(settings, sampling(self.recipe)))
 
@@ -188,7 +189,7 @@ def playback(session: Session, plan: Plan, run: Run) -> Iterator[tuple[Replicas,
             start_timeout_s=session.recipe.cluster.start_timeout_s,
         )
         try:
-            yield Replicas(session.replicas.generators, (session.observed(handle),)), scores
+            yield replace(session.replicas, prms=(session.observed(handle),)), scores
         finally:
             ray.kill(handle._actor)
 

@@ -9,6 +9,7 @@ from ray.actor import ActorHandle
 from cluster.launch import Build, Resources, launch_beside_driver, launch_trainer
 from cluster.replicas import answer, cause_of_death
 from records.failure import ActorDied, Failure, ReplicaDied
+from records.usage import Usage
 
 
 class RemoteWriter:
@@ -34,9 +35,9 @@ class RemoteWriter:
         """See `RunWriter`."""
         await self._call("append", batch, records, opened)
 
-    async def flush(self, leased_tokens: int | None) -> None:
+    async def flush(self, leased_tokens: int | None, usage: Usage | None) -> None:
         """See `RunWriter`."""
-        await self._call("flush", leased_tokens)
+        await self._call("flush", leased_tokens, usage)
 
     async def heartbeat(self, progress: Mapping[str, object]) -> None:
         """See `RunWriter`."""

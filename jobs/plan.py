@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
-from actors.engines.model_files import TOKENIZER_FILE, identity_files, sha256_of, weight_files
+from actors.engines.model_files import TOKENIZER_FILE, identity_files, num_parameters, sha256_of, weight_files
 from actors.grader import Grader
 from actors.preflight import check_generator, check_prm
 from actors.settings import EngineSettings
@@ -21,6 +21,7 @@ from cluster.staging import stage_folder, stage_outline
 from cluster.store import open_store, probe, refuses_second_create
 from jobs.builtin_models import provide
 from jobs.options import ScoreOptions
+from jobs.prices import check_cost
 from jobs.problems import ProblemColumns, ProblemSet, inspect_problems
 from jobs.recipe import Recipe, as_json, generator_settings, load_recipe, prm_settings
 from jobs.strategies import strategy_factory
@@ -96,6 +97,7 @@ def make_plan(options: ScoreOptions, *, strategy: Mapping[str, Any] | None = Non
     )
     begin = strategy_factory(recipe)
     asyncio.run(_check_grader(recipe))
+    check_cost(recipe)
     models = _check_models(recipe)
     store = open_store(options.output)
     warnings = (*_check_store(store, single_writer=options.single_writer), *trained_for_warnings(recipe, models))
@@ -164,7 +166,8 @@ def checked_model(settings: SettingsT, check: Callable[[SettingsT], None]) -> Mo
     except InvalidInput as error:
         raise InvalidInput(str(error).replace(str(model), settings.model)) from error
     tokenizer_sha256 = sha256_of([model / TOKENIZER_FILE])
-    return ModelIdentity(settings.model, sha256_of(identity_files(model)) if small else None, tokenizer_sha256)
+    model_sha256 = sha256_of(identity_files(model)) if small else None
+    return ModelIdentity(settings.model, model_sha256, tokenizer_sha256, num_parameters(model))
 
 
 def _local(model: str) -> tuple[Path, bool]:

@@ -197,6 +197,21 @@ class ClusterSection(Section):
     max_open_problems: int = setting(512, "Problems in work at the same time, at most.", operational=True, ge=1)
 
 
+class CostSection(Section):
+    """What the run's machines cost; without it a run counts tokens and seconds, and no money."""
+
+    prices: str | None = setting(
+        None, "TOML file in the layout of cluster/prices.toml; omitted: that one.", operational=True, min_length=1
+    )
+    generator_instance: str | None = setting(
+        None, "Instance that generators run on, by its name in the price table.", operational=True, min_length=1
+    )
+    prm_instance: str | None = setting(
+        None, "Instance that PRMs run on; omitted: their cost is unknown.", operational=True, min_length=1
+    )
+    market: Literal["on-demand", "spot"] = setting("on-demand", "Which price counts.", operational=True)
+
+
 class Recipe(Section):
     """One evaluation, complete: two runs of one recipe differ by chance only."""
 
@@ -210,6 +225,7 @@ class Recipe(Section):
     grader: GraderSection = setting(GraderSection(), "How answers are compared with the answer key.")
     output: OutputSection = setting(OutputSection(), "When results are written.", operational=True)
     cluster: ClusterSection = setting(ClusterSection(), "Where the run takes place.", operational=True)
+    cost: CostSection = setting(CostSection(), "What its machines cost.", operational=True)
     calibration: CalibrationSection = setting(
         CalibrationSection(), "How `parsimony calibrate` fits the PRM; nothing to other commands.", operational=True
     )
@@ -241,6 +257,7 @@ SECTIONS: dict[str, type[Section]] = {
     "grader": GraderSection,
     "output": OutputSection,
     "cluster": ClusterSection,
+    "cost": CostSection,
     "calibration": CalibrationSection,
 }
 """All but `strategy`, which has a model for each kind."""

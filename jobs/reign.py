@@ -22,6 +22,7 @@ from actors.run_settings import RunSettings, RunSoFar
 from actors.run_state import RunState
 from actors.writer import Writer
 from jobs.plan import OwedProblems, Plan
+from jobs.prices import load_prices, replica_rates
 from jobs.progress import ProgressDisplay
 from jobs.recipe import abstention, operational_keys, sampling
 from jobs.replicas import Replicas, check_introductions
@@ -129,7 +130,8 @@ class Reign:
         """Run a controller to its end, and let the run go: finished, or stopped clean."""
         from cluster.remote import RemoteController
 
-        controller = RemoteController(partial(_controller, self._plan, self._replicas, state, writer))
+        startup_s = time.monotonic() - self._replicas.unmetered.since_s
+        controller = RemoteController(partial(_controller, self._plan, self._replicas, state, writer, startup_s))
         try:
             self._watch(controller)
             self._finish(writer, controller.call("charged_tokens"))
@@ -142,6 +144,7 @@ class Reign:
             self._stop(controller, writer)
             raise
         finally:
+            self._replicas.unmetered.since_s = time.monotonic()
             controller.end()
 
     def _stop(self, controller: "RemoteController", writer: "RemoteWriter") -> None:
@@ -190,8 +193,10 @@ class Reign:
         return progress_of(self._plan, state, len(self._replicas))
 
 
-def _controller(plan: Plan, replicas: Replicas, state: RunState, writer: "RemoteWriter") -> Controller:
-    """The controller of a run, made in its own process."""
+def _controller(
+    plan: Plan, replicas: Replicas, state: RunState, writer: "RemoteWriter", startup_s: float
+) -> Controller:
+    """The controller of a run, made in its own process; `startup_s`: how long its replicas were held before."""
     recipe = plan.recipe
     settings = RunSettings(
         replica_epoch=time.time_ns() // 1_000_000,
@@ -209,6 +214,8 @@ def _controller(plan: Plan, replicas: Replicas, state: RunState, writer: "Remote
         ),
         heartbeat_s=HEARTBEAT_S,
         abstention=abstention(recipe),
+        rates=replica_rates(recipe, load_prices(recipe.cost.prices), replicas.num_gpus),
+        startup_s=startup_s,
     )
     so_far = RunSoFar(
         visible=progress_of(plan, state, len(replicas)),

@@ -1,9 +1,10 @@
 """The replicas of a recipe: launched once, introduced and checked before any budget is spent, used by runs."""
 
 import asyncio
+import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from actors.generator import Generator
@@ -11,23 +12,39 @@ from actors.preflight import check_together
 from actors.prm import Prm
 from actors.run_settings import Generator as GeneratorHandle
 from actors.run_settings import Prm as PrmHandle
+from jobs.prices import role_sections
 from jobs.recipe import Recipe, generator_settings, prm_settings
 from jobs.recipe_models import EngineSection
 from jobs.staged import builder
 from records.failure import PreflightFailed, first_failure
 from records.manifest import Manifest, replica_differences
 from records.replica import ReplicaInfo
+from records.usage import Role
 
 TICK_S = 1.0
 """How often the caller hears from us while models are loaded."""
 
 
+@dataclass(slots=True)
+class Unmetered:
+    """`since_s`, by this process' monotonic clock: their launch, then the end of each controller that used them."""
+
+    since_s: float
+
+
 @dataclass(frozen=True, slots=True)
 class Replicas:
-    """Handles of all replicas of one recipe, generators first."""
+    """Handles of all replicas of one recipe, generators first.
+
+    Attributes:
+        num_gpus: of a replica of each role; 0 on CPUs.
+        unmetered: since when their time is on no run's account.
+    """
 
     generators: tuple[GeneratorHandle, ...]
     prms: tuple[PrmHandle, ...]
+    num_gpus: Mapping[Role, int]
+    unmetered: "Unmetered"
 
     def __len__(self) -> int:
         """How many."""
@@ -35,7 +52,7 @@ class Replicas:
 
     def needed_by(self, recipe: Recipe) -> "Replicas":
         """Those that the recipe's strategy uses."""
-        return self if recipe.strategy.needs_prm else Replicas(self.generators, ())
+        return self if recipe.strategy.needs_prm else replace(self, prms=())
 
     def introduce(self, on_tick: Callable[[int], None]) -> tuple[ReplicaInfo, ...]:
         """Wait until all have their models loaded; what each says of itself, generators first.
@@ -70,6 +87,10 @@ def launch(recipe: Recipe) -> Replicas:
     from cluster.launch import Resources, has_gpus, launch_replicas
 
     on_gpus = has_gpus() if recipe.cluster.device is None else recipe.cluster.device == "gpu"
+    num_gpus: dict[Role, int] = {
+        role: section.tensor_parallel_size if on_gpus else 0 for role, section in role_sections(recipe).items()
+    }
+    launched_s = time.monotonic()
 
     def resources(section: EngineSection) -> Resources:
         if on_gpus:
@@ -88,7 +109,7 @@ def launch(recipe: Recipe) -> Replicas:
     )
     prm = prm_settings(recipe)
     if prm is None or recipe.prm is None or not recipe.strategy.needs_prm:
-        return Replicas(tuple(generators), ())
+        return Replicas(tuple(generators), (), num_gpus, Unmetered(launched_s))
     prms = launch_replicas(
         builder(Prm, prm),
         role="prm",
@@ -96,7 +117,7 @@ def launch(recipe: Recipe) -> Replicas:
         resources=resources(recipe.prm),
         start_timeout_s=start_timeout_s,
     )
-    return Replicas(tuple(generators), tuple(prms))
+    return Replicas(tuple(generators), tuple(prms), num_gpus, Unmetered(launched_s))
 
 
 def cpu_slots(recipe: Recipe) -> int:
@@ -114,8 +135,7 @@ def node_slots(recipe: Recipe) -> dict[str, int]:
 
 
 def _engines(recipe: Recipe) -> list[EngineSection]:
-    prms = [recipe.prm] if recipe.prm is not None and recipe.strategy.needs_prm else []
-    return [recipe.generator, *prms]
+    return list(role_sections(recipe).values())
 
 
 def check_introductions(infos: Sequence[ReplicaInfo], manifest: Manifest) -> list[str]:

@@ -14,6 +14,7 @@ from records import layout
 from records.commits import Commit, Log, OpenProblem, Part, Totals
 from records.failure import StoreFailed
 from records.jsonio import decode, encode
+from records.usage import UsagePoint
 
 
 class Files(Protocol):
@@ -40,6 +41,7 @@ class Checkpoint:
     totals: Totals
     lost_tokens: int
     leased_tokens: int
+    usages: tuple[UsagePoint, ...]
 
     def __post_init__(self) -> None:
         """Refuse ranges that are not ascending pairs."""
@@ -59,6 +61,7 @@ def encode_checkpoint(log: Log) -> bytes:
         totals=log.totals,
         lost_tokens=log.lost_tokens,
         leased_tokens=log.leased_tokens,
+        usages=tuple(log.usages),
     )
     return encode(checkpoint)
 
@@ -76,6 +79,7 @@ def decode_checkpoint(data: bytes, name: str) -> Log:
         totals=checkpoint.totals,
         lost_tokens=checkpoint.lost_tokens,
         leased_tokens=checkpoint.leased_tokens,
+        usages=list(checkpoint.usages),
     )
 
 

@@ -25,6 +25,7 @@ from dataclasses import dataclass, field, fields, replace
 
 from records.layout import JOURNAL_TABLES, TABLES, Table, is_part_name
 from records.rows import ProblemRow, Status
+from records.usage import Usage, UsagePoint
 
 CHECKPOINT_EVERY = 100
 """Commits between two checkpoints: a reader opens at most about this many commits."""
@@ -64,6 +65,8 @@ class Totals:
         graded: problems whose `correct` is not null.
         generated_tokens: the columns of the same names, summed; likewise the token columns after it and `flops`.
         wall_seconds: time that controllers have held the run, up to the last commit of each.
+        generator_seconds: replica-seconds of the rows; `prm_seconds` alike.
+        gpu_seconds: of the rows that have it; null where none has. `usd` alike.
     """
 
     succeeded: int = 0
@@ -80,12 +83,17 @@ class Totals:
     prm_cached_tokens: int = 0
     flops: float = 0.0
     wall_seconds: float = 0.0
+    generator_seconds: float = 0.0
+    prm_seconds: float = 0.0
+    gpu_seconds: float | None = None
+    usd: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no sum of rows is: negative, NaN, infinite."""
         for counter in fields(self):
-            if not 0 <= getattr(self, counter.name) < math.inf:
-                raise ValueError(f"totals.{counter.name} is {getattr(self, counter.name)}")
+            total = getattr(self, counter.name)
+            if total is not None and not 0 <= total < math.inf:
+                raise ValueError(f"totals.{counter.name} is {total}")
 
     @property
     def problems(self) -> int:
@@ -101,12 +109,17 @@ class Totals:
             added["correct"] += row.correct is True
             for column in _SUMMED:
                 added[column] += getattr(row, column)
+            for column in _SUMMED_IF_KNOWN:
+                value = getattr(row, column)
+                added[column] = added[column] if value is None else (added[column] or 0.0) + value
         return replace(Totals(**added), wall_seconds=self.wall_seconds + wall_seconds)
 
 
 _SUMMED = (
     "generated_tokens", "prompt_tokens", "cached_tokens", "pruned_tokens", "prm_tokens", "prm_cached_tokens", "flops",
+    "generator_seconds", "prm_seconds",
 )  # fmt: skip
+_SUMMED_IF_KNOWN = ("gpu_seconds", "usd")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +138,7 @@ class Commit:
         open_tokens: generated tokens in the steps of all problems without a row, likewise.
         lost_tokens: leased by dead controllers and never accounted for.
         leased_tokens: ceiling on what the run has spent until the next commit; at least accounted + open + lost.
+        usage: of the replicas in this epoch so far; None where the controller has not said, as in a fence.
         created_at: UTC, ISO 8601.
     """
 
@@ -139,6 +153,7 @@ class Commit:
     open_tokens: int
     lost_tokens: int
     leased_tokens: int
+    usage: Usage | None
     created_at: str
 
     def __post_init__(self) -> None:
@@ -212,6 +227,7 @@ class Log:
         parts: visible, in commit order.
         batches: visible.
         open_problems: by id.
+        usages: of the visible commits that say it, in order.
     """
 
     number: int = 0
@@ -223,6 +239,7 @@ class Log:
     totals: Totals = Totals()
     lost_tokens: int = 0
     leased_tokens: int = 0
+    usages: list[UsagePoint] = field(default_factory=list)
 
     @property
     def open_tokens(self) -> int:
@@ -257,6 +274,8 @@ class Log:
         self.totals = commit.totals
         self.lost_tokens = commit.lost_tokens
         self.leased_tokens = commit.leased_tokens
+        if commit.usage is not None:
+            self.usages.append(UsagePoint(epoch=commit.epoch, created_at=commit.created_at, usage=commit.usage))
         return True
 
     def _move_open(self, commit: Commit) -> None:

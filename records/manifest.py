@@ -17,17 +17,18 @@ from pathlib import PurePath
 from records.jsonio import flat
 from records.replica import ReplicaInfo
 
-FREE_SETTINGS = ("budget.", "cluster.", "output.", "generator.num_replicas", "prm.num_replicas")
+FREE_SETTINGS = ("budget.", "cluster.", "cost.", "output.", "generator.num_replicas", "prm.num_replicas")
 """Recipe keys that may change between the epochs of one run; a whole section ends in a dot."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelIdentity:
-    """A model or adapter: path or name as in the recipe, and the hashes that `ReplicaInfo` defines (None: unknown)."""
+    """A model or adapter: path or name as in the recipe, and what `ReplicaInfo` says of it (None: unknown)."""
 
     model: str
     model_sha256: str | None
     tokenizer_sha256: str | None
+    num_parameters: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,14 +33,16 @@ class ProblemRow:
         prm_tokens: PRM input tokens, cached ones included.
         prm_cached_tokens: of those, found in the PRM's prefix cache.
         flops: 2 x parameters x computed (not cached) tokens, of generator and PRM.
-        gpu_seconds: null without a GPU.
-        usd: null without a price.
+        gpu_seconds: of those replica-seconds; null without a GPU.
+        usd: likewise; null without a price.
         p_lower: PRM quantiles of the bare question (`p_median`, `p_upper` alike); null if not asked for.
         wall_seconds: from admission to the last reply, in the epoch that finished it.
         strategy: its name in the recipe.
         abstained: the run does not stand by the answer, which stays in `answer`; null where it never abstains.
         question: of the input; with it and `reference` a run can be read, graded and exported without its input.
         reference: the answer key; null where the input has none.
+        generator_seconds: its part of the time that the run held generators, in replica-seconds (`prm_seconds` alike):
+            what their calls in flight took, idle time and start-up shared out, so that all rows add up to the run's.
     """
 
     problem_id: str
@@ -70,6 +72,8 @@ class ProblemRow:
     abstained: bool | None
     question: str
     reference: str | None
+    generator_seconds: float
+    prm_seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

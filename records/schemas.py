@@ -67,6 +67,8 @@ PROBLEMS = _schema(
     pa.field("abstained", pa.bool_()),
     _required("question", pa.string()),
     pa.field("reference", pa.string()),
+    _required("generator_seconds", pa.float64()),
+    _required("prm_seconds", pa.float64()),
 )
 
 STEPS = _schema(

@@ -4,14 +4,17 @@ FLOPs are 2 x parameters x computed tokens, of generator and PRM (Kaplan et al.,
 tokens found in a prefix cache are not computed.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from records.rows import ProblemRecord, ProblemRow, RequestRow, Status, StepRow
+from records.usage import Role
 from scaling.abstention import Abstention
+from scaling.metering import ReplicaRate, Share
 from scaling.search import ProblemSearch
 from scaling.strategy import Choice
 
@@ -40,6 +43,7 @@ def problem_record(
     models: Models,
     strategy: str,
     wall_seconds: float,
+    share: Share,
     abstention: Abstention | None = None,
 ) -> ProblemRecord:
     """All rows of a finished search.
@@ -50,6 +54,7 @@ def problem_record(
         models: that served it.
         strategy: its name.
         wall_seconds: from admission to the end.
+        share: of the replicas' time, so far (`with_share`).
         abstention: when the answer is not stood by; None: it always is.
     """
     choice = search.choice
@@ -57,12 +62,8 @@ def problem_record(
     score = (choice.answer_p if choice else None) or (path.score if path else None)
     answer = choice.answer if choice else None
     root = search.root_score
-    generated = sum(step.generated_tokens for step in search.steps)
-    prompt = sum(step.prompt_tokens for step in search.steps)
-    cached = sum(step.cached_tokens for step in search.steps)
-    scorings: list[StepRow | RequestRow] = [*search.steps, *search.requests]
-    prm = sum(row.prm_tokens for row in scorings)
-    prm_cached = sum(row.prm_cached_tokens for row in scorings)
+    generated, prompt, cached = _generator_tokens(search)
+    prm, prm_cached = _prm_tokens(search)
     problem = ProblemRow(
         problem_id=search.problem.problem_id,
         status=_status(search),
@@ -91,8 +92,25 @@ def problem_record(
         abstained=None if abstention is None else abstention.abstains(answer, score),
         question=search.problem.question,
         reference=search.problem.reference,
+        generator_seconds=share.generator_s,
+        prm_seconds=share.prm_s,
     )
     return ProblemRecord(problem=problem, steps=tuple(search.steps), requests=tuple(search.requests))
+
+
+def with_share(row: ProblemRow, share: Share, rates: Mapping[Role, ReplicaRate]) -> ProblemRow:
+    """A problem's row with its part of the replicas' time, and what that costs.
+
+    GPU-seconds are null where no role has a GPU, USD where some role in use has no price.
+    """
+    seconds: dict[Role, float] = {"generator": share.generator_s, "prm": share.prm_s}
+    num_gpus = sum(rate.num_gpus for rate in rates.values())
+    prices = [rate.usd_per_hour for rate in rates.values()]
+    usd = None
+    if prices and None not in prices:
+        usd = sum(seconds[role] / 3600 * (rate.usd_per_hour or 0.0) for role, rate in rates.items())
+    gpu_seconds = sum(seconds[role] * rate.num_gpus for role, rate in rates.items()) if num_gpus else None
+    return replace(row, generator_seconds=share.generator_s, prm_seconds=share.prm_s, gpu_seconds=gpu_seconds, usd=usd)
 
 
 def flops(models: Models, generator_tokens: TokensT, prm_tokens: TokensT) -> TokensT:
@@ -104,6 +122,19 @@ def _status(search: ProblemSearch) -> Status:
     if search.error is not None:
         return Status.FAILED
     return Status.BUDGET_EXHAUSTED if search.cut else Status.SUCCEEDED
+
+
+def _generator_tokens(search: ProblemSearch) -> tuple[int, int, int]:
+    """Generated, prompt, and of those cached."""
+    steps = search.steps
+    generated = sum(step.generated_tokens for step in steps)
+    return generated, sum(step.prompt_tokens for step in steps), sum(step.cached_tokens for step in steps)
+
+
+def _prm_tokens(search: ProblemSearch) -> tuple[int, int]:
+    """Read by the PRM, and of those cached."""
+    scorings: list[StepRow | RequestRow] = [*search.steps, *search.requests]
+    return sum(row.prm_tokens for row in scorings), sum(row.prm_cached_tokens for row in scorings)
 
 
 def _pruned_tokens(choice: Choice | None, generated_tokens: int) -> int:

@@ -43,6 +43,9 @@ Rank = tuple[float, int, int, int]
 nothing is ranked (worth 0), what was begun first is finished first."""
 
 
+OnFlight = Callable[[str, str, int], None]
+"""Told of a problem, a replica, and how many calls more (or fewer) of the one are in flight at the other."""
+
 _Heap = list[tuple[tuple[bool, Rank], str]]
 
 
@@ -86,10 +89,12 @@ class Dispatcher(Generic[TaskT]):
 
     Args:
         prefer: the replica that holds a task's prefix, if any.
+        on_flight: told of every change.
     """
 
-    def __init__(self, prefer: Callable[[TaskT], str | None]) -> None:
+    def __init__(self, prefer: Callable[[TaskT], str | None], on_flight: OnFlight) -> None:
         self._prefer = prefer
+        self._on_flight = on_flight
         self._items: dict[str, _Item[TaskT]] = {}
         self._ordinary: _Heap = []
         self._suspects: _Heap = []
@@ -126,6 +131,7 @@ class Dispatcher(Generic[TaskT]):
         for key in sorted(load.keys) if load else ():
             item = self._items[key]
             self._num_in_flight -= 1
+            self._on_flight(item.task.problem_id, replica, -1)
             item.died_on.add(replica)
             if item.suspect and (len(item.died_on) > 1 or not self._loads):
                 del self._items[key]
@@ -162,6 +168,7 @@ class Dispatcher(Generic[TaskT]):
         load.keys.add(key)
         load.isolated = item.suspect
         self._num_in_flight += 1
+        self._on_flight(item.task.problem_id, replica, 1)
         return item.call_key
 
     def refuse(self) -> TaskT | None:
@@ -208,6 +215,7 @@ class Dispatcher(Generic[TaskT]):
         load = self._loads[item.replica]
         load.keys.discard(key)
         load.isolated = load.isolated and bool(load.keys)
+        self._on_flight(item.task.problem_id, item.replica, -1)
         item.replica = None
         self._num_in_flight -= 1
 

@@ -8,18 +8,10 @@ replica of each role comes back or the budget ends.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from records.calls import (
-    CallFailed,
-    PrefixMissing,
-    Sampled,
-    SampleResult,
-    Sampling,
-    Scored,
-    ScoreResult,
-)
+from records.calls import CallFailed, PrefixMissing, Sampled, SampleResult, Sampling, Scored, ScoreResult
 from records.problem import Problem
 from records.rows import OpenRecord
-from scaling.dispatch import Dispatcher
+from scaling.dispatch import Dispatcher, OnFlight
 from scaling.ledger import Ledger, Refusal
 from scaling.lengths import LengthEstimate
 from scaling.open_search import OpenSearch
@@ -49,15 +41,23 @@ class Scheduler:
         run_seed: every sample's seed derives from it.
         sampling: how tokens are drawn.
         ledger: the run's budget.
+        on_flight: told of every call that begins or ends.
         has_prm: whether anyone can score; a strategy that asks nevertheless fails its problem.
     """
 
     def __init__(
-        self, *, strategy: StrategyFactory, run_seed: int, sampling: Sampling, ledger: Ledger, has_prm: bool = True
+        self,
+        *,
+        strategy: StrategyFactory,
+        run_seed: int,
+        sampling: Sampling,
+        ledger: Ledger,
+        on_flight: OnFlight,
+        has_prm: bool = True,
     ) -> None:
         self.ledger = ledger
-        self.samples: Dispatcher[SampleTask] = Dispatcher(self._generator_of)
-        self.scores: Dispatcher[ScoreTask] = Dispatcher(self._prm_of)
+        self.samples: Dispatcher[SampleTask] = Dispatcher(self._generator_of, on_flight)
+        self.scores: Dispatcher[ScoreTask] = Dispatcher(self._prm_of, on_flight)
         self.generated_tokens = 0
         self.num_truncated = 0
         self._strategy = strategy

@@ -27,6 +27,7 @@ from records.progress import Progress
 from records.replica import Collected, ReplicaInfo
 from records.rows import OpenRecord, ProblemRecord
 from records.schemas import SCHEMA_VERSION
+from records.usage import Usage
 from scaling.abstention import Abstention
 from scaling.strategies.best_of_n import best_of_n
 from scaling.strategy import SearchLimits, StrategyFactory
@@ -86,9 +87,9 @@ class LocalWriter:
     async def append(self, batch: int, records: Sequence[ProblemRecord], opened: Sequence[OpenRecord]) -> None:
         self.writer.append(batch, records, opened)
 
-    async def flush(self, leased_tokens: int | None) -> None:
+    async def flush(self, leased_tokens: int | None, usage: Usage | None) -> None:
         await asyncio.sleep(self._run.flush_s)
-        self.writer.flush(leased_tokens)
+        self.writer.flush(leased_tokens, usage)
         self._run.on_visible()
 
     async def heartbeat(self, progress: Mapping[str, object]) -> None:

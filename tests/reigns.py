@@ -10,6 +10,7 @@ stage.check_books()                                   # one row per problem, and
 import asyncio
 import inspect
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import CancelledError, Future, wait
 from contextlib import contextmanager
@@ -33,7 +34,7 @@ from jobs.problem_lines import ProblemColumns
 from jobs.problems import inspect_problems
 from jobs.progress import ProgressDisplay
 from jobs.recipe import as_json, load_recipe
-from jobs.replicas import Replicas
+from jobs.replicas import Replicas, Unmetered
 from jobs.score import score
 from jobs.strategies import strategy_factory
 from jobs.summary import Summary
@@ -286,7 +287,10 @@ class Stage:
         prms = (LoadingHandle("prm-0", fake_prm, self.load_s),)
         with self._patched():
             try:
-                return score(self.plan(take_over=take_over), Replicas(generators, prms))
+                return score(
+                    self.plan(take_over=take_over),
+                    Replicas(generators, prms, {"generator": 0, "prm": 0}, Unmetered(time.monotonic())),
+                )
             finally:
                 for controller in self.controllers:  # as actors whose handles are gone
                     controller.end()

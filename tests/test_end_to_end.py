@@ -24,7 +24,7 @@ from jobs.options import ScoreOptions
 from jobs.plan import make_plan
 from jobs.recipe_base import PLUGIN
 from jobs.recipe_strategies import STRATEGIES
-from jobs.replicas import Replicas, launch
+from jobs.replicas import launch
 from jobs.score import finished_summary, ray_session, score
 from jobs.status import State, read_status
 from records.reader import read_run
@@ -63,12 +63,12 @@ def replicas(tmp_path_factory):
 
 @pytest.fixture
 def one_each(replicas):
-    return Replicas(replicas.generators[:1], replicas.prms[:1])
+    return replace(replicas, generators=replicas.generators[:1], prms=replicas.prms[:1])
 
 
 @pytest.fixture
 def one_generator(replicas):
-    return Replicas(replicas.generators[:1], ())
+    return replace(replicas, generators=replicas.generators[:1], prms=())
 
 
 @pytest.mark.parametrize("recipe", SHIPPED.values())

@@ -24,9 +24,14 @@ from records.path import FinishReason, PrmScore
 from records.problem import Problem
 from records.request import Until
 from records.rows import OpenRecord
+from scaling.dispatch import OnFlight
 from scaling.ledger import Ledger
+from scaling.metering import Meter, Share
 from scaling.scheduler import Concluded, Scheduler
 from scaling.strategy import StrategyFactory
+
+NOTHING = Share(0.0, 0.0)
+"""No part of the replicas' time, where nobody looks at it."""
 
 TokenSource = Callable[[SampleCall], list[SampledStep]]
 
@@ -81,6 +86,7 @@ class World:
         max_rounds: the world ends after so many, whatever is open then.
         journals: what problems had come to in a world before this one.
         window: problems that compete at a time, as the controller opens them; None: they are opened when wanted.
+        meter: of the replicas' time, if anyone looks.
     """
 
     scheduler: Scheduler
@@ -91,6 +97,7 @@ class World:
     max_rounds: int | None = None
     journals: dict[str, OpenRecord] = field(default_factory=dict)
     window: int | None = None
+    meter: Meter | None = None
     samples: dict[str, list[SampleCall]] = field(default_factory=dict)
     scores: dict[str, list[ScoreCall]] = field(default_factory=dict)
     texts: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
@@ -134,6 +141,8 @@ class World:
 
     def _round(self, slots: int) -> None:
         self.now_s += 1.0
+        if self.meter is not None:
+            self.meter.advance(self.now_s)
         if self.rng.random() < self.death_rate:
             self._kill(self.rng.choice([*self.samples, *self.scores]), slots)
         replica = self.rng.choice([*self.samples, *self.scores])
@@ -193,10 +202,16 @@ class World:
         return Scored(call.key, scores, 11 * len(scores), 5, False, 0.1, 0.2)
 
 
-def scheduler_for(strategy: StrategyFactory, *, total_tokens: int | None = None, run_seed: int = 1) -> Scheduler:
+def scheduler_for(
+    strategy: StrategyFactory,
+    *,
+    total_tokens: int | None = None,
+    run_seed: int = 1,
+    on_flight: OnFlight = lambda *_: None,
+) -> Scheduler:
     """A scheduler with a ledger of its own."""
     ledger = Ledger(total_tokens=total_tokens, leased_tokens=0 if total_tokens is not None else None)
-    return Scheduler(strategy=strategy, run_seed=run_seed, sampling=Sampling(0.7), ledger=ledger)
+    return Scheduler(strategy=strategy, run_seed=run_seed, sampling=Sampling(0.7), ledger=ledger, on_flight=on_flight)
 
 
 def problems(count: int) -> list[Problem]:

@@ -100,6 +100,7 @@ def store(tmp_path: Path) -> LocalStore:
         open_tokens=7_000,
         lost_tokens=500,
         leased_tokens=300_000,
+        usage=None,
         created_at=utc(NOW_S - 5),
     )
     store.create(layout.MANIFEST, encode(manifest))

@@ -39,6 +39,7 @@ def record(problem_id: str, *, num_steps: int = 2, tokens_per_step: int = 5) -> 
         prompt_tokens=10, cached_tokens=3, pruned_tokens=0, prm_tokens=20, prm_cached_tokens=5, flops=1e9,
         gpu_seconds=None, usd=None, p_lower=None, p_median=None, p_upper=None, wall_seconds=1.5, strategy="best_of_n",
         abstained=None, question=f"What is 2 + 2, {problem_id}?", reference="4",
+        generator_seconds=1.25, prm_seconds=0.25,
     )  # fmt: skip
     steps = tuple(step(problem_id, node_id, tokens_per_step) for node_id in range(1, num_steps + 1))
     request = RequestRow(
@@ -100,6 +101,6 @@ def commit(number: int, epoch: int, *, writer: str = "w", parts: int = 1, **chan
         "number": number, "epoch": epoch, "writer": writer, "parts": made, "batches": (number,),
         "opened": (), "closed": (), "open_tokens": 0,
         "totals": Totals(succeeded=number, generated_tokens=number), "lost_tokens": epoch,
-        "leased_tokens": number + epoch, "created_at": UTC_MOMENT,
+        "leased_tokens": number + epoch, "usage": None, "created_at": UTC_MOMENT,
     }  # fmt: skip
     return Commit(**(settings | changes))

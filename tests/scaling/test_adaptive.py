@@ -23,7 +23,7 @@ from scaling.strategies.marginal import marginal
 from scaling.strategies.sequential import sequential
 from scaling.strategy import Request, Strategy
 from tests.toy_problem import LIMITS, ROOT, ToyProblem, play
-from tests.world import World, problems, scheduler_for
+from tests.world import NOTHING, World, problems, scheduler_for
 
 ADAPTS = st.sampled_from(list(Adapt))
 EASY, HARD = 0.9, 0.1
@@ -353,7 +353,12 @@ def test_the_row_carries_the_posterior_of_a_sequential_answer():
     world.run(problems(5))
     for one in world.concluded:
         row = problem_record(
-            one.search, correct=None, models=Models(10, 20, None), strategy="sequential", wall_seconds=0.0
+            one.search,
+            correct=None,
+            models=Models(10, 20, None),
+            strategy="sequential",
+            wall_seconds=0.0,
+            share=NOTHING,
         ).problem
         choice = one.search.choice
         assert choice is not None

@@ -21,7 +21,7 @@ def job(name: str, home: str | None = None) -> Job:
 
 
 def dispatcher(*replicas: str, slots: int = 4) -> Dispatcher[Job]:
-    made: Dispatcher[Job] = Dispatcher(lambda one: one.home)
+    made: Dispatcher[Job] = Dispatcher(lambda one: one.home, lambda *_: None)
     for replica in replicas:
         made.replica_up(replica, slots)
     return made

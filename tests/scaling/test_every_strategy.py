@@ -27,7 +27,7 @@ from scaling.answers import extract_answer
 from scaling.strategy import Choice, StrategyFactory
 from tests.clocks import ClockedWorld
 from tests.toy_problem import play
-from tests.world import World, problems, scheduler_for, toy_steps
+from tests.world import NOTHING, World, problems, scheduler_for, toy_steps
 
 RECIPE = File(__file__).parents[2] / "examples/arithmetic/best-of-16.toml"
 MAX_TOKENS, MAX_STEP_TOKENS = 20, 6
@@ -253,7 +253,12 @@ def record(world: World) -> Iterator[ProblemRecord]:
     """All rows of each problem."""
     for one in world.concluded:
         yield problem_record(
-            one.search, correct=None, models=Models(10, 20, None), strategy="s", wall_seconds=one.wall_seconds
+            one.search,
+            correct=None,
+            models=Models(10, 20, None),
+            strategy="s",
+            wall_seconds=one.wall_seconds,
+            share=NOTHING,
         )
 
 

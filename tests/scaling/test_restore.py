@@ -37,7 +37,7 @@ from scaling.strategies.rebase import rebase
 from scaling.strategies.rollout import rollout
 from scaling.strategies.sequential import sequential
 from scaling.strategy import Choice, SearchLimits, Strategy, StrategyFactory
-from tests.world import World, problems, scheduler_for
+from tests.world import NOTHING, World, problems, scheduler_for
 
 LIMITS = SearchLimits(max_tokens=40, max_step_tokens=8)
 
@@ -92,7 +92,9 @@ def found(concluded: Iterable[Concluded]) -> dict[str, object]:
     """What must not depend on an interruption: all rows, but for who served them and when."""
     rows: dict[str, object] = {}
     for one in concluded:
-        record = problem_record(one.search, correct=None, models=Models(10, 20, None), strategy="s", wall_seconds=0.0)
+        record = problem_record(
+            one.search, correct=None, models=Models(10, 20, None), strategy="s", wall_seconds=0.0, share=NOTHING
+        )
         steps = [replace(step, replica="", prm_replica=None) for step in record.steps]
         rows[record.problem.problem_id] = (record.problem, steps, record.requests)
     return rows

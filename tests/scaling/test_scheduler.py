@@ -23,7 +23,7 @@ from scaling.strategies.marginal import marginal
 from scaling.strategies.sample import sample
 from scaling.strategies.sequential import sequential
 from scaling.strategy import SearchLimits, StrategyFactory
-from tests.world import World, problems, scheduler_for, toy_steps
+from tests.world import NOTHING, World, problems, scheduler_for, toy_steps
 
 LIMITS = SearchLimits(max_tokens=40, max_step_tokens=8)
 STRATEGIES: dict[str, StrategyFactory] = {
@@ -46,7 +46,12 @@ every_strategy = pytest.mark.parametrize("name", STRATEGIES)
 
 def record(concluded: Concluded) -> ProblemRecord:
     return problem_record(
-        concluded.search, correct=None, models=Models(10, 20, None), strategy="s", wall_seconds=concluded.wall_seconds
+        concluded.search,
+        correct=None,
+        models=Models(10, 20, None),
+        strategy="s",
+        wall_seconds=concluded.wall_seconds,
+        share=NOTHING,
     )
 
 

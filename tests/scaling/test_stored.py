@@ -25,7 +25,7 @@ from scaling.strategies.majority import majority
 from scaling.strategies.sequential import sequential
 from scaling.strategy import SearchLimits, StrategyFactory
 from scaling.tasks import SampleTask, ScoreTask, Task
-from tests.world import toy_score, toy_steps
+from tests.world import NOTHING, toy_score, toy_steps
 
 LIMITS = SearchLimits(max_tokens=40, max_step_tokens=10)
 NUM_SAMPLES = 12
@@ -87,7 +87,7 @@ def test_playing_is_searching_with_the_same_samples(name, seed, number):
     search = searched(STRATEGIES[name], lambda task, at: sampled(task, seed * 1000 + order[at], at))
     assert search.choice is not None
     right = search.choice.answer == "1"
-    row = problem_record(search, correct=right, models=MODELS, strategy="", wall_seconds=0).problem
+    row = problem_record(search, correct=right, models=MODELS, strategy="", wall_seconds=0, share=NOTHING).problem
     cost = Cost(row.generated_tokens, row.prompt_tokens, row.cached_tokens, row.prm_tokens, row.prm_cached_tokens)
     assert outcome.cost == cost
     assert (outcome.right, outcome.answer_p) == (right, row.answer_p_median)

@@ -1,0 +1,139 @@
+"""What a replica costs and draws: the price table, and the instances that the recipe names in `[cost]`.
+
+A replica has its share of an instance: as many of its GPUs as it spans, or, without any, as many of its CPU cores as it
+has threads. The machine that holds the driver, storage and traffic are not counted.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from jobs.recipe import Recipe
+from jobs.recipe_base import Section
+from jobs.recipe_models import EngineSection
+from records.failure import InvalidInput
+from records.usage import Role
+from scaling.metering import ReplicaRate
+
+SHIPPED_PRICES = Path(__file__).parent.parent / "cluster" / "prices.toml"
+
+
+class Instance(Section):
+    """A machine that can be rented: prices are in USD per hour of the whole of it."""
+
+    name: str = Field(min_length=1)
+    gpu: str | None = None
+    num_gpus: int = Field(ge=0)
+    num_cpus: int = Field(ge=1)
+    usd_per_hour: float = Field(ge=0)
+    spot_usd_per_hour: float | None = Field(None, ge=0)
+
+
+class Device(Section):
+    """What one GPU, or one CPU core, draws; `match` is looked for in the device's own name."""
+
+    name: str
+    match: str = Field(min_length=1)
+    busy_watts: float = Field(ge=0)
+    idle_watts: float = Field(ge=0)
+
+
+class PriceTable(Section):
+    """A file of prices (`cluster/prices.toml` says what is in it)."""
+
+    dated: str
+    currency: Literal["USD"]
+    instance: tuple[Instance, ...] = Field(strict=False)
+    device: tuple[Device, ...] = Field((), strict=False)
+
+    def device_of(self, name: str) -> Device | None:
+        """The device of that name; None for one that the table does not know. The longest match wins."""
+        found = [device for device in self.device if device.match.lower() in name.lower()]
+        return max(found, key=lambda device: len(device.match), default=None)
+
+
+def load_prices(path: str | None) -> PriceTable:
+    """A price table; the shipped one if `path` is None.
+
+    Raises:
+        InvalidInput: the file cannot be read, or is no price table.
+    """
+    file = Path(path) if path is not None else SHIPPED_PRICES
+    try:
+        table = PriceTable.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
+        date.fromisoformat(table.dated)
+    except OSError as error:
+        raise InvalidInput(f"prices {file} cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        mistakes = [
+            f"{file}: {'.'.join(str(part) for part in mistake['loc'])}: {mistake['msg']}" for mistake in error.errors()
+        ]
+        raise InvalidInput("\n".join(mistakes)) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValueError) as error:
+        raise InvalidInput(f"prices {file}: {error}") from error
+    return table
+
+
+def role_sections(recipe: Recipe) -> dict[Role, EngineSection]:
+    """The engines that the recipe's strategy needs, by role."""
+    sections: dict[Role, EngineSection] = {"generator": recipe.generator}
+    if recipe.prm is not None and recipe.strategy.needs_prm:
+        sections["prm"] = recipe.prm
+    return sections
+
+
+def replica_rates(recipe: Recipe, prices: PriceTable, num_gpus: Mapping[Role, int]) -> dict[Role, ReplicaRate]:
+    """What one replica of each role in use is, and costs where the recipe names its instance.
+
+    Args:
+        recipe: of the run.
+        prices: of instances.
+        num_gpus: of a replica of each role; 0 on CPUs.
+
+    Raises:
+        InvalidInput: an instance is not in the table, or has no price of that market, or not what a replica takes.
+    """
+    return {
+        role: ReplicaRate(num_gpus[role], _usd_per_hour(role, recipe, prices, section, num_gpus[role]))
+        for role, section in role_sections(recipe).items()
+    }
+
+
+def check_cost(recipe: Recipe) -> None:
+    """Check the section `[cost]` before anything is started. Raises `InvalidInput`."""
+    prices = load_prices(recipe.cost.prices)
+    for role in role_sections(recipe):
+        _instance(role, recipe, prices)
+
+
+def _instance(role: Role, recipe: Recipe, prices: PriceTable) -> Instance | None:
+    key = f"cost.{role}_instance"
+    name = recipe.cost.generator_instance if role == "generator" else recipe.cost.prm_instance
+    if name is None:
+        return None
+    where = recipe.cost.prices or SHIPPED_PRICES.name
+    known = {instance.name: instance for instance in prices.instance}
+    if name not in known:
+        raise InvalidInput(f"{key} = {name!r}: {where} has no such instance, but {', '.join(known)}; add it there")
+    if recipe.cost.market == "spot" and known[name].spot_usd_per_hour is None:
+        raise InvalidInput(f"{key} = {name!r}: {where} has no spot price of it; add spot_usd_per_hour there")
+    return known[name]
+
+
+def _usd_per_hour(
+    role: Role, recipe: Recipe, prices: PriceTable, section: EngineSection, num_gpus: int
+) -> float | None:
+    instance = _instance(role, recipe, prices)
+    if instance is None:
+        return None
+    if num_gpus > instance.num_gpus and num_gpus:
+        raise InvalidInput(
+            f"cost.{role}_instance = {instance.name!r} has {instance.num_gpus} GPUs, and a replica takes {num_gpus}"
+        )
+    usd = instance.spot_usd_per_hour if recipe.cost.market == "spot" else instance.usd_per_hour
+    share = num_gpus / instance.num_gpus if num_gpus else min(1.0, section.cpu_threads / instance.num_cpus)
+    return (usd or 0.0) * share

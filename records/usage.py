@@ -1,0 +1,53 @@
+"""What a run held and used of its replicas, as its controller counts it; every commit carries it.
+
+Numbers are cumulative within one epoch, so what happened between two commits of an epoch is their difference.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Role = Literal["generator", "prm"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicaUsage:
+    """One replica in one epoch so far.
+
+    Attributes:
+        name: of the replica.
+        role: "generator" or "prm".
+        held_s: seconds that the run has held it, from its launch on, start-up, idle time and restarts included.
+        busy_s: of those, with at least one call in flight.
+        call_s: call-seconds: the integral of the calls in flight; over `busy_s` it is their mean number.
+    """
+
+    name: str
+    role: str
+    held_s: float
+    busy_s: float
+    call_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """All replicas of a run, `elapsed_s` seconds after its controller began."""
+
+    elapsed_s: float
+    replicas: tuple[ReplicaUsage, ...]
+
+    def held_s(self, role: Role) -> float:
+        """Replica-seconds held by a role."""
+        return sum(replica.held_s for replica in self.replicas if replica.role == role)
+
+    def busy_s(self, role: Role) -> float:
+        """Replica-seconds in which a role had something to do."""
+        return sum(replica.busy_s for replica in self.replicas if replica.role == role)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsagePoint:
+    """The usage as of one commit."""
+
+    epoch: int
+    created_at: str
+    usage: Usage

@@ -1,0 +1,149 @@
+"""Who used the time of the replicas: every second that a run holds a replica is some problem's.
+
+A replica costs the same whether it works or waits, so its time is shared out as it passes:
+
+    the role has calls in flight            among those calls, evenly
+    only the other role has                 among those: this one waits for them
+    nobody has (start-up, grading, ends)    among all problems without a row, evenly
+
+So the shares of all problems add up to what was held, once every problem has its row. Time passes in `advance`; what
+happens in between happens at that moment. A change costs the same however many problems are open: time is summed per
+call, and a problem takes the sum's growth when its own number of calls changes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import get_args
+
+from records.usage import ReplicaUsage, Role, Usage
+
+ROLES: tuple[Role, ...] = get_args(Role)
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A problem's part of the time that replicas were held, in replica-seconds."""
+
+    generator_s: float
+    prm_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaRate:
+    """What one replica of a role is: its GPUs, and its price in USD per hour (None: unknown)."""
+
+    num_gpus: int
+    usd_per_hour: float | None
+
+
+@dataclass(slots=True)
+class _Replica:
+    role: Role
+    num_calls: int = 0
+    busy_s: float = 0.0
+    call_s: float = 0.0
+
+
+@dataclass(slots=True)
+class _Account:
+    """One problem: its calls in flight by role, and what it had been charged when they last changed."""
+
+    calls: dict[Role, int] = field(default_factory=lambda: dict.fromkeys(ROLES, 0))
+    since_own: dict[Role, float] = field(default_factory=lambda: dict.fromkeys(ROLES, 0.0))
+    since_other: dict[Role, float] = field(default_factory=lambda: dict.fromkeys(ROLES, 0.0))
+    charged_s: dict[Role, float] = field(default_factory=lambda: dict.fromkeys(ROLES, 0.0))
+
+
+class Meter:
+    """The replicas of one epoch and the problems that share them.
+
+    Args:
+        replicas: name -> role.
+        num_problems: that have no row yet.
+        startup_s: seconds that the replicas had been held before the meter began.
+        now_s: when it begins.
+
+    Attributes:
+        now_s: up to here time has been shared out.
+    """
+
+    def __init__(
+        self, replicas: Mapping[str, Role], *, num_problems: int, startup_s: float = 0.0, now_s: float = 0.0
+    ) -> None:
+        self._replicas = {name: _Replica(role) for name, role in replicas.items()}
+        self._num_replicas = {role: sum(one.role == role for one in self._replicas.values()) for role in ROLES}
+        self._num_calls: dict[Role, int] = dict.fromkeys(ROLES, 0)
+        self._num_left = num_problems
+        self._startup_s, self._began_s, self.now_s = startup_s, now_s, now_s
+        self._accounts: dict[str, _Account] = {}
+        # Seconds so far: per call of the role itself, per call of any role, per problem without a row.
+        self._per_own: dict[Role, float] = dict.fromkeys(ROLES, 0.0)
+        self._per_other: dict[Role, float] = dict.fromkeys(ROLES, 0.0)
+        self._per_problem: dict[Role, float] = dict.fromkeys(ROLES, 0.0)
+        self._share_out(startup_s)
+
+    def advance(self, now_s: float) -> None:
+        """Time passes up to `now_s`; a clock that goes back stands still."""
+        passed_s = now_s - self.now_s
+        if passed_s <= 0:
+            return
+        self.now_s = now_s
+        for replica in self._replicas.values():
+            replica.busy_s += passed_s if replica.num_calls else 0.0
+            replica.call_s += passed_s * replica.num_calls
+        self._share_out(passed_s)
+
+    def change(self, problem_id: str, replica: str, num_calls: int) -> None:
+        """A problem has so many calls more, or fewer, in flight at a replica."""
+        role = self._replicas[replica].role
+        account = self._accounts.setdefault(problem_id, self._opened())
+        self._charge(account)
+        self._replicas[replica].num_calls += num_calls
+        self._num_calls[role] += num_calls
+        account.calls[role] += num_calls
+
+    def share_so_far(self, problem_id: str) -> Share:
+        """What a problem without a row has come to."""
+        account = self._accounts.get(problem_id) or self._opened()
+        self._charge(account)
+        total = {role: account.charged_s[role] + self._per_problem[role] for role in ROLES}
+        return Share(total["generator"], total["prm"])
+
+    def close(self, problem_id: str) -> Share:
+        """A problem gets its row: what it has come to, for good."""
+        share = self.share_so_far(problem_id)
+        self._accounts.pop(problem_id, None)
+        self._num_left -= 1
+        return share
+
+    def usage(self) -> Usage:
+        """What was held and used so far."""
+        elapsed_s = self.now_s - self._began_s
+        held_s = self._startup_s + elapsed_s
+        replicas = tuple(
+            ReplicaUsage(name=name, role=one.role, held_s=held_s, busy_s=one.busy_s, call_s=one.call_s)
+            for name, one in self._replicas.items()
+        )
+        return Usage(elapsed_s=elapsed_s, replicas=replicas)
+
+    def _share_out(self, passed_s: float) -> None:
+        total_calls = sum(self._num_calls.values())
+        for role in ROLES:
+            held_s = passed_s * self._num_replicas[role]
+            if self._num_calls[role]:
+                self._per_own[role] += held_s / self._num_calls[role]
+            elif total_calls:
+                self._per_other[role] += held_s / total_calls
+            elif self._num_left:
+                self._per_problem[role] += held_s / self._num_left
+
+    def _opened(self) -> _Account:
+        return _Account(since_own=dict(self._per_own), since_other=dict(self._per_other))
+
+    def _charge(self, account: _Account) -> None:
+        total_calls = sum(account.calls.values())
+        for role in ROLES:
+            own_s = self._per_own[role] - account.since_own[role]
+            other_s = self._per_other[role] - account.since_other[role]
+            account.charged_s[role] += account.calls[role] * own_s + total_calls * other_s
+            account.since_own[role], account.since_other[role] = self._per_own[role], self._per_other[role]
