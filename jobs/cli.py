@@ -15,9 +15,11 @@ from typing import Any, NamedTuple
 
 from jobs.calibrate_cli import add_calibrate_arguments, calibrate_options
 from jobs.compare_cli import add_compare_arguments, compare_options
+from jobs.export_cli import add_export_arguments, export_options
 from jobs.options import (
     CalibrateOptions,
     CompareOptions,
+    ExportOptions,
     ImportAdapterOptions,
     RolloutOptions,
     ScoreOptions,
@@ -30,7 +32,15 @@ from records.failure import Failure, InvalidInput, RunLocked, RunMismatch
 FAILED = 1
 REFUSED = 2
 
-Options = ScoreOptions | CompareOptions | CalibrateOptions | StatusOptions | SubmitOptions | ImportAdapterOptions
+Options = (
+    ScoreOptions
+    | CompareOptions
+    | CalibrateOptions
+    | StatusOptions
+    | ExportOptions
+    | SubmitOptions
+    | ImportAdapterOptions
+)
 
 
 class Command(NamedTuple):
@@ -217,6 +227,11 @@ COMMANDS = {
         calibrate_options,
     ),
     "status": Command("Progress, spend and time left of a run.", _add_status_arguments, _status_options),
+    "export": Command(
+        "Write paths with scores and outcomes as training data, in the layouts that TRL reads.",
+        partial(add_export_arguments, positive=_positive),
+        export_options,
+    ),
     "submit": Command(
         "Score as a Ray job: submit, follow, stop.",
         partial(add_submit_arguments, add_score_arguments=_add_score_arguments),

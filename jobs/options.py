@@ -129,3 +129,30 @@ class ImportAdapterOptions:
     output: str
     generator: str | None = None
     temperature: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportOptions:
+    """`parsimony export`. What only some layouts know is None where it was not given.
+
+    Attributes:
+        run: folder or s3:// prefix of the run.
+        layout: one of `jobs.export_layouts.LAYOUTS`.
+        output: file to write, local or under s3://.
+        format: "parquet" or "jsonl"; None: by the output's suffix.
+        chat: prompts and completions as messages (preference, distillation).
+        num_pairs: most pairs of one problem (preference); None: 1.
+        threshold: share of right continuations above which a step counts as right (stepwise); None: 0.
+        only_correct: the best-scored right path, not the run's answer (distillation).
+        json: print a machine-readable summary on stdout.
+    """
+
+    run: str
+    layout: str
+    output: str
+    format: str | None = None
+    chat: bool = False
+    num_pairs: int | None = None
+    threshold: float | None = None
+    only_correct: bool = False
+    json: bool = False

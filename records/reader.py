@@ -5,6 +5,7 @@ a later call sees at least as much. Works wherever `pyarrow.fs` does: local fold
 settings of `records.object_store`).
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,24 @@ class Run:
         """The same rows as `problems()` and its siblings, to scan in batches."""
         paths = [self._files.path(part.name) for part in self.log.parts_of(table)]
         return ds.dataset(paths, schema=SCHEMAS[table], format="parquet", filesystem=self._files.filesystem)
+
+    def batches(self, table: Table, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """The same rows a few thousand at a time, in commit order: a table of any size in little memory.
+
+        Raises:
+            StoreFailed: a part is gone or damaged; what came before is to be thrown away.
+        """
+        parts, rows = self.log.parts_of(table), 0
+        try:
+            # What is read ahead is what memory holds.
+            few: dict[str, Any] = {"batch_size": 4096, "batch_readahead": 2, "fragment_readahead": 1}
+            for batch in self.dataset(table).to_batches(columns=list(columns), **few) if parts else ():
+                rows += batch.num_rows
+                yield batch
+        except OSError as error:
+            raise StoreFailed(f"{self.uri}: a part of {table} is gone or damaged: {error}") from error
+        if rows != sum(part.rows for part in parts):
+            raise StoreFailed(f"{self.uri}: {table} holds {rows} rows, not what its commits say")
 
     def part_paths(self, table: Table) -> list[str]:
         """Addresses of the visible parts, in commit order, for other readers: `duckdb.read_parquet(paths)`."""

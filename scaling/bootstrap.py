@@ -6,7 +6,7 @@ sums over rows is one product of the multiplicities with sums per problem: no ro
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,8 @@ from scaling.calibration import Bools, Floats, Ints
 
 CONFIDENCE = 0.95
 """Of every interval."""
+PART_SIZE = 2**22
+"""Multiplicities that are drawn at a time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,8 +99,29 @@ def divide(numerator: Floats, denominator: Floats) -> Floats:
 
 def draw(num_problems: int, num_resamples: int, seed: int) -> Floats:
     """Multiplicities [R, P] of the problems in each resample; every row sums to P."""
+    return np.concatenate([np.empty((0, num_problems)), *_parts(num_problems, num_resamples, seed)])
+
+
+def resampled_sums(sums: Floats, num_resamples: int, seed: int) -> Floats:
+    """What D sums over problems, contributed by each in [P, D], come to in each resample of `draw`: [R, D].
+
+    The multiplicities are never all in memory, so there may be millions of problems.
+    """
+    empty = np.empty((0, sums.shape[1]))
+    return np.concatenate([empty, *(part @ sums for part in _parts(len(sums), num_resamples, seed))])
+
+
+def _parts(num_problems: int, num_resamples: int, seed: int) -> Iterator[Floats]:
+    """The rows of `draw`, about `PART_SIZE` numbers at a time."""
+    if num_problems == 0:  # every resample is empty
+        yield np.empty((num_resamples, 0))
+        return
+    generator = np.random.default_rng(seed)
     chances = np.full(num_problems, 1.0 / num_problems)
-    return np.random.default_rng(seed).multinomial(num_problems, chances, size=num_resamples).astype(np.float64)
+    step = max(1, PART_SIZE // num_problems)
+    for begin in range(0, num_resamples, step):
+        size = min(step, num_resamples - begin)
+        yield generator.multinomial(num_problems, chances, size=size).astype(np.float64)
 
 
 def interval(values: Floats) -> tuple[float, float] | None:
