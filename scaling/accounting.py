@@ -77,7 +77,7 @@ def problem_record(
         generated_tokens=generated,
         prompt_tokens=prompt,
         cached_tokens=cached,
-        pruned_tokens=_pruned_tokens(choice, generated),
+        pruned_tokens=pruned_tokens_of(choice, generated),
         prm_tokens=prm,
         prm_cached_tokens=prm_cached,
         flops=flops(models, generated + prompt - cached, prm - prm_cached),
@@ -106,7 +106,7 @@ def _status(search: ProblemSearch) -> Status:
     return Status.BUDGET_EXHAUSTED if search.cut else Status.SUCCEEDED
 
 
-def _pruned_tokens(choice: Choice | None, generated_tokens: int) -> int:
+def pruned_tokens_of(choice: Choice | None, generated_tokens: int) -> int:
     """Generated tokens that no candidate for the answer contains."""
     candidates = choice.candidates if choice else ()
     kept = {node.node_id: len(node.token_ids) for path in candidates for node in path.lineage}

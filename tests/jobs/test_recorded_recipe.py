@@ -57,7 +57,7 @@ def test_mistakes_are_named():
     manifest = manifest_of(EXAMPLE / "best-of-16.toml")
     with pytest.raises(InvalidInput, match=r"--set strategy.confidense is not a known key"):
         recorded_recipe(manifest, ["strategy.name=adaptive-best-of-n", "strategy.confidense=0.9"])
-    with pytest.raises(InvalidInput, match="must be section.key=value"):
+    with pytest.raises(InvalidInput, match="must be section"):
         recorded_recipe(manifest, ["confidence"])
     other = builders.manifest(recipe={**json.loads(json.dumps(manifest.recipe)), "colour": {"shade": 3}})
     with pytest.raises(InvalidInput, match=r"_manifest\.json: colour"):
