@@ -32,11 +32,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Parse, play, print."""
     arguments = _arguments(argv)
     plan = _plan(arguments, arguments.samples)
-    stored = stored_samples(plan)
+    run = read_run(plan.store.uri)
+    by_id = stored_samples(run)
+    stored = [by_id[problem.problem_id] for problem in plan.problems]
     chances = _success_rates(arguments.rollouts)
     overrides = [*arguments.overrides, f"strategy.num_samples={arguments.num_samples}"]
     best, adaptive = comparison_settings([arguments.recipe], ["best-of-n", "adaptive-best-of-n"], overrides)
-    samples = shared("stored samples", plan, stored, arguments.orders)
+    samples = shared("stored samples", run, stored, arguments.orders)
     known = replace(samples, problems=[_told(problem, chances) for problem in stored])
     said = {
         "fixed": _said(best, samples, best),

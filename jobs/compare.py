@@ -30,6 +30,7 @@ from jobs.plan import Plan
 from jobs.score import SOME_FAILED
 from jobs.stored_samples import stored_samples
 from records.failure import InvalidInput
+from records.reader import read_run
 from records.schemas import PARQUET_OPTIONS
 from scaling.comparison import Comparison, Measured, compare
 
@@ -78,11 +79,7 @@ def compare_runs(
 ) -> Compared:
     """Read finished runs, play what is shared, and compare."""
     plans = {setting.label: (run, plan) for run, plan in planned for setting in run.settings}
-    samples = {
-        run.name: shared(run.name, plan, stored_samples(plan), options.num_orders)
-        for run, plan in planned
-        if run.stored
-    }
+    samples = {run.name: _samples(run.name, plan, options.num_orders) for run, plan in planned if run.stored}
 
     def measure(setting: Setting) -> Measured:
         run, plan = plans[setting.label]
@@ -98,6 +95,13 @@ def compare_runs(
     comparison = compare(measured, baseline=baseline.label, margin=options.margin, seed=baseline.recipe.seed)
     problem_ids = [problem.problem_id for problem in planned[0][1].problems]
     return Compared(comparison, measured, problem_ids)
+
+
+def _samples(label: str, plan: Plan, num_orders: int) -> Shared:
+    """What a finished run of whole samples holds, in the input's order."""
+    run = read_run(plan.store.uri)
+    stored = stored_samples(run)
+    return shared(label, run, [stored[problem.problem_id] for problem in plan.problems], num_orders)
 
 
 def _beside_fixed(measured: Sequence[Measured], baseline: Setting, samples: Shared | None) -> list[Measured]:

@@ -13,7 +13,7 @@ from jobs.plan import Plan
 from jobs.stored_samples import coverage
 from jobs.strategies import strategy_factory
 from records.failure import InvalidInput
-from records.reader import read_run
+from records.reader import Run, read_run
 from records.rows import Status
 from scaling.accounting import Models, flops
 from scaling.comparison import ByOrder, Measured
@@ -28,13 +28,13 @@ ROUNDING = 1e-9
 _COSTS = ("generated_tokens", "prompt_tokens", "cached_tokens", "prm_tokens", "prm_cached_tokens")
 
 
-def models_of(plan: Plan) -> Models:
+def models_of(run: Run) -> Models:
     """The models by whose sizes a finished run's own rows count FLOPs: the rows are linear in them.
 
     Raises:
         InvalidInput: its problems are too few or too alike to tell the two apart.
     """
-    columns = read_run(plan.store.uri).problems().select([*_COSTS, "flops"]).to_pydict()
+    columns = run.problems().select([*_COSTS, "flops"]).to_pydict()
     cost = {name: np.asarray(columns[name], dtype=np.float64) for name in _COSTS}
     computed = np.stack(_computed_tokens(cost), axis=1)
     sizes, _, rank, _ = np.linalg.lstsq(2.0 * computed, np.asarray(columns["flops"], dtype=np.float64), rcond=None)
@@ -66,14 +66,14 @@ class Shared:
     models: Models
 
 
-def shared(label: str, plan: Plan, problems: Sequence[StoredProblem | None], num_orders: int) -> Shared:
-    """Samples in their own order and `num_orders - 1` others, named by the recipe's seed."""
-    seed = plan.recipe.seed
+def shared(label: str, run: Run, problems: Sequence[StoredProblem | None], num_orders: int) -> Shared:
+    """Samples of a run in their own order and `num_orders - 1` others, named by the run's seed."""
+    seed = run.manifest.seed
     orders = [
         [problem.order(seed, number) if problem is not None else [] for problem in problems]
         for number in range(num_orders)
     ]
-    return Shared(label=label, problems=problems, orders=orders, models=models_of(plan))
+    return Shared(label=label, problems=problems, orders=orders, models=models_of(run))
 
 
 def played(setting: Setting, samples: Shared) -> Measured:
@@ -147,8 +147,10 @@ def _mean_tokens(samples: Shared, most: int) -> Sequence[float]:
 
 def measured_alone(setting: Setting, plan: Plan) -> Measured:
     """A setting whose run is its own search."""
-    rows = {row["problem_id"]: row for row in read_run(plan.store.uri).problems().to_pylist()}
-    covered = coverage(plan)
+    run = read_run(plan.store.uri)
+    rows = {row["problem_id"]: row for row in run.problems().to_pylist()}
+    found = coverage(run)
+    covered = [found[problem.problem_id] for problem in plan.problems]
     ordered = [_known(rows[problem.problem_id]) for problem in plan.problems]
     own = ("num_samples", "pruned_tokens", "flops", *_COSTS)
     columns: dict[str, Any] = {name: _floats(row[name] for row in ordered) for name in own}

@@ -30,11 +30,13 @@ from scaling.strategy import SearchLimits
 __all__ = [
     "Recipe",
     "abstention",
+    "apply_override",
     "as_json",
     "decides_results",
     "generator_settings",
     "load_recipe",
     "operational_keys",
+    "parse_override",
     "prm_settings",
     "sampling",
     "search_limits",
@@ -64,8 +66,8 @@ def load_recipe(path: Path, overrides: Sequence[str] = (), *, strategy: Mapping[
         tables["strategy"] = _replaced(tables.get("strategy"), strategy)
     overridden = []
     for override in overrides:
-        key, value = _parse_override(override)
-        _apply(tables, key, value)
+        key, value = parse_override(override)
+        apply_override(tables, key, value)
         overridden.append(key)
         if key in ("generator.model", "prm.model"):
             _resolve_models(tables, Path.cwd(), only=key.partition(".")[0])
@@ -180,7 +182,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise InvalidInput(f"recipe {path} is not TOML: {error}") from error
 
 
-def _parse_override(override: str) -> tuple[str, Any]:
+def parse_override(override: str) -> tuple[str, Any]:
     """`section.key=value` as key and value; None for an empty value."""
     key, equals, text = override.partition("=")
     key = key.strip()
@@ -196,7 +198,7 @@ def _parse_override(override: str) -> tuple[str, Any]:
     return key, parsed["value"] if len(parsed) == 1 else text
 
 
-def _apply(tables: dict[str, Any], key: str, value: Any) -> None:
+def apply_override(tables: dict[str, Any], key: str, value: Any) -> None:
     """Set or remove one dotted key.
 
     Another `strategy.name` keeps those options of the old strategy that the new one has too: `--set

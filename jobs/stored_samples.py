@@ -1,93 +1,93 @@
-"""From a finished run of whole samples to `StoredProblem`s, every answer graded.
+"""From a run of whole samples to `StoredProblem`s, every answer graded: all that it takes stands in the run itself.
 
 A sample's answer may have been no one's choice, so the run holds no verdict of it: each distinct answer of a problem is
-graded here, once, by the recipe's grader.
+graded here, once, by the grader of the run's recipe.
 """
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar
 
 from actors.grader import Grader, GradeRequest
-from jobs.plan import Plan
+from jobs.recipe_models import GraderSection
+from jobs.recorded_recipe import recorded_recipe
+from records.by_problem import records_of
 from records.problem import Problem
-from records.reader import Run, read_run
-from records.rows import RequestRow, Status, StepRow
-from records.schemas import to_rows
+from records.reader import Run
+from records.rows import ProblemRow, Status
 from scaling.stored import StoredProblem, any_right, finished_answers, stored_problem
 
-RowT = TypeVar("RowT", StepRow, RequestRow)
 
+def stored_samples(run: Run) -> dict[str, StoredProblem | None]:
+    """The samples of each problem of a run by its id, in the order of their rows; None for a problem that failed.
 
-def stored_samples(plan: Plan) -> list[StoredProblem | None]:
-    """The samples of each problem of a finished run, in the input's order; None for a problem that failed.
+    All samples of the run are held at once.
 
     Raises:
         StoreFailed: the run cannot be read, or is damaged.
     """
-    run = read_run(plan.store.uri)
-    failed = _failed(run)
-    steps = _by_problem(to_rows(StepRow, run.steps()))
-    requests = _by_problem(to_rows(RequestRow, run.requests()))
-    problems = list(plan.problems)
-    stored = [
-        None
-        if problem.problem_id in failed
-        else stored_problem(
-            problem,
-            sorted(steps[problem.problem_id], key=lambda row: row.node_id),
-            sorted(requests[problem.problem_id], key=lambda row: row.request),
-        )
-        for problem in problems
-    ]
+    problems: list[Problem] = []
+    stored: list[StoredProblem | None] = []
+    for record in records_of(run):
+        problem = problem_of(record.problem)
+        failed = record.problem.status is Status.FAILED
+        problems.append(problem)
+        stored.append(None if failed else stored_problem(problem, record.steps, record.requests))
     answers = [[None, *(sample.answer for sample in item.samples)] if item is not None else [] for item in stored]
-    verdicts = asyncio.run(_verdicts(plan, problems, answers))
-    return [replace(item, verdicts=own) if item else None for item, own in zip(stored, verdicts, strict=True)]
+    verdicts = verdicts_of(recorded_recipe(run.manifest).grader, problems, answers)
+    return {
+        problem.problem_id: replace(item, verdicts=own) if item else None
+        for problem, item, own in zip(problems, stored, verdicts, strict=True)
+    }
 
 
-def coverage(plan: Plan) -> list[bool | None]:
-    """Whether a finished search holds a right answer, in the input's order; None where nobody could tell, or it failed.
+def coverage(run: Run) -> dict[str, bool | None]:
+    """Whether a search holds a right answer, by problem id; None where nobody could tell, or it failed.
 
     Raises:
         StoreFailed: the run cannot be read, or is damaged.
     """
-    run = read_run(plan.store.uri)
-    failed = _failed(run)
-    steps = _by_problem(to_rows(StepRow, run.steps()))
-    problems = list(plan.problems)
-    answers = [finished_answers(problem, steps[problem.problem_id]) for problem in problems]
-    verdicts = asyncio.run(_verdicts(plan, problems, answers))
-    return [
-        None if problem.problem_id in failed else any_right(own.values())
-        for problem, own in zip(problems, verdicts, strict=True)
-    ]
+    problems: list[Problem] = []
+    failed: list[bool] = []
+    answers: list[list[str | None]] = []
+    for record in records_of(run):
+        problems.append(problem_of(record.problem))
+        failed.append(record.problem.status is Status.FAILED)
+        answers.append(finished_answers(problems[-1], record.steps))
+    verdicts = verdicts_of(recorded_recipe(run.manifest).grader, problems, answers)
+    return {
+        problem.problem_id: None if has_failed else any_right(own.values())
+        for problem, has_failed, own in zip(problems, failed, verdicts, strict=True)
+    }
 
 
-def _failed(run: Run) -> set[str]:
-    statuses = run.problems().select(["problem_id", "status"]).to_pylist()
-    return {row["problem_id"] for row in statuses if row["status"] == Status.FAILED.value}
+def problem_of(row: ProblemRow) -> Problem:
+    """The problem that a row is of."""
+    return Problem(row.problem_id, row.question, row.reference)
 
 
-def _by_problem(rows: Iterable[RowT]) -> defaultdict[str, list[RowT]]:
-    grouped: defaultdict[str, list[RowT]] = defaultdict(list)
-    for row in rows:
-        grouped[row.problem_id].append(row)
-    return grouped
+def verdicts_of(
+    section: GraderSection, problems: Sequence[Problem], answers: Sequence[Sequence[str | None]]
+) -> list[Mapping[str | None, bool | None]]:
+    """The verdict of each distinct answer of each problem, by the grader of a recipe, in processes that can be killed.
+
+    Args:
+        section: of the recipe.
+        problems: with their answer keys.
+        answers: of each problem.
+    """
+    return asyncio.run(_verdicts(section, problems, answers))
 
 
 async def _verdicts(
-    plan: Plan, problems: Sequence[Problem], answers: Sequence[Sequence[str | None]]
-) -> list[dict[str | None, bool | None]]:
-    """The verdict of each distinct answer of each problem."""
+    section: GraderSection, problems: Sequence[Problem], answers: Sequence[Sequence[str | None]]
+) -> list[Mapping[str | None, bool | None]]:
     distinct = [list(dict.fromkeys(own)) for own in answers]
     asked = [
         GradeRequest(answer, problem.reference)
         for problem, own in zip(problems, distinct, strict=True)
         for answer in own
     ]
-    section = plan.recipe.grader
     async with Grader(section.kind, num_workers=section.num_workers, timeout_s=section.timeout_s) as grader:
         verdicts = iter(await grader.grade(asked))
     return [{answer: next(verdicts) for answer in own} for own in distinct]

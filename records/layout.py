@@ -65,6 +65,12 @@ def part_name(table: Table, epoch: int, commit: int, sha256: str) -> str:
     return f"{table}/part-{epoch:06d}-{commit:010d}-{sha256[:8]}.parquet"
 
 
+def part_commit(name: str) -> tuple[int, int]:
+    """Epoch and commit that a part was made for: parts of one commit share them."""
+    _, epoch, commit, _ = name.split("-")
+    return int(epoch), int(commit)
+
+
 def is_part_name(name: str) -> bool:
     """Whether `name` is a part of one of the tables, and no other place."""
     return _PART.fullmatch(name) is not None

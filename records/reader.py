@@ -16,7 +16,7 @@ from pyarrow import fs
 
 from records import layout
 from records.checkpoints import read_log
-from records.commits import Log, Success, Totals
+from records.commits import Log, Part, Success, Totals
 from records.epochs import Lease
 from records.failure import InvalidInput, StoreFailed
 from records.jsonio import decode
@@ -78,8 +78,7 @@ class Run:
 
     def dataset(self, table: Table) -> ds.Dataset:
         """The same rows as `problems()` and its siblings, to scan in batches."""
-        paths = [self._files.path(part.name) for part in self.log.parts_of(table)]
-        return ds.dataset(paths, schema=SCHEMAS[table], format="parquet", filesystem=self._files.filesystem)
+        return self._dataset(table, self.log.parts_of(table))
 
     def batches(self, table: Table, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """The same rows a few thousand at a time, in commit order: a table of any size in little memory.
@@ -104,16 +103,27 @@ class Run:
         return [self._files.address(part.name) for part in self.log.parts_of(table)]
 
     def _table(self, table: Table) -> pa.Table:
-        parts = self.log.parts_of(table)
+        return self.rows_of(table, self.log.parts_of(table))
+
+    def rows_of(self, table: Table, parts: Sequence[Part]) -> pa.Table:
+        """The rows of some visible parts of one table.
+
+        Raises:
+            StoreFailed: a part is gone or damaged.
+        """
         if not parts:
             return SCHEMAS[table].empty_table()
         try:
-            rows = self.dataset(table).to_table()
+            rows = self._dataset(table, parts).to_table()
         except OSError as error:
             raise StoreFailed(f"{self.uri}: a part of {table} is gone or damaged: {error}") from error
         if rows.num_rows != sum(part.rows for part in parts):
             raise StoreFailed(f"{self.uri}: {table} holds {rows.num_rows} rows, not what its commits say")
         return rows
+
+    def _dataset(self, table: Table, parts: Sequence[Part]) -> ds.Dataset:
+        paths = [self._files.path(part.name) for part in parts]
+        return ds.dataset(paths, schema=SCHEMAS[table], format="parquet", filesystem=self._files.filesystem)
 
 
 def read_run(uri: str | Path) -> Run:

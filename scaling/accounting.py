@@ -78,7 +78,7 @@ def problem_record(
         generated_tokens=generated,
         prompt_tokens=prompt,
         cached_tokens=cached,
-        pruned_tokens=_pruned_tokens(choice, generated),
+        pruned_tokens=pruned_tokens_of(choice, generated),
         prm_tokens=prm,
         prm_cached_tokens=prm_cached,
         flops=flops(models, generated + prompt - cached, prm - prm_cached),
@@ -137,7 +137,7 @@ def _prm_tokens(search: ProblemSearch) -> tuple[int, int]:
     return sum(row.prm_tokens for row in scorings), sum(row.prm_cached_tokens for row in scorings)
 
 
-def _pruned_tokens(choice: Choice | None, generated_tokens: int) -> int:
+def pruned_tokens_of(choice: Choice | None, generated_tokens: int) -> int:
     """Generated tokens that no candidate for the answer contains."""
     candidates = choice.candidates if choice else ()
     kept = {node.node_id: len(node.token_ids) for path in candidates for node in path.lineage}

@@ -1,0 +1,52 @@
+"""The recipe that a run was begun with, from its manifest: as it was, or with some settings changed."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from jobs.recipe import Recipe, apply_override, parse_override
+from jobs.recipe_errors import describe
+from records import layout
+from records.failure import InvalidInput
+from records.manifest import Manifest
+
+
+def recorded_recipe(manifest: Manifest, overrides: Sequence[str] = ()) -> Recipe:
+    """The resolved recipe of a run, checked.
+
+    Another `strategy.name` starts from that strategy's defaults, with `num_samples` and whatever else the run's own
+    strategy has in common with it and was not at its default: a manifest does not say what a recipe left unsaid.
+
+    Args:
+        manifest: of the run.
+        overrides: `section.key=value`, as `jobs.recipe.load_recipe` reads them; paths are taken as they stand.
+
+    Raises:
+        InvalidInput: an override that is none, or that does not fit; or a recipe of another version.
+    """
+    tables: dict[str, Any] = json.loads(json.dumps(manifest.recipe))
+    if not overrides:
+        return _validated(tables, [])
+    parsed = [parse_override(override) for override in overrides]
+    own = tables["strategy"]
+    if any(key == "strategy.name" and value != own["name"] for key, value in parsed):
+        tables["strategy"] = _as_chosen(_validated(tables, []))
+    for key, value in parsed:
+        apply_override(tables, key, value)
+    return _validated(tables, [key for key, _ in parsed])
+
+
+def _as_chosen(recipe: Recipe) -> dict[str, Any]:
+    """The strategy section without what stands at its default, but for the number of samples."""
+    chosen: dict[str, Any] = recipe.strategy.model_dump(mode="json", exclude_defaults=True)
+    num_samples = getattr(recipe.strategy, "num_samples", None)
+    return chosen if num_samples is None else {**chosen, "num_samples": num_samples}
+
+
+def _validated(tables: dict[str, Any], overridden: Sequence[str]) -> Recipe:
+    try:
+        return Recipe.model_validate_json(json.dumps(tables, default=str))
+    except ValidationError as error:
+        raise InvalidInput(describe(error, tables, file=layout.MANIFEST, overridden=overridden)) from error
