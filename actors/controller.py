@@ -107,7 +107,13 @@ class Controller:
             note=self._note,
         )
         self._metrics = RunMetrics(
-            metrics, progress=self.progress, scheduler=self.scheduler, fleet=self._fleet, recorder=self._recorder
+            metrics,
+            progress=self.progress,
+            scheduler=self.scheduler,
+            fleet=self._fleet,
+            recorder=self._recorder,
+            metered=self._metered,
+            rates=settings.rates,
         )
         self._changed = asyncio.Event()
         self._notes: deque[str] = deque(maxlen=MAX_NOTES)

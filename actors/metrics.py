@@ -4,7 +4,7 @@ scheduler, fleet, recorder, progress --> readings --> exporter (`cluster.metrics
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from actors.fleet import Fleet
 from actors.protocols import MetricsExporter
@@ -13,10 +13,14 @@ from records import metrics
 from records.metrics import Reading
 from records.progress import Progress
 from records.rows import ProblemRow, Status
+from records.usage import Role, Usage
+from scaling.metering import Meter, ReplicaRate
 from scaling.scheduler import Scheduler
 
 INTERVAL_S = 1.0
 """Between two snapshots. Ray hands them on every 10 s (`RAY_metrics_report_interval_ms`), and every second at most."""
+
+SECONDS_PER_HOUR = 3600
 
 
 class RunMetrics:
@@ -26,6 +30,8 @@ class RunMetrics:
         exporter: is told.
         progress: how far the run is.
         scheduler: of the controller, likewise `fleet` and `recorder`.
+        metered: the meter of the replicas' time, up to now.
+        rates: of a replica of each role.
     """
 
     def __init__(
@@ -36,8 +42,10 @@ class RunMetrics:
         scheduler: Scheduler,
         fleet: Fleet,
         recorder: Recorder,
+        metered: Callable[[], Meter],
+        rates: Mapping[Role, ReplicaRate],
     ) -> None:
-        self._exporter = exporter
+        self._exporter, self._metered, self._rates = exporter, metered, rates
         self._progress, self._scheduler, self._fleet, self._recorder = progress, scheduler, fleet, recorder
         self._pruned_tokens = 0
 
@@ -59,6 +67,7 @@ class RunMetrics:
         yield from self._of_problems(self._progress())
         yield from self._of_tokens()
         yield from self._of_replicas()
+        yield from self._of_time(self._metered().usage())
         yield metrics.COMMIT_LAG.of(self._recorder.lag_s)
 
     @staticmethod
@@ -97,3 +106,14 @@ class RunMetrics:
             yield metrics.CALLS_IN_FLIGHT.of(load(one.replica_id), *labels)
             yield metrics.REPLICA_UP.of(one.up, *labels)
             yield metrics.REPLICA_DEATHS.of(one.num_deaths, *labels)
+
+    def _of_time(self, usage: Usage) -> Iterator[Reading]:
+        for one in usage.replicas:
+            yield metrics.HELD_SECONDS.of(one.held_s, one.role, one.name)
+            yield metrics.BUSY_SECONDS.of(one.busy_s, one.role, one.name)
+            yield metrics.CALL_SECONDS.of(one.call_s, one.role, one.name)
+        for role, rate in self._rates.items():
+            if rate.num_gpus:
+                yield metrics.GPU_SECONDS.of(usage.held_s(role) * rate.num_gpus, role)
+            if rate.usd_per_hour is not None:
+                yield metrics.USD.of(usage.held_s(role) * rate.usd_per_hour / SECONDS_PER_HOUR, role)

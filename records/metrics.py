@@ -37,6 +37,7 @@ class Metric:
         unit: of one: "tokens", "seconds", "problems", ...
         help: what it means, in a sentence.
         labels: beside `run`.
+        summed: its panel shows what a counter has come to, not its rate.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Metric:
     unit: str
     help: str
     labels: tuple[str, ...] = ()
+    summed: bool = False
 
     @property
     def exported(self) -> str:
@@ -55,7 +57,7 @@ class Metric:
         return Reading(self, labels, value)
 
     def query(self, **matching: str) -> str:
-        """PromQL for its panel: a gauge's value, or a counter's rate, of each run and of each value of its labels.
+        """PromQL for its panel: a gauge's value, a counter's rate or sum, of each run and of each value of its labels.
 
         A controller that has just been replaced is still exported for a while beside its successor: of gauges the
         larger is taken, and rates are added.
@@ -66,6 +68,8 @@ class Metric:
         matchers = "".join(f', {label}="{value}"' for label, value in matching.items())
         series = f'{self.exported}{{{RUN}=~"$run"{matchers}}}'
         kept = ", ".join([RUN, *(label for label in self.labels if label not in matching)])
+        if self.summed:
+            return f"sum by ({kept}) ({series})"
         if self.kind is Kind.COUNTER:
             return f"sum by ({kept}) (rate({series}[$__rate_interval]))"
         return f"max by ({kept}) ({series})"
@@ -81,15 +85,17 @@ class Reading(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ratio:
-    """What is read off two metrics: PromQL for its panel, and what it means."""
+    """What is read off two metrics: its name in a legend, what it means, PromQL for its panel, labels beside `run`."""
 
     name: str
     help: str
     query: str
+    labels: tuple[str, ...] = ()
 
 
-def _counter(name: str, unit: str, text: str, *labels: str) -> Metric:
-    return Metric(name=f"parsimony_{name}_total", kind=Kind.COUNTER, unit=unit, help=text, labels=labels)
+def _counter(name: str, unit: str, text: str, *labels: str, summed: bool = False) -> Metric:
+    name = f"parsimony_{name}_total"
+    return Metric(name=name, kind=Kind.COUNTER, unit=unit, help=text, labels=labels, summed=summed)
 
 
 def _gauge(name: str, unit: str, text: str, *labels: str) -> Metric:
@@ -118,14 +124,28 @@ TOKENS = _counter(
 WAITING_CALLS = _gauge("waiting_calls", "calls", "Calls that wait for a replica or a grant, by role.", "role")
 CALLS_IN_FLIGHT = _gauge("calls_in_flight", "calls", "Calls at a replica.", "role", "replica")
 REPLICA_UP = _gauge("replica_up", "replicas", "1 while a replica takes calls, 0 while it does not.", "role", "replica")
-REPLICA_DEATHS = _counter("replica_deaths", "deaths", "Deaths of a replica.", "role", "replica")
+REPLICA_DEATHS = _counter("replica_deaths", "deaths", "Deaths of a replica.", "role", "replica", summed=True)
+HELD_SECONDS = _counter(
+    "replica_held_seconds", "seconds", "Time that the run has held a replica, start-up included.", "role", "replica"
+)
+BUSY_SECONDS = _counter(
+    "replica_busy_seconds", "seconds", "Of the time held, that with at least one call in flight.", "role", "replica"
+)
+CALL_SECONDS = _counter(
+    "replica_call_seconds", "seconds", "Calls in flight, summed over time: its rate is their mean.", "role", "replica"
+)
+GPU_SECONDS = _counter(
+    "gpu_seconds", "seconds", "Time held times the GPUs of a replica; absent without a GPU.", "role", summed=True
+)
+USD = _counter("usd", "USD", "Time held times the price of a replica; absent without a price.", "role", summed=True)
 COMMIT_LAG = _gauge(
     "commit_lag_seconds", "seconds", "All that was ready longer ago than this is visible: what a kill would cost."
 )
 
 METRICS = (
     INPUT_PROBLEMS, OPEN_PROBLEMS, DONE_PROBLEMS, GRADED_PROBLEMS, CORRECT_PROBLEMS, SPENT_TOKENS, RESERVED_TOKENS,
-    CAP_TOKENS, SAMPLES, SCORES, TOKENS, WAITING_CALLS, CALLS_IN_FLIGHT, REPLICA_UP, REPLICA_DEATHS, COMMIT_LAG,
+    CAP_TOKENS, SAMPLES, SCORES, TOKENS, WAITING_CALLS, CALLS_IN_FLIGHT, REPLICA_UP, REPLICA_DEATHS, HELD_SECONDS,
+    BUSY_SECONDS, CALL_SECONDS, GPU_SECONDS, USD, COMMIT_LAG,
 )  # fmt: skip
 """All there are."""
 
@@ -149,5 +169,11 @@ PRM_HITS = Ratio(
     help="Share of PRM input tokens that PRMs found in their prefix caches.",
     query=f"{TOKENS.query(kind='prm_cached')} / ({TOKENS.query(kind='prm')} > 0)",
 )
-RATIOS = (ACCURACY, SPENT_SHARE, GENERATOR_HITS, PRM_HITS)
+BUSY_SHARE = Ratio(
+    name="busy share",
+    help="Share of the time held in which a replica has at least one call in flight.",
+    query=f"{BUSY_SECONDS.query()} / ({HELD_SECONDS.query()} > 0)",
+    labels=("role", "replica"),
+)
+RATIOS = (ACCURACY, SPENT_SHARE, GENERATOR_HITS, PRM_HITS, BUSY_SHARE)
 """What is not exported, because Prometheus divides better than we do: over any window, and over many runs."""
