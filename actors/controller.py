@@ -19,8 +19,9 @@ from dataclasses import asdict
 from itertools import islice
 
 from actors.fleet import Fleet, cancel_all
+from actors.metrics import RunMetrics
 from actors.outage import Outage, patiently
-from actors.protocols import AnswerGrader, RunWriter
+from actors.protocols import AnswerGrader, MetricsExporter, RunWriter
 from actors.recorder import Recorder
 from actors.run_settings import Generator, Prm, RunSettings, RunSoFar, ledger_of, meter_of, with_rows
 from records.failure import ActorDied, Fenced, StoreFailed, first_failure
@@ -50,6 +51,7 @@ class Controller:
         prms: may be empty for a strategy that never asks for scores.
         writer: opened by this epoch.
         grader: of answers.
+        metrics: is told how it goes, once a second.
         clock: seconds from anywhere, monotonic.
     """
 
@@ -64,28 +66,25 @@ class Controller:
         prms: Sequence[Prm],
         writer: RunWriter,
         grader: AnswerGrader,
+        metrics: MetricsExporter,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._problems = problems
-        self._settings = settings
-        self._clock = clock
+        self._problems, self._settings, self._clock = problems, settings, clock
         self._writer, self._grader = writer, grader
-        self._visible = so_far.visible
-        self._read_journals = so_far.journals
-        ledger = ledger_of(settings, so_far)
+        self._visible, self._read_journals = so_far.visible, so_far.journals
         self._meter = meter_of(settings, so_far, generators, prms, now_s=clock())
         self.scheduler = Scheduler(
             strategy=strategy,
             run_seed=settings.run_seed,
             sampling=settings.sampling,
-            ledger=ledger,
+            ledger=ledger_of(settings, so_far),
             on_flight=self._meter.change,
             has_prm=bool(prms),
         )
         self._recorder = Recorder(
             writer=writer,
             grader=grader,
-            ledger=ledger,
+            ledger=self.scheduler.ledger,
             lease_tokens=max(1, int(LEASE_SHARE * (settings.total_tokens or 0))),
             policy=settings.flush,
             strategy=settings.strategy_name,
@@ -107,6 +106,15 @@ class Controller:
             on_event=self._on_replica_event,
             note=self._note,
         )
+        self._metrics = RunMetrics(
+            metrics,
+            progress=self.progress,
+            scheduler=self.scheduler,
+            fleet=self._fleet,
+            recorder=self._recorder,
+            metered=self._metered,
+            rates=settings.rates,
+        )
         self._changed = asyncio.Event()
         self._notes: deque[str] = deque(maxlen=MAX_NOTES)
         self._phase = "waiting for replicas"
@@ -123,7 +131,7 @@ class Controller:
         try:
             async with asyncio.TaskGroup() as group:
                 replicas = [group.create_task(loop) for loop in self._fleet.loops()]
-                others = [self._recorder.run(), self._heartbeats(), self._deadline()]
+                others = [self._recorder.run(), self._heartbeats(), self._deadline(), self._metrics.run()]
                 background = [group.create_task(loop) for loop in others]
                 journals = dict(await self._journals())
                 self._recorder.restore(journals)
@@ -138,6 +146,8 @@ class Controller:
             if not isinstance(failure, Fenced | StoreFailed | ActorDied):
                 await self._recorder.flush()  # what is paid for is kept
             raise failure from group_of
+        finally:
+            self._metrics.export()
         return not self._stopping
 
     async def stop(self) -> None:
@@ -186,8 +196,8 @@ class Controller:
         self._recorder.drain()
         await self._until(lambda: self._recorder.num_pending == 0, even_when_stopping=True)
         await self._recorder.flush()  # what a stop leaves open
-        if self.scheduler.num_truncated:
-            self._note(f"{self.scheduler.num_truncated} PRM inputs were over-long and cut (steps.prm_truncated)")
+        if self.scheduler.counts.truncated:
+            self._note(f"{self.scheduler.counts.truncated} PRM inputs were over-long and cut (steps.prm_truncated)")
         for kind, number in self._grader.failures.items():
             self._note(f"{number} answers are not graded, because the grader {kind.replace('_', ' ')}")
 
@@ -265,7 +275,9 @@ class Controller:
         self._pump()
 
     def _on_visible(self, records: list[ProblemRecord]) -> None:
-        self._visible = with_rows(self._visible, [record.problem for record in records])
+        rows = [record.problem for record in records]
+        self._visible = with_rows(self._visible, rows)
+        self._metrics.add_rows(rows)
         self._pump()
 
     async def _heartbeats(self) -> None:

@@ -6,6 +6,7 @@ Results and deaths go straight into the scheduler; what follows from them is the
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
+from typing import NamedTuple
 
 from actors.link import MAX_FAILED_STARTS, ReplicaLink
 from actors.run_settings import Generator, Prm, RunSettings
@@ -18,6 +19,15 @@ from scaling.scheduler import Scheduler
 
 GeneratorLink = ReplicaLink[SampleCall, SampleResult]
 PrmLink = ReplicaLink[ScoreCall, ScoreResult]
+
+
+class ReplicaState(NamedTuple):
+    """One replica as the controller sees it; `role` is "generator" or "prm"."""
+
+    role: str
+    replica_id: str
+    up: bool
+    num_deaths: int
 
 
 class Fleet:
@@ -53,8 +63,9 @@ class Fleet:
         self._generators = {handle.replica_id: self._generator_link(handle) for handle in generators}
         self._prms = {handle.replica_id: self._prm_link(handle) for handle in prms}
         self._needs_prm = bool(prms)
+        self._roles = dict.fromkeys(self._generators, "generator") | dict.fromkeys(self._prms, "prm")
         self._up: dict[str, ReplicaInfo] = {}
-        self._num_lost_before = 0
+        self._given_up: list[GeneratorLink | PrmLink] = []
 
     @property
     def num_ready(self) -> int:
@@ -64,7 +75,15 @@ class Fleet:
     @property
     def num_lost(self) -> int:
         """Deaths so far."""
-        return self._num_lost_before + sum(link.num_deaths for link in self._links())
+        return sum(one.num_deaths for one in self.replicas)
+
+    @property
+    def replicas(self) -> list[ReplicaState]:
+        """All there were, those given up last."""
+        return [
+            ReplicaState(self._roles[link.replica_id], link.replica_id, link.replica_id in self._up, link.num_deaths)
+            for link in (*self._links(), *self._given_up)
+        ]
 
     @property
     def models(self) -> Models | None:
@@ -146,7 +165,7 @@ class Fleet:
         links: dict[str, GeneratorLink] | dict[str, PrmLink]
         links = self._generators if link.replica_id in self._generators else self._prms
         del links[link.replica_id]
-        self._num_lost_before += link.num_deaths
+        self._given_up.append(link)
         given_up = f"{link.replica_id} was given up after {MAX_FAILED_STARTS} starts without a result"
         if not links:
             raise ReplicaFailed(f"{given_up}, and no other replica of its role is left: {cause}")

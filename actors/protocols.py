@@ -1,9 +1,10 @@
 """What the controller asks of the things around it; `cluster` and the tests provide them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from actors.grader import GradeFailure, GradeRequest
+from records.metrics import Reading
 from records.replica import Replica
 from records.rows import OpenRecord, ProblemRecord
 from records.usage import Usage
@@ -51,4 +52,12 @@ class AnswerGrader(Protocol):
 
     async def grade(self, requests: Sequence[GradeRequest]) -> list[bool | None]:
         """One verdict each, in order; None without a key, or where the grader failed or ran out of time."""
+        ...
+
+
+class MetricsExporter(Protocol):
+    """Shows readings to whoever watches the cluster."""
+
+    def export(self, readings: Iterable[Reading]) -> None:
+        """Take the latest readings; those of a counter are totals since the exporter was made."""
         ...

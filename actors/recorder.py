@@ -87,6 +87,7 @@ class Recorder:
         self._metered, self._rates = metered, rates
         self._on_visible = on_visible
         self._note = note
+        self._visible_until_s = metered().now_s
         self._open_searches = open_searches
         # Of open problems: how many step and request rows the writer has.
         self._written: dict[str, tuple[int, int]] = {}
@@ -103,6 +104,11 @@ class Recorder:
     def num_pending(self) -> int:
         """Problems concluded and not yet visible."""
         return self._num_grading + len(self._ready) + self._num_flushing
+
+    @property
+    def lag_s(self) -> float:
+        """All that was ready longer ago than this is visible."""
+        return self._metered().now_s - self._visible_until_s
 
     def restore(self, journals: Mapping[str, OpenRecord]) -> None:
         """Take note of what earlier epochs have written of problems that are open."""
@@ -186,11 +192,13 @@ class Recorder:
             await self._flush()
 
     async def _flush(self) -> None:
+        begun_s = self._metered().now_s
         records, self._ready = [self._closed(record) for record in self._ready], []
         self._num_flushing = len(records)
         lease = self._ledger.next_lease(self._lease_tokens)
         opened = self._unwritten()
         if not records and not opened and not (lease is not None and self._lease_wanted):
+            self._visible_until_s = begun_s
             return
         self._lease_wanted = False
         if records or opened:
@@ -203,6 +211,7 @@ class Recorder:
         if lease is not None:
             self._ledger.leased_tokens = lease
         self._num_flushing = 0
+        self._visible_until_s = begun_s
         self._on_visible(records)
 
     def _closed(self, record: ProblemRecord) -> ProblemRecord:

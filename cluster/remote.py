@@ -11,6 +11,9 @@ from cluster.replicas import answer, cause_of_death
 from records.failure import ActorDied, Failure, ReplicaDied
 from records.usage import Usage
 
+GOODBYE_S = 5.0
+"""How long a controller may take to end by itself; then its process is ended."""
+
 
 class RemoteWriter:
     """A writer in an actor: plain calls for the driver, and `RunWriter` for the controller. Travels."""
@@ -71,7 +74,9 @@ class RemoteController:
         return wait_for(self._run)
 
     def end(self) -> None:
-        """End the actor."""
+        """End the actor. One that has come to an end hands its last metrics on before it goes."""
+        if self.finished(0):
+            ray.wait([self._actor.__ray_terminate__.remote()], timeout=GOODBYE_S)
         ray.kill(self._actor)
 
 

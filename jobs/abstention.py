@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow as pa
-
 from actors.parts import read_columns
 from records.commits import Part
 from records.path import PrmScore
@@ -56,24 +54,38 @@ class AbstentionSummary:
     aurc_best: float | None
 
 
-def read_abstention(store: Store, parts: Sequence[Part], recipe: Mapping[str, Any]) -> AbstentionSummary | None:
-    """The summary of the rows in `parts` of `problems`; None for a run that never abstains, or has no rows yet.
+class AbstentionReader:
+    """Reads what abstaining comes to, again and again: each part once.
 
     Args:
         store: of the run.
-        parts: the visible ones.
         recipe: as in the manifest.
-
-    Raises:
-        StoreFailed: a part is gone or not what was committed.
     """
-    section = recipe.get("answer")
-    below = section.get("abstain_below") if isinstance(section, Mapping) else None
-    if not isinstance(section, Mapping) or below is None or not parts:
-        return None
-    table = pa.concat_tables([read_columns(store, part, _COLUMNS) for part in parts])
-    rows = [row for row in table.to_pylist() if row["abstained"] is not None]
-    return summarize_abstention(rows, below, Estimate(section["estimate"])) if rows else None
+
+    def __init__(self, store: Store, recipe: Mapping[str, Any]) -> None:
+        self._store = store
+        section = recipe.get("answer")
+        self._section = section if isinstance(section, Mapping) and section.get("abstain_below") is not None else None
+        self._num_parts = 0
+        self._rows: list[dict[str, Any]] = []
+
+    def read(self, parts: Sequence[Part]) -> AbstentionSummary | None:
+        """The summary of the rows in `parts`, all visible ones of `problems` in commit order.
+
+        None for a run that never abstains, or has no rows yet.
+
+        Raises:
+            StoreFailed: a part is gone or not what was committed.
+        """
+        if self._section is None:
+            return None
+        for part in parts[self._num_parts :]:
+            rows = read_columns(self._store, part, _COLUMNS).to_pylist()
+            self._rows += [row for row in rows if row["abstained"] is not None]
+            self._num_parts += 1
+        if not self._rows:
+            return None
+        return summarize_abstention(self._rows, self._section["abstain_below"], Estimate(self._section["estimate"]))
 
 
 def summarize_abstention(rows: Sequence[Mapping[str, Any]], below: float, estimate: Estimate) -> AbstentionSummary:

@@ -26,6 +26,7 @@ from jobs.options import (
     StatusOptions,
 )
 from jobs.signals import interrupted_status, treat_sigterm_as_interrupt
+from jobs.status_cli import add_status_arguments, status_options
 from jobs.submit_cli import SubmitOptions, add_submit_arguments, submit_options
 from records.failure import Failure, InvalidInput, RunLocked, RunMismatch
 
@@ -178,15 +179,6 @@ def _rollout_options(arguments: argparse.Namespace) -> RolloutOptions:
     )
 
 
-def _add_status_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="folder or s3://bucket/prefix of a run")
-    parser.add_argument("--json", action="store_true", help="print it machine-readable on stdout")
-
-
-def _status_options(arguments: argparse.Namespace) -> StatusOptions:
-    return StatusOptions(run=arguments.run, json=arguments.json)
-
-
 def _add_import_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "adapter", metavar="ADAPTER", help="folder with adapter_config.json and adapter_model.safetensors"
@@ -226,7 +218,7 @@ COMMANDS = {
         partial(add_calibrate_arguments, add_overrides=_add_overrides),
         calibrate_options,
     ),
-    "status": Command("Progress, spend and time left of a run.", _add_status_arguments, _status_options),
+    "status": Command("Progress, spend and time left of a run.", add_status_arguments, status_options),
     "export": Command(
         "Write paths with scores and outcomes as training data, in the layouts that TRL reads.",
         partial(add_export_arguments, positive=_positive),

@@ -105,10 +105,14 @@ class StatusOptions:
 
     Attributes:
         run: folder or s3:// prefix of the run.
-        json: print it machine-readable.
+        watch: until it is finished or stopped.
+        interval_s: seconds between two readings; None for 2.
+        json: print it machine-readable; when watching, a line for each reading.
     """
 
     run: str
+    watch: bool = False
+    interval_s: float | None = None
     json: bool = False
 
 

@@ -197,6 +197,8 @@ def _controller(
     plan: Plan, replicas: Replicas, state: RunState, writer: "RemoteWriter", startup_s: float
 ) -> Controller:
     """The controller of a run, made in its own process; `startup_s`: how long its replicas were held before."""
+    from cluster.metrics import RayExporter
+
     recipe = plan.recipe
     settings = RunSettings(
         replica_epoch=time.time_ns() // 1_000_000,
@@ -234,6 +236,7 @@ def _controller(
         prms=replicas.prms,
         writer=writer,
         grader=Grader(grader.kind, num_workers=grader.num_workers, timeout_s=grader.timeout_s),
+        metrics=RayExporter(plan.store.uri),
     )
 
 

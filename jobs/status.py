@@ -16,13 +16,14 @@ from rich.console import Console
 from actors.lease import newest_lease, process_start, this_process
 from actors.writer import FRESH_S
 from cluster.store import open_store
-from jobs.abstention import read_abstention
+from jobs.abstention import AbstentionReader
 from jobs.format import duration, ratio
 from jobs.options import StatusOptions
 from jobs.progress import Pace, plain_line, time_left_s
 from jobs.summary import Summary, print_summary, summarize
 from records import layout
-from records.checkpoints import read_log
+from records.checkpoints import catch_up, read_log
+from records.commits import Log
 from records.epochs import Lease, Owner
 from records.failure import InvalidInput
 from records.jsonio import decode
@@ -66,7 +67,15 @@ def run(options: StatusOptions) -> int:
     Raises:
         InvalidInput: there is no run.
     """
-    status = read_status(open_store(options.run), now_s=time.time())
+    store = open_store(options.run)
+    if options.watch:
+        from jobs.watch import INTERVAL_S, watch
+
+        watch(store, interval_s=options.interval_s or INTERVAL_S, json=options.json)
+        return 0
+    if options.interval_s is not None:
+        raise InvalidInput("--interval says how often --watch looks; without --watch there is one look")
+    status = read_status(store, now_s=time.time())
     if options.json:
         sys.stdout.write(status_json(status) + "\n")
     else:
@@ -75,39 +84,67 @@ def run(options: StatusOptions) -> int:
 
 
 def read_status(store: Store, *, now_s: float) -> RunStatus:
-    """Read where a run stands. `now_s` is seconds since 1970.
+    """Read where a run stands, once. `now_s` is seconds since 1970.
 
     Raises:
         InvalidInput: the store holds no run.
         StoreFailed: it cannot be read, or is damaged.
     """
-    data = store.read(layout.MANIFEST)
-    if data is None:
-        raise InvalidInput(f"{store.uri} is not a run: it has no {layout.MANIFEST}")
-    manifest = decode(Manifest, data, layout.MANIFEST)
-    lease = newest_lease(store)
-    age_s = None if lease is None else lease.age_s(now_s)
-    finished = store.read(layout.SUCCESS) is not None
-    log = read_log(store)
-    state, progress = _state(finished, lease, age_s), _progress(lease)
-    done_per_s = ratio(log.totals.problems, log.totals.wall_seconds)
-    return RunStatus(
-        state=state,
-        summary=summarize(
-            log.totals,
-            run=store.uri,
-            strategy=_strategy(manifest),
-            finished=finished,
-            num_problems=manifest.num_problems,
-            open_tokens=log.open_tokens,
-            lost_tokens=log.lost_tokens,
-            abstention=read_abstention(store, log.parts_of("problems"), manifest.recipe),
-        ),
-        lease=lease,
-        heartbeat_age_s=age_s,
-        progress=progress,
-        eta_s=time_left_s(progress, done_per_s) if progress is not None and state is State.RUNNING else None,
-    )
+    return StatusReader(store).read(now_s=now_s)
+
+
+class StatusReader:
+    """Reads where a run stands, again and again: what never changes is read once.
+
+    Args:
+        store: of the run.
+
+    Raises:
+        InvalidInput: the store holds no run.
+        StoreFailed: it cannot be read, or is damaged.
+    """
+
+    def __init__(self, store: Store) -> None:
+        data = store.read(layout.MANIFEST)
+        if data is None:
+            raise InvalidInput(f"{store.uri} is not a run: it has no {layout.MANIFEST}")
+        self._store = store
+        self._manifest = decode(Manifest, data, layout.MANIFEST)
+        self._log: Log | None = None
+        self._abstention = AbstentionReader(store, self._manifest.recipe)
+
+    def read(self, *, now_s: float) -> RunStatus:
+        """Where it stands. `now_s` is seconds since 1970. Raises `StoreFailed`; another reading may go better."""
+        lease = newest_lease(self._store)
+        age_s = None if lease is None else lease.age_s(now_s)
+        finished = self._store.read(layout.SUCCESS) is not None
+        log = self._caught_up()
+        state, progress = _state(finished, lease, age_s), _progress(lease)
+        done_per_s = ratio(log.totals.problems, log.totals.wall_seconds)
+        return RunStatus(
+            state=state,
+            summary=summarize(
+                log.totals,
+                run=self._store.uri,
+                strategy=_strategy(self._manifest),
+                finished=finished,
+                num_problems=self._manifest.num_problems,
+                open_tokens=log.open_tokens,
+                lost_tokens=log.lost_tokens,
+                abstention=self._abstention.read(log.parts_of("problems")),
+            ),
+            lease=lease,
+            heartbeat_age_s=age_s,
+            progress=progress,
+            eta_s=time_left_s(progress, done_per_s) if progress is not None and state is State.RUNNING else None,
+        )
+
+    def _caught_up(self) -> Log:
+        if self._log is None:
+            self._log = read_log(self._store)
+        else:
+            catch_up(self._store, self._log)
+        return self._log
 
 
 def status_json(status: RunStatus) -> str:
@@ -117,7 +154,7 @@ def status_json(status: RunStatus) -> str:
 
 def print_status(status: RunStatus, console: Console) -> None:
     """The status for people."""
-    console.print(_headline(status), soft_wrap=True, highlight=False, markup=False)
+    console.print(headline(status), soft_wrap=True, highlight=False, markup=False)
     if status.state is State.RUNNING and status.progress is not None:
         line = plain_line(status.progress, Pace(status.summary.tokens_per_second, status.eta_s))
         console.print(line, soft_wrap=True, highlight=False, markup=False)
@@ -141,7 +178,8 @@ def _gone(owner: Owner) -> bool:
     return bool(near) and process_start(owner.pid) != owner.process_start
 
 
-def _headline(status: RunStatus) -> str:
+def headline(status: RunStatus) -> str:
+    """Its state in a sentence."""
     if status.state is State.FINISHED:
         return "Finished."
     lease, age = status.lease, duration(status.heartbeat_age_s)

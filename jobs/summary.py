@@ -132,7 +132,7 @@ def _lines(summary: Summary) -> list[tuple[str, str]]:
         ("Run", summary.run),
         ("Strategy", summary.strategy),
         ("Problems", f"{done} of {summary.num_problems}" + (f": {statuses}" if statuses else "")),
-        ("Accuracy", _accuracy(summary)),
+        ("Accuracy", accuracy_text(summary)),
         *(_abstention_lines(summary.abstention) if summary.abstention is not None else ()),
         (
             "Generated",
@@ -146,7 +146,8 @@ def _lines(summary: Summary) -> list[tuple[str, str]]:
     return [line for line in lines if line[0] != "PRM" or tokens["prm"]]
 
 
-def _accuracy(summary: Summary) -> str:
+def accuracy_text(summary: Summary) -> str:
+    """Accuracy with its interval and what it is of: "50.0% (34.8% to 65.2% at 95%), 19 of 38"."""
     if summary.accuracy is None:
         return "unknown: nothing was graded"
     interval = f"{percent(summary.accuracy_lower)} to {percent(summary.accuracy_upper)}"

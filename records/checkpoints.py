@@ -91,11 +91,20 @@ def read_log(files: Files) -> Log:
     """
     names = files.list(layout.COMMITS)
     log = _newest_checkpoint(files, names)
+    _add_commits(files, names, log)
+    return log
+
+
+def catch_up(files: Files, log: Log) -> None:
+    """Take in the commits since `log` was read: what costs little to ask again and again. Raises as `read_log`."""
+    _add_commits(files, files.list(layout.COMMITS), log)
+
+
+def _add_commits(files: Files, names: list[str], log: Log) -> None:
     last = max((number for name in names if (number := layout.commit_number(name))), default=0)
     # Commit by commit rather than from the listing, which may show a newer name and miss an older one.
     for number in range(log.number + 1, last + 1):
         log.add(read_commit(files, number))
-    return log
 
 
 def read_commit(files: Files, number: int) -> Commit:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from records.calls import CallFailed, PrefixMissing, Sampled, SampleResult, Sampling, Scored, ScoreResult
 from records.problem import Problem
 from records.rows import OpenRecord
+from scaling.counts import Counts
 from scaling.dispatch import Dispatcher, OnFlight
 from scaling.ledger import Ledger, Refusal
 from scaling.lengths import LengthEstimate
@@ -58,8 +59,7 @@ class Scheduler:
         self.ledger = ledger
         self.samples: Dispatcher[SampleTask] = Dispatcher(self._generator_of, on_flight)
         self.scores: Dispatcher[ScoreTask] = Dispatcher(self._prm_of, on_flight)
-        self.generated_tokens = 0
-        self.num_truncated = 0
+        self.counts = Counts()
         self._strategy = strategy
         self._run_seed = run_seed
         self._has_prm = has_prm
@@ -158,7 +158,7 @@ class Scheduler:
             if task is None:
                 continue
             if isinstance(result, Scored):
-                self.num_truncated += result.truncated
+                self.counts.scored(result)
                 self.scores.settle(task.key)
                 self._discard(task.key)
                 opened = self._open[task.problem_id]
@@ -227,7 +227,7 @@ class Scheduler:
     def _sampled(self, task: SampleTask, result: Sampled, replica: str, now_s: float) -> None:
         used = result.generated_tokens
         granted = self.ledger.settle(task.key, used_tokens=used)
-        self.generated_tokens += used
+        self.counts.sampled(result)
         self._lengths.observe(task.until, used)
         self.samples.settle(task.key)
         self._discard(task.key)

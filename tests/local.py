@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from cluster.store import LocalStore
 from records.calls import Sampling
 from records.failure import Fenced, ReplicaDied
 from records.manifest import Manifest
+from records.metrics import Reading
 from records.problem import Problem
 from records.progress import Progress
 from records.replica import Collected, ReplicaInfo
@@ -106,6 +107,16 @@ class ExactGrader:
         return [None if one.reference is None else one.answer == one.reference for one in requests]
 
 
+class SeenReadings:
+    """Keeps every export: a dictionary from name and labels to the value."""
+
+    def __init__(self) -> None:
+        self.exports: list[dict[tuple[str, ...], float]] = []
+
+    def export(self, readings: Iterable[Reading]) -> None:
+        self.exports.append({(metric.name, *labels): value for metric, labels, value in readings})
+
+
 def problems(count: int) -> list[Problem]:
     """Problems of the fakes' world, with the right answers as keys."""
     questions = [f"question {index}" for index in range(count)]
@@ -144,6 +155,7 @@ class LocalRun:
     on_visible: Callable[[], object] = lambda: None
     flush_s: float = 0.0
     abstention: Abstention | None = None
+    metrics: SeenReadings = field(default_factory=SeenReadings)
     writer: Writer = field(init=False)
     state: RunState = field(init=False)
     controller: Controller = field(init=False)
@@ -166,6 +178,7 @@ class LocalRun:
             prms=self.prms,
             writer=LocalWriter(self.writer, self),
             grader=ExactGrader(),
+            metrics=self.metrics,
         )
 
     async def run(self) -> None:

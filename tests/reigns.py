@@ -46,7 +46,7 @@ from records.reader import Run, read_run
 from records.replica import ReplicaInfo
 from records.schemas import SCHEMA_VERSION
 from tests.fakes import fake_generator, fake_prm
-from tests.local import ExactGrader, LocalHandle, problems
+from tests.local import ExactGrader, LocalHandle, SeenReadings, problems
 
 T = TypeVar("T")
 
@@ -394,6 +394,7 @@ class Stage:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("cluster.remote.RemoteWriter", SimpleNamespace(launch=self._launch_writer))
             patch.setattr("cluster.remote.RemoteController", self._launch_controller)
+            patch.setattr("cluster.metrics.RayExporter", lambda _run: SeenReadings())
             patch.setattr("jobs.reign.Grader", lambda _kind, **_: ExactGrader())
             patch.setattr("jobs.score.ProgressDisplay", partial(_Display, self))
             patch.setattr("actors.outage.RETRY_S", (0.001, 0.002, 0.004))

@@ -75,7 +75,10 @@ async def test_a_crash_costs_only_what_no_flush_had_written(tmp_path, after):
     await second.run()
     assert what_was_found(tmp_path / "run") == what_was_found(tmp_path / "whole")
     # The fakes say the same to the same call, so what was written was not sampled again, and nothing is missing.
-    assert written_tokens + second.controller.scheduler.generated_tokens == whole.controller.scheduler.generated_tokens
+    assert (
+        written_tokens + second.controller.scheduler.counts.generated_tokens
+        == whole.controller.scheduler.counts.generated_tokens
+    )
     run = read_run(tmp_path / "run")
     steps = run.steps().to_pylist()
     assert len({(step["problem_id"], step["node_id"]) for step in steps}) == len(steps)
@@ -133,15 +136,15 @@ async def test_what_comes_in_after_a_stop_while_a_flush_is_under_way_is_written(
         assert await running is False
     first.writer.release(first.controller.charged_tokens())
     log = read_log(LocalStore(tmp_path / "run"))
-    assert (log.accounted_tokens, log.lost_tokens) == (scheduler.generated_tokens, 0)
-    assert scheduler.generated_tokens > 0
+    assert (log.accounted_tokens, log.lost_tokens) == (scheduler.counts.generated_tokens, 0)
+    assert scheduler.counts.generated_tokens > 0
     second = LocalRun(tmp_path / "run", problems(COUNT), voting)
     await second.run()
     whole = LocalRun(tmp_path / "whole", problems(COUNT), voting)
     await whole.run()
     assert what_was_found(tmp_path / "run") == what_was_found(tmp_path / "whole")
     assert (
-        log.accounted_tokens + second.controller.scheduler.generated_tokens
+        log.accounted_tokens + second.controller.scheduler.counts.generated_tokens
         == read_run(tmp_path / "whole").totals.generated_tokens
     )
 

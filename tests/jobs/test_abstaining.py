@@ -12,7 +12,7 @@ from rich.console import Console
 from actors.lease import this_process
 from actors.writer import Writer
 from cluster.store import LocalStore
-from jobs.abstention import read_abstention, summarize_abstention
+from jobs.abstention import AbstentionReader, summarize_abstention
 from jobs.recipe import abstention, load_recipe, operational_keys
 from jobs.status import read_status, status_json
 from jobs.summary import print_summary
@@ -142,9 +142,10 @@ def test_without_verdicts_nothing_is_made_up():
 
 def test_a_run_that_never_abstains_says_nothing_of_it(store: LocalStore):
     parts = read_run(store.uri).log.parts_of("problems")
-    assert read_abstention(store, parts, {"strategy": {"name": "sample"}}) is None
-    assert read_abstention(store, parts, {"answer": {"abstain_below": None, "estimate": "lower"}}) is None
-    assert read_abstention(store, [], RECIPE) is None
+    assert AbstentionReader(store, {"strategy": {"name": "sample"}}).read(parts) is None
+    never = {"answer": {"abstain_below": None, "estimate": "lower"}}
+    assert AbstentionReader(store, never).read(parts) is None
+    assert AbstentionReader(store, RECIPE).read([]) is None
 
 
 @pytest.mark.parametrize("rule", [None, Abstention(0.6, Estimate.LOWER), Abstention(0.6, Estimate.UPPER)])

@@ -252,7 +252,7 @@ def test_an_exhausted_budget_lets_every_window_conclude():
     world.scheduler.ledger.close()
     world.run(problems(8))
     assert len(world.concluded) == 8
-    assert world.scheduler.generated_tokens == 0
+    assert world.scheduler.counts.generated_tokens == 0
 
 
 @given(seed=st.integers(0, 10**6), rounds=st.integers(0, 80), total=st.integers(40, 400), window=st.integers(1, 8))

@@ -19,7 +19,7 @@ from scaling.stored_tree import StoredTree, stored_tree
 from scaling.strategy import StrategyFactory
 from tests.clocks import ClockedWorld
 from tests.scaling.test_every_strategy import CASES, Case, begin, every_case
-from tests.world import World, problems, scheduler_for
+from tests.world import NOTHING, World, problems, scheduler_for
 
 NUM_PROBLEMS = 4
 MODELS = Models(10, 20, None)
@@ -28,7 +28,7 @@ MODELS = Models(10, 20, None)
 def records(world: World) -> Iterator[ProblemRecord]:
     """All rows of each problem that did not fail."""
     for one in world.concluded:
-        record = problem_record(one.search, correct=None, models=MODELS, strategy="s", wall_seconds=0.0)
+        record = problem_record(one.search, correct=None, models=MODELS, strategy="s", wall_seconds=0.0, share=NOTHING)
         if record.problem.status is not Status.FAILED:
             yield record
 
@@ -193,7 +193,7 @@ def test_a_child_that_the_cap_cut_is_nobody_elses():
 def test_a_problem_that_was_never_begun_is_cut():
     search = ProblemSearch(problems(1)[0], begin(FULL), run_seed=1)
     search.skip()
-    record = problem_record(search, correct=None, models=MODELS, strategy="s", wall_seconds=0.0)
+    record = problem_record(search, correct=None, models=MODELS, strategy="s", wall_seconds=0.0, share=NOTHING)
     check_is_the_run(played(begin(FULL), record), record)
 
 

@@ -135,7 +135,7 @@ def test_what_is_recorded_is_not_sampled_again(name):
     journals = {one.search.problem.problem_id: written(one.search, len(one.search.requests)) for one in whole.concluded}
     again = World(scheduler_for(STRATEGIES[name]), random.Random(0), journals=journals)
     again.run(problems(3))
-    assert again.scheduler.generated_tokens == 0
+    assert again.scheduler.counts.generated_tokens == 0
     assert found(again.concluded) == found(whole.concluded)
 
 
@@ -150,7 +150,7 @@ def test_a_restored_search_under_a_spent_budget_concludes_with_what_it_has(seed,
     second = World(spent, random.Random(seed), journals=journals)
     second.run([problem for problem in problems(4) if problem.problem_id in journals])
     assert {one.search.problem.problem_id for one in second.concluded} == journals.keys()
-    assert second.scheduler.generated_tokens == 0
+    assert second.scheduler.counts.generated_tokens == 0
     for one in second.concluded:
         assert len(one.search.steps) >= len(journals[one.search.problem.problem_id].steps)
         assert one.search.choice is not None

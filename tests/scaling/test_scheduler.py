@@ -94,7 +94,7 @@ def test_a_cap_is_never_exceeded_and_every_problem_ends(name, seed, total):
     assert world.most_spent_tokens <= total
     assert world.scheduler.ledger.reserved_tokens == 0
     cut = any(row.problem.status is Status.BUDGET_EXHAUSTED for row in rows)
-    assert cut or world.scheduler.generated_tokens == spent
+    assert cut or world.scheduler.counts.generated_tokens == spent
 
 
 @every_strategy
