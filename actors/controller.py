@@ -32,9 +32,6 @@ from scaling.metering import Meter
 from scaling.scheduler import Scheduler
 from scaling.strategy import StrategyFactory
 
-LEASE_SHARE = 0.02
-"""Share of the run's cap that the committed ceiling is ahead of the spending: what a crash can lose at most."""
-
 MAX_NOTES = 1000
 """Notes kept for the driver; the oldest go first."""
 
@@ -84,14 +81,9 @@ class Controller:
         self._recorder = Recorder(
             writer=writer,
             grader=grader,
+            settings=settings,
             ledger=self.scheduler.ledger,
-            lease_tokens=max(1, int(LEASE_SHARE * (settings.total_tokens or 0))),
-            policy=settings.flush,
-            strategy=settings.strategy_name,
-            temperature=settings.sampling.temperature,
-            abstention=settings.abstention,
             metered=self._metered,
-            rates=settings.rates,
             first_batch=so_far.next_batch,
             open_searches=self.scheduler.open_searches,
             on_visible=self._on_visible,

@@ -10,20 +10,22 @@ grading runs beside it, one task a problem, so that a slow grader holds up its o
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from actors.grader import GradeRequest
 from actors.outage import patiently
 from actors.protocols import AnswerGrader, RunWriter
+from actors.run_settings import RunSettings
 from records.rows import OpenRecord, ProblemRecord, RolloutRow
-from records.usage import Role
-from scaling.abstention import Abstention
 from scaling.accounting import Models, problem_record, with_share
 from scaling.ledger import Ledger
-from scaling.metering import Meter, ReplicaRate
+from scaling.metering import Meter
 from scaling.rollouts import answers_of, rollout_rows
 from scaling.scheduler import Concluded
 from scaling.search import ProblemSearch
+
+LEASE_SHARE = 0.02
+"""Share of the run's cap that the committed ceiling is ahead of the spending: what a crash can lose at most."""
 
 FIRST_INTERVAL_S = 1.0
 """Time to the first flush of a run."""
@@ -32,28 +34,15 @@ INTERVAL_SHARE = 0.05
 """Flushes come at intervals of this share of the run so far, up to the policy's: a kill costs no more than that."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FlushPolicy:
-    """When rows become visible: after this many problems or this long, whichever is first; early in a run sooner."""
-
-    num_problems: int
-    interval_s: float
-
-
 class Recorder:
     """Owns what has concluded and is not yet visible.
 
     Args:
         writer: of the run.
         grader: of answers.
+        settings: of the run.
         ledger: whose ceiling is committed.
-        lease_tokens: how far ahead of the spending the ceiling is put.
-        policy: when to flush.
-        strategy: its name, for the rows.
-        temperature: of the samples, for the rows.
-        abstention: when an answer is not stood by; None: it always is.
         metered: the meter of the replicas' time, up to now.
-        rates: of a replica of each role.
         first_batch: number of the first batch; the numbers are unique in the run.
         open_searches: those that have not concluded.
         on_visible: called with the records that have become visible.
@@ -65,14 +54,9 @@ class Recorder:
         *,
         writer: RunWriter,
         grader: AnswerGrader,
+        settings: RunSettings,
         ledger: Ledger,
-        lease_tokens: int,
-        policy: FlushPolicy,
-        strategy: str,
-        temperature: float,
-        abstention: Abstention | None,
         metered: Callable[[], Meter],
-        rates: Mapping[Role, ReplicaRate],
         first_batch: int,
         open_searches: Callable[[], Iterable[ProblemSearch]],
         on_visible: Callable[[list[ProblemRecord]], None],
@@ -80,11 +64,9 @@ class Recorder:
     ) -> None:
         self.models: Models | None = None
         self._writer, self._grader, self._ledger = writer, grader, ledger
-        self._lease_tokens = lease_tokens
-        self._policy = policy
-        self._strategy, self._temperature = strategy, temperature
-        self._abstention = abstention
-        self._metered, self._rates = metered, rates
+        self._settings = settings
+        self._lease_tokens = max(1, int(LEASE_SHARE * (settings.total_tokens or 0)))
+        self._metered = metered
         self._on_visible = on_visible
         self._note = note
         self._visible_until_s = metered().now_s
@@ -138,10 +120,10 @@ class Recorder:
                 concluded.search,
                 correct=correct,
                 models=self.models,
-                strategy=self._strategy,
+                strategy=self._settings.strategy_name,
                 wall_seconds=concluded.wall_seconds,
                 share=self._metered().share_so_far(concluded.search.problem.problem_id),
-                abstention=self._abstention,
+                abstention=self._settings.abstention,
             )
             num_steps, num_requests = self._written.pop(record.problem.problem_id, (0, 0))
             rollouts = await self._rollouts(concluded.search, self.models)
@@ -151,7 +133,7 @@ class Recorder:
             self._ready.append(tail)
         finally:
             self._num_grading -= 1
-        if self._draining or len(self._ready) >= self._policy.num_problems:
+        if self._draining or len(self._ready) >= self._settings.flush.num_problems:
             self._wake.set()
 
     async def _rollouts(self, search: ProblemSearch, models: Models) -> tuple[RolloutRow, ...]:
@@ -168,7 +150,7 @@ class Recorder:
             prefixes,
             lambda path: verdicts[answers[path]],
             generator=models.generator_sha256,
-            temperature=self._temperature,
+            temperature=self._settings.sampling.temperature,
         )
 
     async def run(self) -> None:
@@ -177,7 +159,7 @@ class Recorder:
         started_s = loop.time()
         while True:
             so_far_s = loop.time() - started_s
-            interval_s = min(self._policy.interval_s, max(FIRST_INTERVAL_S, INTERVAL_SHARE * so_far_s))
+            interval_s = min(self._settings.flush.interval_s, max(FIRST_INTERVAL_S, INTERVAL_SHARE * so_far_s))
             try:
                 async with asyncio.timeout(interval_s):
                     await self._wake.wait()
@@ -217,7 +199,7 @@ class Recorder:
     def _closed(self, record: ProblemRecord) -> ProblemRecord:
         """A record with its final part of the replicas' time: while it waited to be written it had one too."""
         share = self._metered().close(record.problem.problem_id)
-        return replace(record, problem=with_share(record.problem, share, self._rates))
+        return replace(record, problem=with_share(record.problem, share, self._settings.rates))
 
     def _unwritten(self) -> list[OpenRecord]:
         """What open searches have come to since they were last written."""

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 
 from actors.link import HealthCheck
 from actors.protocols import ReplicaHandle
-from actors.recorder import FlushPolicy
 from records.calls import SampleCall, SampleResult, Sampling, ScoreCall, ScoreResult
 from records.progress import Progress
 from records.rows import OpenRecord, ProblemRow, Status
@@ -16,6 +15,14 @@ from scaling.metering import Meter, ReplicaRate
 
 Generator = ReplicaHandle[SampleCall, SampleResult]
 Prm = ReplicaHandle[ScoreCall, ScoreResult]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlushPolicy:
+    """When rows become visible: after this many problems or this long, whichever is first; early in a run sooner."""
+
+    num_problems: int
+    interval_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,8 +17,7 @@ from actors.grader import Grader
 from actors.journals import read_journals
 from actors.lease import this_process
 from actors.outage import Outage, patiently_blocking
-from actors.recorder import FlushPolicy
-from actors.run_settings import RunSettings, RunSoFar
+from actors.run_settings import FlushPolicy, RunSettings, RunSoFar
 from actors.run_state import RunState
 from actors.writer import Writer
 from jobs.plan import OwedProblems, Plan

@@ -14,8 +14,7 @@ from actors.grader import GradeFailure, GradeRequest
 from actors.journals import read_journals
 from actors.lease import this_process
 from actors.link import HealthCheck
-from actors.recorder import FlushPolicy
-from actors.run_settings import RunSettings, RunSoFar
+from actors.run_settings import FlushPolicy, RunSettings, RunSoFar
 from actors.run_state import RunState
 from actors.writer import Writer
 from cluster.store import LocalStore
