@@ -44,7 +44,7 @@ class Controller:
         strategy: begins the search of each.
         settings: of the run.
         so_far: of earlier epochs.
-        generators: at least one.
+        generators: may be empty for a strategy that never samples.
         prms: may be empty for a strategy that never asks for scores.
         writer: opened by this epoch.
         grader: of answers.
@@ -109,8 +109,7 @@ class Controller:
         )
         self._changed = asyncio.Event()
         self._notes: deque[str] = deque(maxlen=MAX_NOTES)
-        self._phase = "waiting for replicas"
-        self._stopping = False
+        self._phase, self._stopping = "waiting for replicas", False
         self._started_s = clock()
         self._grading: asyncio.TaskGroup | None = None
 

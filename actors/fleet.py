@@ -34,7 +34,7 @@ class Fleet:
     """All links of one run.
 
     Args:
-        generators: at least one.
+        generators: may be empty for a strategy that never samples.
         prms: may be empty.
         settings: of the run.
         scheduler: is told of replicas and results.
@@ -62,7 +62,7 @@ class Fleet:
         self._on_event, self._note = on_event, note
         self._generators = {handle.replica_id: self._generator_link(handle) for handle in generators}
         self._prms = {handle.replica_id: self._prm_link(handle) for handle in prms}
-        self._needs_prm = bool(prms)
+        self._needs_generator, self._needs_prm = bool(generators), bool(prms)
         self._roles = dict.fromkeys(self._generators, "generator") | dict.fromkeys(self._prms, "prm")
         self._up: dict[str, ReplicaInfo] = {}
         self._given_up: list[GeneratorLink | PrmLink] = []
@@ -90,11 +90,10 @@ class Fleet:
         """The models; None until each role has had a replica up."""
         generators = [info for name, info in self._up.items() if name in self._generators]
         prms = [info for name, info in self._up.items() if name in self._prms]
-        if not generators or (self._needs_prm and not prms):
+        if (self._needs_generator and not generators) or (self._needs_prm and not prms):
             return None
-        generator = generators[0]
-        num_prm_parameters = prms[0].num_parameters if prms else None
-        return Models(generator.num_parameters, num_prm_parameters, generator.model_sha256)
+        num_parameters, sha256 = (generators[0].num_parameters, generators[0].model_sha256) if generators else (0, None)
+        return Models(num_parameters, prms[0].num_parameters if prms else None, sha256)
 
     def loops(self) -> list[Coroutine[None, None, None]]:
         """One coroutine per replica, each to run as a task of its own until it is cancelled.

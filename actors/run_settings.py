@@ -71,6 +71,7 @@ class RunSoFar:
         spent_tokens: accounted for or lost.
         leased_tokens: the committed ceiling.
         next_batch: number of the writer's next batch.
+        num_owed: problems that this controller is given: all without a row, or those of a pilot.
         journals: reads what problems without a row had come to, by id; they go on from there. May raise `StoreFailed`.
     """
 
@@ -78,6 +79,7 @@ class RunSoFar:
     spent_tokens: int
     leased_tokens: int
     next_batch: int
+    num_owed: int
     journals: Callable[[], Mapping[str, OpenRecord]]
 
 
@@ -96,8 +98,7 @@ def meter_of(
     """Of the replicas' time in this epoch, for the problems that have no row yet."""
     roles: dict[str, Role] = {handle.replica_id: "generator" for handle in generators}
     roles |= {handle.replica_id: "prm" for handle in prms}
-    num_left = so_far.visible.total_problems - so_far.visible.done_problems
-    return Meter(roles, num_problems=num_left, startup_s=settings.startup_s, now_s=now_s)
+    return Meter(roles, num_problems=so_far.num_owed, startup_s=settings.startup_s, now_s=now_s)
 
 
 def with_rows(progress: Progress, rows: Sequence[ProblemRow]) -> Progress:

@@ -57,6 +57,7 @@ class Plan:
         store: of the run; probed.
         manifest: what a new run is begun with, and an older one has to agree with.
         warnings: what the user should be told, a sentence each.
+        only: the problems to run now, a pilot; the run stays unfinished after them. None: all.
     """
 
     options: ScoreOptions
@@ -66,18 +67,29 @@ class Plan:
     store: Store
     manifest: Manifest
     warnings: tuple[str, ...] = ()
+    only: frozenset[str] | None = None
+
+    def num_owed(self, done: frozenset[str]) -> int:
+        """Problems that are to be run now and have no row yet."""
+        return self.problems.num_problems - len(done) if self.only is None else len(self.only - done)
 
 
 @dataclass(frozen=True, slots=True)
 class OwedProblems:
-    """The problems without a row yet, in the input's order. Travels to the controller; reads the file there."""
+    """The problems to run that have no row yet, in the input's order. Travels to the controller; reads the file there.
+
+    `only` as in `Plan`.
+    """
 
     problems: ProblemSet
     done: frozenset[str]
+    only: frozenset[str] | None = None
 
     def __iter__(self) -> Iterator[Problem]:
         """Read them lazily."""
-        return (problem for problem in self.problems if problem.problem_id not in self.done)
+        wanted, done = self.only, self.done
+        owed = (problem for problem in self.problems if problem.problem_id not in done)
+        return (problem for problem in owed if wanted is None or problem.problem_id in wanted)
 
 
 def make_plan(options: ScoreOptions, *, strategy: Mapping[str, Any] | None = None) -> Plan:
@@ -152,7 +164,7 @@ def _check_models(recipe: Recipe) -> dict[str, ModelIdentity]:
     """Check the folders of the models that the strategy needs; what the manifest says of them."""
     generator, prm = generator_settings(recipe), prm_settings(recipe)
     provide(Path(generator.model))
-    models = {"generator": checked_model(generator, check_generator)}
+    models = {"generator": checked_model(generator, check_generator)} if recipe.strategy.samples else {}
     if prm is not None and recipe.strategy.needs_prm:
         models["prm"] = checked_model(prm, check_prm)
     return models

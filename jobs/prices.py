@@ -80,7 +80,7 @@ def load_prices(path: str | None) -> PriceTable:
 
 def role_sections(recipe: Recipe) -> dict[Role, EngineSection]:
     """The engines that the recipe's strategy needs, by role."""
-    sections: dict[Role, EngineSection] = {"generator": recipe.generator}
+    sections: dict[Role, EngineSection] = {"generator": recipe.generator} if recipe.strategy.samples else {}
     if recipe.prm is not None and recipe.strategy.needs_prm:
         sections["prm"] = recipe.prm
     return sections

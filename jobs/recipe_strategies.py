@@ -104,6 +104,22 @@ class RolloutStrategy(StrategyOptions):
         return False
 
 
+class QuestionScoreStrategy(StrategyOptions):
+    """How hard every question looks to the PRM: what `parsimony estimate` begins with."""
+
+    name: Literal["question-score"] = Field(description="The PRM's score of the bare question; nothing is sampled.")
+
+    @property
+    def samples(self) -> bool:
+        """No generator is needed."""
+        return False
+
+    @property
+    def answers(self) -> bool:
+        """It has none."""
+        return False
+
+
 class PluginStrategy(StrategyOptions):
     """A strategy of the user's own. It may ask for scores: a PRM in the recipe is started, and may be left out."""
 
@@ -141,6 +157,7 @@ STRATEGIES: dict[str, type[StrategyOptions]] = {
     "sequential": SequentialStrategy,
     "marginal": MarginalStrategy,
     "rollout": RolloutStrategy,
+    "question-score": QuestionScoreStrategy,
     PLUGIN: PluginStrategy,
 }
 
@@ -174,6 +191,7 @@ StrategySection = Annotated[
     | Annotated[SequentialStrategy, Tag("sequential")]
     | Annotated[MarginalStrategy, Tag("marginal")]
     | Annotated[RolloutStrategy, Tag("rollout")]
+    | Annotated[QuestionScoreStrategy, Tag("question-score")]
     | Annotated[PluginStrategy, Tag(PLUGIN)],
     Discriminator(strategy_tag),
 ]

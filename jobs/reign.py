@@ -87,12 +87,12 @@ class Reign:
                 )
             )
             self._on_state(state)
-            if len(state.done) < self._plan.problems.num_problems:
+            if self._plan.num_owed(state.done):
                 if not self._introduced:
                     self._introduce(state, writer)
                 self._work(state, writer)
             elif not state.finished:  # everything but the last word had been written
-                self._finish(writer, state.spent_tokens)
+                self._conclude(writer, state.spent_tokens)
         finally:
             writer.end()
 
@@ -133,7 +133,7 @@ class Reign:
         controller = RemoteController(partial(_controller, self._plan, self._replicas, state, writer, startup_s))
         try:
             self._watch(controller)
-            self._finish(writer, controller.call("charged_tokens"))
+            self._conclude(writer, controller.call("charged_tokens"))
         except (Fenced, StoreFailed, ActorDied):
             raise
         except Failure:
@@ -171,8 +171,11 @@ class Reign:
     def _patiently(self, ask: Callable[[], T]) -> T:
         return patiently_blocking(ask, self._display.note)
 
-    def _finish(self, writer: "RemoteWriter", spent_tokens: int) -> None:
-        """Write `_SUCCESS`, after a check that every problem has its row."""
+    def _conclude(self, writer: "RemoteWriter", spent_tokens: int) -> None:
+        """Write `_SUCCESS`, after a check that every problem has its row; a pilot only lets the run go."""
+        if self._plan.only is not None:
+            self._release(writer, spent_tokens)
+            return
         problem_ids = [problem.problem_id for problem in self._plan.problems]
         self._patiently(lambda: writer.call("finish", problem_ids, spent_tokens))
 
@@ -223,11 +226,12 @@ def _controller(
         spent_tokens=state.spent_tokens,
         leased_tokens=state.leased_tokens,
         next_batch=state.next_batch,
+        num_owed=plan.num_owed(state.done),
         journals=partial(read_journals, plan.store, state.open_problems),
     )
     grader = recipe.grader
     return Controller(
-        problems=OwedProblems(plan.problems, state.done),
+        problems=OwedProblems(plan.problems, state.done, plan.only),
         strategy=plan.strategy,
         settings=settings,
         so_far=so_far,

@@ -52,7 +52,8 @@ class Replicas:
 
     def needed_by(self, recipe: Recipe) -> "Replicas":
         """Those that the recipe's strategy uses."""
-        return self if recipe.strategy.needs_prm else replace(self, prms=())
+        generators = self.generators if recipe.strategy.samples else ()
+        return replace(self, generators=generators, prms=self.prms if recipe.strategy.needs_prm else ())
 
     def introduce(self, on_tick: Callable[[int], None]) -> tuple[ReplicaInfo, ...]:
         """Wait until all have their models loaded; what each says of itself, generators first.
@@ -87,9 +88,8 @@ def launch(recipe: Recipe) -> Replicas:
     from cluster.launch import Resources, has_gpus, launch_replicas
 
     on_gpus = has_gpus() if recipe.cluster.device is None else recipe.cluster.device == "gpu"
-    num_gpus: dict[Role, int] = {
-        role: section.tensor_parallel_size if on_gpus else 0 for role, section in role_sections(recipe).items()
-    }
+    sections = role_sections(recipe)
+    num_gpus = {role: section.tensor_parallel_size if on_gpus else 0 for role, section in sections.items()}
     launched_s = time.monotonic()
 
     def resources(section: EngineSection) -> Resources:
@@ -98,26 +98,26 @@ def launch(recipe: Recipe) -> Replicas:
             return Resources(num_cpus=1, num_gpus=num_gpus, node_resource=section.node_resource)
         return Resources(num_cpus=section.cpu_threads, node_resource=section.node_resource)
 
-    start_timeout_s = recipe.cluster.start_timeout_s
-    settings = generator_settings(recipe)
-    generators = launch_replicas(
-        builder(Generator, settings),
-        role="generator",
-        num_replicas=recipe.generator.num_replicas,
-        resources=resources(recipe.generator),
-        start_timeout_s=start_timeout_s,
-    )
+    def replicas(role: Role, build: Callable[[], Any]) -> tuple[Any, ...]:
+        section = sections[role]
+        launched = launch_replicas(
+            build,
+            role=role,
+            num_replicas=section.num_replicas,
+            resources=resources(section),
+            start_timeout_s=recipe.cluster.start_timeout_s,
+        )
+        return tuple(launched)
+
     prm = prm_settings(recipe)
-    if prm is None or recipe.prm is None or not recipe.strategy.needs_prm:
-        return Replicas(tuple(generators), (), num_gpus, Unmetered(launched_s))
-    prms = launch_replicas(
-        builder(Prm, prm),
-        role="prm",
-        num_replicas=recipe.prm.num_replicas,
-        resources=resources(recipe.prm),
-        start_timeout_s=start_timeout_s,
+    return Replicas(
+        generators=replicas("generator", builder(Generator, generator_settings(recipe)))
+        if "generator" in sections
+        else (),
+        prms=replicas("prm", builder(Prm, prm)) if "prm" in sections and prm is not None else (),
+        num_gpus=num_gpus,
+        unmetered=Unmetered(launched_s),
     )
-    return Replicas(tuple(generators), tuple(prms), num_gpus, Unmetered(launched_s))
 
 
 def cpu_slots(recipe: Recipe) -> int:
@@ -151,5 +151,5 @@ def check_introductions(infos: Sequence[ReplicaInfo], manifest: Manifest) -> lis
         )
     generators = [info for info in infos if info.role == "generator"]
     prms = [info for info in infos if info.role == "prm"]
-    warnings = check_together(generators[0], prms[0]) if prms else []
+    warnings = check_together(generators[0], prms[0]) if generators and prms else []
     return [warning for warning in warnings if warning not in manifest.warnings]

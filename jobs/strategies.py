@@ -25,6 +25,7 @@ from scaling.strategies.majority import majority
 from scaling.strategies.marginal import Objective, marginal
 from scaling.strategies.particle_filtering import Resampling, particle_filtering
 from scaling.strategies.power_sampling import power_sampling
+from scaling.strategies.question_score import question_score
 from scaling.strategies.rebase import rebase
 from scaling.strategies.rollout import rollout
 from scaling.strategies.sample import sample
@@ -50,6 +51,7 @@ _STRATEGIES: dict[str, Any] = {
     "sequential": sequential,
     "marginal": marginal,
     "rollout": rollout,
+    "question-score": question_score,
 }
 _ENUMS: dict[str, type[StrEnum]] = {
     "aggregation": Aggregation,

@@ -28,6 +28,11 @@ class StrategyOptions(Section):
         return True
 
     @property
+    def samples(self) -> bool:
+        """Whether it asks for samples."""
+        return True
+
+    @property
     def num_logprobs(self) -> int:
         """Most likeliest tokens per position whose log-probabilities it asks the generator for."""
         selection = getattr(self, "selection", None)

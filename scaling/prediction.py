@@ -6,10 +6,10 @@
     model                     y = w (b . x) + e: the cost per planned sample is linear in the features
     total                     sum of y over the pilot + sum of w (b . x) over the others
 
-What may differ: the coefficients, as another pilot would have given them (bootstrap over the pilot's problems), and the
-problems themselves, each of which has an e of its own. The size of e is taken from the pilot's problems that are alike in
-w, with residuals enlarged by their leverage (a fit comes too near the few points that it is made of). The sum over many
-problems of e is normal. Errors of several costs of one problem go together, so one draw serves all of them.
+What may differ: the coefficients, as another pilot would have given them (bootstrap over the pilot's problems), and
+the problems themselves, each of which has an e of its own. The size of e is taken from the pilot's problems that are
+alike in w, with residuals enlarged by their leverage (a fit comes too near the few points that it is made of). The sum
+of e over many problems is normal. Errors of several costs of one problem go together, so one draw serves all of them.
 
 This is the prediction (model-based) approach to a finite population's total: Valliant, Dorfman, Royall (2000), Finite
 Population Sampling and Inference, chapters 2 and 5.

@@ -85,13 +85,13 @@ class Scheduler:
 
     @property
     def hungry(self) -> bool:
-        """Another problem should be opened to keep the generators' batches full.
+        """Another problem should be opened to keep the generators' batches full, or the PRMs' where nobody samples.
 
         Demand is counted in samples, waiting or in flight; a problem that waits for the PRM counts as one.
         """
         waiting_for_prm = self.scores.num_waiting + self.scores.num_in_flight
         demand = self.samples.num_waiting + self.samples.num_in_flight + waiting_for_prm
-        return self.ledger.exhausted or demand < max(1, self.samples.capacity)
+        return self.ledger.exhausted or demand < max(1, self.samples.capacity or self.scores.capacity)
 
     def begin_window(self, *, num_problems: int, num_left: int, held_tokens: int = 0) -> None:
         """The next `num_problems` to be opened compete: for their share of the cap, once all have been read.

@@ -226,6 +226,7 @@ class LocalRun:
             spent_tokens=self.state.spent_tokens,
             leased_tokens=self.state.leased_tokens,
             next_batch=self.state.next_batch,
+            num_owed=len(self.problems) - totals.problems,
             journals=partial(read_journals, self.writer._store, self.state.open_problems),
         )
 

@@ -84,6 +84,7 @@ CASES = [
     ),
     Case("power-sampling", "num_samples=2, num_mcmc_steps=3", 2 * (1 + 3)),
     Case("rollout", "num_trajectories=2, num_continuations=2", 2 + 2 * (1 + 2 * MAX_TOKENS), counts_only=True),
+    Case("question-score", "", 0, counts_only=True),
 ]
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
 
