@@ -15,10 +15,12 @@ from typing import Any, NamedTuple
 
 from jobs.calibrate_cli import add_calibrate_arguments, calibrate_options
 from jobs.compare_cli import add_compare_arguments, compare_options
+from jobs.estimate_cli import add_estimate_arguments, estimate_options
 from jobs.export_cli import add_export_arguments, export_options
 from jobs.options import (
     CalibrateOptions,
     CompareOptions,
+    EstimateOptions,
     ExportOptions,
     ImportAdapterOptions,
     RolloutOptions,
@@ -36,6 +38,7 @@ REFUSED = 2
 Options = (
     ScoreOptions
     | CompareOptions
+    | EstimateOptions
     | CalibrateOptions
     | StatusOptions
     | ExportOptions
@@ -207,6 +210,11 @@ COMMANDS = {
         "Compare strategies on the same problems: accuracy against tokens and FLOPs.",
         partial(add_compare_arguments, add_overrides=_add_overrides, positive=_positive),
         compare_options,
+    ),
+    "estimate": Command(
+        "Predict what a run will take, from a pilot: tokens, time, money, accuracy, each with an interval.",
+        partial(add_estimate_arguments, add_overrides=_add_overrides, positive=_positive),
+        estimate_options,
     ),
     "rollout": Command(
         "Count how often continuations of each prefix succeed: the data that a PRM is calibrated on.",

@@ -2,7 +2,7 @@
 
 import argparse
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from jobs.options import CompareOptions
@@ -56,7 +56,7 @@ def compare_options(arguments: argparse.Namespace) -> CompareOptions:
     return CompareOptions(
         problems=arguments.problems,
         recipes=tuple(arguments.recipes),
-        strategies=tuple(spec for words in arguments.strategies for spec in _BETWEEN.split(words) if spec),
+        strategies=split_strategies(arguments.strategies),
         output=arguments.output,
         baseline=arguments.baseline,
         margin=arguments.margin,
@@ -67,6 +67,11 @@ def compare_options(arguments: argparse.Namespace) -> CompareOptions:
         single_writer=arguments.single_writer,
         json=arguments.json,
     )
+
+
+def split_strategies(words: Sequence[str]) -> tuple[str, ...]:
+    """The entries of `--strategies`, separated by spaces or commas."""
+    return tuple(spec for word in words for spec in _BETWEEN.split(word) if spec)
 
 
 def _share(text: str) -> float:

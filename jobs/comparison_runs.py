@@ -60,7 +60,7 @@ def shared_runs(settings: Sequence[Setting]) -> list[SharedRun]:
     groups: dict[tuple[str, ...], list[Setting]] = {}
     for setting in settings:
         groups.setdefault(_group(setting, scored), []).append(setting)
-    return [_pool(group) if _whole(group[0]) else _alone(group[0]) for group in groups.values()]
+    return [_pool(group) if _whole(group[0]) else alone(group[0]) for group in groups.values()]
 
 
 def plan_runs(runs: Iterable[SharedRun], options: CompareOptions) -> list[tuple[SharedRun, Plan]]:
@@ -149,7 +149,8 @@ def _pool(group: Sequence[Setting]) -> SharedRun:
     return SharedRun(name, first.path, overrides, tuple(group), stored=True)
 
 
-def _alone(setting: Setting) -> SharedRun:
+def alone(setting: Setting) -> SharedRun:
+    """The run of one setting's own."""
     name = _name(f"{setting.recipe_name}-{setting.recipe.strategy.name}", _deciding(setting.recipe))
     return SharedRun(name, setting.path, setting.overrides, (setting,), stored=False)
 

@@ -100,6 +100,41 @@ class CompareOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EstimateOptions:
+    """`parsimony estimate`.
+
+    Attributes:
+        problems: JSON Lines, CSV or Parquet file, local or under s3://.
+        recipe: TOML file, or the name of a shipped recipe.
+        output: folder or s3:// prefix of the estimate; pilots that are there are resumed or used.
+        strategies: as of `parsimony compare`; empty for the recipe's own.
+        pilot: problems that are run for real.
+        replicas: (generators, PRMs) for which time and money are predicted; empty for the recipe's own numbers.
+        accuracy: that is wanted; None if nobody said.
+        max_usd: what may be spent; None likewise.
+        overrides: `section.key=value`, for every strategy.
+        limit: only so many problems, from the first on; None for all.
+        take_over: take a pilot from a controller whose heartbeat is fresh.
+        single_writer: write to a store that does not refuse to create what exists.
+        json: print the estimate machine-readable on stdout.
+    """
+
+    problems: str
+    recipe: Path
+    output: str
+    strategies: tuple[str, ...] = ()
+    pilot: int = 50
+    replicas: tuple[tuple[int, int], ...] = ()
+    accuracy: float | None = None
+    max_usd: float | None = None
+    overrides: tuple[str, ...] = ()
+    limit: int | None = None
+    take_over: bool = False
+    single_writer: bool = False
+    json: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StatusOptions:
     """`parsimony status`.
 

@@ -107,10 +107,11 @@ def check_cost(recipe: Recipe) -> None:
     """Check the section `[cost]` before anything is started. Raises `InvalidInput`."""
     prices = load_prices(recipe.cost.prices)
     for role in role_sections(recipe):
-        _instance(role, recipe, prices)
+        instance_of(role, recipe, prices)
 
 
-def _instance(role: Role, recipe: Recipe, prices: PriceTable) -> Instance | None:
+def instance_of(role: Role, recipe: Recipe, prices: PriceTable) -> Instance | None:
+    """The instance that the recipe names for a role; None where it names none. Raises `InvalidInput`."""
     key = f"cost.{role}_instance"
     name = recipe.cost.generator_instance if role == "generator" else recipe.cost.prm_instance
     if name is None:
@@ -127,7 +128,7 @@ def _instance(role: Role, recipe: Recipe, prices: PriceTable) -> Instance | None
 def _usd_per_hour(
     role: Role, recipe: Recipe, prices: PriceTable, section: EngineSection, num_gpus: int
 ) -> float | None:
-    instance = _instance(role, recipe, prices)
+    instance = instance_of(role, recipe, prices)
     if instance is None:
         return None
     if num_gpus > instance.num_gpus and num_gpus:

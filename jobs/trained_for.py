@@ -9,15 +9,15 @@ from records.manifest import ModelIdentity
 
 
 def trained_for_warnings(recipe: Recipe, models: Mapping[str, ModelIdentity]) -> tuple[str, ...]:
-    """What the user should be told of the PRM, a sentence each; nothing where the strategy needs none.
+    """What the user should be told of the PRM, a sentence each; nothing where the strategy needs one of them only.
 
     Args:
         recipe: of the run.
         models: by role. A generator whose hash is not known yet is compared when the replicas introduce themselves.
     """
-    if "prm" not in models:
+    generator, prm = models.get("generator"), models.get("prm")
+    if generator is None or prm is None:
         return ()
-    generator, prm = models["generator"], models["prm"]
     trained_for = read_trained_for(stage_outline(prm.model))
     return (
         *generator_warnings(prm.model, trained_for, generator.model, generator.model_sha256),

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from records.prediction import Range
 from scaling.bootstrap import draw
 from scaling.calibration import Floats, Ints
 
@@ -31,15 +32,6 @@ MIN_NEIGHBOURS = 10
 """The size of a problem's own error is that of so many problems of the pilot."""
 _RIDGE = 1e-3
 """Share of the pilot's weight by which standardised coefficients are held back: features may be constant."""
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """A predicted number and its 90% interval."""
-
-    estimate: float
-    lower: float
-    upper: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,7 +67,7 @@ def predict(population: Population, index: Ints, costs: Floats, *, seed: int) ->
     Raises:
         ValueError: the pilot is empty.
     """
-    num_pilot, num_costs = costs.shape
+    num_pilot = len(costs)
     if num_pilot == 0:
         raise ValueError("a pilot without problems says nothing")
     design = _design(population.features, index)
@@ -90,11 +82,11 @@ def predict(population: Population, index: Ints, costs: Floats, *, seed: int) ->
     fits = np.stack([_fit(x, rates, planned * times) for times in multiplicity])  # [R, F, Q]
     errors = (rates - x @ best) / np.sqrt(1.0 - _leverage(x, planned))[:, np.newaxis]
     spread = _own_errors(errors, planned, population.planned[others])
-    noise = np.random.default_rng(seed + 1).multivariate_normal(
-        np.zeros(num_costs), spread, size=NUM_RESAMPLES, method="eigh"
-    )
-    totals = seen + reach @ best
-    return Predicted(totals, np.maximum(seen + np.einsum("f,rfq->rq", reach, fits) + noise, seen))
+    noise = _normal_draws(spread, NUM_RESAMPLES, seed + 1)
+    totals = np.maximum(seen + reach @ best, seen)
+    draws = np.maximum(seen + np.einsum("f,rfq->rq", reach, fits) + noise, seen)
+    there = costs.any(axis=0)  # a cost that nobody had is not a tiny one
+    return Predicted(np.where(there, totals, 0.0), np.where(there, draws, 0.0))
 
 
 def ranged(estimate: float, draws: Floats) -> Range:
@@ -130,6 +122,13 @@ def _leverage(x: Floats, weights: Floats) -> Floats:
     inverse = np.linalg.pinv(_normal(x, weights))
     leverage = np.einsum("kf,fg,kg->k", x, inverse, x) * weights
     return np.minimum(np.asarray(leverage, dtype=np.float64), 0.9)
+
+
+def _normal_draws(covariance: Floats, num_draws: int, seed: int) -> Floats:
+    """[R, Q] of that covariance, which rounding may have left a little less than positive."""
+    values, vectors = np.linalg.eigh(covariance)
+    roots = vectors * np.sqrt(np.maximum(values, 0.0))
+    return np.asarray(np.random.default_rng(seed).standard_normal((num_draws, len(values))) @ roots.T)
 
 
 def _own_errors(errors: Floats, planned: Floats, others: Floats) -> Floats:

@@ -1,0 +1,153 @@
+"""`parsimony estimate`: what a run will take, before it is paid for. Again = go on with its pilots, or use them.
+
+the PRM's view of every question --> a pilot of every difficulty, run for real --> all problems, by what is known
+                                              |                                          |
+              `parsimony score` goes on with its run                table, estimate.json, _estimate.json in each run
+"""
+
+import json
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from rich.console import Console
+
+from cluster.store import open_store
+from jobs.estimate_advice import Advice, advise
+from jobs.estimate_measure import Chosen, Measured, best_split, measure, own_replicas, prediction
+from jobs.estimate_pilot import NO_CAPS, Pilot, carry_out_pilot, choose, plan_pilots, population, question_scores
+from jobs.estimate_table import print_estimate
+from jobs.options import EstimateOptions
+from records.failure import InvalidInput
+from records.jsonio import encode
+from records.prediction import ESTIMATE, Prediction
+from records.usage import Role
+
+ESTIMATE_FILE = "estimate.json"
+MIN_PILOT = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StrategyEstimate:
+    """One strategy.
+
+    Attributes:
+        strategy: as it was written.
+        run: the run that its pilot began.
+        goes_on: the command that goes on with it.
+        pilot_graded: problems of the pilot with a verdict; `pilot_right` of them are right.
+        generators_per_prm: replicas of the one that keep one of the other as busy as themselves; None without a PRM.
+        replicas: what the run takes, for each number of replicas asked for, or the recipe's.
+    """
+
+    strategy: str
+    run: str
+    goes_on: str
+    pilot_graded: int
+    pilot_right: int
+    generators_per_prm: float | None
+    replicas: tuple[Prediction, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """All that an estimate found: each strategy, and what follows for who wants an accuracy or has a budget."""
+
+    problems: str
+    num_problems: int
+    pilot_problems: int
+    strategies: tuple[StrategyEstimate, ...]
+    advice: Advice
+
+
+def run(options: EstimateOptions) -> int:
+    """Estimate; the exit status.
+
+    Raises:
+        InvalidInput: what is wrong, and what to do.
+        Failure: what ended a pilot early; the same command goes on with it.
+    """
+    found = estimate(options)
+    said = json.dumps(asdict(found), indent=2, allow_nan=False) + "\n"
+    open_store(options.output).replace(ESTIMATE_FILE, said.encode())
+    if options.json:
+        sys.stdout.write(said)
+    else:
+        print_estimate(found, Console())
+    return 0
+
+
+def estimate(options: EstimateOptions) -> Estimate:
+    """Run the pilots and predict. Raises as `run`."""
+    questions, pilots = plan_pilots(options)
+    problems = list(pilots[0].plan.problems)
+    num_pilot = min(options.pilot, len(problems))
+    if num_pilot < MIN_PILOT:
+        raise InvalidInput(f"a pilot of {num_pilot} problems says too little: {MIN_PILOT} at least")
+    scores = question_scores(questions, problems)
+    positions = choose(problems, scores, options.pilot, pilots[0].plan.recipe.seed)
+    chosen = Chosen([problems[position].problem_id for position in positions], positions)
+    for pilot in pilots:
+        carry_out_pilot(pilot, frozenset(chosen.problem_ids))
+    measured = {
+        pilot.setting.label: measure(pilot, population(pilot.setting.recipe, problems, scores), chosen)
+        for pilot in pilots
+    }
+    estimates = tuple(
+        _strategy(options, pilot, measured[pilot.setting.label], len(positions), len(problems)) for pilot in pilots
+    )
+    return Estimate(
+        problems=options.problems,
+        num_problems=len(problems),
+        pilot_problems=len(positions),
+        strategies=estimates,
+        advice=advise(
+            {item.strategy: item.replicas[0] for item in estimates},
+            {label: found.speed.startup_s for label, found in measured.items()},
+            accuracy=options.accuracy,
+            max_usd=options.max_usd,
+        ),
+    )
+
+
+def _strategy(
+    options: EstimateOptions, pilot: Pilot, found: Measured, num_pilot: int, num_problems: int
+) -> StrategyEstimate:
+    """One strategy's part; what was predicted for the recipe's own replicas is left in its run, for its report."""
+    own = own_replicas(pilot.setting.recipe)
+    asked: list[Mapping[Role, int]] = [{"generator": few[0], "prm": few[1]} for few in options.replicas]
+    for counts in asked:
+        if own["prm"] and not counts["prm"]:
+            raise InvalidInput(f"--replicas {counts['generator']}+0: {pilot.setting.label} needs a PRM")
+    predictions = tuple(prediction(found, counts, num_pilot, num_problems) for counts in asked or [own])
+    pilot.plan.store.replace(ESTIMATE, encode(prediction(found, own, num_pilot, num_problems)))
+    return StrategyEstimate(
+        strategy=pilot.setting.label,
+        run=pilot.plan.store.uri,
+        goes_on=_command(options, pilot),
+        pilot_graded=found.num_graded,
+        pilot_right=found.num_right,
+        generators_per_prm=_ratio(found),
+        replicas=predictions,
+    )
+
+
+def _ratio(found: Measured) -> float | None:
+    """From a division of many replicas."""
+    split = best_split(found, 1000)
+    return split["generator"] / split["prm"] if len(split) > 1 else None
+
+
+def _command(options: EstimateOptions, pilot: Pilot) -> str:
+    words = ["parsimony", "score", options.problems, "--recipe", str(options.recipe), "--output", pilot.plan.store.uri]
+    for override in pilot.setting.overrides:
+        words += ["--set", override] if override not in NO_CAPS else []
+    words += ["--limit", str(options.limit)] if options.limit is not None else []
+    return shlex.join(words)
+
+
+if __name__ == "__main__":
+    from jobs.cli import main
+
+    sys.exit(main(command="estimate"))

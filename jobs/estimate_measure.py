@@ -1,0 +1,195 @@
+"""From a pilot's rows and its replicas' usage to what the whole run will take."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from jobs.estimate_pilot import Pilot
+from jobs.prices import Device, PriceTable, instance_of, load_prices, replica_rates, role_sections
+from jobs.recipe import Recipe
+from records.epochs import utc
+from records.failure import InvalidInput
+from records.prediction import Prediction, Range
+from records.reader import Run, read_run
+from records.usage import Role, Usage
+from scaling.calibration import Floats
+from scaling.cost_model import Power, Speed, added, busy_s, kwh, replicas_for, speed_of, wall_s
+from scaling.metering import ReplicaRate
+from scaling.prediction import CONFIDENCE, Population, Predicted, predict, ranged
+
+TOKENS = ("generated", "prompt", "cached", "pruned", "prm", "prm_cached")
+_COLUMNS = (*(f"{kind}_tokens" for kind in TOKENS), "flops")
+_INDEX = {name: position for position, name in enumerate((*TOKENS, "flops"))}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measured:
+    """A strategy after its pilot.
+
+    Attributes:
+        predicted: of tokens by kind, then FLOPs.
+        right: share of right answers, [1 + R]: the estimate, then draws; None where nothing could be graded.
+        num_graded: problems of the pilot with a verdict, and how many of them are right (`num_right`).
+        speed: of the pilot.
+        rates: of a replica of each role.
+        power: likewise; None where the devices are unknown.
+    """
+
+    predicted: Predicted
+    right: Floats | None
+    num_graded: int
+    num_right: int
+    speed: Speed
+    rates: Mapping[Role, ReplicaRate]
+    power: Mapping[Role, Power] | None
+
+    def work(self) -> dict[Role, Floats]:
+        """Computed tokens by role, [1 + R]: the estimate, then draws."""
+        tokens = {name: self.column(name) for name in TOKENS}
+        work: dict[Role, Floats] = {
+            "generator": tokens["generated"] + tokens["prompt"] - tokens["cached"],
+            "prm": tokens["prm"] - tokens["prm_cached"],
+        }
+        return {role: np.maximum(work[role], 0.0) for role in self.speed.tokens_per_s}
+
+    def column(self, name: str) -> Floats:
+        """One cost, [1 + R]: the estimate, then draws."""
+        return _with_draws(self.predicted.totals[_INDEX[name]], self.predicted.draws[:, _INDEX[name]])
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The pilot's problems: their ids, and their positions among all."""
+
+    problem_ids: Sequence[str]
+    positions: Sequence[int]
+
+
+def measure(pilot: Pilot, everything: Population, chosen: Chosen) -> Measured:
+    """Learn from a pilot.
+
+    Raises:
+        InvalidInput: it says nothing, because all its problems failed.
+        StoreFailed: its run cannot be read.
+    """
+    run, recipe = read_run(pilot.plan.store.uri), pilot.setting.recipe
+    rows = {row["problem_id"]: row for row in run.problems().to_pylist()}
+    own = [rows[problem_id] for problem_id in chosen.problem_ids]
+    if all(row["status"] == "failed" for row in own):
+        raise InvalidInput(f"every problem of the pilot failed, the first because: {own[0]['error']}")
+    index = np.asarray(chosen.positions)
+    costs = np.asarray([[float(row[name]) for name in _COLUMNS] for row in own])
+    verdicts = np.asarray([np.nan if row["correct"] is None else float(row["correct"]) for row in own])
+    prices = load_prices(recipe.cost.prices)
+    rates = replica_rates(recipe, prices, _num_gpus(recipe, own))
+    graded = ~np.isnan(verdicts)
+    return Measured(
+        predicted=predict(everything, index, costs, seed=recipe.seed),
+        right=_right(everything, index, verdicts, recipe.seed),
+        num_graded=int(graded.sum()),
+        num_right=int(verdicts[graded].sum()),
+        speed=speed_of(_usage(run), _computed(run)),
+        rates=rates,
+        power=_power(recipe, prices, rates),
+    )
+
+
+def prediction(found: Measured, num_replicas: Mapping[Role, int], num_pilot: int, num_problems: int) -> Prediction:
+    """What the whole run takes on so many replicas."""
+    work = found.work()
+    wall = wall_s(work, found.speed, num_replicas)
+    held = {role: wall * num_replicas[role] for role in work}
+    gpus = {role: rate.num_gpus for role, rate in found.rates.items()}
+    prices = {role: rate.usd_per_hour for role, rate in found.rates.items()}
+    usd = None
+    if None not in prices.values():
+        usd = sum((held[role] / 3600 * (prices[role] or 0.0) for role in held), np.zeros(()))
+    nothing = np.zeros_like(wall)
+    return Prediction(
+        created_at=utc(time.time()),
+        confidence=CONFIDENCE,
+        pilot_problems=num_pilot,
+        num_problems=num_problems,
+        num_generators=num_replicas["generator"],
+        num_prms=num_replicas["prm"],
+        tokens={name: _range(found.column(name)) for name in TOKENS},
+        flops=_range(found.column("flops")),
+        wall_seconds=_range(wall),
+        generator_seconds=_range(held.get("generator", nothing)),
+        prm_seconds=_range(held.get("prm", nothing)),
+        gpu_seconds=_range(sum((held[role] * gpus[role] for role in held), nothing)) if any(gpus.values()) else None,
+        usd=_range(np.asarray(usd)) if usd is not None else None,
+        kwh=_range(kwh(held, busy_s(work, found.speed), found.power)) if found.power is not None else None,
+        accuracy=_range(found.right) if found.right is not None else None,
+    )
+
+
+def best_split(found: Measured, total: int) -> dict[Role, int]:
+    """How so many replicas are best divided."""
+    return replicas_for({role: float(work[0]) for role, work in found.work().items()}, found.speed, total)
+
+
+def own_replicas(recipe: Recipe) -> dict[Role, int]:
+    """The numbers of replicas that the recipe says; 0 of a role that the strategy does not need."""
+    counts: dict[Role, int] = {"generator": 0, "prm": 0}
+    return counts | {role: section.num_replicas for role, section in role_sections(recipe).items()}
+
+
+def _right(everything: Population, index: Floats, verdicts: Floats, seed: int) -> Floats | None:
+    graded = ~np.isnan(verdicts)
+    if not graded.any():
+        return None
+    alike = Population(everything.features, np.ones(len(everything.planned)))
+    found = predict(alike, index[graded], verdicts[graded, np.newaxis], seed=seed)
+    shares = _with_draws(found.totals[0], found.draws[:, 0]) / len(everything.planned)
+    return np.asarray(np.clip(shares, 0.0, 1.0))
+
+
+def _with_draws(estimate: float, draws: Floats) -> Floats:
+    return np.concatenate([[estimate], draws])
+
+
+def _range(values: Floats) -> Range:
+    return ranged(float(values[0]), values[1:])
+
+
+def _usage(run: Run) -> Usage:
+    """Of all epochs of a pilot: what each said last."""
+    last = {point.epoch: point.usage for point in run.log.usages}
+    return added(list(last.values()))
+
+
+def _computed(run: Run) -> dict[Role, float]:
+    """Tokens computed, by role, in all visible rows."""
+    totals = run.totals
+    return {
+        "generator": float(totals.generated_tokens + totals.prompt_tokens - totals.cached_tokens),
+        "prm": float(totals.prm_tokens - totals.prm_cached_tokens),
+    }
+
+
+def _num_gpus(recipe: Recipe, rows: Sequence[Mapping[str, object]]) -> dict[Role, int]:
+    """GPUs of a replica of each role; none where the pilot's rows count no GPU-seconds."""
+    on_gpus = any(row["gpu_seconds"] is not None for row in rows)
+    return {role: section.tensor_parallel_size if on_gpus else 0 for role, section in role_sections(recipe).items()}
+
+
+def _power(recipe: Recipe, prices: PriceTable, rates: Mapping[Role, ReplicaRate]) -> dict[Role, Power] | None:
+    power: dict[Role, Power] = {}
+    for role, section in role_sections(recipe).items():
+        device = _device(role, recipe, prices, rates[role].num_gpus)
+        if device is None:
+            return None
+        number = rates[role].num_gpus or section.cpu_threads
+        power[role] = Power(device.busy_watts * number, device.idle_watts * number)
+    return power
+
+
+def _device(role: Role, recipe: Recipe, prices: PriceTable, num_gpus: int) -> Device | None:
+    """What a replica runs on: on CPUs a core; a GPU is known by the instance that the recipe names."""
+    if num_gpus == 0:
+        return prices.device_of("cpu")
+    instance = instance_of(role, recipe, prices)
+    return prices.device_of(instance.gpu) if instance is not None and instance.gpu is not None else None
