@@ -36,6 +36,8 @@ COSTS = (
     "prm_tokens",
     "prm_cached_tokens",
     "flops",
+    "generator_seconds",
+    "prm_seconds",
     "gpu_seconds",
     "usd",
     "wall_seconds",
