@@ -73,7 +73,7 @@ def write_run(
 ) -> Run:
     """Write the records in an order of that seed; some problems come in two flushes, the first while they are open.
 
-    The run is `folder`/run, or at `uri`.
+    The run is `folder`/run, or at `uri`. One that is not finished owes another problem, whose steps are there.
     """
     uri = uri or str(folder / "run")
     random = Random(seed)
@@ -107,4 +107,9 @@ def write_run(
     writer.flush()
     if finished:
         writer.finish([record.problem.problem_id for record in records], spent_tokens=0)
+    else:
+        begun = problem("still-open", [ending("4", 0.5)])
+        opened = OpenRecord(problem_id="still-open", steps=begun.steps, requests=begun.requests)
+        writer.append(batch, [], [opened])
+        writer.flush()
     return read_run(uri)
