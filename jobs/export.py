@@ -90,7 +90,13 @@ def export(options: ExportOptions) -> ExportSummary:
     _check_options(options)
     file_format = _format(options)
     target = Target(options.output)
-    source = Source.of(read_run(options.run))
+    found = read_run(options.run)
+    if options.threshold is not None and not _is_rollout(found.manifest.recipe):
+        raise InvalidInput(
+            "--threshold is of counted continuations, which only a run of `parsimony rollout` has; steps of "
+            f"{options.run} have the outcomes of their paths"
+        )
+    source = Source.of(found)
     with tempfile.TemporaryDirectory(prefix="parsimony-", ignore_cleanup_errors=True) as folder:
         scratch = Path(folder)
         file = scratch / "rows"
@@ -218,13 +224,17 @@ def _shape(options: ExportOptions, recipe: Mapping[str, object]) -> Shape:
         num_pairs=options.num_pairs or 1,
         threshold=options.threshold or 0.0,
         only_correct=options.only_correct,
-        is_rollout=_strategy(recipe).get("name") == "rollout",
+        is_rollout=_is_rollout(recipe),
     )
 
 
 def _aggregation(recipe: Mapping[str, object]) -> Aggregation:
     """By which the run ranked its paths; that of most where it did not."""
     return Aggregation(_strategy(recipe).get("aggregation", Aggregation.LAST))
+
+
+def _is_rollout(recipe: Mapping[str, object]) -> bool:
+    return _strategy(recipe).get("name") == "rollout"
 
 
 def _strategy(recipe: Mapping[str, object]) -> Mapping[str, Any]:

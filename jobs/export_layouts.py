@@ -129,7 +129,7 @@ def _stepwise(problem: ProblemPaths, shape: Shape) -> list[Row] | str:
 
 def _labelled(problem: ProblemPaths, item: FinishedPath, labels: StepLabels, shape: Shape) -> Row:
     return {
-        "prompt": problem.question,
+        "prompt": _text(problem, shape),
         "completions": [node.text.removesuffix(shape.separator) for node in item.path.lineage],
         "labels": labels.labels,
         "soft_labels": labels.soft_labels,
@@ -212,12 +212,17 @@ def _ungraded(problem: ProblemPaths) -> str | None:
 
 
 def _prompt(problem: ProblemPaths, shape: Shape) -> str | list[dict[str, str]]:
-    """What stood before the completion when it was sampled; the chat template itself is the trainer's to apply."""
-    text = shape.prompt_template.replace("{question}", problem.question)
+    """As text or as messages; the chat template itself is the trainer's to apply."""
+    text = _text(problem, shape)
     if not shape.chat:
         return text
     system = [] if shape.system_prompt is None else [{"role": "system", "content": shape.system_prompt}]
     return [*system, {"role": "user", "content": text if shape.generator_chat else text.strip()}]
+
+
+def _text(problem: ProblemPaths, shape: Shape) -> str:
+    """What stood before the completion when it was sampled: trainers put the two together as they are."""
+    return shape.prompt_template.replace("{question}", problem.question)
 
 
 def _completion(item: FinishedPath, shape: Shape) -> str | list[dict[str, str]]:

@@ -36,6 +36,8 @@ COSTS = (
     "prm_tokens",
     "prm_cached_tokens",
     "flops",
+    "generator_seconds",
+    "prm_seconds",
     "gpu_seconds",
     "usd",
     "wall_seconds",
@@ -183,7 +185,7 @@ def _costs(compared: PairedComparison) -> Table:
         if cost.num_problems:
             partly = "" if cost.num_problems == compared.num_problems else f" (of {cost.num_problems})"
             table.add_row(
-                cost.name.replace("_", " ") + partly,
+                cost.name.replace("_", " ").replace("prm", "PRM").replace("flops", "FLOPs") + partly,
                 count(cost.first),
                 count(cost.second),
                 _signed(cost.difference.value),

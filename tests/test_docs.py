@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from jobs.cli import COMMANDS
+from jobs.export_layouts import LAYOUTS
 from jobs.recipe_strategies import STRATEGIES
 from records.schemas import SCHEMAS
 
@@ -19,6 +20,13 @@ def test_every_column_is_documented(table):
     documented = re.findall(r"^\| ([\w, ]+) \|", section, re.MULTILINE)
     columns = {name.strip() for row in documented for name in row.split(",")}
     assert set(SCHEMAS[table].names) - {"problem_id"} <= columns
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_column_of_an_export_is_documented_and_no_other(layout):
+    section = (ROOT / "docs/export.md").read_text().partition(f"\n## {layout}\n")[2].partition("\n## ")[0]
+    documented = [name for row in re.findall(r"^\| ([\w, ]+) \|", section, re.MULTILINE) for name in row.split(", ")]
+    assert sorted(documented) == sorted({*LAYOUTS[layout].schema.names, "column"})
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -16,11 +16,13 @@ from pathlib import Path
 import duckdb
 import polars as pl
 import psutil
+import pyarrow.parquet as pq
 import pytest
 
 from cluster.remote import wait_for
 from cluster.store import LocalStore
-from jobs.options import ScoreOptions
+from jobs.export import export
+from jobs.options import ExportOptions, ScoreOptions
 from jobs.plan import make_plan
 from jobs.recipe_base import PLUGIN
 from jobs.recipe_strategies import STRATEGIES
@@ -29,6 +31,7 @@ from jobs.score import finished_summary, ray_session, score
 from jobs.status import State, read_status
 from records.reader import read_run
 from records.store import Store
+from scaling.answers import numeric_equal
 
 pytestmark = [pytest.mark.vllm, pytest.mark.ray]
 
@@ -90,7 +93,25 @@ def test_every_shipped_recipe_scores_and_every_reader_reads(tmp_path, replicas, 
     assert pl.read_parquet(parts)["problem_id"].n_unique() == 24
     before = file_times(tmp_path)
     assert finished_summary(make_plan(plan.options)) == summary
+    check_export(tmp_path / "run", tmp_path / "paths.parquet", problems, steps)
+    (tmp_path / "paths.parquet").unlink()
     assert file_times(tmp_path) == before
+
+
+def check_export(run, output, problems, steps):
+    """Every path that ended is exported, with the verdict that the run has of its answer, or that an equal one has."""
+    written = export(ExportOptions(run=str(run), layout="paths", output=str(output)))
+    ended = {(row["problem_id"], row["node_id"]) for row in steps if row["finish_reason"] in {"eos", "length"}}
+    paths = pq.read_table(output).to_pylist()
+    assert {(row["problem_id"], row["node_id"]) for row in paths} == ended
+    assert written.rows == len(paths) == len(ended)
+    chosen = {row["problem_id"]: (row["answer"], row["correct"]) for row in problems}
+    outcomes = {}
+    for row in paths:
+        assert row["outcome"] == outcomes.setdefault((row["problem_id"], row["answer"]), row["outcome"])
+        assert row["outcome"] == numeric_equal(row["answer"] or "", row["reference"])
+    for problem_id, (answer, correct) in chosen.items():
+        assert outcomes[problem_id, answer] == correct
 
 
 @pytest.mark.parametrize("name", sorted(STRATEGIES.keys() - {PLUGIN, *SHIPPED, "rollout"}))

@@ -4,9 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from cluster.store import LocalStore
+from jobs.export import export
+from jobs.options import ExportOptions
 from records.path import FinishReason
 from records.reader import read_run
 from tests.drivers import Driver
@@ -73,3 +76,32 @@ def test_rollouts_killed_in_the_middle_have_every_prefix_once(tmp_path, drivers)
         assert 0 <= row["successes"] <= row["trials"]
     root_success = [row["successes"] for row in rows if row["depth"] == 0]
     assert 0 < sum(root_success) < NUM_PROBLEMS * NUM_CONTINUATIONS
+
+    trajectories = {
+        (request["problem_id"], leaf): tokens(request["problem_id"], leaf)
+        for request in requests
+        if request["request"] == 0
+        for leaf in request["child_ids"]
+    }
+    counts = {key: (row["successes"], row["trials"]) for key, row in zip(keys, rows, strict=True)}
+    check_export(run, tmp_path / "steps.parquet", trajectories, counts)
+
+
+def check_export(
+    run: Path,
+    output: Path,
+    trajectories: dict[tuple[str, int], list[tuple[int, ...]]],
+    counts: dict[tuple[str, tuple[int, ...]], tuple[int, int]],
+) -> None:
+    """Every trajectory is labelled step by step with the counts of its prefixes: `parsimony export`."""
+    exported = export(ExportOptions(run=str(run), layout="stepwise", output=str(output)))
+    labelled = pq.read_table(output).to_pylist()
+    assert exported.label_sources == {"monte_carlo": len(labelled)}
+    assert sum(row["num_paths"] for row in labelled) == len(trajectories) == NUM_PROBLEMS * NUM_TRAJECTORIES
+    for row in labelled:
+        ids = trajectories[row["problem_id"], row["node_id"]]
+        expected = [counts[row["problem_id"], sum(ids[:depth], ())] for depth in range(1, len(ids) + 1)]
+        assert row["labels"] == [successes > 0 for successes, _ in expected]
+        assert row["trials"] == [trials for _, trials in expected]
+        assert len(row["completions"]) == len(ids)
+        assert row["outcome"] == (expected[-1][0] == 1)  # the grader says now what it said then

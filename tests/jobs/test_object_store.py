@@ -22,7 +22,7 @@ from records.failure import InvalidInput, ReplicaDied, StoreFailed
 from records.reader import read_run
 from records.replica import ReplicaInfo
 from tests.fakes import GENERATOR_SETTINGS
-from tests.records import builders
+from tests.records import builders, trees
 from tests.servers import Bucket
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "arithmetic"
@@ -233,3 +233,23 @@ def test_a_store_that_goes_away_is_no_users_fault(moto_bucket: Bucket) -> None:
     moto_bucket.fail("GET", "", "status", status=503, times=1000)
     with pytest.raises(StoreFailed, match="503"):
         make_plan(options(moto_bucket.uri("run")))
+
+
+def test_a_run_is_exported_from_the_store_into_it(
+    bucket: Bucket, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    records = [trees.problem(name, [trees.ending("4", 0.5), trees.ending("5", 0.7)]) for name in "ab"]
+    run, local = bucket.uri("run"), tmp_path / "pairs.jsonl"
+    trees.write_run(tmp_path, records, uri=run)
+    for output in (str(local), bucket.uri("data/pairs.jsonl")):
+        assert main(["export", run, "--layout", "preference", "--output", output]) == 0
+    assert bucket.get("data/pairs.jsonl") == local.read_bytes()
+    assert len(local.read_text().splitlines()) == 2
+    capsys.readouterr()
+    assert main(["export", run, "--layout", "preference", "--output", bucket.uri("data/"), "--format", "jsonl"]) == 2
+    assert "name a file" in capsys.readouterr().err
+    keyless = [trees.problem("a", [trees.ending("4")], reference=None)]
+    trees.write_run(tmp_path / "keyless", keyless, uri=bucket.uri("keyless"))
+    output = bucket.uri("data/none.parquet")
+    assert main(["export", bucket.uri("keyless"), "--layout", "preference", "--output", output]) == 2
+    assert S3Store(bucket.uri("data")).list("") == ["pairs.jsonl"]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import duckdb
 import polars as pl
+import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
@@ -53,6 +54,20 @@ def test_a_run_reads_back_as_it_was_written(run_folder: Path) -> None:
     assert (run.success.num_problems, run.success.totals, run.success.lost_tokens) == (6, run.totals, 5)
     assert run.lease is not None
     assert run.lease.released_at is not None
+
+
+def test_batches_are_the_rows_of_the_table(run_folder: Path) -> None:
+    run = read_run(run_folder)
+    columns = ["problem_id", "node_id", "token_ids"]
+    batches = pa.Table.from_batches(run.batches("steps", columns))
+    assert batches.to_pylist() == run.steps().select(columns).to_pylist()
+    assert list(run.batches("rollouts", ["problem_id"])) == []
+    Path(run.part_paths("steps")[1]).write_bytes(Path(run.part_paths("steps")[2]).read_bytes())
+    with pytest.raises(StoreFailed, match="not what its commits say"):
+        list(run.batches("steps", columns))
+    Path(run.part_paths("steps")[1]).unlink()
+    with pytest.raises(StoreFailed, match="gone or damaged"):
+        list(run.batches("steps", columns))
 
 
 @pytest.mark.parametrize("form", ["{}", "file://{}"])
