@@ -28,6 +28,7 @@ from records.failure import ActorDied, Fenced, StoreFailed, first_failure
 from records.problem import Problem
 from records.progress import Progress
 from records.rows import OpenRecord, ProblemRecord
+from records.usage import Usage
 from scaling.metering import Meter
 from scaling.scheduler import Scheduler
 from scaling.strategy import StrategyFactory
@@ -98,15 +99,7 @@ class Controller:
             on_event=self._on_replica_event,
             note=self._note,
         )
-        self._metrics = RunMetrics(
-            metrics,
-            progress=self.progress,
-            scheduler=self.scheduler,
-            fleet=self._fleet,
-            recorder=self._recorder,
-            metered=self._metered,
-            rates=settings.rates,
-        )
+        self._metrics = RunMetrics(metrics, self.scheduler, self._fleet, self._recorder, settings.rates)
         self._changed = asyncio.Event()
         self._notes: deque[str] = deque(maxlen=MAX_NOTES)
         self._phase, self._stopping = "waiting for replicas", False
@@ -122,7 +115,7 @@ class Controller:
         try:
             async with asyncio.TaskGroup() as group:
                 replicas = [group.create_task(loop) for loop in self._fleet.loops()]
-                others = [self._recorder.run(), self._heartbeats(), self._deadline(), self._metrics.run()]
+                others = [self._recorder.run(), self._heartbeats(), self._deadline(), self._metrics.run(self._snapshot)]
                 background = [group.create_task(loop) for loop in others]
                 journals = dict(await self._journals())
                 self._recorder.restore(journals)
@@ -138,7 +131,7 @@ class Controller:
                 await self._recorder.flush()  # what is paid for is kept
             raise failure from group_of
         finally:
-            self._metrics.export()
+            self._metrics.export(*self._snapshot())
         return not self._stopping
 
     async def stop(self) -> None:
@@ -257,6 +250,9 @@ class Controller:
         """The meter, with the replicas' time shared out up to now: what happens next happens at its `now_s`."""
         self._meter.advance(self._clock())
         return self._meter
+
+    def _snapshot(self) -> tuple[Progress, Usage]:
+        return self.progress(), self._metered().usage()
 
     def _note(self, text: str) -> None:
         self._notes.append(text)

@@ -14,7 +14,7 @@ from records.metrics import Reading
 from records.progress import Progress
 from records.rows import ProblemRow, Status
 from records.usage import Role, Usage
-from scaling.metering import Meter, ReplicaRate
+from scaling.metering import ReplicaRate
 from scaling.scheduler import Scheduler
 
 INTERVAL_S = 1.0
@@ -28,46 +28,41 @@ class RunMetrics:
 
     Args:
         exporter: is told.
-        progress: how far the run is.
         scheduler: of the controller, likewise `fleet` and `recorder`.
-        metered: the meter of the replicas' time, up to now.
         rates: of a replica of each role.
     """
 
     def __init__(
         self,
         exporter: MetricsExporter,
-        *,
-        progress: Callable[[], Progress],
         scheduler: Scheduler,
         fleet: Fleet,
         recorder: Recorder,
-        metered: Callable[[], Meter],
         rates: Mapping[Role, ReplicaRate],
     ) -> None:
-        self._exporter, self._metered, self._rates = exporter, metered, rates
-        self._progress, self._scheduler, self._fleet, self._recorder = progress, scheduler, fleet, recorder
+        self._exporter, self._rates = exporter, rates
+        self._scheduler, self._fleet, self._recorder = scheduler, fleet, recorder
         self._pruned_tokens = 0
 
     def add_rows(self, rows: Iterable[ProblemRow]) -> None:
         """Rows have become visible."""
         self._pruned_tokens += sum(row.pruned_tokens for row in rows)
 
-    async def run(self) -> None:
-        """Export until cancelled."""
+    async def run(self, snapshot: Callable[[], tuple[Progress, Usage]]) -> None:
+        """Export until cancelled. `snapshot`: how far the run is, and what it has held, now."""
         while True:
-            self.export()
+            self.export(*snapshot())
             await asyncio.sleep(INTERVAL_S)
 
-    def export(self) -> None:
+    def export(self, progress: Progress, usage: Usage) -> None:
         """Export what is true now."""
-        self._exporter.export(self._readings())
+        self._exporter.export(self._readings(progress, usage))
 
-    def _readings(self) -> Iterator[Reading]:
-        yield from self._of_problems(self._progress())
+    def _readings(self, progress: Progress, usage: Usage) -> Iterator[Reading]:
+        yield from self._of_problems(progress)
         yield from self._of_tokens()
         yield from self._of_replicas()
-        yield from self._of_time(self._metered().usage())
+        yield from self._of_time(usage)
         yield metrics.COMMIT_LAG.of(self._recorder.lag_s)
 
     @staticmethod

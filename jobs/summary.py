@@ -33,6 +33,8 @@ class Summary:
         open_tokens: generated for problems that have no row yet, and written; a resume goes on from there.
         lost_tokens: spent by controllers that died or stopped before they could write rows; at most so many.
         flops: 2 x parameters x computed tokens, of generator and PRM.
+        gpu_seconds: of all rows; null without a GPU.
+        usd: of all rows; null without a price.
         wall_seconds: time that controllers held the run.
         tokens_per_second: generated tokens over that time; null while there is none.
         abstention: what abstaining came to; null for a run that never abstains, or has no rows yet.
@@ -52,6 +54,8 @@ class Summary:
     open_tokens: int
     lost_tokens: int
     flops: float
+    gpu_seconds: float | None
+    usd: float | None
     wall_seconds: float
     tokens_per_second: float | None
     abstention: AbstentionSummary | None
@@ -98,6 +102,8 @@ def summarize(
         open_tokens=open_tokens,
         lost_tokens=lost_tokens,
         flops=totals.flops,
+        gpu_seconds=totals.gpu_seconds,
+        usd=totals.usd,
         wall_seconds=totals.wall_seconds,
         tokens_per_second=ratio(totals.generated_tokens, totals.wall_seconds),
         abstention=abstention,
@@ -141,9 +147,17 @@ def _lines(summary: Summary) -> list[tuple[str, str]]:
         ("Prompts", f"{count(tokens['prompt'])} tokens, {cached} cached"),
         ("PRM", f"{count(tokens['prm'])} tokens, {prm_cached} cached"),
         ("FLOPs", count(summary.flops)),
+        ("Cost", cost_text(summary)),
         ("Time", duration(summary.wall_seconds)),
     ]
-    return [line for line in lines if line[0] != "PRM" or tokens["prm"]]
+    return [line for line in lines if line[1] and (line[0] != "PRM" or tokens["prm"])]
+
+
+def cost_text(summary: Summary) -> str:
+    """What the rows cost: "1.23 USD, 0.5 GPU-hours"; "" where neither is known."""
+    usd = [] if summary.usd is None else [f"{count(summary.usd)} USD"]
+    gpus = [] if summary.gpu_seconds is None else [f"{count(summary.gpu_seconds / 3600)} GPU-hours"]
+    return ", ".join([*usd, *gpus])
 
 
 def accuracy_text(summary: Summary) -> str:

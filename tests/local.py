@@ -27,8 +27,9 @@ from records.progress import Progress
 from records.replica import Collected, ReplicaInfo
 from records.rows import OpenRecord, ProblemRecord
 from records.schemas import SCHEMA_VERSION
-from records.usage import Usage
+from records.usage import Role, Usage
 from scaling.abstention import Abstention
+from scaling.metering import ReplicaRate
 from scaling.strategies.best_of_n import best_of_n
 from scaling.strategy import SearchLimits, StrategyFactory
 from tests.fakes import deaths, fake_generator, fake_prm, right_answer
@@ -154,6 +155,7 @@ class LocalRun:
     on_visible: Callable[[], object] = lambda: None
     flush_s: float = 0.0
     abstention: Abstention | None = None
+    rates: Mapping[Role, ReplicaRate] = field(default_factory=dict)
     metrics: SeenReadings = field(default_factory=SeenReadings)
     writer: Writer = field(init=False)
     state: RunState = field(init=False)
@@ -198,6 +200,7 @@ class LocalRun:
             flush=FlushPolicy(num_problems=8, interval_s=0.05),
             health=HealthCheck(interval_s=0.2, deadline_s=5.0, backoff_s=0.01),
             abstention=self.abstention,
+            rates=self.rates,
         )
 
     def _so_far(self) -> RunSoFar:

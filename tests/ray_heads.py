@@ -26,11 +26,15 @@ class Head:
 
     Attributes:
         port: of its dashboard.
+        gcs_address: that drivers join.
+        folder: Ray's own, in which its files of sessions lie.
         environment: that whoever speaks to it has.
         process: `ray start --block`; its children are the session.
     """
 
     port: int
+    gcs_address: str
+    folder: Path
     environment: dict[str, str]
     process: psutil.Process
 
@@ -67,7 +71,13 @@ def head(authentication: Mapping[str, str], *, num_cpus: int = 2) -> Iterator[He
         process = subprocess.Popen(command, env=variables, stdout=log, stderr=subprocess.STDOUT, cwd=folder)
     try:
         _wait_until_up(dashboard, process, Path(folder, "start.log"))
-        yield Head(port=dashboard, environment=variables, process=psutil.Process(process.pid))
+        yield Head(
+            port=dashboard,
+            gcs_address=f"127.0.0.1:{port}",
+            folder=Path(folder),
+            environment=variables,
+            process=psutil.Process(process.pid),
+        )
     finally:
         _end(process)
         shutil.rmtree(folder, ignore_errors=True)

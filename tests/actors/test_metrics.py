@@ -9,11 +9,14 @@ import pytest
 from actors.metrics import INTERVAL_S
 from records.metrics import METRICS, TOKENS, Kind
 from records.reader import read_run
+from scaling.metering import ReplicaRate
 from scaling.strategies.beam_search import beam_search
 from tests.fakes import Faults, fake_generator
 from tests.local import LIMITS, LocalRun, problems
 
 COUNTERS = {metric.name for metric in METRICS if metric.kind is Kind.COUNTER}
+
+REPLICAS = (("generator", "generator-0"), ("generator", "generator-1"), ("prm", "prm-0"))
 
 
 @pytest.fixture
@@ -25,7 +28,10 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_the_last_readings_are_the_runs_rows(tmp_path, often):
     strategy = partial(beam_search, limits=LIMITS, num_samples=4, beam_width=2, max_steps=10)
-    run = LocalRun(tmp_path / "run", problems(30), strategy, total_tokens=100_000, num_generators=2)
+    rates = {"generator": ReplicaRate(1, 3.6), "prm": ReplicaRate(2, 7.2)}
+    run = LocalRun(
+        tmp_path / "run", problems(30), strategy, total_tokens=100_000, num_generators=2, rates=rates, flush_s=0.01
+    )
     await run.run()
     last = run.metrics.exports[-1]
     rows = read_run(tmp_path / "run").problems().to_pylist()
@@ -40,6 +46,17 @@ async def test_the_last_readings_are_the_runs_rows(tmp_path, often):
     assert last["parsimony_cap_tokens",] == 100_000
     assert last["parsimony_graded_problems",] == 30
     assert last["parsimony_correct_problems",] == sum(row["correct"] for row in rows)
+    held_s = {replica: last["parsimony_replica_held_seconds_total", role, replica] for role, replica in REPLICAS}
+    assert len(set(held_s.values())) == 1
+    for role, replica in REPLICAS:
+        busy_s = last["parsimony_replica_busy_seconds_total", role, replica]
+        assert 0 < busy_s <= held_s[replica]
+        assert last["parsimony_replica_call_seconds_total", role, replica] >= busy_s
+    for column, rate in (("gpu_seconds", (1, 2)), ("usd", (0.001, 0.002))):
+        spent = [last[f"parsimony_{column}_total", role] for role in ("generator", "prm")]
+        assert spent == pytest.approx([2 * rate[0] * held_s["generator-0"], rate[1] * held_s["prm-0"]])
+        # Rows end with the last flush, readings with the run.
+        assert 0.3 * sum(spent) < sum(row[column] for row in rows) <= sum(spent)
     assert {labels[0] for labels in last} == {metric.name for metric in METRICS}
 
 

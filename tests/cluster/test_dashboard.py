@@ -59,6 +59,18 @@ def test_names_follow_the_conventions(metric):
     assert "run" not in metric.labels
 
 
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+def test_every_metric_is_documented(metric):
+    labels = ", ".join(f"`{label}`" for label in metric.labels)
+    row = f"| `{metric.exported}` | {metric.kind.value} | {labels} | {metric.help} |"
+    assert row in (ROOT / "docs/monitoring.md").read_text().splitlines(), row
+
+
+@pytest.mark.parametrize("ratio", RATIOS, ids=lambda ratio: ratio.name)
+def test_every_ratio_is_documented(ratio):
+    assert f"| {ratio.name} | {ratio.help} |" in (ROOT / "docs/monitoring.md").read_text().splitlines()
+
+
 def test_names_are_unique():
     assert len({metric.name for metric in METRICS}) == len(METRICS)
 

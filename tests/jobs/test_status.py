@@ -194,6 +194,8 @@ def test_json_has_stable_keys(store: LocalStore) -> None:
         "open_tokens",
         "lost_tokens",
         "flops",
+        "gpu_seconds",
+        "usd",
         "wall_seconds",
         "tokens_per_second",
         "abstention",
@@ -225,12 +227,22 @@ def test_a_summary_gives_accuracy_with_its_interval() -> None:
     assert "50.0% (34.8% to 65.2% at 95%), 19 of 38; 2 not graded" in text
     assert "38 succeeded, 1 failed, 1 budget exhausted" in text
     assert "90.0% cached" in text
+    assert "Cost" not in text
+    assert "1.5 USD, 2 GPU-hours" in summary_text(replace(TOTALS, usd=1.5, gpu_seconds=7200.0))
 
 
 def test_a_summary_of_nothing_makes_nothing_up() -> None:
     summary = json.loads(as_json(summarize(Totals(), run="r", strategy="s", finished=False, num_problems=3)))
     unknown = {key for key, value in summary.items() if value is None}
-    assert unknown == {"accuracy", "accuracy_lower", "accuracy_upper", "tokens_per_second", "abstention"}
+    assert unknown == {
+        "gpu_seconds",
+        "usd",
+        "accuracy",
+        "accuracy_lower",
+        "accuracy_upper",
+        "tokens_per_second",
+        "abstention",
+    }
     text = summary_text(Totals())
     assert "unknown: nothing was graded" in text
     assert "PRM" not in text

@@ -224,7 +224,8 @@ def test_json_is_a_line_for_each_reading(run: RunInProgress, capsys: pytest.Capt
     assert len(readings) > 5
     assert {tuple(reading) for reading in readings} == {(*once, "tokens_per_second_now")}
     assert {reading["state"] for reading in readings[:-1]} == {"running"}
-    assert readings[-1] | {"heartbeat_age_s": None} == once | {"heartbeat_age_s": None, "tokens_per_second_now": 1.0}
+    moments = {"heartbeat_age_s": None, "lease": None, "tokens_per_second_now": 1.0}
+    assert readings[-1] | moments == once | moments
     done = [sum(reading["summary"]["problems"].values()) for reading in readings]
     assert done == sorted(done)
     assert (done[0], done[-1]) == (0, NUM_PROBLEMS)
