@@ -17,8 +17,9 @@ from records.reader import Run, read_run
 from records.rows import Status
 from scaling.accounting import Models, flops
 from scaling.comparison import ByOrder, Measured
-from scaling.stored import Outcome, StoredProblem, play
+from scaling.stored import Outcome, play
 from scaling.stored_allocation import play_together
+from scaling.stored_problem import StoredProblem
 
 Floats = NDArray[np.float64]
 

@@ -26,7 +26,8 @@ def recorded_recipe(manifest: Manifest, overrides: Sequence[str] = ()) -> Recipe
     Raises:
         InvalidInput: an override that is none, or that does not fit; or a recipe of another version.
     """
-    tables: dict[str, Any] = json.loads(json.dumps(manifest.recipe))
+    written: dict[str, Any] = json.loads(json.dumps(manifest.recipe))
+    tables = {name: section for name, section in written.items() if section is not None}
     if not overrides:
         return _validated(tables, [])
     parsed = [parse_override(override) for override in overrides]
