@@ -97,7 +97,9 @@ def _setting(
     if recipe.budget.deadline_s not in (None, base.budget.deadline_s):
         raise InvalidInput(f"{label}: budget.deadline_s: a replay takes no time, so it has no deadline")
     if options.num_orders > 1 and not whole:
-        raise InvalidInput(f"{label}: --orders is for whole samples, and {recipe.strategy.name} searches by steps")
+        raise InvalidInput(
+            f"--orders ({label}): only whole samples have orders, and {recipe.strategy.name} takes steps"
+        )
     if (options.num_orders > 1 or shares_cap) and recipe.strategy.num_logprobs not in (0, base.strategy.num_logprobs):
         raise InvalidInput(f"{label}: {recipe.strategy.name} reads confidences, which the run did not ask for")
     parsed = {key: parse_override(f"{key}={value}")[1] for key, value in swept.items()}

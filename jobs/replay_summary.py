@@ -18,6 +18,7 @@ from scaling.calibration import Floats
 from scaling.replay_statistics import Decided, Decisions, Standing, standing
 
 TABLE_WIDTH = 120
+MAX_EXAMPLES = 3
 _FIELDS = tuple(field.name for field in fields(Decided))
 NOTE = (
     "Brackets: 95% intervals over problems. Left: share of problems (of decisions) that asked for what is not stored; "
@@ -68,7 +69,10 @@ def summarised(
             raise ValueError(f"{setting.label}: not the problems of the run")
         left = np.asarray(table["left_tree"].to_pylist(), dtype=np.bool_)
         decisions = Decisions(
-            num_problems=len(there), num_left=int(left.sum()), num_requests=pc.sum(table["num_requests"]).as_py() or 0
+            num_problems=len(there),
+            num_left=int(left.sum()),
+            num_requests=pc.sum(table["num_requests"]).as_py() or 0,
+            first_left=next((why for why in table["left_why"].to_pylist() if why is not None), None),
         )
         found.append((setting, decisions, standing(_decided(table), actual, left, seed=seed)))
     return ReplaySummary(
@@ -105,6 +109,7 @@ def as_json(summary: ReplaySummary) -> dict[str, Any]:
                 "num_requests": decisions.num_requests,
                 "left_problems": decisions.left_problems,
                 "left_requests": decisions.left_requests,
+                "first_left": decisions.first_left,
                 **asdict(found),
             }
             for setting, decisions, found in summary.settings
@@ -114,7 +119,7 @@ def as_json(summary: ReplaySummary) -> dict[str, Any]:
 
 def print_replay(summary: ReplaySummary, console: Console) -> None:
     """Accuracy and cost of each setting beside the run's."""
-    for part in (_facts(summary), "", _results(summary), "", NOTE):
+    for part in (_facts(summary), "", _results(summary), "", NOTE, *_examples(summary)):
         console.print(part, highlight=False, markup=False)
 
 
@@ -125,6 +130,12 @@ def _facts(summary: ReplaySummary) -> str:
     owed = f"; {summary.num_owed:,} have no row yet" if summary.num_owed else ""
     what = f"{summary.run}: {summary.strategy} on {summary.num_problems:,} problems{gone}{owed}."
     return f"{what} Decided again, {scores}{orders}."
+
+
+def _examples(summary: ReplaySummary) -> list[str]:
+    """What it was that some decisions asked for and that is not stored: the first of each setting, a few of them."""
+    left = [(setting.label, why) for setting, decisions, _ in summary.settings if (why := decisions.first_left)]
+    return ["", *(f"Left ({label}): {why}." for label, why in left[:MAX_EXAMPLES])] if left else []
 
 
 def _results(summary: ReplaySummary) -> Table:

@@ -57,11 +57,13 @@ class Decisions:
         num_problems: that did not fail in the run.
         num_left: of those, the ones whose decisions left the stored tree.
         num_requests: decisions that were made, those included.
+        first_left: what the first of them asked for; None where none left.
     """
 
     num_problems: int
     num_left: int
     num_requests: int
+    first_left: str | None
 
     @property
     def left_problems(self) -> float:
