@@ -19,7 +19,7 @@ SHAPE = ("num_samples", "beam_width", "max_steps", "frequency")
 def recorded_recipe(manifest: Manifest, overrides: Sequence[str] = ()) -> Recipe:
     """The resolved recipe of a run, checked.
 
-    Another `strategy.name` starts from that strategy's defaults, with what the run's own strategy has in common with it:
+    Another `strategy.name` starts from its own defaults, with what the run's strategy has in common with it:
     the shape of its tree (`SHAPE`), and options that were not at their default. A manifest does not say what a recipe
     left unsaid, and a default of one strategy is no wish for another.
 
