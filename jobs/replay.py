@@ -9,8 +9,9 @@ import asyncio
 import json
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from jobs.comparison_measure import models_of
 from jobs.recorded_recipe import recorded_recipe
 from jobs.replay_cli import ReplayOptions
 from jobs.replay_playing import Played, Playing
+from jobs.replay_scores import other_prm, rescored, scored_anew
 from jobs.replay_settings import ReplaySetting, replay_settings
 from jobs.replay_summary import TABLE_WIDTH, ReplaySummary, as_json, print_replay, summarised
 from jobs.score import SOME_FAILED
@@ -31,8 +33,10 @@ from jobs.strategies import strategy_factory
 from records.by_problem import records_of
 from records.failure import InvalidInput
 from records.reader import Run, read_run
+from records.rows import ProblemRecord
 from records.schemas import PARQUET_OPTIONS
 from records.store import Store
+from scaling.accounting import Models
 
 TABLE_FILE = "replay.parquet"
 SUMMARY_FILE = "summary.json"
@@ -47,7 +51,13 @@ def run(options: ReplayOptions) -> int:
     for setting in settings:
         strategy_factory(setting.recipe)  # a strategy of the user's own that cannot be imported
     store = open_store(options.output)
-    played, summary = replay_run(there, settings, options)
+    other = other_prm(settings) if options.prm is not None else None
+    scores = scored_anew(there, other, store, _note) if other is not None else None
+    records, models = records_of(there), models_of(there)
+    if other is not None and scores is not None:
+        records = rescored(records, scores)
+        models = replace(models, num_prm_parameters=other.model.num_parameters)
+    played, summary = replay_run(there, settings, options, records=records, models=models)
     said = json.dumps(as_json(summary), indent=2, allow_nan=False) + "\n"
     _write(played, said, store)
     if options.json:
@@ -57,8 +67,22 @@ def run(options: ReplayOptions) -> int:
     return SOME_FAILED if summary.num_failed else 0
 
 
-def replay_run(there: Run, settings: list[ReplaySetting], options: ReplayOptions) -> tuple[Played, ReplaySummary]:
+def replay_run(
+    there: Run,
+    settings: Sequence[ReplaySetting],
+    options: ReplayOptions,
+    *,
+    records: Iterator[ProblemRecord],
+    models: Models,
+) -> tuple[Played, ReplaySummary]:
     """Play every setting on a run as it stands, and compare each with the run itself.
+
+    Args:
+        there: the run.
+        settings: at least one.
+        options: as given on the command line.
+        records: its rows, by another PRM's scores where that is wanted.
+        models: by whose sizes FLOPs are counted.
 
     Raises:
         InvalidInput: the run has no problem yet, or a setting asks for another kind of run.
@@ -74,10 +98,10 @@ def replay_run(there: Run, settings: list[ReplaySetting], options: ReplayOptions
             num_logprobs=base.strategy.num_logprobs,
             seed=base.seed,
             num_orders=options.num_orders,
-            models=models_of(there),
+            models=models,
             on_played=on_played,
         )
-        played = asyncio.run(playing.play(records_of(there)))
+        played = asyncio.run(playing.play(records))
     summary = summarised(
         played,
         settings,
