@@ -25,7 +25,7 @@ from jobs.plan import Plan, make_plan
 from jobs.stored_samples import stored_samples
 from records.path import PrmScore
 from records.reader import read_run
-from scaling.stored import StoredProblem
+from scaling.stored_problem import StoredProblem
 
 
 def main(argv: Sequence[str] | None = None) -> None:

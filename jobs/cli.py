@@ -27,6 +27,7 @@ from jobs.options import (
     ScoreOptions,
     StatusOptions,
 )
+from jobs.replay_cli import ReplayOptions, add_replay_arguments, replay_options
 from jobs.signals import interrupted_status, treat_sigterm_as_interrupt
 from jobs.status_cli import add_status_arguments, status_options
 from jobs.submit_cli import SubmitOptions, add_submit_arguments, submit_options
@@ -40,6 +41,7 @@ Options = (
     | CompareOptions
     | EstimateOptions
     | CalibrateOptions
+    | ReplayOptions
     | StatusOptions
     | ExportOptions
     | SubmitOptions
@@ -225,6 +227,11 @@ COMMANDS = {
         "Fit a PRM to rollouts, and say how well it is calibrated then; the same PRM again goes on.",
         partial(add_calibrate_arguments, add_overrides=_add_overrides),
         calibrate_options,
+    ),
+    "replay": Command(
+        "Decide again from the stored steps of a run: another strategy, budget rule, PRM or grader.",
+        partial(add_replay_arguments, add_overrides=_add_overrides, positive=_positive),
+        replay_options,
     ),
     "status": Command("Progress, spend and time left of a run.", add_status_arguments, status_options),
     "export": Command(

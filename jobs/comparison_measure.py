@@ -17,8 +17,9 @@ from records.reader import Run, read_run
 from records.rows import Status
 from scaling.accounting import Models, flops
 from scaling.comparison import ByOrder, Measured
-from scaling.stored import Outcome, StoredProblem, play
+from scaling.stored import Outcome, play
 from scaling.stored_allocation import play_together
+from scaling.stored_problem import StoredProblem
 
 Floats = NDArray[np.float64]
 
@@ -29,18 +30,18 @@ _COSTS = ("generated_tokens", "prompt_tokens", "cached_tokens", "prm_tokens", "p
 
 
 def models_of(run: Run) -> Models:
-    """The models by whose sizes a finished run's own rows count FLOPs: the rows are linear in them.
+    """The models by whose sizes a run's own rows count FLOPs, by its manifest.
 
     Raises:
-        InvalidInput: its problems are too few or too alike to tell the two apart.
+        InvalidInput: the manifest does not say how large a model is.
     """
-    columns = run.problems().select([*_COSTS, "flops"]).to_pydict()
-    cost = {name: np.asarray(columns[name], dtype=np.float64) for name in _COSTS}
-    computed = np.stack(_computed_tokens(cost), axis=1)
-    sizes, _, rank, _ = np.linalg.lstsq(2.0 * computed, np.asarray(columns["flops"], dtype=np.float64), rcond=None)
-    if rank < np.count_nonzero(computed.any(axis=0)):
-        raise InvalidInput("compare needs at least two problems of different length")
-    return Models(round(sizes[0]), round(sizes[1]), None)
+    sizes: dict[str, int] = {}
+    for role, model in run.manifest.models.items():
+        if model.num_parameters is None:
+            raise InvalidInput(f"{run.uri}: the manifest does not say how large {model.model} is, so FLOPs are unknown")
+        sizes[role] = model.num_parameters
+    generator = run.manifest.models.get("generator")
+    return Models(sizes.get("generator", 0), sizes.get("prm"), generator.model_sha256 if generator else None)
 
 
 def _computed_tokens(cost: Mapping[str, Floats]) -> tuple[Floats, Floats]:

@@ -21,6 +21,7 @@ from jobs.comparison_settings import Setting
 from jobs.options import CompareOptions, ScoreOptions
 from jobs.plan import Plan, make_plan
 from jobs.recipe import Recipe, decides_results, load_recipe, operational_keys
+from jobs.recipe_strategies import PluginStrategy
 from jobs.score import carry_out
 from jobs.strategy_options import StrategyOptions
 from records import layout
@@ -55,7 +56,7 @@ def shared_runs(settings: Sequence[Setting]) -> list[SharedRun]:
     scored = {
         _sampling_key(setting)
         for setting in settings
-        if _whole(setting) and _scoring(setting.recipe.strategy) is Scoring.LEAF
+        if _whole(setting) and scoring_of(setting.recipe.strategy) is Scoring.LEAF
     }
     groups: dict[tuple[str, ...], list[Setting]] = {}
     for setting in settings:
@@ -104,10 +105,12 @@ def _whole(setting: Setting) -> bool:
     return strategy.most_samples is not None and strategy.num_logprobs in (0, TOP_LOGPROBS)
 
 
-def _scoring(section: StrategyOptions) -> Scoring:
-    """Which nodes of a whole sample it has scored."""
+def scoring_of(section: StrategyOptions) -> Scoring:
+    """Which nodes of a sample it has scored; all of them where nobody can tell."""
     if not section.needs_prm:
         return Scoring.NONE
+    if isinstance(section, PluginStrategy):
+        return Scoring.STEPS
     aggregations = {getattr(section, name, None) for name in ("aggregation", "weight_by")} - {None}
     return Scoring.LEAF if aggregations <= {"last"} else Scoring.STEPS
 
@@ -121,7 +124,7 @@ def _group(setting: Setting, scored: set[str]) -> tuple[str, ...]:
     key = _sampling_key(setting)
     if not _whole(setting):
         return (key, "alone", setting.label)
-    scoring = _scoring(setting.recipe.strategy)
+    scoring = scoring_of(setting.recipe.strategy)
     if scoring is Scoring.NONE and setting.recipe.prm is not None:  # its samples are those of a setting with a PRM
         scoring = Scoring.LEAF if key in scored else Scoring.STEPS
     return (key, "whole", scoring.value)
@@ -131,7 +134,7 @@ def _pool(group: Sequence[Setting]) -> SharedRun:
     """A run with as many samples as any of the settings takes."""
     first = group[0]
     num_samples = max(setting.recipe.strategy.most_samples or 0 for setting in group)
-    scoring = max((_scoring(setting.recipe.strategy) for setting in group), key=list(Scoring).index)
+    scoring = max((scoring_of(setting.recipe.strategy) for setting in group), key=list(Scoring).index)
     confident = any(setting.recipe.strategy.num_logprobs for setting in group)
     if scoring is Scoring.NONE:
         strategy = f'name = "deepconf-offline", top_logprobs = {TOP_LOGPROBS}' if confident else 'name = "majority"'

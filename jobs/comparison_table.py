@@ -4,15 +4,13 @@ Numbers of settings are those in the plot (`jobs.comparison_plot`). What is unkn
 """
 
 import re
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from jobs.format import UNKNOWN, count, percent
-from scaling.bootstrap import Estimate
+from jobs.format import count, percent, points, thousandths, with_interval
 from scaling.comparison_rows import Comparison, Row
 
 KINDS = {
@@ -62,7 +60,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
 def verdict(comparison: Comparison) -> str:
     """Which setting is the cheapest that is not worse, by FLOPs and by tokens, in one sentence each."""
     by_flops, by_tokens = comparison.cheapest_by_flops, comparison.cheapest_by_tokens
-    subject = f"not worse than {comparison.baseline} by more than {_points(comparison.margin)} points"
+    subject = f"not worse than {comparison.baseline} by more than {points(comparison.margin)} points"
     if by_flops == by_tokens == comparison.baseline:
         return f"Cheapest {subject}: none is cheaper than the baseline, by FLOPs or by generated tokens."
     flops, tokens = comparison.row(by_flops), comparison.row(by_tokens)
@@ -75,8 +73,8 @@ def _named(row: Row) -> str:
     if row.is_baseline:
         return "none is cheaper than the baseline"
     flops, tokens = percent(row.flops_ratio.value), percent(row.generated_tokens_ratio.value)
-    points = _cell(row.accuracy_difference, lambda value: _points(value, "+")).replace("\n", " ")
-    return f"{row.label} ({flops} of its FLOPs, {tokens} of its generated tokens, {points} points)"
+    difference = with_interval(row.accuracy_difference, lambda value: points(value, "+")).replace("\n", " ")
+    return f"{row.label} ({flops} of its FLOPs, {tokens} of its generated tokens, {difference} points)"
 
 
 def _facts(comparison: Comparison) -> str:
@@ -84,7 +82,7 @@ def _facts(comparison: Comparison) -> str:
     out = f"; {left:,} left out, which some setting has no verdict or no costs for" if left else ""
     return (
         f"{_plural(len(comparison.rows), 'setting')} on {_plural(comparison.num_problems, 'problem')}{out}. "
-        f"Baseline: {comparison.baseline}; margin: {_points(comparison.margin)} points."
+        f"Baseline: {comparison.baseline}; margin: {points(comparison.margin)} points."
     )
 
 
@@ -100,12 +98,12 @@ def _results(comparison: Comparison) -> Table:
         grid.add_row(
             str(number),
             _wrapped(row.label),
-            _cell(row.accuracy, _points),
-            _cell(row.coverage, _points),
-            _cell(row.generated_tokens, count),
-            "1" if row.is_baseline else _cell(row.generated_tokens_ratio, _ratio),
-            "1" if row.is_baseline else _cell(row.flops_ratio, _ratio),
-            "" if row.is_baseline else _cell(row.accuracy_difference, lambda value: _points(value, "+")),
+            with_interval(row.accuracy, points),
+            with_interval(row.coverage, points),
+            with_interval(row.generated_tokens, count),
+            "1" if row.is_baseline else with_interval(row.generated_tokens_ratio, thousandths),
+            "1" if row.is_baseline else with_interval(row.flops_ratio, thousandths),
+            "" if row.is_baseline else with_interval(row.accuracy_difference, lambda value: points(value, "+")),
             "baseline" if row.is_baseline else "yes" if row.is_not_worse else is_worse,
             FRONTS[row.is_on_tokens_front, row.is_on_flops_front],
         )
@@ -119,8 +117,8 @@ def _kinds(comparison: Comparison) -> Table:
             str(number),
             _wrapped(row.label),
             *(count(getattr(row, field).value) for field in KINDS.values()),
-            _cell(row.aurc, _ratio),
-            _cell(row.fixed_difference, lambda value: _points(value, "+")),
+            with_interval(row.aurc, thousandths),
+            with_interval(row.fixed_difference, lambda value: points(value, "+")),
         )
     return grid
 
@@ -159,29 +157,6 @@ def _grid(title: str, *headings: str) -> Table:
     for heading in headings:
         grid.add_column(heading, justify="right", no_wrap=True)
     return grid
-
-
-def _cell(estimate: Estimate, written: Callable[[float | None], str]) -> str:
-    """A number, and its interval below."""
-    value = written(estimate.value)
-    if estimate.lower is None:
-        return value
-    return f"{value}\n[{written(estimate.lower)} {written(estimate.upper)}]"
-
-
-def _points(share: float | None, sign: str = "") -> str:
-    """0.0123 -> "1.2", 1.0 -> "100"; what rounds to 0 has no sign."""
-    if share is None:
-        return UNKNOWN
-    points = round(100 * share, 1)
-    if points == 0:
-        return "0.0"
-    return f"{points:{sign}.{0 if abs(points) == 100 else 1}f}"
-
-
-def _ratio(value: float | None) -> str:
-    """0.7431 -> ".743", 1.2 -> "1.200"."""
-    return UNKNOWN if value is None else f"{value:.3f}".removeprefix("0")
 
 
 def _wrapped(label: str) -> str:

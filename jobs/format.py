@@ -1,5 +1,8 @@
 """Numbers for people: counts, durations, shares. Unknown is `?`, never a made-up number."""
 
+from collections.abc import Callable
+from typing import Protocol
+
 UNKNOWN = "?"
 
 
@@ -36,3 +39,45 @@ def percent(share: float | None) -> str:
 def ratio(part: float, whole: float | None) -> float | None:
     """`part` / `whole`; None where there is no whole."""
     return part / whole if whole else None
+
+
+def points(share: float | None, sign: str = "") -> str:
+    """0.0123 -> "1.2", 1.0 -> "100"; what rounds to 0 has no sign."""
+    if share is None:
+        return UNKNOWN
+    number = round(100 * share, 1)
+    if number == 0:
+        return "0.0"
+    return f"{number:{sign}.{0 if abs(number) == 100 else 1}f}"
+
+
+def thousandths(value: float | None) -> str:
+    """0.7431 -> ".743", 1.2 -> "1.200"."""
+    return UNKNOWN if value is None else f"{value:.3f}".removeprefix("0")
+
+
+class Interval(Protocol):
+    """A number with the ends of its interval; null where unknown."""
+
+    @property
+    def value(self) -> float | None:
+        """The number."""
+        ...
+
+    @property
+    def lower(self) -> float | None:
+        """The lower end."""
+        ...
+
+    @property
+    def upper(self) -> float | None:
+        """The upper end."""
+        ...
+
+
+def with_interval(number: Interval, written: Callable[[float | None], str]) -> str:
+    """A number, and its interval below."""
+    value = written(number.value)
+    if number.lower is None:
+        return value
+    return f"{value}\n[{written(number.lower)} {written(number.upper)}]"

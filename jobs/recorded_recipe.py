@@ -12,12 +12,16 @@ from records import layout
 from records.failure import InvalidInput
 from records.manifest import Manifest
 
+SHAPE = ("num_samples", "beam_width", "max_steps", "frequency")
+"""Strategy options that say how wide and deep a tree grows."""
+
 
 def recorded_recipe(manifest: Manifest, overrides: Sequence[str] = ()) -> Recipe:
     """The resolved recipe of a run, checked.
 
-    Another `strategy.name` starts from that strategy's defaults, with `num_samples` and whatever else the run's own
-    strategy has in common with it and was not at its default: a manifest does not say what a recipe left unsaid.
+    Another `strategy.name` starts from its own defaults, with what the run's strategy has in common with it:
+    the shape of its tree (`SHAPE`), and options that were not at their default. A manifest does not say what a recipe
+    left unsaid, and a default of one strategy is no wish for another.
 
     Args:
         manifest: of the run.
@@ -26,7 +30,8 @@ def recorded_recipe(manifest: Manifest, overrides: Sequence[str] = ()) -> Recipe
     Raises:
         InvalidInput: an override that is none, or that does not fit; or a recipe of another version.
     """
-    tables: dict[str, Any] = json.loads(json.dumps(manifest.recipe))
+    written: dict[str, Any] = json.loads(json.dumps(manifest.recipe))
+    tables = {name: section for name, section in written.items() if section is not None}
     if not overrides:
         return _validated(tables, [])
     parsed = [parse_override(override) for override in overrides]
@@ -39,10 +44,10 @@ def recorded_recipe(manifest: Manifest, overrides: Sequence[str] = ()) -> Recipe
 
 
 def _as_chosen(recipe: Recipe) -> dict[str, Any]:
-    """The strategy section without what stands at its default, but for the number of samples."""
+    """The strategy section without what stands at its default, but for the shape of the tree."""
+    every: dict[str, Any] = recipe.strategy.model_dump(mode="json")
     chosen: dict[str, Any] = recipe.strategy.model_dump(mode="json", exclude_defaults=True)
-    num_samples = getattr(recipe.strategy, "num_samples", None)
-    return chosen if num_samples is None else {**chosen, "num_samples": num_samples}
+    return {**{key: value for key, value in every.items() if key in SHAPE}, **chosen}
 
 
 def _validated(tables: dict[str, Any], overridden: Sequence[str]) -> Recipe:

@@ -15,7 +15,7 @@ from records.by_problem import records_of
 from records.problem import Problem
 from records.reader import Run
 from records.rows import ProblemRow, Status
-from scaling.stored import StoredProblem, any_right, finished_answers, stored_problem
+from scaling.stored_problem import StoredProblem, any_right, finished_answers, stored_problem
 
 
 def stored_samples(run: Run) -> dict[str, StoredProblem | None]:

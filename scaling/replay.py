@@ -21,7 +21,7 @@ from records.request import Expand, Reply, ReplyKind, Score
 from records.rows import RequestRow
 from scaling.accounting import pruned_tokens_of
 from scaling.journal import recorded_score, request_hash
-from scaling.stored import Cost, NotStored
+from scaling.stored_problem import Cost, NotStored
 from scaling.stored_tree import StoredChild, StoredTree
 from scaling.strategy import Choice, Request, Strategy, StrategyFactory
 
@@ -106,7 +106,7 @@ class _Playback:
         self._num_requests = 0
         self._is_own = True
         self._is_reranked = False
-        self._taken: dict[int, Path] = {}
+        self._taken: dict[int, None] = {}
         self._scored: list[tuple[int, int]] = []  # tokens and cached tokens that the PRM read
         self._root_score: PrmScore | None = None
 
@@ -141,7 +141,7 @@ class _Playback:
             error=error,
             num_requests=self._num_requests,
             leaves=tuple(self._taken),
-            finished=tuple(leaf for leaf, path in self._taken.items() if path.finished),
+            finished=tuple(leaf for leaf in self._taken if self._tree.by_leaf[leaf].is_finished),
             root_score=self._root_score,
             num_steps=len(rows),
             pruned_tokens=pruned_tokens_of(choice, generated),
@@ -173,8 +173,7 @@ class _Playback:
         confident = request.top_logprobs == self._tree.top_logprobs and all(child.has_confidences for child in children)
         if request.top_logprobs and not confident:
             raise NotStored(f"{name}: confidences over {request.top_logprobs} tokens are not stored")
-        for child in children:  # another request may ask for the same node again
-            self._taken[child.leaf] = parent
+        self._taken |= dict.fromkeys(child.leaf for child in children)
         return children
 
     def _delivered(self, request: Expand, kind: ReplyKind, children: list[StoredChild]) -> Reply:
@@ -187,7 +186,7 @@ class _Playback:
             for node in self._tree.scored_nodes(child, request.scoring):
                 self._note_score(node)
             path = self._tree.path_of(parents[child.parent], child, request.scoring, confident=request.top_logprobs > 0)
-            self._taken[child.leaf] = path
+            self._taken[child.leaf] = None
             paths.append(path)
         return Reply(kind, tuple(paths))
 
@@ -197,6 +196,8 @@ class _Playback:
             self._scored.append((own.prm_tokens, own.prm_cached_tokens))
         else:
             scores = [self._note_score(path.node_id) for path in request.paths]
+        if None in scores:
+            raise NotStored(f"problem {self._tree.problem_id!r}: a score that the run has is not known")
         paths = tuple(replace(path, score=score) for path, score in zip(request.paths, scores, strict=True))
         self._root_score = next((path.score for path in paths if path.parent is None), self._root_score)
         return Reply(ReplyKind.FULL, paths)

@@ -9,7 +9,8 @@ import math
 from collections.abc import Sequence
 
 from records.request import Expand
-from scaling.stored import Outcome, Playback, StoredProblem
+from scaling.stored import Outcome, Playback
+from scaling.stored_problem import StoredProblem
 from scaling.strategy import StrategyFactory
 
 

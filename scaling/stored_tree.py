@@ -59,6 +59,11 @@ class StoredChild:
         return sum(row.generated_tokens for row in self.rows)
 
     @property
+    def is_finished(self) -> bool:
+        """Nothing can follow it."""
+        return self.rows[-1].finish_reason in (FinishReason.EOS, FinishReason.LENGTH)
+
+    @property
     def has_confidences(self) -> bool:
         """Its request asked for them."""
         return self.rows[0].token_confidences is not None
@@ -98,6 +103,11 @@ class StoredTree:
     was_skipped: bool
     _answers: dict[int, str | None] = field(default_factory=dict)
     _first: dict[tuple[int, Scoring, bool], Path] = field(default_factory=dict)
+
+    @property
+    def finished(self) -> list[int]:
+        """The leaves at which a sample came to its end."""
+        return [leaf for leaf, child in self.by_leaf.items() if child.is_finished]
 
     def answer_of(self, leaf: int) -> str | None:
         """As extracted from the whole solution that ends there."""

@@ -426,4 +426,4 @@ def _models() -> Iterator[tuple[str, ModelIdentity]]:
         return [await replica.hello() for replica in (fake_generator(), fake_prm())]
 
     for info in asyncio.run(infos()):
-        yield info.role, ModelIdentity(info.model, info.model_sha256, info.tokenizer_sha256)
+        yield info.role, ModelIdentity(info.model, info.model_sha256, info.tokenizer_sha256, info.num_parameters)

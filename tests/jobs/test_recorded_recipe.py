@@ -49,6 +49,9 @@ def test_another_strategy_begins_with_its_own_defaults():
     changed = recorded_recipe(manifest_of(EXAMPLE / "best-of-16.toml", many), ["strategy.name=sequential"])
     assert changed == load_recipe(EXAMPLE / "best-of-16.toml", [many, "strategy.name=sequential"])
     assert changed.strategy.selection is None
+    beam = manifest_of(EXAMPLE / "beam-16.toml")
+    adaptive = recorded_recipe(beam, ["strategy.name=adaptive-beam-search"]).strategy
+    assert (adaptive.num_samples, adaptive.beam_width, adaptive.max_steps, adaptive.frequency) == (16, 4, 16, 1)
     kept = manifest_of(EXAMPLE / "best-of-16.toml", "strategy.aggregation=min")
     assert recorded_recipe(kept, ["strategy.name=sequential"]).strategy.aggregation == "min"
 

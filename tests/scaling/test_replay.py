@@ -14,7 +14,7 @@ from records.rows import ProblemRecord, Status
 from scaling.accounting import Models, problem_record
 from scaling.replay import Replayed, replay
 from scaling.search import ProblemSearch
-from scaling.stored import any_right
+from scaling.stored_problem import any_right
 from scaling.stored_tree import StoredTree, stored_tree
 from scaling.strategy import StrategyFactory
 from tests.clocks import ClockedWorld

@@ -15,8 +15,9 @@ from records.request import Expand, Scoring, Until
 from scaling.accounting import Models, problem_record
 from scaling.search import ProblemSearch
 from scaling.selection import Selection, choose_by_vote
-from scaling.stored import Cost, NotStored, StoredProblem, any_right, finished_answers, play, stored_problem
+from scaling.stored import play
 from scaling.stored_allocation import play_together
+from scaling.stored_problem import Cost, NotStored, StoredProblem, any_right, finished_answers, stored_problem
 from scaling.strategies.adaptive_best_of_n import adaptive_best_of_n
 from scaling.strategies.adaptive_consistency import adaptive_consistency
 from scaling.strategies.beam_search import beam_search

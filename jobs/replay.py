@@ -1,0 +1,154 @@
+"""`parsimony replay`: decide again from the stored steps of a run; no model, unless another PRM is to score them.
+
+run --> settings (its recipe, --set, --sweep) --> [--prm: stored paths scored anew] --> played, problem by problem
+                                                                                             |
+             table, replay.parquet, summary.json  <-- compared with the run itself  <--------+
+"""
+
+import asyncio
+import json
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from rich.console import Console
+from rich.progress import Progress, TaskID
+
+from actors.outage import patiently_blocking
+from cluster.store import open_store
+from jobs.comparison_measure import models_of
+from jobs.recorded_recipe import recorded_recipe
+from jobs.replay_cli import ReplayOptions
+from jobs.replay_playing import Played, Playing
+from jobs.replay_scores import other_prm, rescored, scored_anew
+from jobs.replay_settings import ReplaySetting, replay_settings
+from jobs.replay_summary import TABLE_WIDTH, ReplaySummary, as_json, print_replay, summarised
+from jobs.score import SOME_FAILED
+from jobs.strategies import strategy_factory
+from records.by_problem import records_of
+from records.failure import InvalidInput
+from records.reader import Run, read_run
+from records.rows import ProblemRecord
+from records.schemas import PARQUET_OPTIONS
+from records.store import Store
+from scaling.accounting import Models
+
+TABLE_FILE = "replay.parquet"
+SUMMARY_FILE = "summary.json"
+
+
+def run(options: ReplayOptions) -> int:
+    """Replay; the exit status."""
+    if options.output.rstrip("/") == options.run.rstrip("/"):
+        raise InvalidInput(f"--output {options.output}: is the run itself; give the result a place of its own")
+    there = read_run(options.run)
+    settings = replay_settings(there.manifest, options)
+    for setting in settings:
+        strategy_factory(setting.recipe)  # a strategy of the user's own that cannot be imported
+    store = open_store(options.output)
+    other = other_prm(settings) if options.prm is not None else None
+    scores = scored_anew(there, other, store, _note) if other is not None else None
+    records, models = records_of(there), models_of(there)
+    if other is not None and scores is not None:
+        records = rescored(records, scores)
+        models = replace(models, num_prm_parameters=other.model.num_parameters)
+    played, summary = replay_run(there, settings, options, records=records, models=models)
+    said = json.dumps(as_json(summary), indent=2, allow_nan=False) + "\n"
+    _write(played, said, store)
+    if options.json:
+        sys.stdout.write(said)
+    else:
+        print_replay(summary, _console())
+    return SOME_FAILED if summary.num_failed else 0
+
+
+def replay_run(
+    there: Run,
+    settings: Sequence[ReplaySetting],
+    options: ReplayOptions,
+    *,
+    records: Iterator[ProblemRecord],
+    models: Models,
+) -> tuple[Played, ReplaySummary]:
+    """Play every setting on a run as it stands, and compare each with the run itself.
+
+    Args:
+        there: the run.
+        settings: at least one.
+        options: as given on the command line.
+        records: its rows, by another PRM's scores where that is wanted.
+        models: by whose sizes FLOPs are counted.
+
+    Raises:
+        InvalidInput: the run has no problem yet, or a setting asks for another kind of run.
+        StoreFailed: the run is damaged.
+    """
+    base = recorded_recipe(there.manifest)
+    if not there.totals.problems:
+        raise InvalidInput(f"{options.run}: no problem has a row yet")
+    with _progress(there.totals.problems) as on_played:
+        playing = Playing(
+            settings=settings,
+            grader=base.grader,
+            num_logprobs=base.strategy.num_logprobs,
+            seed=base.seed,
+            num_orders=options.num_orders,
+            models=models,
+            on_played=on_played,
+        )
+        played = asyncio.run(playing.play(records))
+    summary = summarised(
+        played,
+        settings,
+        run=options.run,
+        strategy=base.strategy.name,
+        prm=options.prm,
+        num_orders=options.num_orders,
+        num_owed=there.manifest.num_problems - there.totals.problems,
+        seed=base.seed,
+    )
+    return played, summary
+
+
+def _write(played: Played, said: str, store: Store) -> None:
+    """Put the files at the output, each as a whole."""
+    with tempfile.TemporaryDirectory(prefix="parsimony-") as folder:
+        spool = Path(folder)
+        pq.write_table(played.table, spool / TABLE_FILE, **PARQUET_OPTIONS)
+        (spool / SUMMARY_FILE).write_text(said)
+        for name in (TABLE_FILE, SUMMARY_FILE):
+            patiently_blocking(partial(store.upload, name, spool / name), _note)
+
+
+@contextmanager
+def _progress(num_problems: int) -> Iterator[partial[None]]:
+    """A bar on a terminal, nothing elsewhere; yields what is told how many problems are done."""
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("decided again", total=num_problems)
+        yield partial(_show, progress, task)
+
+
+def _show(progress: Progress, task: TaskID, done: int) -> None:
+    progress.update(task, completed=done)
+
+
+def _console() -> Console:
+    """Standard output; a file or a pipe has no width of its own, and gets the table's."""
+    console = Console()
+    return console if console.is_terminal else Console(width=TABLE_WIDTH)
+
+
+def _note(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+
+
+if __name__ == "__main__":
+    from jobs.cli import main
+
+    sys.exit(main(command="replay"))

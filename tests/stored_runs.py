@@ -1,0 +1,62 @@
+"""Runs in folders, made in milliseconds: the toy world's rows, written by the real writer.
+
+stored_run(folder, "strategy={name='best-of-n', num_samples=64}", num_problems=20, total_tokens=None)
+"""
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+from actors.lease import this_process
+from actors.writer import Writer
+from cluster.store import LocalStore
+from jobs.recipe import abstention, as_json, load_recipe
+from jobs.strategies import strategy_factory
+from records.manifest import ModelIdentity
+from records.problem import Problem
+from records.reader import Run, read_run
+from records.rows import ProblemRecord
+from scaling.accounting import Models, problem_record
+from scaling.answers import exact_equal
+from tests.clocks import ClockedWorld
+from tests.records import builders
+from tests.world import NOTHING, World, scheduler_for
+
+RECIPE = Path(__file__).parents[1] / "examples/arithmetic/best-of-16.toml"
+MODELS = Models(10, 20, None)
+SMALL = ("generator.max_tokens=60", "generator.max_step_tokens=6", "grader.kind=exact")
+BATCH = 5
+
+
+def stored_run(folder: Path, *overrides: str, num_problems: int = 10, total_tokens: int | None = None) -> Run:
+    """A finished run in `folder`; under a cap with replicas of different speeds, so that it cuts here and there."""
+    budget = () if total_tokens is None else (f"budget.total_tokens={total_tokens}",)
+    recipe = load_recipe(RECIPE, (*SMALL, *overrides, *budget))
+    scheduler = scheduler_for(strategy_factory(recipe), total_tokens=total_tokens, run_seed=recipe.seed)
+    problems = [Problem(f"p{index:02d}", f"question {index}", str(index % 4)) for index in range(num_problems)]
+    world = World(scheduler, random.Random(0)) if total_tokens is None else ClockedWorld(scheduler, random.Random(0))
+    world.window = num_problems if recipe.strategy.allocates else None
+    world.run(problems, slots=64)
+    records = [_graded(one, abstention=abstention(recipe)) for one in world.concluded]
+    writer = Writer(LocalStore(folder), folder.parent / "spool")
+    models = {
+        "generator": ModelIdentity("g", "aa", "bb", MODELS.num_generator_parameters),
+        "prm": ModelIdentity("p", "cc", "bb", MODELS.num_prm_parameters),
+    }
+    manifest = builders.manifest(recipe=as_json(recipe), seed=recipe.seed, models=models, num_problems=num_problems)
+    writer.open(manifest, this_process())
+    for batch, begin in enumerate(range(0, num_problems, BATCH)):
+        writer.append(batch, records[begin : begin + BATCH])
+        writer.flush()
+    writer.finish([problem.problem_id for problem in problems], world.most_spent_tokens)
+    return read_run(folder)
+
+
+def _graded(concluded, *, abstention) -> ProblemRecord:
+    search = concluded.search
+    record = problem_record(
+        search, correct=None, models=MODELS, strategy="s", wall_seconds=1.0, share=NOTHING, abstention=abstention
+    )
+    answer, reference = record.problem.answer, search.problem.reference
+    correct = answer is not None and reference is not None and exact_equal(answer, reference)
+    return replace(record, problem=replace(record.problem, correct=correct))
