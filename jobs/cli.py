@@ -25,6 +25,7 @@ from jobs.options import (
     ScoreOptions,
     StatusOptions,
 )
+from jobs.report_cli import ReportOptions, add_report_arguments, report_options
 from jobs.signals import interrupted_status, treat_sigterm_as_interrupt
 from jobs.status_cli import add_status_arguments, status_options
 from jobs.submit_cli import SubmitOptions, add_submit_arguments, submit_options
@@ -41,6 +42,7 @@ Options = (
     | ExportOptions
     | SubmitOptions
     | ImportAdapterOptions
+    | ReportOptions
 )
 
 
@@ -217,6 +219,11 @@ COMMANDS = {
         "Fit a PRM to rollouts, and say how well it is calibrated then; the same PRM again goes on.",
         partial(add_calibrate_arguments, add_overrides=_add_overrides),
         calibrate_options,
+    ),
+    "report": Command(
+        "One self-contained HTML page of a run, finished or not; with RUN_B, the two compared.",
+        add_report_arguments,
+        report_options,
     ),
     "status": Command("Progress, spend and time left of a run.", add_status_arguments, status_options),
     "export": Command(
