@@ -26,7 +26,7 @@ ARROWS = {
     "cluster": {"cluster", "records", "ray", "aiohttp", "boto3", "botocore"},
     "jobs": {*PACKAGES, "pyarrow", "numpy", "pydantic", "rich", "matplotlib", "jinja2"},
 }
-"""What each package may import besides the standard library. Jobs: jinja2 for its autoescape, since a report is a page."""
+"""What each package may import besides the standard library. Jobs: jinja2 for its autoescape, a report is a page."""
 ENGINE_ONLY = {"vllm", "torch", "peft", "transformers", "safetensors", "tokenizers", "jinja2", "gguf"}
 """Only under actors/engines, only inside functions."""
 HEAVY = ("torch", "vllm", "ray", "transformers", "matplotlib")

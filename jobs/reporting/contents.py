@@ -213,8 +213,8 @@ def _trees_note(found: Found) -> str:
         return f"Every one of the {num_all:,} problems is here with its search tree, packed into this file."
     listed = "" if len(found.ids) == num_all else f" The table lists {len(found.ids):,} of them."
     return (
-        f"This file has room for {num_trees:,} of {num_all:,} search trees: those named with --problem, of open and failed "
-        "problems, of the dearest and the slowest, of wrong answers, and a seeded sample of the others. "
+        f"This file has room for {num_trees:,} of {num_all:,} search trees: those named with --problem, of open and "
+        "failed problems, of the dearest and the slowest, of wrong answers, and a seeded sample of the others. "
         f"--problem ID puts another one in, --max-mb makes more room.{listed}"
     )
 

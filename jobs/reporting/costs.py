@@ -79,7 +79,7 @@ def _sizes(manifest: Manifest, scores: bool) -> tuple[float, float] | None:
 
 def _solved(generator_tokens: Floats, prm_tokens: Floats, flops: Floats) -> tuple[float, float] | None:
     computed = np.stack([generator_tokens, prm_tokens], axis=1)
-    used = computed.any(axis=0)
+    used = [bool(column.any()) for column in (generator_tokens, prm_tokens)]
     sizes, _, rank, _ = np.linalg.lstsq(2.0 * computed[:, used], flops, rcond=None)
     if rank < np.count_nonzero(used) or not used[0]:
         return None

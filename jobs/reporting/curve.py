@@ -5,7 +5,7 @@ them are averaged; where a strategy stopped by what it saw, only the order in wh
 to the number that every problem has.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,7 +100,7 @@ def _none(why: str) -> Curve:
 def _lines(
     recipe: Recipe, problems: Sequence[StoredProblem], orders: Sequence[Sequence[Sequence[int]]], counts: Sequence[int]
 ) -> list[Line]:
-    played: dict[str, list[CurvePoint]] = {}
+    played: dict[str, list[CurvePoint | None]] = {}
     for count in counts:
         for label, strategy in _strategies(recipe, count).items():
             try:
@@ -110,10 +110,13 @@ def _lines(
                 ]
             except NotStored:  # it wants scores, and the run asked for none
                 continue
-            _add(played, label, count, outcomes, recipe.seed, lambda outcome: outcome.right)
+            right = [[outcome.right for outcome in own] for own in outcomes]
+            played.setdefault(label, []).append(_point(count, outcomes, right, recipe.seed))
             if label == "majority":
-                _add(played, COVERAGE, count, outcomes, recipe.seed, lambda outcome: outcome.covered)
-    return [Line(label, tuple(points)) for label, points in played.items()]
+                covered = [[outcome.covered for outcome in own] for own in outcomes]
+                played.setdefault(COVERAGE, []).append(_point(count, outcomes, covered, recipe.seed))
+    lines = [Line(label, tuple(point for point in points if point)) for label, points in played.items()]
+    return [line for line in lines if line.points]
 
 
 def _strategies(recipe: Recipe, num_samples: int) -> dict[str, StrategyFactory]:
@@ -133,22 +136,16 @@ def _strategies(recipe: Recipe, num_samples: int) -> dict[str, StrategyFactory]:
     }
 
 
-def _add(
-    played: dict[str, list[CurvePoint]],
-    label: str,
-    count: int,
-    outcomes: Sequence[Sequence[Outcome]],
-    seed: int,
-    verdict: Callable[[Outcome], bool | None],
-) -> None:
-    """One point, over the problems with a verdict in every order."""
-    right = np.array([_mean([verdict(outcome) for outcome in own]) for own in outcomes])
+def _point(
+    count: int, outcomes: Sequence[Sequence[Outcome]], verdicts: Sequence[Sequence[bool | None]], seed: int
+) -> CurvePoint | None:
+    """Over the problems with a verdict in every order; None without any."""
+    right = np.array([_mean(own) for own in verdicts])
     tokens = np.array([np.mean([outcome.cost.generated_tokens for outcome in own]) for own in outcomes])
     known = ~np.isnan(right)
     if not known.any():
-        return
-    accuracy = _accuracy(right[known], seed)
-    played.setdefault(label, []).append(CurvePoint(count, float(tokens[known].mean()), accuracy))
+        return None
+    return CurvePoint(count, float(tokens[known].mean()), _accuracy(right[known], seed))
 
 
 def _mean(verdicts: Sequence[bool | None]) -> float:

@@ -79,7 +79,7 @@ def _abstention(recipe: Mapping[str, Any], rows: Sequence[ProblemRow]) -> Absten
 
 
 def failure_groups(rows: Sequence[ProblemRow]) -> list[FailureGroup]:
-    """Failed problems by message, the most frequent first; numbers, names in quotes and addresses make no difference."""
+    """Failed problems by message, the most frequent first; numbers, quoted names and addresses make no difference."""
     groups: dict[str, list[ProblemRow]] = {}
     for row in rows:
         if row.status is Status.FAILED:

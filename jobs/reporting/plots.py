@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from jobs.format import count, percent
 from jobs.reporting.costs import DifficultyBin, FlopsByPhase
 from jobs.reporting.curve import COVERAGE, Curve, CurvePoint
@@ -169,7 +167,7 @@ def reliability_diagram(checks: dict[str, ScoreCheck]) -> Diagram:
     )  # fmt: skip
     words = Words("reliability", "Reliability of the PRM in this run",
                   "Observed success rate over the PRM's median score, in ten bins, with 95% intervals; on the diagonal "
-                  "the score is right. Below, the share of rows in each bin. The table beneath has every bin.")  # fmt: skip
+                  "the score is right. Below, the share of rows in each bin. The table has every bin.")  # fmt: skip
     headings = ("Score", "Bin", "Rows", "Predicted", "Observed", "95% interval")
     caption = "Points on the diagonal: the score means what it says. Bars are 95% intervals over problems."
     width = 2.6 * len(checks) + 1.2
@@ -215,7 +213,7 @@ def cost_diagram(kinds: dict[str, tuple[float, float]], names: tuple[str, str], 
     """
 
     def draw(figure: "Figure") -> None:
-        panels = np.atleast_1d(figure.subplots(1, 1 if flops is None else 2))
+        panels = figure.subplots(1, 1 if flops is None else 2, squeeze=False)[0]
         labels = list(kinds)[::-1]
         first = [kinds[label][0] for label in labels]
         second = [kinds[label][1] for label in labels]

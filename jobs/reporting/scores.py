@@ -14,16 +14,16 @@ KINDS = {
     "chosen path": chosen_outcomes,
 }
 NOTES = """\
-Bare question: the score before anything was sampled, against the share of right ones among the problem's whole \
-samples. Only where a run draws such samples.
+Bare question: the score before anything was sampled, against the share of right ones among the problem's \
+whole samples. Only where a run draws such samples.
 Finished samples: the score of each sample that came to its end, against its own verdict.
-Chosen path: the score of the path that the strategy chose, against the verdict of its answer. A path is chosen because \
-its score is high, so it scores too high even where the PRM is calibrated.
-Brier: mean squared error of the score; above chance: less what a perfect score would still have. ECE: expected \
-calibration error over ten bins, biased upwards where rows are few. Bias: score minus outcome. AUC: chance that a right \
-outcome scores above a wrong one.
-Coverage: how often the observed share of right samples lies within the PRM's lower and upper quantile, below or above. \
-It holds the chance of few samples too, so it may lie below the interval's own level.\
+Chosen path: the score of the path that the strategy chose, against the verdict of its answer. A path is \
+chosen because its score is high, so it scores too high even where the PRM is calibrated.
+Brier: mean squared error of the score; above chance: less what a perfect score would still have. ECE: \
+expected calibration error over ten bins, biased upwards where rows are few. Bias: score minus outcome. AUC: \
+chance that a right outcome scores above a wrong one.
+Coverage: how often the observed share of right samples lies within the PRM's lower and upper quantile, below \
+or above. It holds the chance of few samples too, so it may lie below the interval's own level.\
 """
 """A line each."""
 
