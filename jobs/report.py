@@ -15,13 +15,16 @@ from rich.console import Console
 
 from actors.outage import patiently_blocking
 from cluster.store import open_store
+from jobs.paired import as_json as paired_json
+from jobs.paired import compare_runs, print_paired
 from jobs.report_cli import ReportOptions
 from jobs.reporting.contents import RESERVED_BYTES, Found, contents, find
 from jobs.reporting.page import render
-from jobs.reporting.source import read_source
+from jobs.reporting.source import Source, read_source
 from jobs.summary import print_summary
 from records.failure import InvalidInput
 from records.reader import read_run
+from scaling.paired_rows import PairedComparison
 
 MB = 1_000_000
 
@@ -38,7 +41,7 @@ def run(options: ReportOptions) -> int:
     if max_bytes < 2 * RESERVED_BYTES:
         raise InvalidInput(f"--max-mb {options.max_mb:g}: a page takes {2 * RESERVED_BYTES / MB:g} at least")
     source = read_source(read_run(options.run), named=options.problems)
-    found = find(source, max_bytes=max_bytes)
+    found = find(source, max_bytes=max_bytes, paired=_compared(source, options.other))
     page = render(contents(found)).encode()
     if len(page) > max_bytes:
         raise InvalidInput(f"--max-mb {options.max_mb:g}: this page takes {len(page) / MB:.1f}")
@@ -48,6 +51,12 @@ def run(options: ReportOptions) -> int:
     else:
         _print(found, options.output, len(page))
     return 0
+
+
+def _compared(source: Source, other: str | None) -> PairedComparison | None:
+    if other is None:
+        return None
+    return compare_runs(source.run, read_run(other), seed=source.run.manifest.seed)
 
 
 def _write(output: str, page: bytes) -> None:
@@ -91,6 +100,7 @@ def _said(found: Found, output: str, num_bytes: int) -> dict[str, Any]:
         "summary": asdict(found.summary),
         "prm": {name: asdict(check) for name, check in found.checks.items()},
         "curve": asdict(found.curve),
+        "paired": paired_json(found.paired) if found.paired else None,
     }
 
 
@@ -98,6 +108,9 @@ def _print(found: Found, output: str, num_bytes: int) -> None:
     """For people: what there is, and where."""
     console = Console()
     print_summary(found.summary, console)
+    if found.paired is not None:
+        console.print()
+        print_paired(found.paired, console)
     trees = f"{len(found.chunks.places):,} of {len(found.source.order):,} search trees"
     console.print(f"Report: {output} ({num_bytes / MB:.2f} MB, {trees})", soft_wrap=True, highlight=False, markup=False)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from jobs.format import count
 from jobs.reporting import plots
+from jobs.reporting.against import paired_section
 from jobs.reporting.costs import by_difficulty, difficulty_of, flops_by_phase
 from jobs.reporting.curve import Curve, CurvePoint, curve
 from jobs.reporting.embedding import Chunks, pack_trees, packed, script_json
@@ -17,10 +18,12 @@ from jobs.reporting.listing import fitting_ids, listing
 from jobs.reporting.scores import prm_section, said, score_checks
 from jobs.reporting.source import Source, dearest, slowest
 from jobs.reporting.trees import finish_reasons, tree_json
+from jobs.reporting.utilisation import intervals, usage_diagram
 from jobs.summary import Summary
 from records.epochs import utc
 from records.rows import ProblemRow
 from scaling.bootstrap import Estimate
+from scaling.paired_rows import PairedComparison
 from scaling.run_calibration import ScoreCheck
 
 RESERVED_BYTES = 900_000
@@ -45,6 +48,7 @@ class Found:
         checks: kind of score -> scores against outcomes.
         chunks: the trees that had room.
         ids: the problems that are listed.
+        paired: another run held against this one; None where none is.
     """
 
     source: Source
@@ -56,14 +60,16 @@ class Found:
     checks: dict[str, ScoreCheck]
     chunks: Chunks
     ids: Sequence[str]
+    paired: PairedComparison | None
 
 
-def find(source: Source, *, max_bytes: int) -> Found:
+def find(source: Source, *, max_bytes: int, paired: PairedComparison | None) -> Found:
     """Read the trees and compute the numbers.
 
     Args:
         source: the run.
         max_bytes: of the whole page.
+        paired: another run held against this one.
 
     Raises:
         StoreFailed: a part cannot be read.
@@ -99,6 +105,7 @@ def find(source: Source, *, max_bytes: int) -> Found:
         checks=score_checks(told, run.manifest.seed),
         chunks=chunks,
         ids=ids,
+        paired=paired,
     )
 
 
@@ -108,6 +115,7 @@ def contents(found: Found) -> dict[str, Any]:
     rows, run = source.rows, source.run
     sections = [
         ("summary", "Summary"),
+        *([("paired", "Against the other run")] if found.paired else []),
         ("accuracy", "Accuracy against tokens"),
         ("spending", "Spending and difficulty"),
         ("prm", "The PRM in this run"),
@@ -126,10 +134,9 @@ def contents(found: Found) -> dict[str, Any]:
         "sections": sections,
         "status_table": status_table(rows, num_open, run.manifest.num_problems),
         "failures": failure_groups(rows),
-        "paired": None,
+        **_usage_section(found),
+        "paired": paired_section(found.paired) if found.paired else None,
         "predicted": None,
-        "usage": None,
-        "why_no_usage": None,
         "trees_note": _trees_note(found),
         "meta": script_json(_meta(found)),
         "listing": packed(listing(source, found.chunks.places, found.ids)),
@@ -193,6 +200,14 @@ def _cost_section(found: Found) -> dict[str, Any]:
             for row in dearest(rows, NUM_LISTED)
         ],
         "slowest": [_listed(row, f"{row.wall_seconds:.2f}") for row in slowest(rows, NUM_LISTED)],
+    }
+
+
+def _usage_section(found: Found) -> dict[str, Any]:
+    run_intervals = intervals(found.source.run.log.usages)
+    return {
+        "usage": usage_diagram(run_intervals) if run_intervals else None,
+        "why_no_usage": "No commit of this run says how busy its replicas were.",
     }
 
 

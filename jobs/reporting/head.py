@@ -8,6 +8,7 @@ from jobs.format import count, duration, percent, ratio
 from jobs.reporting.facts import known_total
 from jobs.reporting.plots import Table
 from jobs.summary import Summary
+from records.commits import Totals
 from records.manifest import Manifest
 from records.reader import Run
 from records.rows import ProblemRow, Status
@@ -23,7 +24,7 @@ def head(run: Run, rows: Sequence[ProblemRow], summary: Summary, state: str) -> 
         "state": state,
         "lede": _lede(run, summary, state),
         "notes": _notes(run, summary, state),
-        "cards": _cards(summary, rows),
+        "cards": _cards(summary, rows, run.totals),
         "facts": _facts(run, summary),
         "recipe": json.dumps(manifest.recipe, indent=2, ensure_ascii=False),
     }
@@ -73,7 +74,7 @@ def _notes(run: Run, summary: Summary, state: str) -> list[str]:
     return notes
 
 
-def _cards(summary: Summary, rows: Sequence[ProblemRow]) -> list[dict[str, str]]:
+def _cards(summary: Summary, rows: Sequence[ProblemRow], totals: Totals) -> list[dict[str, str]]:
     tokens, done = summary.tokens, sum(summary.problems.values())
     pruned = percent(ratio(tokens["pruned"], tokens["generated"]))
     gpu_s = known_total([row.gpu_seconds for row in rows])
@@ -85,6 +86,11 @@ def _cards(summary: Summary, rows: Sequence[ProblemRow]) -> list[dict[str, str]]
         _card("Problems", f"{done:,} of {summary.num_problems:,}", statuses or "none has ended"),
         _card("Generated tokens", count(tokens["generated"]), f"{pruned} pruned" if tokens["generated"] else "none"),
         _card("FLOPs", count(summary.flops), "generator and PRM, computed tokens"),
+        _card(
+            "Replica-seconds",
+            count(totals.generator_seconds + totals.prm_seconds),
+            f"{count(totals.generator_seconds)} generator, {count(totals.prm_seconds)} PRM",
+        ),
         _card("GPU-seconds", _known(gpu_s, count), "of all rows" if gpu_s is not None else "not every row knows them"),
         _card("USD", _known(usd, lambda value: f"{value:.4g}"), "of all rows" if usd is not None else "no price"),
         _card("Wall time", duration(summary.wall_seconds), rate),
@@ -152,12 +158,14 @@ def cost_table(run: Run, rows: Sequence[ProblemRow], summary: Summary) -> Table:
     done = len(rows)
     totals = {
         "Generated tokens": float(summary.tokens["generated"]),
-        "of these pruned": float(summary.tokens["pruned"]),
+        "Generated tokens, pruned": float(summary.tokens["pruned"]),
         "Prompt tokens": float(summary.tokens["prompt"]),
-        "of these cached": float(summary.tokens["cached"]),
+        "Prompt tokens, cached": float(summary.tokens["cached"]),
         "PRM tokens": float(summary.tokens["prm"]),
-        "of these cached ": float(summary.tokens["prm_cached"]),
+        "PRM tokens, cached": float(summary.tokens["prm_cached"]),
         "FLOPs": summary.flops,
+        "Generator replica-seconds": run.totals.generator_seconds,
+        "PRM replica-seconds": run.totals.prm_seconds,
         "GPU-seconds": known_total([row.gpu_seconds for row in rows]),
         "USD": known_total([row.usd for row in rows]),
     }

@@ -1,6 +1,6 @@
 """What the page says of the PRM in this run: reliability, Brier score, calibration error, coverage."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from jobs.reporting.evidence import Witness, chosen_outcomes, finished_outcomes, root_outcomes
@@ -12,6 +12,17 @@ KINDS = {
     "bare question": root_outcomes,
     "finished samples": finished_outcomes,
     "chosen path": chosen_outcomes,
+}
+NUMBERS: dict[str, Callable[[ScoreCheck], Estimate | None]] = {
+    "Right": lambda check: check.observed,
+    "Brier": lambda check: check.brier,
+    "Brier above chance": lambda check: check.brier_above_floor,
+    "ECE": lambda check: check.calibration_error,
+    "Bias": lambda check: check.signed_error,
+    "AUC": lambda check: check.auc,
+    "Coverage: below the interval": lambda check: check.coverage.below if check.coverage else None,
+    "Coverage: within": lambda check: check.coverage.within if check.coverage else None,
+    "Coverage: above": lambda check: check.coverage.above if check.coverage else None,
 }
 NOTES = """\
 Bare question: the score before anything was sampled, against the share of right ones among the problem's \
@@ -58,18 +69,16 @@ def prm_section(checks: dict[str, ScoreCheck], why_ungraded: str | None, num_sam
 
 
 def _table(checks: dict[str, ScoreCheck]) -> Table:
-    headings = (
-        "Score", "Rows", "Problems", "Right", "Brier", "Above chance", "ECE", "Bias", "AUC", "Below", "Within", "Above",
-    )  # fmt: skip
-    lines = []
-    for name, check in checks.items():
-        coverage = check.coverage
-        inside = (coverage.below, coverage.within, coverage.above) if coverage else (None, None, None)
-        numbers = (
-            check.observed, check.brier, check.brier_above_floor, check.calibration_error, check.signed_error,
-            check.auc, *inside,
-        )  # fmt: skip
-        lines.append((name, f"{check.num_rows:,}", f"{check.num_problems:,}", *(said(number) for number in numbers)))
+    """A column for each kind of score; numbers that no kind has are left out."""
+    lines: list[tuple[str, ...]] = [
+        ("Rows", *(f"{check.num_rows:,}" for check in checks.values())),
+        ("Problems", *(f"{check.num_problems:,}" for check in checks.values())),
+    ]
+    for name, number in NUMBERS.items():
+        found = [number(check) for check in checks.values()]
+        if any(estimate is not None and estimate.value is not None for estimate in found):
+            lines.append((name, *(said(estimate) for estimate in found)))
+    headings = ("Number", *(name.capitalize() for name in checks))
     return Table("Scores against outcomes, with 95% intervals over problems", headings, tuple(lines))
 
 
