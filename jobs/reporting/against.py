@@ -42,8 +42,9 @@ def _lede(compared: PairedComparison) -> str:
     if difference.value is None or compared.mcnemar_p is None:
         return "No problem has a verdict in both runs: nothing can be said of who is right more often."
     return (
-        f"The other run: {_points(difference)} points of the {compared.num_graded:,} problems that both "
-        f"have a verdict of: {compared.wrong_to_right:,} only it gets right, {compared.right_to_wrong:,} only this one. "
+        f"Accuracy of the other run minus this one's, over {compared.num_graded:,} problems with a verdict in both: "
+        f"{_points(difference)} points. {compared.wrong_to_right:,} only the other gets right, "
+        f"{compared.right_to_wrong:,} only this one. "
         f"McNemar's exact test: p = {compared.mcnemar_p:.3g}."
     )
 

@@ -188,7 +188,8 @@ def _reliability_panel(axes: "Axes", check: ScoreCheck, colour: str) -> None:
             )
     predicted = [item.mean_predicted or 0.0 for item in filled]
     observed = [item.mean_observed or 0.0 for item in filled]
-    axes.plot(predicted, observed, color=colour, marker="o", markersize=5, linewidth=1.6)
+    sizes = [12 + 90 * item.num_rows / check.num_rows for item in filled]
+    axes.scatter(predicted, observed, s=sizes, color=colour, zorder=3)
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     axes.set_xticks([0, 0.5, 1])
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
