@@ -78,9 +78,9 @@ def _table(compared: PairedComparison) -> Table:
     points = _points(difference) + " points" if difference.value is not None else "unknown"
     lines = [("Accuracy", *accuracies, points, "")]
     for cost in compared.costs:
-        partly = "" if cost.num_problems == compared.num_problems else f", of {cost.num_problems:,} problems"
+        partly = "" if cost.num_problems in (0, compared.num_problems) else f", of {cost.num_problems:,} problems"
         numbers = [count(mean) if mean is not None else "unknown" for mean in (cost.first, cost.second)]
-        name = cost.name.replace("_", " ").capitalize().replace("Prm", "PRM").replace("Usd", "USD")
+        name = cost.name.removeprefix("num_").replace("_", " ").capitalize().replace("Prm", "PRM").replace("Usd", "USD")
         name = name.replace("Flops", "FLOPs").replace("Gpu", "GPU")
         lines.append((name + partly, *numbers, _signed(cost.difference), _ratio(cost.ratio)))
     headings = ("Per problem", "This run", "The other", "Other minus this (95%)", "Other over this (95%)")

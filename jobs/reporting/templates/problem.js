@@ -52,7 +52,7 @@ function facts(problem) {
     ...fact("Reference", problem.reference === null ? "unknown" : problem.reference),
     ...fact("p of the question", quantiles(problem.p) || "not asked for"),
     ...fact("p of the answer", quantiles(problem.answer_p) || "unknown"),
-    ...fact("Spent", count(spent.samples) + " samples, " + count(spent.tokens) + " tokens ("
+    ...fact("Spent", count(spent.samples) + (spent.samples === 1 ? " sample, " : " samples, ") + count(spent.tokens) + " tokens ("
       + count(spent.pruned) + " pruned), " + count(spent.flops) + " FLOPs, "
       + (spent.seconds === null ? "unknown" : spent.seconds.toFixed(2)) + " s"
       + (meta.has_usd ? ", " + (spent.usd === null ? "unknown" : spent.usd.toPrecision(3)) + " USD" : "")));
@@ -79,8 +79,9 @@ function drawProblem(problem) {
   const none = element("button", { type: "button" }, "Close all");
   none.addEventListener("click", () => { tree.open = new Set([0]); drawTree(false); });
   const legend = problem.known
-    ? "chosen: on the path of the answer; candidate: on a path that competed for it; pruned: on none"
-    : "which path was chosen is not known" + (meta.why_unknown ? ": " + meta.why_unknown : "");
+    ? "Chosen: on the path of the answer. Candidate: on a path that competed for it. Pruned: on none"
+    : { failed: "It failed, and no path was chosen", open: "It is open, and no path is chosen yet" }[problem.status]
+      || "Which path was chosen is not known" + (meta.why_unknown ? ": " + meta.why_unknown : "");
   const empty = problem.steps.parent.length === 0;
   byId("problem").replaceChildren(
     element("h3", { id: "problem-title", tabindex: "-1" }, "Problem " + problem.id),

@@ -45,15 +45,30 @@ function scoreBar(p) {
   return element("span", { class: "bar", "aria-hidden": "true" }, band, tick);
 }
 
-function below(node) {
-  let number = 0;
+function medianOf(node) {
+  const p = tree.data.steps.p[node - 1];
+  return p === null ? null : typeof p === "number" ? p : p[1];
+}
+
+/* What a closed node hides: how its one sample ends, or how many steps and the best score among them. */
+function hiddenBelow(node) {
+  const nodes = [];
   const stack = [...tree.children[node]];
-  while (stack.length > 0) { const next = stack.pop(); number += 1; stack.push(...tree.children[next]); }
-  return number;
+  while (stack.length > 0) { const next = stack.pop(); nodes.push(next); stack.push(...tree.children[next]); }
+  const more = nodes.length === 1 ? "1 more step" : nodes.length + " more steps";
+  const ends = nodes.filter((next) => tree.children[next].length === 0);
+  const scores = ends.map(medianOf).filter((p) => p !== null);
+  const best = scores.length === 0 ? "" : (ends.length > 1 ? ", best end p " : ", end p ") + probability(Math.max(...scores));
+  return more + best + (ends.length === 1 ? answerOf(ends[0], ", ") : "");
+}
+
+function answerOf(node, before) {
+  const { answers } = tree.data;
+  return node in answers ? before + "answer " + (answers[node] === null ? "none" : answers[node]) : "";
 }
 
 function drawNode(node) {
-  const { steps, answers, known } = tree.data;
+  const { steps, known } = tree.data;
   const k = node - 1;
   const branches = tree.children[node].length > 0;
   const open = tree.open.has(node);
@@ -61,19 +76,18 @@ function drawNode(node) {
   const fate = known ? FATES[steps.fate[k]] : "unknown";
   const p = steps.p[k];
   const finish = meta.finish_reasons[steps.finish[k]];
-  const ends = node in answers ? " · answer " + (answers[node] === null ? "none" : answers[node]) : "";
-  const hidden = branches && !open ? " · " + below(node) + " more" : "";
+  const hidden = branches && !open ? element("span", { class: "hidden-below" }, hiddenBelow(node)) : null;
   const label = { chosen: "✓ chosen", candidate: "candidate", pruned: "pruned", unknown: "" }[fate];
   const numbers = element("span", { class: "numbers" },
     p === null ? "not scored" : "p " + quantiles(p), p === null ? null : scoreBar(p),
-    element("br"), steps.tokens[k] + " tokens · " + finish + ends + hidden);
+    element("br"), steps.tokens[k] + " tokens, " + finish + answerOf(node, ", "), hidden);
   const row = element("div", {
     role: "treeitem", class: "node " + fate, "aria-level": tree.depth[node], "aria-setsize": siblings.length,
     "aria-posinset": siblings.indexOf(node) + 1, "aria-expanded": branches ? String(open) : null,
     "aria-selected": String(node === tree.focus), tabindex: node === tree.focus ? "0" : "-1", "data-node": node,
   },
     element("span", { class: "twig", "aria-hidden": "true" }, branches ? (open ? "▾" : "▸") : "·"),
-    element("span", { class: "fate" }, label + (label ? " · " : "") + "step " + tree.depth[node]),
+    element("span", { class: "fate" }, label, element("span", { class: "depth" }, " step " + tree.depth[node])),
     element("span", { class: "step-text" }, steps.text[k].replace(/\s+$/, "") || "(empty)"), numbers);
   row.style.setProperty("--indent", tree.indent[node]);
   return row;
