@@ -80,13 +80,14 @@ def _abstention(recipe: Mapping[str, Any], rows: Sequence[ProblemRow]) -> Absten
 
 def failure_groups(rows: Sequence[ProblemRow]) -> list[FailureGroup]:
     """Failed problems by message, the most frequent first; numbers, quoted names and addresses make no difference."""
-    groups: dict[str, list[ProblemRow]] = {}
+    groups: dict[str, list[tuple[str, str]]] = {}
     for row in rows:
         if row.status is Status.FAILED:
-            groups.setdefault(_VARYING.sub("#", row.error or "no message"), []).append(row)
-    ordered = sorted(groups.values(), key=lambda group: (-len(group), group[0].error or ""))
+            message = row.error or "no message"
+            groups.setdefault(_VARYING.sub("#", message), []).append((message, row.problem_id))
+    ordered = sorted(groups.values(), key=lambda group: (-len(group), group[0][0]))
     return [
-        FailureGroup(group[0].error or "no message", len(group), tuple(row.problem_id for row in group[:MAX_EXAMPLES]))
+        FailureGroup(group[0][0], len(group), tuple(problem_id for _, problem_id in group[:MAX_EXAMPLES]))
         for group in ordered
     ]
 
