@@ -59,6 +59,13 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return written
 
 
+MEDIA: tuple[dict[str, Any], ...] = (
+    {"color_scheme": "light"},
+    {"color_scheme": "dark"},
+    {"viewport": PHONE, "color_scheme": "light"},
+)
+
+
 @pytest.mark.parametrize("name", ["finished", "half"])
 def test_a_page_opens_without_a_complaint_and_without_a_request(
     browser: Any, pages: dict[str, Path], name: str
@@ -214,9 +221,7 @@ def test_a_problem_shows_why_it_stopped(browser: Any, pages: dict[str, Path]) ->
 
 def test_a_page_looks_like_one_on_every_medium(browser: Any, pages: dict[str, Path], tmp_path: Path) -> None:
     """Not pixels, but what would be wrong with any: a blank image, a page wider than a phone, no pages on paper."""
-    for number, options in enumerate(
-        ({"color_scheme": "light"}, {"color_scheme": "dark"}, {"viewport": PHONE, "color_scheme": "light"})
-    ):
+    for number, options in enumerate(MEDIA):
         with visiting(browser, pages["finished"], **options) as visit:
             page = visit.page
             image = tmp_path / f"{number}.png"

@@ -7,12 +7,11 @@ request's hash is checked; where the code has changed since the run, the choice 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pydantic import ValidationError
-
 from jobs.recipe import Recipe
 from jobs.recipe_base import is_plugin
+from jobs.recorded_recipe import recorded_recipe
 from jobs.strategies import strategy_factory
-from records.failure import RunMismatch, StrategyFailed
+from records.failure import InvalidInput, RunMismatch, StrategyFailed
 from records.manifest import Manifest
 from records.problem import Problem
 from records.rows import OpenRecord, RequestRow, StepRow
@@ -43,13 +42,9 @@ class Replayer:
         A strategy of the user's own (`module:function`) is not loaded: reading a run executes nothing that it names.
         """
         try:
-            recipe = Recipe.model_validate(manifest.recipe)
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"])
-            return cls(
-                None, None, f"this version cannot read the run's recipe ({place}: {first['msg']})", manifest.seed
-            )
+            recipe = recorded_recipe(manifest)
+        except InvalidInput as error:
+            return cls(None, None, f"this version cannot read the run's recipe: {error}", manifest.seed)
         if is_plugin(recipe.strategy.name):
             why = f"{recipe.strategy.name} is code of its own, which a report does not run"
             return cls(recipe, None, why, manifest.seed)

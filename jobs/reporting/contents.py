@@ -190,9 +190,11 @@ def _cost_section(found: Found) -> dict[str, Any]:
         "PRM": (float(tokens["prm"] - tokens["prm_cached"]), float(tokens["prm_cached"])),
     }
     phases = flops_by_phase(rows, found.source.run.manifest)
+    totals = found.source.run.totals
+    seconds = {"Generator": totals.generator_seconds, "PRM": totals.prm_seconds}
     priced = bool(rows) and all(row.usd is not None for row in rows)
     return {
-        "costs": plots.cost_diagram(kinds, ("kept or computed", "pruned or cached"), phases),
+        "costs": plots.cost_diagram(kinds, ("kept or computed", "pruned or cached"), phases, seconds),
         "cost_table": cost_table(found.source.run, rows, found.summary),
         "dear_by": "USD" if priced else "FLOPs",
         "dearest": [

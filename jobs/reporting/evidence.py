@@ -5,16 +5,14 @@ been no one's choice, so the run holds no verdict of it: each distinct answer of
 recipe's grader, unless that is code of the user's own, which a report does not run.
 """
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from actors.grader import Grader, GradeRequest
 from jobs.recipe import Recipe
 from jobs.recipe_base import is_plugin
 from jobs.reporting.trees import Tree
+from jobs.stored_samples import problem_of, verdicts_of
 from records.path import PrmScore
-from records.problem import Problem
 from records.rows import ProblemRow, Status
 from scaling.run_calibration import ScoredOutcome
 from scaling.stored import StoredProblem, stored_problem
@@ -29,13 +27,14 @@ class Witness:
         chosen_score: the PRM's view of the chosen path.
         answers: of each finished sample, with the PRM's view of it.
         stored: its samples to be played on; None for a search that does not take whole samples.
+        verdicts: answer -> whether it is right, null where nobody could tell; empty before it is graded.
     """
 
     row: ProblemRow
     chosen_score: PrmScore | None
     answers: tuple[tuple[str | None, PrmScore | None], ...]
     stored: StoredProblem | None
-    verdicts: dict[str | None, bool | None]
+    verdicts: Mapping[str | None, bool | None]
 
     @property
     def root_score(self) -> PrmScore | None:
@@ -57,12 +56,11 @@ def witness(tree: Tree, *, takes_whole_samples: bool) -> Witness | None:
     row = tree.row
     if row is None or row.status is Status.FAILED:
         return None
-    problem = Problem(row.problem_id, row.question, row.reference)
     return Witness(
         row=row,
         chosen_score=tree.chosen_score,
         answers=tuple((leaf.answer, leaf.score) for leaf in tree.leaves),
-        stored=stored_problem(problem, tree.steps, tree.requests) if takes_whole_samples else None,
+        stored=stored_problem(problem_of(row), tree.steps, tree.requests) if takes_whole_samples else None,
         verdicts={},
     )
 
@@ -79,24 +77,13 @@ def graded(witnesses: Sequence[Witness], recipe: Recipe | None) -> tuple[list[Wi
         return list(witnesses), f"the grader {recipe.grader.kind} is code of its own, which a report does not run"
     if all(item.row.reference is None for item in witnesses):
         return list(witnesses), "there is no answer key"
-    found = asyncio.run(_verdicts(witnesses, recipe))
+    problems = [problem_of(item.row) for item in witnesses]
+    answers = [[None, *(answer for answer, _ in item.answers)] for item in witnesses]
+    found = verdicts_of(recipe.grader, problems, answers)
     return [
         replace(item, verdicts=own, stored=replace(item.stored, verdicts=own) if item.stored else None)
         for item, own in zip(witnesses, found, strict=True)
     ], None
-
-
-async def _verdicts(witnesses: Sequence[Witness], recipe: Recipe) -> list[dict[str | None, bool | None]]:
-    distinct = [list(dict.fromkeys([None, *(answer for answer, _ in item.answers)])) for item in witnesses]
-    asked = [
-        GradeRequest(answer, item.row.reference)
-        for item, own in zip(witnesses, distinct, strict=True)
-        for answer in own
-    ]
-    section = recipe.grader
-    async with Grader(section.kind, num_workers=section.num_workers, timeout_s=section.timeout_s) as grader:
-        verdicts = iter(await grader.grade(asked))
-    return [{answer: next(verdicts) for answer in own} for own in distinct]
 
 
 def root_outcomes(witnesses: Sequence[Witness]) -> list[ScoredOutcome]:

@@ -204,28 +204,36 @@ def _number(value: float | None) -> str:
     return "unknown" if value is None else f"{value:.3f}"
 
 
-def cost_diagram(kinds: dict[str, tuple[float, float]], names: tuple[str, str], flops: FlopsByPhase | None) -> Diagram:
-    """Tokens by kind, each in two parts, and FLOPs by phase.
+def cost_diagram(
+    kinds: dict[str, tuple[float, float]],
+    names: tuple[str, str],
+    flops: FlopsByPhase | None,
+    seconds: dict[str, float],
+) -> Diagram:
+    """Tokens by kind, each in two parts, FLOPs by phase, and replica-seconds by role.
 
     Args:
         kinds: kind -> its two parts, in tokens.
         names: of the parts.
         flops: None where nobody knows the models' sizes.
+        seconds: role -> replica-seconds.
     """
+    phases = {} if flops is None else {"Prefill": flops.prefill, "Decode": flops.decode, "PRM": flops.prm}
+    bars = [("FLOPs", phases)] if phases else []
+    bars.append(("Replica-seconds", seconds))
 
     def draw(figure: "Figure") -> None:
-        panels = figure.subplots(1, 1 if flops is None else 2, squeeze=False)[0]
+        panels = figure.subplots(1, 1 + len(bars), squeeze=False)[0]
         labels = list(kinds)[::-1]
         first = [kinds[label][0] for label in labels]
         second = [kinds[label][1] for label in labels]
         panels[0].barh(labels, first, color=SERIES[0], label=names[0], height=0.6)
         panels[0].barh(labels, second, left=first, color=SERIES[0], alpha=0.4, label=names[1], height=0.6)
-        panels[0].legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=9)
+        figure.legend(loc="outside upper left", ncols=2, fontsize=9)
         panels[0].set_xlabel("Tokens")
-        if flops is not None:
-            phases = {"PRM": flops.prm, "Generator,\nprefill": flops.prefill, "Generator,\ndecode": flops.decode}
-            panels[1].barh(list(phases), list(phases.values()), color=SERIES[1], height=0.6)
-            panels[1].set_xlabel("FLOPs")
+        for axes, (title, values), colour in zip(panels[1:], bars, SERIES[1:], strict=False):
+            axes.barh(list(values)[::-1], list(values.values())[::-1], color=colour, height=0.6)
+            axes.set_xlabel(title)
         for axes in panels:
             axes.grid(visible=False, axis="y")
             axes.xaxis.set_major_locator(_few_ticks())
@@ -233,20 +241,22 @@ def cost_diagram(kinds: dict[str, tuple[float, float]], names: tuple[str, str], 
 
     rows = [(f"Tokens: {kind}", f"{sum(parts):,.0f}", f"{names[0]} {parts[0]:,.0f}, {names[1]} {parts[1]:,.0f}")
             for kind, parts in kinds.items()]  # fmt: skip
-    if flops is not None:
-        total = (flops.decode + flops.prefill + flops.prm) or 1.0
-        for name, value in (("generator, decode", flops.decode), ("generator, prefill", flops.prefill),
-                            ("PRM", flops.prm)):  # fmt: skip
-            rows.append((f"FLOPs: {name}", count(value), f"{percent(value / total)} of all"))
+    for title, values in bars:
+        total = sum(values.values()) or 1.0
+        for name, value in values.items():
+            rows.append((f"{title}: {name}", count(value), f"{percent(value / total)} of all"))
     words = Words("costs", "Cost by kind of token and by role",
-                  "Left, tokens generated, read as prompts and read by the PRM; right, the FLOPs of generator and PRM. "
-                  "The table beneath has every number.")  # fmt: skip
-    caption = "FLOPs are 2 x parameters x computed tokens; what a prefix cache held was not computed."
+                  "Tokens generated, read as prompts and read by the PRM; the FLOPs of prefill, decode and PRM; the "
+                  "replica-seconds of each role. The table beneath has every number.")  # fmt: skip
+    caption = (
+        "FLOPs are 2 x parameters x computed tokens; what a prefix cache held was not computed. Replica-seconds are "
+        "the rows' parts of the time that the run held its replicas, start-up and idle time included."
+    )
     table = Table("Cost by kind and role", ("What", "Total", "Of that"), tuple(rows))
-    return Diagram(inline_svg(draw, words, height_in=2.9), caption, table)
+    return Diagram(inline_svg(draw, words, width_in=7.8, height_in=2.8), caption, table)
 
 
 def _few_ticks() -> "object":
     from matplotlib.ticker import MaxNLocator
 
-    return MaxNLocator(4)
+    return MaxNLocator(3, steps=[1, 2, 5, 10])

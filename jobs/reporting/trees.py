@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs.reporting.choices import Replayer
+from jobs.stored_samples import problem_of
 from records.path import FinishReason, Path, PrmScore
-from records.problem import Problem
 from records.request import ReplyKind
 from records.rows import ProblemRow, RequestRow, Status, StepRow
 from scaling.answers import extract_answer
@@ -91,7 +91,7 @@ def tree_of(
     choice = None
     failed = any(request.reply_kind == ReplyKind.FAILED.value for request in requests)
     if row is not None and row.status is not Status.FAILED and not failed:
-        choice = replayer.choice(Problem(problem_id, row.question, row.reference), steps, requests)
+        choice = replayer.choice(problem_of(row), steps, requests)
     kept = None if choice is None else frozenset(node.node_id for path in choice.candidates for node in path.lineage)
     path = choice.path if choice else None
     return Tree(
