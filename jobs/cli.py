@@ -28,6 +28,7 @@ from jobs.options import (
     StatusOptions,
 )
 from jobs.replay_cli import ReplayOptions, add_replay_arguments, replay_options
+from jobs.report_cli import ReportOptions, add_report_arguments, report_options
 from jobs.signals import interrupted_status, treat_sigterm_as_interrupt
 from jobs.status_cli import add_status_arguments, status_options
 from jobs.submit_cli import SubmitOptions, add_submit_arguments, submit_options
@@ -46,6 +47,7 @@ Options = (
     | ExportOptions
     | SubmitOptions
     | ImportAdapterOptions
+    | ReportOptions
 )
 
 
@@ -232,6 +234,11 @@ COMMANDS = {
         "Decide again from the stored steps of a run: another strategy, budget rule, PRM or grader.",
         partial(add_replay_arguments, add_overrides=_add_overrides, positive=_positive),
         replay_options,
+    ),
+    "report": Command(
+        "One self-contained HTML page of a run, finished or not; with RUN_B, the two compared.",
+        add_report_arguments,
+        report_options,
     ),
     "status": Command("Progress, spend and time left of a run.", add_status_arguments, status_options),
     "export": Command(

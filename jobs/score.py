@@ -98,6 +98,8 @@ def score(plan: Plan, replicas: Replicas) -> Summary:
 
         for warning in (*plan.warnings, *plan.problems.warnings):
             display.note(f"warning: {warning}")
+        if plan.only is not None:
+            display.note(f"a pilot: {len(plan.only)} of {plan.problems.num_problems} problems")
         reign = Reign(plan, replicas, Path(spool), display, on_state=on_state)
         begun_at: list[tuple[int, int]] = []
         while True:

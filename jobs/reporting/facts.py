@@ -1,0 +1,98 @@
+"""What the head of a page says of a run, and the groups of its failures."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from actors.writer import FRESH_S
+from jobs.abstention import AbstentionSummary, summarize_abstention
+from jobs.summary import Summary, summarize
+from records.reader import Run
+from records.rows import ProblemRow, Status
+from scaling.aggregation import Estimate
+
+_VARYING = re.compile(r"0x[0-9a-fA-F]+|[0-9a-f]{12,}|\d+(?:\.\d+)?|'[^']*'|\"[^\"]*\"")
+MAX_EXAMPLES = 20
+"""Problems that are named of one group of failures."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailureGroup:
+    """Failures that say the same but for names and numbers.
+
+    Attributes:
+        message: of the first.
+        num_problems: how many.
+        problem_ids: of the first `MAX_EXAMPLES`.
+    """
+
+    message: str
+    num_problems: int
+    problem_ids: tuple[str, ...]
+
+
+def state_of(run: Run, *, now_s: float) -> str:
+    """finished, running or stopped. `now_s` is seconds since 1970."""
+    if run.finished:
+        return "finished"
+    lease = run.lease
+    if lease is None or lease.released_at is not None or lease.age_s(now_s) > FRESH_S:
+        return "stopped"
+    return "running"
+
+
+def summary_of(run: Run, rows: Sequence[ProblemRow]) -> Summary:
+    """The same as `parsimony status` says."""
+    section = run.manifest.recipe.get("strategy")
+    name = section.get("name") if isinstance(section, Mapping) else None
+    return summarize(
+        run.totals,
+        run=run.uri,
+        strategy=name if isinstance(name, str) else "unknown",
+        finished=run.finished,
+        num_problems=run.manifest.num_problems,
+        open_tokens=run.log.open_tokens,
+        lost_tokens=run.lost_tokens,
+        abstention=_abstention(run.manifest.recipe, rows),
+    )
+
+
+def _abstention(recipe: Mapping[str, Any], rows: Sequence[ProblemRow]) -> AbstentionSummary | None:
+    section = recipe.get("answer")
+    below = section.get("abstain_below") if isinstance(section, Mapping) else None
+    if not isinstance(section, Mapping) or below is None:
+        return None
+    decided = [
+        {
+            "answer": row.answer,
+            "answer_p_lower": row.answer_p_lower,
+            "answer_p_median": row.answer_p_median,
+            "answer_p_upper": row.answer_p_upper,
+            "correct": row.correct,
+            "abstained": row.abstained,
+        }
+        for row in rows
+        if row.abstained is not None
+    ]
+    return summarize_abstention(decided, below, Estimate(section["estimate"])) if decided else None
+
+
+def failure_groups(rows: Sequence[ProblemRow]) -> list[FailureGroup]:
+    """Failed problems by message, the most frequent first; numbers, quoted names and addresses make no difference."""
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for row in rows:
+        if row.status is Status.FAILED:
+            message = row.error or "no message"
+            groups.setdefault(_VARYING.sub("#", message), []).append((message, row.problem_id))
+    ordered = sorted(groups.values(), key=lambda group: (-len(group), group[0][0]))
+    return [
+        FailureGroup(group[0][0], len(group), tuple(problem_id for _, problem_id in group[:MAX_EXAMPLES]))
+        for group in ordered
+    ]
+
+
+def known_total(values: Sequence[float | None]) -> float | None:
+    """The sum; None where one of them is unknown, or there is none."""
+    known = [value for value in values if value is not None]
+    return sum(known) if known and len(known) == len(values) else None

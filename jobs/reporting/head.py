@@ -1,0 +1,184 @@
+"""The head of a page: state, models, dates, warnings, accuracy and cost in a few numbers; and how problems ended."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jobs.format import count, duration, percent, ratio
+from jobs.reporting.facts import known_total
+from jobs.reporting.plots import Table
+from jobs.summary import Summary
+from records.commits import Totals
+from records.manifest import Manifest
+from records.reader import Run
+from records.rows import ProblemRow, Status
+
+UNKNOWN = "unknown"
+
+
+def head(run: Run, rows: Sequence[ProblemRow], summary: Summary, state: str) -> dict[str, Any]:
+    """What the template's head and summary name."""
+    manifest = run.manifest
+    return {
+        "name": run.uri.rstrip("/").rpartition("/")[2] or run.uri,
+        "state": state,
+        "lede": _lede(run, summary, state),
+        "notes": _notes(run, summary, state),
+        "cards": _cards(summary, rows, run.totals),
+        "facts": _facts(run, summary),
+        "recipe": json.dumps(manifest.recipe, indent=2, ensure_ascii=False),
+    }
+
+
+def strategy_text(manifest: Manifest) -> str:
+    """The strategy and its options, in a line."""
+    return _section(manifest.recipe, "strategy")
+
+
+def budget_text(manifest: Manifest) -> str:
+    """The run's caps, in a line."""
+    section = manifest.recipe.get("budget")
+    caps = section.items() if isinstance(section, Mapping) else ()
+    set_ones = [f"{name} = {value}" for name, value in caps if value is not None]
+    return ", ".join(set_ones) or "no cap"
+
+
+def _section(recipe: Mapping[str, object], name: str) -> str:
+    section = recipe.get(name)
+    if not isinstance(section, Mapping):
+        return UNKNOWN
+    options = [f"{key} = {value}" for key, value in section.items() if key != "name" and value is not None]
+    return " with ".join(part for part in (str(section.get("name", UNKNOWN)), ", ".join(options)) if part)
+
+
+def _lede(run: Run, summary: Summary, state: str) -> str:
+    done = sum(summary.problems.values())
+    how_far = f"{done:,} of {summary.num_problems:,} problems have ended"
+    if state == "finished":
+        how_far = f"all {summary.num_problems:,} problems have ended"
+    opened = len(run.log.open_problems)
+    return f"{summary.strategy}: {how_far}{f', {opened:,} are open' if opened else ''}."
+
+
+def _notes(run: Run, summary: Summary, state: str) -> list[str]:
+    notes = [*run.manifest.warnings]
+    if state != "finished":
+        doing = "is running" if state == "running" else "has stopped before its end"
+        notes.insert(
+            0,
+            f"This run {doing}. What ended first is easier or shorter than what is left, so the numbers below are of "
+            "those problems, and no forecast of the whole.",
+        )
+    if summary.lost_tokens:
+        notes.append(f"Up to {summary.lost_tokens:,} tokens were lost in stops and crashes: spent, and in no row.")
+    return notes
+
+
+def _cards(summary: Summary, rows: Sequence[ProblemRow], totals: Totals) -> list[dict[str, str]]:
+    tokens, done = summary.tokens, sum(summary.problems.values())
+    pruned = percent(ratio(tokens["pruned"], tokens["generated"]))
+    gpu_s = known_total([row.gpu_seconds for row in rows])
+    usd = known_total([row.usd for row in rows])
+    rate = UNKNOWN if summary.tokens_per_second is None else f"{count(summary.tokens_per_second)} tokens a second"
+    statuses = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in summary.problems.items() if number)
+    return [
+        _card("Accuracy", _known(summary.accuracy, percent), _accuracy_note(summary, done)),
+        _card("Problems", f"{done:,} of {summary.num_problems:,}", statuses or "none has ended"),
+        _card("Generated tokens", count(tokens["generated"]), f"{pruned} pruned" if tokens["generated"] else "none"),
+        _card("FLOPs", count(summary.flops), "generator and PRM, computed tokens"),
+        _card(
+            "Replica-seconds",
+            count(totals.generator_seconds + totals.prm_seconds),
+            f"{count(totals.generator_seconds)} generator, {count(totals.prm_seconds)} PRM",
+        ),
+        _card("GPU-seconds", _known(gpu_s, count), "of all rows" if gpu_s is not None else "not every row knows them"),
+        _card("USD", _known(usd, lambda value: f"{value:.4g}"), "of all rows" if usd is not None else "no price"),
+        _card("Wall time", duration(summary.wall_seconds), rate),
+    ]
+
+
+def _card(name: str, value: str, more: str) -> dict[str, str]:
+    return {"name": name, "value": value, "more": more}
+
+
+def _known(value: float | None, say: Any) -> str:
+    return UNKNOWN if value is None else str(say(value))
+
+
+def _accuracy_note(summary: Summary, done: int) -> str:
+    if summary.accuracy is None:
+        return "nothing was graded"
+    interval = f"{percent(summary.accuracy_lower)} to {percent(summary.accuracy_upper)} at 95%"
+    ungraded = f"; {done - summary.graded:,} not graded" if done > summary.graded else ""
+    return f"{interval}; {summary.correct:,} of {summary.graded:,}{ungraded}"
+
+
+def _facts(run: Run, summary: Summary) -> list[tuple[str, str]]:
+    manifest = run.manifest
+    facts = [("Run", run.uri), ("Strategy", strategy_text(manifest)), ("Budget", budget_text(manifest))]
+    for role, model in manifest.models.items():
+        sha256 = f" (sha256 {model.model_sha256[:12]})" if model.model_sha256 else ""
+        facts.append((f"Model: {role}", f"{model.model}{sha256}"))
+    facts.append(("Begun", manifest.created_at))
+    if run.success is not None:
+        facts.append(("Finished", run.success.finished_at))
+    elif run.lease is not None:
+        facts.append(("Last heard of", run.lease.heartbeat_at))
+    facts += [
+        ("Seed", str(manifest.seed)),
+        ("Input", f"{manifest.num_problems:,} problems, fingerprint {manifest.input_fingerprint[:12]}"),
+        ("Versions", ", ".join(f"{name} {version}" for name, version in manifest.versions.items()) or UNKNOWN),
+        ("Git revision", manifest.git_revision or UNKNOWN),
+    ]
+    found = summary.abstention
+    if found is not None:
+        answered = f"{found.answered:,} of {found.answered + found.abstained:,}, at {found.estimate} >= {found.below:g}"
+        right = f"; {percent(found.accuracy)} of these right" if found.accuracy is not None else ""
+        facts.append(("Answered", answered + right))
+    return facts
+
+
+def status_table(rows: Sequence[ProblemRow], num_open: int, num_problems: int) -> Table:
+    """Problems by status and verdict."""
+    lines = []
+    for status in Status:
+        own = [row for row in rows if row.status is status]
+        if own:
+            verdicts = [sum(row.correct is verdict for row in own) for verdict in (True, False, None)]
+            lines.append((status.value.replace("_", " "), f"{len(own):,}", *(f"{number:,}" for number in verdicts)))
+    left = num_problems - len(rows) - num_open
+    for name, number in (("open", num_open), ("not begun", left)):
+        if number > 0:
+            lines.append((name, f"{number:,}", "", "", ""))
+    return Table("Problems by status", ("Status", "Problems", "Right", "Wrong", "Not graded"), tuple(lines))
+
+
+def cost_table(run: Run, rows: Sequence[ProblemRow], summary: Summary) -> Table:
+    """What the rows add up to, and what stands beside them."""
+    done = len(rows)
+    totals = {
+        "Generated tokens": float(summary.tokens["generated"]),
+        "Generated tokens, pruned": float(summary.tokens["pruned"]),
+        "Prompt tokens": float(summary.tokens["prompt"]),
+        "Prompt tokens, cached": float(summary.tokens["cached"]),
+        "PRM tokens": float(summary.tokens["prm"]),
+        "PRM tokens, cached": float(summary.tokens["prm_cached"]),
+        "FLOPs": summary.flops,
+        "Generator replica-seconds": run.totals.generator_seconds,
+        "PRM replica-seconds": run.totals.prm_seconds,
+        "GPU-seconds": known_total([row.gpu_seconds for row in rows]),
+        "USD": known_total([row.usd for row in rows]),
+    }
+    lines = [
+        (name, _known(value, _amount), _known(ratio(value, done) if value is not None else None, _amount))
+        for name, value in totals.items()
+    ]
+    lines.append(("Generated for open problems", f"{run.log.open_tokens:,}", ""))
+    lines.append(("Lost in stops and crashes, at most", f"{summary.lost_tokens:,}", ""))
+    return Table("Cost of the rows", ("What", "Run", "Per problem"), tuple(lines))
+
+
+def _amount(value: float) -> str:
+    if value >= 1e9:
+        return count(value)
+    return f"{value:,.0f}" if value >= 1000 or value == int(value) else f"{value:.4g}"

@@ -1,0 +1,150 @@
+"""A run as a report reads it: the rows of all problems, and the trees of those that there is room for.
+
+Steps and requests are read for a choice of problems only: those that a reader will ask for first (named on the command
+line, failed, open, dearest, slowest, wrong), then a seeded sample of the others.
+"""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from jobs.reporting.choices import Replayer
+from jobs.reporting.trees import Tree, tree_of
+from records.failure import InvalidInput, StoreFailed
+from records.layout import Table
+from records.reader import Run
+from records.rows import ProblemRow, RequestRow, Status, StepRow
+from records.schemas import to_rows
+
+NUM_EXTREME = 100
+"""Dearest problems, and slowest ones, whose trees come before those of others."""
+MAX_SAMPLED = 2000
+"""Problems whose samples are graded, one by one: grading costs time."""
+MAX_STEPS = 1_500_000
+"""Step rows that are read: more than have room in a page of 20 MB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A run, read once.
+
+    Attributes:
+        run: the snapshot.
+        rows: of `problems`, in commit order.
+        replayer: of its strategy.
+        order: problem ids by precedence, open ones included.
+        sample: a seeded sample of those that have a row: what is graded and counted, sample by sample.
+    """
+
+    run: Run
+    rows: Sequence[ProblemRow]
+    replayer: Replayer
+    order: Sequence[str]
+    sample: Sequence[str]
+
+    def trees(self) -> Iterator[Tree]:
+        """Of as many problems as are read, by precedence."""
+        rows = {row.problem_id: row for row in self.rows}
+        wanted = self._readable(rows)
+        steps = _Grouped(self._read("steps", wanted), wanted)
+        requests = _Grouped(self._read("requests", wanted), wanted)
+        for number, problem_id in enumerate(wanted):
+            yield tree_of(
+                problem_id,
+                rows.get(problem_id),
+                to_rows(StepRow, steps.of(number)),
+                to_rows(RequestRow, requests.of(number)),
+                self.replayer,
+            )
+
+    def _readable(self, rows: dict[str, ProblemRow]) -> list[str]:
+        """The sample's, and others from the first on, until their steps are too many."""
+        must = frozenset(self.sample)
+        total, wanted = sum(row.num_steps for row in self.rows if row.problem_id in must), []
+        for problem_id in self.order:
+            if problem_id in must:
+                wanted.append(problem_id)
+                continue
+            row = rows.get(problem_id)
+            total += row.num_steps if row else 0
+            if total <= MAX_STEPS:
+                wanted.append(problem_id)
+        return wanted
+
+    def _read(self, table: Table, wanted: Sequence[str]) -> pa.Table:
+        if not self.run.log.parts_of(table):
+            return getattr(self.run, table)()
+        of_wanted = pc.field("problem_id").isin(pa.array(wanted, pa.string()))
+        try:
+            return self.run.dataset(table).to_table(filter=of_wanted)
+        except OSError as error:
+            raise StoreFailed(f"{self.run.uri}: a part of {table} is gone or damaged: {error}") from error
+
+
+def read_source(run: Run, *, named: Sequence[str] = ()) -> Source:
+    """Read the problem rows of a run, and rank its problems.
+
+    Args:
+        run: the snapshot.
+        named: ids of problems whose trees come first.
+
+    Raises:
+        InvalidInput: the run has no such problem.
+        StoreFailed: a part cannot be read.
+    """
+    rows = to_rows(ProblemRow, run.problems())
+    known = {row.problem_id for row in rows} | run.log.open_problems.keys()
+    if missing := [problem_id for problem_id in named if problem_id not in known]:
+        raise InvalidInput(f"--problem {missing[0]}: {run.uri} has no rows of such a problem")
+    shuffled = sorted(row.problem_id for row in rows)
+    random.Random(run.manifest.seed).shuffle(shuffled)  # noqa: S311 (no secret)
+    order = _precedence(rows, sorted(run.log.open_problems), named, shuffled)
+    return Source(run, rows, Replayer.of(run.manifest), order, shuffled[:MAX_SAMPLED])
+
+
+def _precedence(
+    rows: Sequence[ProblemRow], opened: Sequence[str], named: Sequence[str], others: Sequence[str]
+) -> list[str]:
+    """Every problem once, in the order of precedence."""
+    wrong = frozenset(row.problem_id for row in rows if row.correct is False)
+    ranked = [
+        *named,
+        *opened,
+        *(row.problem_id for row in rows if row.status is Status.FAILED),
+        *(row.problem_id for row in dearest(rows, NUM_EXTREME)),
+        *(row.problem_id for row in slowest(rows, NUM_EXTREME)),
+        *(problem_id for problem_id in others if problem_id in wrong),
+        *others,
+    ]
+    return list(dict.fromkeys(ranked))
+
+
+def dearest(rows: Sequence[ProblemRow], count: int) -> list[ProblemRow]:
+    """By USD where all have a price, else by FLOPs."""
+    priced = bool(rows) and all(row.usd is not None for row in rows)
+    return sorted(rows, key=lambda row: (-(row.usd or 0.0) if priced else -row.flops, row.problem_id))[:count]
+
+
+def slowest(rows: Sequence[ProblemRow], count: int) -> list[ProblemRow]:
+    """By wall time."""
+    return sorted(rows, key=lambda row: (-row.wall_seconds, row.problem_id))[:count]
+
+
+class _Grouped:
+    """A table by problem: one slice for each."""
+
+    def __init__(self, table: pa.Table, problem_ids: Sequence[str]) -> None:
+        numbers = pc.index_in(table.column("problem_id"), value_set=pa.array(problem_ids, pa.string()))
+        index = numbers.to_numpy().astype(np.int64) if table.num_rows else np.zeros(0, np.int64)
+        order = np.argsort(index, kind="stable")
+        self._table = table.take(pa.array(order)).combine_chunks()
+        self._ends = np.searchsorted(index[order], np.arange(len(problem_ids) + 1))
+
+    def of(self, number: int) -> pa.Table:
+        """The rows of the problem of that number."""
+        start, end = int(self._ends[number]), int(self._ends[number + 1])
+        return self._table.slice(start, end - start)
