@@ -15,7 +15,8 @@ from jobs.reporting.evidence import Witness
 from jobs.strategies import strategy_factory
 from scaling.bootstrap import Estimate, draw, estimate, ratio_of_totals
 from scaling.calibration import Floats
-from scaling.stored import NotStored, Outcome, StoredProblem, play
+from scaling.stored import Outcome, play
+from scaling.stored_problem import NotStored, StoredProblem
 from scaling.strategy import StrategyFactory
 
 NUM_ORDERS = 5

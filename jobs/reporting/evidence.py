@@ -15,7 +15,7 @@ from jobs.stored_samples import problem_of, verdicts_of
 from records.path import PrmScore
 from records.rows import ProblemRow, Status
 from scaling.run_calibration import ScoredOutcome
-from scaling.stored import StoredProblem, stored_problem
+from scaling.stored_problem import StoredProblem, stored_problem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
