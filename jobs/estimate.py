@@ -19,6 +19,7 @@ from jobs.estimate_measure import Chosen, Measured, best_split, measure, own_rep
 from jobs.estimate_pilot import NO_CAPS, Pilot, carry_out_pilot, choose, plan_pilots, population, question_scores
 from jobs.estimate_table import print_estimate
 from jobs.options import EstimateOptions
+from jobs.prices import role_sections
 from records.failure import InvalidInput
 from records.jsonio import encode
 from records.prediction import ESTIMATE, Prediction
@@ -81,6 +82,8 @@ def run(options: EstimateOptions) -> int:
 def estimate(options: EstimateOptions) -> Estimate:
     """Run the pilots and predict. Raises as `run`."""
     questions, pilots = plan_pilots(options)
+    for pilot in pilots:
+        _check(options, pilot)
     problems = list(pilots[0].plan.problems)
     num_pilot = min(options.pilot, len(problems))
     if num_pilot < MIN_PILOT:
@@ -111,15 +114,24 @@ def estimate(options: EstimateOptions) -> Estimate:
     )
 
 
+def _check(options: EstimateOptions, pilot: Pilot) -> None:
+    """What is asked for has to have an answer."""
+    roles, cost = role_sections(pilot.setting.recipe), pilot.setting.recipe.cost
+    for num_generators, num_prms in options.replicas:
+        if "prm" in roles and not num_prms:
+            raise InvalidInput(f"--replicas {num_generators}+0: {pilot.setting.label} needs a PRM")
+    instances = {"generator": cost.generator_instance, "prm": cost.prm_instance}
+    unpriced = [f"cost.{role}_instance" for role in roles if instances[role] is None]
+    if options.max_usd is not None and unpriced:
+        raise InvalidInput(f"--max-usd: no price is known; set {' and '.join(unpriced)} (docs/cost.md)")
+
+
 def _strategy(
     options: EstimateOptions, pilot: Pilot, found: Measured, num_pilot: int, num_problems: int
 ) -> StrategyEstimate:
     """One strategy's part; what was predicted for the recipe's own replicas is left in its run, for its report."""
     own = own_replicas(pilot.setting.recipe)
     asked: list[Mapping[Role, int]] = [{"generator": few[0], "prm": few[1]} for few in options.replicas]
-    for counts in asked:
-        if own["prm"] and not counts["prm"]:
-            raise InvalidInput(f"--replicas {counts['generator']}+0: {pilot.setting.label} needs a PRM")
     predictions = tuple(prediction(found, counts, num_pilot, num_problems) for counts in asked or [own])
     pilot.plan.store.replace(ESTIMATE, encode(prediction(found, own, num_pilot, num_problems)))
     return StrategyEstimate(

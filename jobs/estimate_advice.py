@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from records.failure import InvalidInput
-from records.prediction import Prediction
+from records.prediction import Prediction, Range
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,22 +57,19 @@ def advise(
         predictions: strategy -> what a run over all problems takes, on the replicas asked for first.
         startup_s: strategy -> seconds before the first problem; they are paid for whatever number of problems follows.
         accuracy: that is wanted.
-        max_usd: what may be spent.
-
-    Raises:
-        InvalidInput: money is spoken of, and some strategy has no price.
+        max_usd: what may be spent. A strategy without a price is not spoken of.
     """
     priced = all(found.usd is not None for found in predictions.values())
-    if max_usd is not None and not priced:
-        raise InvalidInput("--max-usd: no price is known; name the instances in [cost] of the recipe (docs/cost.md)")
     enough = [
         name
         for name, found in predictions.items()
         if accuracy is not None and found.accuracy is not None and found.accuracy.estimate >= accuracy
     ]
-    affordable = []
-    for name, found in predictions.items() if max_usd is not None else ():
-        affordable.append(_affordable(name, found, startup_s[name], max_usd or 0.0))
+    affordable = [
+        _affordable(name, found, found.usd, startup_s[name], max_usd)
+        for name, found in predictions.items()
+        if max_usd is not None and found.usd is not None
+    ]
     return Advice(
         accuracy=accuracy,
         cheapest=min(enough, key=lambda name: _cost(predictions[name], priced), default=None),
@@ -87,11 +83,10 @@ def _cost(found: Prediction, priced: bool) -> float:
     return found.usd.estimate if priced and found.usd is not None else found.flops.estimate
 
 
-def _affordable(name: str, found: Prediction, startup_s: float, max_usd: float) -> Affordable:
+def _affordable(name: str, found: Prediction, usd: Range, startup_s: float, max_usd: float) -> Affordable:
     """Cost grows with the problems, from the start-up on."""
-    assert found.usd is not None  # noqa: S101 (asked before)
-    startup_usd = found.usd.estimate * min(1.0, startup_s / found.wall_seconds.estimate)
-    share = min(1.0, max(0.0, (max_usd - startup_usd) / max(found.usd.upper - startup_usd, 1e-12)))
+    startup_usd = usd.estimate * min(1.0, startup_s / found.wall_seconds.estimate)
+    share = min(1.0, max(0.0, (max_usd - startup_usd) / max(usd.upper - startup_usd, 1e-12)))
     return Affordable(
         strategy=name,
         num_problems=int(share * found.num_problems),
