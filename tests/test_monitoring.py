@@ -143,7 +143,7 @@ def test_on_the_way_the_values_were_plausible(watched):
     assert max(seen("ray_parsimony_open_problems")) > 0
     assert max(seen('ray_parsimony_calls_in_flight{role="generator"}')) > 0
     assert set(seen("ray_parsimony_replica_up")) <= {0, 1}
-    assert 0 <= max(seen("ray_parsimony_commit_lag_seconds")) < 10
+    assert 0 <= max(seen("ray_parsimony_commit_lag_seconds")) < 30
     assert max(seen("ray_parsimony_spent_tokens")) <= 1_000_000
 
 
