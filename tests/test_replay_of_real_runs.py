@@ -1,4 +1,4 @@
-"""`parsimony replay` on runs of real engines: the adaptive budget, the cap, and scores by a PRM that is loaded again."""
+"""`parsimony replay` on runs of real engines: an adaptive budget, a cap, and a PRM that is loaded again."""
 
 import json
 from pathlib import Path
