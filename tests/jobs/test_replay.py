@@ -320,6 +320,25 @@ def test_intervals_are_those_of_resampled_problems(best_of_64, tmp_path):
     assert asdict(best_of_64.totals)["generated_tokens"] == actual.sum()
 
 
+def test_a_run_without_keys_has_costs_and_no_accuracy(tmp_path, capsys):
+    run = stored_run(tmp_path / "run", BEST_OF_16, has_keys=False)
+    lines = replayed(run, tmp_path / "out", "strategy.num_samples=8")
+    assert {(line["correct"], line["num_samples"]) for line in lines} == {(None, 8.0)}
+    [setting] = summary_of(tmp_path / "out")["settings"]
+    assert setting["accuracy"] == {"value": None, "lower": None, "upper": None}
+    assert setting["accuracy_if_wrong"] is None
+    assert 0.3 < setting["ratios"]["generated_tokens"]["value"] < 0.7
+    assert "?" in capsys.readouterr().out
+
+
+def test_a_run_that_goes_on_is_replayed_as_far_as_it_is(tmp_path, capsys):
+    run = stored_run(tmp_path / "run", BEST_OF_16, num_owed=3)
+    assert not run.finished
+    assert len(replayed(run, tmp_path / "out")) == 10
+    assert summary_of(tmp_path / "out")["num_owed"] == 3
+    assert "3 have no row yet" in capsys.readouterr().out
+
+
 # --- another PRM
 
 
