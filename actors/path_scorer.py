@@ -6,8 +6,9 @@ the one before it in the prefix cache. What a dead replica had not answered is s
 """
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from actors.link import HealthCheck, ReplicaLink
 from actors.run_settings import Prm
@@ -24,6 +25,26 @@ EPOCH = 1
 """The replicas are ours alone, so there is no other."""
 
 PrmLink = ReplicaLink[ScoreCall, ScoreResult]
+
+
+@dataclass(slots=True)
+class Item:
+    """A call and what it has met; it is sent under a new key each time, because a replica runs a key only once."""
+
+    call: ScoreCall
+    num_sent: int = 0
+    num_deaths: int = 0
+    num_refusals: int = 0
+
+    @property
+    def is_suspect(self) -> bool:
+        """Replicas may have died of it."""
+        return self.num_deaths >= SUSPECT_DEATHS
+
+    def to_send(self) -> ScoreCall:
+        """The call as it is sent now."""
+        self.num_sent += 1
+        return replace(self.call, key=f"{self.call.key}/{self.num_sent}")
 
 
 class PathScorer:
@@ -57,12 +78,10 @@ class PathScorer:
             for prm in prms
         }
         self._groups: Iterator[Sequence[ScoreCall]] = iter(())
-        self._again: deque[ScoreCall] = deque()
-        self._begun: dict[str, deque[ScoreCall]] = {}
-        self._in_flight: dict[str, dict[str, ScoreCall]] = {}
+        self._again: deque[Item] = deque()
+        self._begun: dict[str, deque[Item]] = {}
+        self._in_flight: dict[str, dict[str, Item]] = {}
         self._limits: dict[str, int] = {}
-        self._num_deaths: Counter[str] = Counter()
-        self._num_attempts: Counter[str] = Counter()
         self._done = asyncio.Event()
 
     async def score(self, groups: Iterator[Sequence[ScoreCall]]) -> None:
@@ -95,29 +114,31 @@ class PathScorer:
 
     def _down(self, replica: str, cause: str) -> None:
         self._limits.pop(replica, None)
-        for call in self._in_flight.pop(replica, {}).values():
-            self._num_deaths[call.key] += 1
-            if self._num_deaths[call.key] > SUSPECT_DEATHS:
-                self._on_failed(call, f"{SUSPECT_DEATHS + 1} replicas died of it, at last: {cause}")
+        for item in self._in_flight.pop(replica, {}).values():
+            item.num_deaths += 1
+            if item.num_deaths > SUSPECT_DEATHS:
+                self._on_failed(item.call, f"{item.num_deaths} replicas died of it, at last: {cause}")
             else:
-                self._again.append(call)
+                self._again.append(item)
         self._again.extend(self._begun.pop(replica, ()))
         self._look()
 
     def _results(self, replica: str, results: Sequence[ScoreResult]) -> None:
         for result in results:
-            call = self._in_flight[replica].pop(result.key, None)
-            if call is None:
+            item = self._in_flight[replica].pop(result.key, None)
+            if item is None:
                 continue
             if isinstance(result, Scored):
-                self._on_scored(call, result)
+                self._on_scored(item.call, result)
                 continue
-            self._num_attempts[call.key] += 1
+            item.num_refusals += 1
             final = isinstance(result, CallFailed) and not result.retryable
-            if final or self._num_attempts[call.key] == MAX_ATTEMPTS:
-                self._on_failed(call, result.error if isinstance(result, CallFailed) else "its prefix was not kept")
+            if final or item.num_refusals == MAX_ATTEMPTS:
+                self._on_failed(
+                    item.call, result.error if isinstance(result, CallFailed) else "its prefix was not kept"
+                )
             else:
-                self._again.append(call)
+                self._again.append(item)
         self._look()
 
     def _look(self) -> None:
@@ -128,22 +149,22 @@ class PathScorer:
     def _fill(self, replica: str) -> None:
         flying, limit = self._in_flight[replica], self._limits[replica]
         sent: list[ScoreCall] = []
-        if any(self._num_deaths[key] >= SUSPECT_DEATHS for key in flying):
-            return
-        while len(flying) < limit and (call := self._next(replica)) is not None:
-            if self._num_deaths[call.key] >= SUSPECT_DEATHS and flying:
-                self._again.appendleft(call)  # it waits until the replica is empty
+        while len(flying) < limit and not any(item.is_suspect for item in flying.values()):
+            item = self._next(replica)
+            if item is None:
                 break
-            flying[call.key] = call
+            if item.is_suspect and flying:
+                self._again.appendleft(item)  # it waits until the replica is empty
+                break
+            call = item.to_send()
+            flying[call.key] = item
             sent.append(call)
-            if self._num_deaths[call.key] >= SUSPECT_DEATHS:
-                break
         if sent:
             self._links[replica].send(sent)
-        elif not flying and not any(self._in_flight.values()) and not self._again and not any(self._begun.values()):
+        elif not any(self._in_flight.values()) and not self._again and not any(self._begun.values()):
             self._done.set()
 
-    def _next(self, replica: str) -> ScoreCall | None:
+    def _next(self, replica: str) -> Item | None:
         begun = self._begun.setdefault(replica, deque())
         while not begun:
             if self._again:
@@ -151,5 +172,5 @@ class PathScorer:
             group = next(self._groups, None)
             if group is None:
                 return None
-            begun.extend(group)
+            begun.extend(Item(call) for call in group)
         return begun.popleft()

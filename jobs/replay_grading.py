@@ -13,6 +13,11 @@ Verdicts = Mapping[str | None, bool | None]
 """Answer as extracted -> whether it is right; null where nobody could tell."""
 
 
+def grader_name(section: GraderSection) -> tuple[str, float]:
+    """What decides its verdicts."""
+    return section.kind, section.timeout_s
+
+
 class Graders:
     """Gives verdicts by any of some graders; those of the run's own grader stay as they are in its rows.
 
@@ -23,9 +28,14 @@ class Graders:
 
     def __init__(self, own: GraderSection, sections: Iterable[GraderSection]) -> None:
         self._own = own
-        self._sections = {_name(section): section for section in (own, *sections)}
+        self._sections = {grader_name(section): section for section in (*sections, own)}
         self._graders: dict[tuple[str, float], Grader] = {}
         self._stack = AsyncExitStack()
+
+    @property
+    def sections(self) -> list[GraderSection]:
+        """Those that differ, the run's own among them."""
+        return list(self._sections.values())
 
     async def __aenter__(self) -> Self:
         """Start the processes; raises as `Grader` does."""
@@ -44,7 +54,7 @@ class Graders:
         self, section: GraderSection, rows: Sequence[ProblemRow], answers: Sequence[Collection[str | None]]
     ) -> list[Verdicts]:
         """Of all answers of some problems, by the grader of a setting."""
-        is_own = _name(section) == _name(self._own)
+        is_own = grader_name(section) == grader_name(self._own)
         known: list[dict[str | None, bool | None]] = [{row.answer: row.correct} if is_own else {} for row in rows]
         asked = [
             (own, answer, GradeRequest(answer, row.reference))
@@ -52,12 +62,7 @@ class Graders:
             for answer in dict.fromkeys(wanted)
             if answer not in own
         ]
-        found = await self._graders[_name(section)].grade([request for _, _, request in asked])
+        found = await self._graders[grader_name(section)].grade([request for _, _, request in asked])
         for (own, answer, _), verdict in zip(asked, found, strict=True):
             own[answer] = verdict
         return list(known)
-
-
-def _name(section: GraderSection) -> tuple[str, float]:
-    """What decides its verdicts."""
-    return section.kind, section.timeout_s

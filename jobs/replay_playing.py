@@ -17,7 +17,7 @@ import pyarrow as pa
 from jobs.recipe import abstention
 from jobs.recipe_models import GraderSection
 from jobs.replay_files import line, line_schema, replay_table
-from jobs.replay_grading import Graders, Verdicts
+from jobs.replay_grading import Graders, Verdicts, grader_name
 from jobs.replay_orders import Numbers, numbers_of, over_orders, shared_out, uncut_or_why, whole_samples
 from jobs.replay_settings import ReplaySetting
 from jobs.strategies import strategy_factory
@@ -121,28 +121,25 @@ class Playing:
         replays = {one.label: [replay(self._strategies[one.label], item.tree) for item in held] for one in alone}
         answers = [_answers(item.tree, own) for item, own in zip(held, _by_problem(replays, held), strict=True)]
         rows = [item.record.problem for item in held]
+        verdicts = {
+            grader_name(section): await graders.verdicts(section, rows, answers) for section in graders.sections
+        }
         lines: list[Line] = []
         for setting in self.settings:
-            verdicts = await graders.verdicts(setting.recipe.grader, rows, answers)
+            graded = verdicts[grader_name(setting.recipe.grader)]
             if setting.shares_cap:
-                self._hold(setting, held, verdicts)
+                self._hold(setting, held, graded)
                 continue
-            for item, found, known in zip(held, replays[setting.label], verdicts, strict=True):
+            for item, found, known in zip(held, replays[setting.label], graded, strict=True):
                 lines.append(self._line(setting, item, found, known))
                 if found.differs:
                     self._unlike.add(setting.label)
-        covered = await self._covered(held, graders)
+        covered = {
+            item.record.problem.problem_id: any_right([known[item.tree.answer_of(leaf)] for leaf in item.tree.finished])
+            for item, known in zip(held, verdicts[grader_name(self.grader)], strict=True)
+        }
         actual = [Actual(record.problem, covered.get(record.problem.problem_id)) for record in batch]
         return actual, lines
-
-    async def _covered(self, held: Sequence[Held], graders: Graders) -> dict[str, bool | None]:
-        answers = [[item.tree.answer_of(leaf) for leaf in item.tree.finished] for item in held]
-        rows = [item.record.problem for item in held]
-        verdicts = await graders.verdicts(self.grader, rows, answers)
-        return {
-            row.problem_id: any_right([known[answer] for answer in own])
-            for row, own, known in zip(rows, answers, verdicts, strict=True)
-        }
 
     def _line(self, setting: ReplaySetting, item: Held, found: Replayed, verdicts: Verdicts) -> Line:
         problem_id = item.record.problem.problem_id

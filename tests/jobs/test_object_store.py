@@ -7,6 +7,8 @@ from typing import Any
 
 import duckdb
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from actors.engines.model_files import HEAD_FILE, sha256_of
@@ -24,6 +26,7 @@ from records.replica import ReplicaInfo
 from tests.fakes import GENERATOR_SETTINGS
 from tests.records import builders, trees
 from tests.servers import Bucket
+from tests.stored_runs import stored_run
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "arithmetic"
 PROBLEM_IDS = [f"p{number}" for number in range(6)]
@@ -98,6 +101,17 @@ def test_settings_of_the_reader_may_stand_in_a_file(
     monkeypatch.setenv("AWS_PROFILE", "lab")
     assert read_run(bucket.uri("run")).problems().num_rows == 6
     assert S3Store(bucket.uri("run")).list("_SUCCESS") == ["_SUCCESS"]
+
+
+def test_a_replay_reads_and_writes_an_object_store(bucket: Bucket, capsys: pytest.CaptureFixture[str]) -> None:
+    run, output = stored_run(bucket.uri("run"), "strategy={name='best-of-n', num_samples=4}"), bucket.uri("replayed")
+    assert main(["replay", run.uri, "--sweep", "strategy.num_samples=2,4", "--output", output, "--json"]) == 0
+    said = capsys.readouterr().out
+    store = S3Store(output)
+    assert store.list("") == ["replay.parquet", "summary.json"]
+    assert store.read("summary.json") == said.encode()
+    table = pq.read_table(pa.BufferReader(store.read("replay.parquet")))
+    assert table.num_rows == 2 * run.totals.problems
 
 
 def test_what_is_no_run_is_named(bucket: Bucket) -> None:

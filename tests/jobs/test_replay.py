@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from actors.path_scorer import PathScorer
 from jobs import replay
 from jobs.cli import main
 from jobs.comparison_measure import played, shared
@@ -17,10 +19,14 @@ from jobs.comparison_settings import Setting
 from jobs.recorded_recipe import recorded_recipe
 from jobs.replay_cli import ReplayOptions
 from jobs.replay_files import CUT
+from jobs.replicas import Replicas, Unmetered
 from jobs.stored_samples import stored_samples
 from records.failure import InvalidInput
+from records.manifest import ModelIdentity
 from records.reader import Run
 from records.rows import Status
+from tests.fakes import SEPARATOR, fake_prm, true_score
+from tests.local import LocalHandle
 from tests.stored_runs import stored_run
 
 BEST_OF_64 = "strategy={name='best-of-n', num_samples=64}"
@@ -312,3 +318,140 @@ def test_intervals_are_those_of_resampled_problems(best_of_64, tmp_path):
     found = setting["ratios"]["generated_tokens"]
     assert (found["lower"], found["upper"]) == pytest.approx((lower, upper), abs=0.1 * (upper - lower))
     assert asdict(best_of_64.totals)["generated_tokens"] == actual.sum()
+
+
+def test_a_run_without_keys_has_costs_and_no_accuracy(tmp_path, capsys):
+    run = stored_run(tmp_path / "run", BEST_OF_16, has_keys=False)
+    lines = replayed(run, tmp_path / "out", "strategy.num_samples=8")
+    assert {(line["correct"], line["num_samples"]) for line in lines} == {(None, 8.0)}
+    [setting] = summary_of(tmp_path / "out")["settings"]
+    assert setting["accuracy"] == {"value": None, "lower": None, "upper": None}
+    assert setting["accuracy_if_wrong"] is None
+    assert 0.3 < setting["ratios"]["generated_tokens"]["value"] < 0.7
+    assert "?" in capsys.readouterr().out
+
+
+def test_a_run_that_goes_on_is_replayed_as_far_as_it_is(tmp_path, capsys):
+    run = stored_run(tmp_path / "run", BEST_OF_16, num_owed=3)
+    assert not run.finished
+    assert len(replayed(run, tmp_path / "out")) == 10
+    assert summary_of(tmp_path / "out")["num_owed"] == 3
+    assert "3 have no row yet" in capsys.readouterr().out
+
+
+# --- another PRM
+
+
+@pytest.fixture
+def other_prm(tmp_path, monkeypatch):
+    """The fake PRM in this process for `--prm`; how many paths it was asked to score in all."""
+    folder = tmp_path / "other-prm"
+    folder.mkdir()
+    (folder / "weights").write_text("x")
+    asked: list[str] = []
+
+    def launch(recipe):
+        assert recipe.prm.model == str(folder)
+        assert not recipe.strategy.samples
+
+        class Counting(LocalHandle):
+            async def submit(self, incarnation, epoch, calls):
+                asked.extend(call.key for call in calls)
+                await super().submit(incarnation, epoch, calls)
+
+        return Replicas((), (Counting("prm-0", fake_prm), Counting("prm-1", fake_prm)), {}, Unmetered(0.0))
+
+    identity = ModelIdentity(str(folder), "ee", "ff", 7)
+    monkeypatch.setattr("jobs.replay_scores.launch", launch)
+    monkeypatch.setattr("jobs.replay_scores.ray_session", lambda _: nullcontext())
+    monkeypatch.setattr("jobs.replay_scores.checked_model", lambda settings, check: identity)
+    return folder, asked
+
+
+def said_of(question: str, steps: list[str]) -> tuple[float, float, float]:
+    """By the fake PRM, which reads a separator after the last step too."""
+    text = "".join(steps)
+    score = true_score(question, text + SEPARATOR if text and not text.endswith(SEPARATOR) else text)
+    return score.lower, score.median, score.upper
+
+
+def test_other_scores_decide_and_are_kept(best_of_64, tmp_path, other_prm):
+    folder, asked = other_prm
+    sweep = ("strategy.num_samples=4,64",)
+    lines = replayed(best_of_64, tmp_path / "out", sweeps=sweep, prm=str(folder))
+    steps = best_of_64.steps().to_pylist()
+    [file] = (tmp_path / "out").glob("scores-*.parquet")
+    table = {(row["problem_id"], row["node_id"]): row for row in pq.read_table(file).to_pylist()}
+    leaves = {
+        (request["problem_id"], leaf)
+        for request in best_of_64.requests().to_pylist()
+        for leaf in (request["child_ids"] or request["node_ids"])
+    }
+    assert table.keys() == leaves
+    texts = {(problem["problem_id"], 0): [] for problem in best_of_64.problems().to_pylist()}
+    questions = {problem["problem_id"]: problem["question"] for problem in best_of_64.problems().to_pylist()}
+    for step in sorted(steps, key=lambda step: step["node_id"]):
+        key = step["problem_id"], step["node_id"]
+        texts[key] = [*texts[step["problem_id"], step["parent_id"]], step["text"]]
+    for key, row in table.items():
+        assert (row["p_lower"], row["p_median"], row["p_upper"]) == said_of(questions[key[0]], texts[key])
+    assert len(asked) == len({(key[0], *texts[key]) for key in table}) < len(table)  # each distinct path once
+    # The twin: the best of all 64 by these scores, and the first among equals; a sample with an answer before others.
+    for line in (line for line in lines if line["strategy.num_samples"] == 64):
+        own = sorted(key for key in leaves if key[0] == line["problem_id"] and key[1])
+        ranks = [(texts[key][-1].startswith("\\boxed"), table[key]["p_median"]) for key in own]
+        best = own[ranks.index(max(ranks))]
+        assert line["answer"] == texts[best][-1].removeprefix("\\boxed{").removesuffix("}")
+        assert line["prm_tokens"] == sum(table[key]["prm_tokens"] for key in leaves if key[0] == line["problem_id"])
+        computed = line["generated_tokens"] + line["prompt_tokens"] - line["cached_tokens"]
+        assert line["flops"] == 2 * (10 * computed + 7 * (line["prm_tokens"] - line["prm_cached_tokens"]))
+    assert summary_of(tmp_path / "out")["prm"] == str(folder)
+
+    asked.clear()
+    again = replayed(best_of_64, tmp_path / "out", sweeps=sweep, prm=str(folder))
+    assert again == lines
+    assert not asked  # no model was loaded
+    more = replayed(best_of_64, tmp_path / "out", "strategy.aggregation=min", prm=str(folder))
+    assert not any(line["left_tree"] for line in more)
+    new = {(row["problem_id"], row["node_id"]) for row in pq.read_table(file).to_pylist()}
+    assert new == texts.keys()
+    assert len(asked) == len({(key[0], *texts[key]) for key in new - leaves})
+
+
+def test_a_search_that_followed_other_scores_leaves_its_tree(beam, tmp_path, other_prm):
+    folder, _ = other_prm
+    lines = replayed(beam, tmp_path / "out", prm=str(folder))
+    left = [line for line in lines if line["left_tree"]]
+    assert 0 < len(left) < len(lines)
+    assert all("more children are asked for" in line["left_why"] for line in left)
+
+
+def test_without_scores_there_is_nothing_to_score_anew(best_of_64, tmp_path, other_prm):
+    assert "no setting reads scores" in refused(
+        best_of_64, tmp_path / "out", "strategy.name=majority", prm=str(other_prm[0])
+    )
+
+
+def test_what_was_scored_before_an_end_is_kept(best_of_64, tmp_path, other_prm, monkeypatch):
+    folder, asked = other_prm
+    count = 0
+    scored = PathScorer._results
+
+    def interrupted(self, replica, results):
+        nonlocal count
+        count += 1
+        if count == 4:
+            raise KeyboardInterrupt
+        scored(self, replica, results)
+
+    monkeypatch.setattr(PathScorer, "_results", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        replayed(best_of_64, tmp_path / "out", prm=str(folder))
+    [file] = (tmp_path / "out").glob("scores-*.parquet")
+    num_kept = pq.read_metadata(file).num_rows
+    assert num_kept > 0
+    monkeypatch.setattr(PathScorer, "_results", scored)
+    asked.clear()
+    replayed(best_of_64, tmp_path / "out", prm=str(folder))
+    assert pq.read_metadata(file).num_rows > num_kept
+    assert asked
