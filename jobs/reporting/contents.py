@@ -26,7 +26,7 @@ from scaling.bootstrap import Estimate
 from scaling.paired_rows import PairedComparison
 from scaling.run_calibration import ScoreCheck
 
-RESERVED_BYTES = 900_000
+RESERVED_BYTES = 600_000
 """For all of a page but its trees and its table of problems: text, style, script, diagrams."""
 TABLE_SHARE = 0.5
 """Most of the file that the table of problems may take."""
