@@ -15,6 +15,7 @@ from jobs.reporting.evidence import Witness, graded, witness
 from jobs.reporting.facts import failure_groups, state_of, summary_of
 from jobs.reporting.head import budget_text, cost_table, head, status_table, strategy_text
 from jobs.reporting.listing import fitting_ids, listing
+from jobs.reporting.predicted import predicted_section
 from jobs.reporting.scores import prm_section, said, score_checks
 from jobs.reporting.source import Source, dearest, slowest
 from jobs.reporting.trees import finish_reasons, tree_json
@@ -136,7 +137,7 @@ def contents(found: Found) -> dict[str, Any]:
         "failures": failure_groups(rows),
         **_usage_section(found),
         "paired": paired_section(found.paired) if found.paired else None,
-        "predicted": None,
+        **predicted_section(run.prediction(), run.totals, summary),
         "trees_note": _trees_note(found),
         "meta": script_json(_meta(found)),
         "listing": packed(listing(source, found.chunks.places, found.ids)),
