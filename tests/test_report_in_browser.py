@@ -50,7 +50,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         Problem(f"{problem.problem_id} {PLANTED}", f"{problem.question} {PLANTED}\u2028", f"{problem.reference}")
         for problem in made_problems(60)
     ]
-    write_run(folder / "finished", problems, strategy=BEAM, talk=talk)
+    write_run(folder / "finished", problems, strategy=BEAM, talk=talk, usd_per_hour=2.5)
     write_run(folder / "other", problems, strategy=BEST_OF_8, talk=CHATTER, seed=1)
     write_run(folder / "half", problems, strategy=BEST_OF_8, talk=talk, num_done=30, num_open=5)
     written = {"finished": folder / "finished.html", "half": folder / "half.html"}

@@ -10,10 +10,13 @@ from hypothesis import strategies as st
 
 from benchmarks.made_run import MODELS, made_problems, write_run
 from cluster.store import LocalStore
+from jobs.recipe_strategies import STRATEGIES
+from jobs.reporting.contents import contents, find
 from jobs.reporting.costs import Difficulty, by_difficulty, difficulty_of, flops_by_phase
 from jobs.reporting.curve import COVERAGE, NUM_ORDERS, curve
 from jobs.reporting.evidence import Witness, finished_outcomes, graded, root_outcomes, witness
 from jobs.reporting.facts import failure_groups, known_total, summary_of
+from jobs.reporting.page import render
 from jobs.reporting.predicted import predicted_section
 from jobs.reporting.source import Source, read_source
 from jobs.reporting.utilisation import MAX_INTERVALS, intervals
@@ -53,24 +56,32 @@ def told(best_of_8: Source) -> list[Witness]:
     return witnesses_of(best_of_8, whole=True)
 
 
-@pytest.mark.parametrize("strategy", [BEST_OF_8, BEAM, {"name": "majority", "num_samples": 8}], ids=lambda s: s["name"])
-def test_a_replayed_choice_is_the_one_that_the_rows_are_made_of(tmp_path: Path, strategy: dict[str, object]) -> None:
-    source = source_of(tmp_path / "run", strategy)
-    statuses = set()
+@pytest.mark.parametrize("name", [name for name in STRATEGIES if ":" not in name])
+def test_a_replayed_choice_is_the_one_that_the_rows_are_made_of(tmp_path: Path, name: str) -> None:
+    source = source_of(tmp_path / "run", {"name": name}, num_problems=6)
     for tree in source.trees():
         row = tree.row
         assert row is not None
-        statuses.add(row.status)
-        if row.status is Status.FAILED:
-            assert tree.kept is None
-            continue
         assert tree.pruned_tokens == row.pruned_tokens
-        answers = {leaf.node_id: leaf.answer for leaf in tree.leaves}
-        assert answers[tree.chosen or 0] == row.answer
-        if strategy is BEAM:
-            assert tree.chosen_score is not None
-            assert tree.chosen_score.median == row.answer_p_median
-    assert statuses == {Status.SUCCEEDED}
+        if row.answer is not None:
+            answers = {leaf.node_id: leaf.answer for leaf in tree.leaves}
+            assert answers[tree.chosen or 0] == row.answer
+    found = find(source, max_bytes=10**7, paired=None)
+    assert len(found.chunks.places) == 6
+    assert "search tree" in render(contents(found))
+
+
+def test_a_failed_problem_has_no_choice(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", made_problems(3), strategy=BEAM, failing=lambda number: number == 1)
+    trees = {tree.problem_id: tree for tree in read_source(read_run(tmp_path / "run")).trees()}
+    failed = trees["p-000001"]
+    assert failed.row is not None
+    assert failed.row.status is Status.FAILED
+    assert (failed.chosen, failed.kept, failed.pruned_tokens) == (None, None, None)
+    fine = trees["p-000000"]
+    assert fine.row is not None
+    assert fine.chosen_score is not None
+    assert fine.chosen_score.median == fine.row.answer_p_median
 
 
 def test_the_curve_is_what_a_direct_computation_says(best_of_8: Source, told: list[Witness]) -> None:
