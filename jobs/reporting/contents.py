@@ -16,7 +16,7 @@ from jobs.reporting.facts import failure_groups, state_of, summary_of
 from jobs.reporting.head import budget_text, cost_table, head, status_table, strategy_text
 from jobs.reporting.listing import fitting_ids, listing
 from jobs.reporting.predicted import predicted_section
-from jobs.reporting.scores import prm_section, said, score_checks
+from jobs.reporting.scores import prm_section, score_checks
 from jobs.reporting.source import Source, dearest, slowest
 from jobs.reporting.trees import finish_reasons, tree_json
 from jobs.reporting.utilisation import intervals, usage_diagram
@@ -149,7 +149,7 @@ def contents(found: Found) -> dict[str, Any]:
 
 def _curve_section(found: Found) -> dict[str, Any]:
     point = _run_point(found)
-    words = f"This run: {said(point.accuracy)} right at {count(point.tokens)} tokens a problem." if point else ""
+    words = f"This run: {plots.with_interval(point)} right at {count(point.tokens)} tokens a problem." if point else ""
     strategy = found.summary.strategy
     return {
         "curve": plots.curve_diagram(found.curve, point, strategy) if found.curve.lines else None,
