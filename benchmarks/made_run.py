@@ -8,7 +8,7 @@ probability, and of a finished sample whether it is right, both with noise. Ever
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,9 @@ from records.problem import Problem
 from records.request import Until
 from records.rows import OpenRecord, ProblemRecord
 from records.schemas import SCHEMA_VERSION
-from records.usage import ReplicaUsage, Usage
-from scaling.accounting import Models, problem_record
-from scaling.metering import Share
+from records.usage import ReplicaUsage, Role, Usage
+from scaling.accounting import Models, problem_record, with_share
+from scaling.metering import ReplicaRate, Share
 from scaling.search import ProblemSearch
 from scaling.strategy import StrategyFactory
 from scaling.tasks import SampleTask, ScoreTask, Task
@@ -113,6 +113,7 @@ def write_run(
     num_open: int = 0,
     failing: Callable[[int], bool] = lambda number: number % 50 == 49,
     talk: Talk = CHATTER,
+    usd_per_hour: float | None = None,
 ) -> None:
     """Write a run.
 
@@ -125,7 +126,9 @@ def write_run(
         num_open: problems after these of which some requests are written, and no row.
         failing: which problems fail, by number.
         talk: how the model talks.
+        usd_per_hour: price of a replica, each on a GPU of its own; None: there are no GPUs and no prices.
     """
+    rates = _rates(usd_per_hour)
     manifest = made_manifest(strategy, len(problems), seed)
     begin = strategy_factory(Recipe.model_validate(manifest.recipe))
     writer = Writer(LocalStore(folder), folder.parent / f"{folder.name}-spool")
@@ -134,7 +137,7 @@ def write_run(
     spent_tokens = 0
     for batch, start in enumerate(range(0, len(done), FLUSH_PROBLEMS)):
         numbers = range(start, min(start + FLUSH_PROBLEMS, len(done)))
-        records = [_record(done[at], begin, seed, talk, fails=failing(at)) for at in numbers]
+        records = [_record(done[at], begin, seed, talk, rates, fails=failing(at)) for at in numbers]
         spent_tokens += sum(record.problem.generated_tokens for record in records)
         writer.append(batch, records)
         writer.flush(usage=_usage(batch))
@@ -158,7 +161,20 @@ def _usage(batch: int) -> Usage:
     )
 
 
-def _record(problem: Problem, begin: StrategyFactory, seed: int, talk: Talk, *, fails: bool) -> ProblemRecord:
+def _rates(usd_per_hour: float | None) -> dict[Role, ReplicaRate]:
+    num_gpus = 0 if usd_per_hour is None else 1
+    return {"generator": ReplicaRate(num_gpus, usd_per_hour), "prm": ReplicaRate(num_gpus, usd_per_hour)}
+
+
+def _record(
+    problem: Problem,
+    begin: StrategyFactory,
+    seed: int,
+    talk: Talk,
+    rates: Mapping[Role, ReplicaRate],
+    *,
+    fails: bool,
+) -> ProblemRecord:
     rng = random.Random(f"{seed} {problem.problem_id}")
     search = ProblemSearch(problem, begin, run_seed=seed)
     for number, _ in enumerate(_serve(search, rng, talk)):
@@ -168,14 +184,16 @@ def _record(problem: Problem, begin: StrategyFactory, seed: int, talk: Talk, *, 
     answer = search.choice.answer if search.choice else None
     correct = answer == problem.reference if search.choice and problem.reference is not None else None
     seconds = sum(step.run_seconds for step in search.steps) / 4
-    return problem_record(
+    share = Share(seconds, seconds / 3)
+    record = problem_record(
         search,
         correct=correct,
         models=MODELS,
         strategy="made-up",
         wall_seconds=seconds,
-        share=Share(seconds, seconds / 3),
+        share=share,
     )
+    return replace(record, problem=with_share(record.problem, share, rates))
 
 
 def _open_record(problem: Problem, begin: StrategyFactory, seed: int, talk: Talk) -> OpenRecord:
@@ -213,10 +231,18 @@ def _sample(task: SampleTask, problem: Problem, rng: random.Random, slip: float,
             text += f" \\boxed{{{problem.reference if right else rng.randrange(1000)}}}"
         token_ids = tuple(rng.randrange(32000) for _ in range(len(text) // 4 + 1))
         reason = FinishReason.EOS if ends else FinishReason.SEPARATOR
-        steps.append(SampledStep(text + ("" if ends else "\n\n"), token_ids, reason, -0.4 * len(token_ids)))
+        certainty = _certainty(task, rng, len(token_ids))
+        steps.append(SampledStep(text + ("" if ends else "\n\n"), token_ids, reason, -0.4 * len(token_ids), *certainty))
         if ends or task.until is not Until.END:
             num_tokens = sum(len(step.token_ids) for step in steps)
             return Sampled(task.key, tuple(steps), 60 + 30 * depth, 48 if depth else 0, 0.01, 0.02 * num_tokens)
+
+
+def _certainty(task: SampleTask, rng: random.Random, num_tokens: int) -> tuple[tuple[float, ...] | None, float | None]:
+    """Confidences, which Parquet holds exactly, and the log-probability as drawn, where they are asked for."""
+    if task.top_logprobs == 0:
+        return None, None
+    return tuple(rng.randrange(8, 128) / 8 for _ in range(num_tokens)), -0.4 * num_tokens
 
 
 def _score(task: ScoreTask, problem: Problem, rng: random.Random, slip: float) -> Scored:

@@ -23,6 +23,7 @@ from records.jsonio import decode
 from records.layout import Table
 from records.manifest import Manifest
 from records.object_store import s3_filesystem
+from records.prediction import ESTIMATE, Prediction
 from records.schemas import SCHEMAS
 
 
@@ -75,6 +76,15 @@ class Run:
     def rollouts(self) -> pa.Table:
         """One row per prefix, of a run of `parsimony rollout`; of any other there is none."""
         return self._table("rollouts")
+
+    def prediction(self) -> Prediction | None:
+        """What the run was predicted to take; None for one that was no pilot of `parsimony estimate`.
+
+        Raises:
+            StoreFailed: the store cannot be read, or what stands there is no prediction.
+        """
+        data = self._files.read(ESTIMATE)
+        return decode(Prediction, data, ESTIMATE) if data is not None else None
 
     def dataset(self, table: Table) -> ds.Dataset:
         """The same rows as `problems()` and its siblings, to scan in batches."""

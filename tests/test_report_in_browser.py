@@ -50,7 +50,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         Problem(f"{problem.problem_id} {PLANTED}", f"{problem.question} {PLANTED}\u2028", f"{problem.reference}")
         for problem in made_problems(60)
     ]
-    write_run(folder / "finished", problems, strategy=BEAM, talk=talk)
+    write_run(folder / "finished", problems, strategy=BEAM, talk=talk, usd_per_hour=2.5)
     write_run(folder / "other", problems, strategy=BEST_OF_8, talk=CHATTER, seed=1)
     write_run(folder / "half", problems, strategy=BEST_OF_8, talk=talk, num_done=30, num_open=5)
     written = {"finished": folder / "finished.html", "half": folder / "half.html"}
@@ -253,7 +253,7 @@ def num_colours(image: Path) -> int:
 def test_trees_that_have_no_room_are_named_and_one_can_be_asked_for(browser: Any, tmp_path: Path) -> None:
     write_run(tmp_path / "run", made_problems(400), strategy={"name": "best-of-n", "num_samples": 12})
     page = tmp_path / "report.html"
-    report(run=str(tmp_path / "run"), output=str(page), max_mb=1.9)
+    report(run=str(tmp_path / "run"), output=str(page), max_mb=1.5)
     with visiting(browser, page) as visit:
         note = visit.page.locator("#explorer .note").first.inner_text()
         found = re.search(r"room for (\d+) of 400 search trees", note)
@@ -264,6 +264,6 @@ def test_trees_that_have_no_room_are_named_and_one_can_be_asked_for(browser: Any
         missing = visit.page.evaluate("list.table.id")[chunks.index(-1)]
     with visiting(browser, page, hash_part=f"#problem={missing}") as visit:
         assert "This file has no room for its tree" in visit.page.locator("#problem").inner_text()
-    report(run=str(tmp_path / "run"), output=str(page), max_mb=1.9, problems=(missing,))
+    report(run=str(tmp_path / "run"), output=str(page), max_mb=1.5, problems=(missing,))
     with visiting(browser, page, hash_part=f"#problem={missing}") as visit:
         assert visit.page.locator("#tree").count() == 1

@@ -15,7 +15,8 @@ from jobs.reporting.evidence import Witness, graded, witness
 from jobs.reporting.facts import failure_groups, state_of, summary_of
 from jobs.reporting.head import budget_text, cost_table, head, status_table, strategy_text
 from jobs.reporting.listing import fitting_ids, listing
-from jobs.reporting.scores import prm_section, said, score_checks
+from jobs.reporting.predicted import predicted_section
+from jobs.reporting.scores import prm_section, score_checks
 from jobs.reporting.source import Source, dearest, slowest
 from jobs.reporting.trees import finish_reasons, tree_json
 from jobs.reporting.utilisation import intervals, usage_diagram
@@ -26,7 +27,7 @@ from scaling.bootstrap import Estimate
 from scaling.paired_rows import PairedComparison
 from scaling.run_calibration import ScoreCheck
 
-RESERVED_BYTES = 900_000
+RESERVED_BYTES = 600_000
 """For all of a page but its trees and its table of problems: text, style, script, diagrams."""
 TABLE_SHARE = 0.5
 """Most of the file that the table of problems may take."""
@@ -136,7 +137,7 @@ def contents(found: Found) -> dict[str, Any]:
         "failures": failure_groups(rows),
         **_usage_section(found),
         "paired": paired_section(found.paired) if found.paired else None,
-        "predicted": None,
+        **predicted_section(run.prediction(), run.totals, summary),
         "trees_note": _trees_note(found),
         "meta": script_json(_meta(found)),
         "listing": packed(listing(source, found.chunks.places, found.ids)),
@@ -148,7 +149,7 @@ def contents(found: Found) -> dict[str, Any]:
 
 def _curve_section(found: Found) -> dict[str, Any]:
     point = _run_point(found)
-    words = f"This run: {said(point.accuracy)} right at {count(point.tokens)} tokens a problem." if point else ""
+    words = f"This run: {plots.with_interval(point)} right at {count(point.tokens)} tokens a problem." if point else ""
     strategy = found.summary.strategy
     return {
         "curve": plots.curve_diagram(found.curve, point, strategy) if found.curve.lines else None,

@@ -15,6 +15,8 @@ from scaling.aggregation import Estimate
 _VARYING = re.compile(r"0x[0-9a-fA-F]+|[0-9a-f]{12,}|\d+(?:\.\d+)?|'[^']*'|\"[^\"]*\"")
 MAX_EXAMPLES = 20
 """Problems that are named of one group of failures."""
+MAX_GROUPS = 50
+MAX_MESSAGE_CHARS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,7 @@ class FailureGroup:
     """Failures that say the same but for names and numbers.
 
     Attributes:
-        message: of the first.
+        message: of the first, at most `MAX_MESSAGE_CHARS` of it.
         num_problems: how many.
         problem_ids: of the first `MAX_EXAMPLES`.
     """
@@ -79,7 +81,10 @@ def _abstention(recipe: Mapping[str, Any], rows: Sequence[ProblemRow]) -> Absten
 
 
 def failure_groups(rows: Sequence[ProblemRow]) -> list[FailureGroup]:
-    """Failed problems by message, the most frequent first; numbers, quoted names and addresses make no difference."""
+    """Failed problems by message, the most frequent first; numbers, quoted names and addresses make no difference.
+
+    At most `MAX_GROUPS`.
+    """
     groups: dict[str, list[tuple[str, str]]] = {}
     for row in rows:
         if row.status is Status.FAILED:
@@ -87,8 +92,10 @@ def failure_groups(rows: Sequence[ProblemRow]) -> list[FailureGroup]:
             groups.setdefault(_VARYING.sub("#", message), []).append((message, row.problem_id))
     ordered = sorted(groups.values(), key=lambda group: (-len(group), group[0][0]))
     return [
-        FailureGroup(group[0][0], len(group), tuple(problem_id for _, problem_id in group[:MAX_EXAMPLES]))
-        for group in ordered
+        FailureGroup(
+            group[0][0][:MAX_MESSAGE_CHARS], len(group), tuple(problem_id for _, problem_id in group[:MAX_EXAMPLES])
+        )
+        for group in ordered[:MAX_GROUPS]
     ]
 
 

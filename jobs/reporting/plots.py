@@ -62,13 +62,13 @@ def curve_diagram(curve: Curve, run_point: CurvePoint | None, strategy: str) -> 
         axes.legend(loc="lower right", fontsize=9)
 
     rows = [
-        (line.label, str(point.num_samples), f"{point.tokens:.0f}", _with_interval(point))
+        (line.label, str(point.num_samples), f"{point.tokens:.0f}", with_interval(point))
         for line in curve.lines
         for point in line.points
     ]
     if run_point is not None:
         rows.append((f"this run ({strategy})", str(run_point.num_samples), f"{run_point.tokens:.0f}",
-                     _with_interval(run_point)))  # fmt: skip
+                     with_interval(run_point)))  # fmt: skip
     words = Words("curve", "Accuracy against generated tokens",
                   f"One line for each way to choose an answer, at 1, 2, 4 and more samples, and one for {COVERAGE}. "
                   "The table beneath has every point.")  # fmt: skip
@@ -105,7 +105,8 @@ def _count_axis(axes: "Axes") -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _with_interval(point: CurvePoint) -> str:
+def with_interval(point: CurvePoint) -> str:
+    """Accuracy in percent, with its interval."""
     accuracy = point.accuracy
     if accuracy.lower is None:
         return percent(accuracy.value)

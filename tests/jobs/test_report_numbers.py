@@ -9,13 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.made_run import MODELS, made_problems, write_run
+from cluster.store import LocalStore
+from jobs.recipe_strategies import STRATEGIES
+from jobs.reporting.contents import contents, find
 from jobs.reporting.costs import Difficulty, by_difficulty, difficulty_of, flops_by_phase
 from jobs.reporting.curve import COVERAGE, NUM_ORDERS, curve
 from jobs.reporting.evidence import Witness, finished_outcomes, graded, root_outcomes, witness
-from jobs.reporting.facts import failure_groups, known_total
+from jobs.reporting.facts import failure_groups, known_total, summary_of
+from jobs.reporting.page import render
+from jobs.reporting.predicted import predicted_section
 from jobs.reporting.source import Source, read_source
 from jobs.reporting.utilisation import MAX_INTERVALS, intervals
+from records.jsonio import encode
 from records.path import PrmScore
+from records.prediction import ESTIMATE, Prediction, Range
 from records.problem import Problem
 from records.reader import read_run
 from records.rows import Status
@@ -49,24 +56,32 @@ def told(best_of_8: Source) -> list[Witness]:
     return witnesses_of(best_of_8, whole=True)
 
 
-@pytest.mark.parametrize("strategy", [BEST_OF_8, BEAM, {"name": "majority", "num_samples": 8}], ids=lambda s: s["name"])
-def test_a_replayed_choice_is_the_one_that_the_rows_are_made_of(tmp_path: Path, strategy: dict[str, object]) -> None:
-    source = source_of(tmp_path / "run", strategy)
-    statuses = set()
+@pytest.mark.parametrize("name", [name for name in STRATEGIES if ":" not in name])
+def test_a_replayed_choice_is_the_one_that_the_rows_are_made_of(tmp_path: Path, name: str) -> None:
+    source = source_of(tmp_path / "run", {"name": name}, num_problems=6)
     for tree in source.trees():
         row = tree.row
         assert row is not None
-        statuses.add(row.status)
-        if row.status is Status.FAILED:
-            assert tree.kept is None
-            continue
         assert tree.pruned_tokens == row.pruned_tokens
-        answers = {leaf.node_id: leaf.answer for leaf in tree.leaves}
-        assert answers[tree.chosen or 0] == row.answer
-        if strategy is BEAM:
-            assert tree.chosen_score is not None
-            assert tree.chosen_score.median == row.answer_p_median
-    assert statuses == {Status.SUCCEEDED}
+        if row.answer is not None:
+            answers = {leaf.node_id: leaf.answer for leaf in tree.leaves}
+            assert answers[tree.chosen or 0] == row.answer
+    found = find(source, max_bytes=10**7, paired=None)
+    assert len(found.chunks.places) == 6
+    assert "search tree" in render(contents(found))
+
+
+def test_a_failed_problem_has_no_choice(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", made_problems(3), strategy=BEAM, failing=lambda number: number == 1)
+    trees = {tree.problem_id: tree for tree in read_source(read_run(tmp_path / "run")).trees()}
+    failed = trees["p-000001"]
+    assert failed.row is not None
+    assert failed.row.status is Status.FAILED
+    assert (failed.chosen, failed.kept, failed.pruned_tokens) == (None, None, None)
+    fine = trees["p-000000"]
+    assert fine.row is not None
+    assert fine.chosen_score is not None
+    assert fine.chosen_score.median == fine.row.answer_p_median
 
 
 def test_the_curve_is_what_a_direct_computation_says(best_of_8: Source, told: list[Witness]) -> None:
@@ -247,3 +262,31 @@ def test_a_problem_without_a_key_bears_no_verdict(tmp_path: Path) -> None:
     assert why == "there is no answer key"
     assert not any(item.outcomes for item in told)
     assert "no answer key" in str(curve(told, source.replayer.recipe, why_ungraded=why).why_not)
+
+
+def test_what_was_predicted_stands_beside_what_came(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", made_problems(5), strategy=BEST_OF_8)
+    assert read_run(tmp_path / "run").prediction() is None
+    run = read_run(tmp_path / "run")
+    tokens = run.totals.generated_tokens
+    near = Range(tokens * 1.25, tokens * 0.9, tokens * 1.5)
+    prediction = Prediction(
+        created_at="2026-11-22T12:00:00+00:00", confidence=0.9, pilot_problems=3, num_problems=5, num_generators=1,
+        num_prms=2, tokens={"generated": near, "prm": Range(1.0, 0.5, 1.5)}, flops=Range(1e9, 0.5e9, 2e9),
+        wall_seconds=Range(60.0, 50.0, 70.0), generator_seconds=near, prm_seconds=near, gpu_seconds=None, usd=None,
+        kwh=Range(2.0, 1.0, 3.0), accuracy=Range(0.5, 0.0, 1.0),
+    )  # fmt: skip
+    LocalStore(tmp_path / "run").replace(ESTIMATE, encode(prediction))
+    run = read_run(tmp_path / "run")
+    assert run.prediction() == prediction
+    source = read_source(run)
+    found = predicted_section(run.prediction(), run.totals, summary_of(run, source.rows))
+    lines = {line[0]: line[1:] for line in found["predicted"].rows}
+    assert lines["Generated tokens"][2:] == ("0.800", "yes")
+    assert lines["PRM tokens"][3] == "no"
+    assert lines["kWh"] == ("2 (1 to 3)", "unknown", "unknown", "unknown")
+    assert "USD" not in lines
+    assert "1 generator replica and 2 PRM replicas" in found["predicted_note"]
+    unfinished = replace(summary_of(run, source.rows), finished=False)
+    open_lines = predicted_section(prediction, run.totals, unfinished)["predicted"].rows
+    assert {line[4] for line in open_lines} == {"not over yet", "unknown"}

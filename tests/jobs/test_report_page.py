@@ -231,6 +231,23 @@ def test_it_is_written_here_by_default_and_json_says_what_is_in_it(
     assert [line["label"] for line in said["curve"]["lines"]][:2] == ["best-of-n", "majority"]
 
 
+@pytest.mark.parametrize("usd_per_hour", [None, 2.0])
+def test_money_is_counted_where_there_is_a_price_and_unknown_elsewhere(
+    tmp_path: Path, usd_per_hour: float | None
+) -> None:
+    write_run(tmp_path / "run", made_problems(8), strategy=BEST_OF_4, usd_per_hour=usd_per_hour)
+    page = tmp_path / "report.html"
+    assert main(["report", str(tmp_path / "run"), "--output", str(page)]) == 0
+    text = page.read_text()
+    total = read_run(tmp_path / "run").totals.usd
+    card = re.search(r"<dt>USD</dt><dd><span class=\"big\">([^<]*)<", text)
+    assert card
+    assert card[1] == ("unknown" if total is None else f"{total:.4g}")
+    assert ("Dearest problems, by USD" in text) == (total is not None)
+    table = unpacked(re.search(r'id="table">([^<]*)<', text)[1])  # type: ignore[index]
+    assert sum(usd or 0.0 for usd in table["usd"]) == pytest.approx(total or 0.0, rel=1e-3)
+
+
 def test_two_runs_are_compared_on_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_run(tmp_path / "run", made_problems(20), strategy=BEST_OF_4)
     write_run(tmp_path / "other", made_problems(20), strategy={"name": "sample"}, seed=2)
