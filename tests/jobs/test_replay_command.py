@@ -229,7 +229,8 @@ def never_right(answer: str, reference: str) -> bool:
 
 
 def test_another_grader_grades_again_and_its_failures_are_null(best_of_64, tmp_path):
-    lines = replayed(best_of_64, tmp_path / "out", sweeps=("grader.kind=exact,tests.jobs.test_replay:never_right",))
+    graders = "grader.kind=exact,tests.jobs.test_replay_command:never_right"
+    lines = replayed(best_of_64, tmp_path / "out", sweeps=(graders,))
     own, other = lines[:12], lines[12:]
     for before, after in zip(own, other, strict=True):
         assert before["answer"] == after["answer"]
