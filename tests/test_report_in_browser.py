@@ -149,8 +149,12 @@ def test_the_tree_is_walked_by_keyboard(browser: Any, pages: dict[str, Path]) ->
         while focused(visit)["node"] != branch["node"]:
             page.keyboard.press("ArrowLeft")
         page.keyboard.press("Enter")
-        assert focused(visit) == branch | {"expanded": "false" if focused(visit)["expanded"] == "false" else "true"}
-        page.keyboard.press("Enter")
+        assert focused(visit) == branch
+        page.keyboard.press("*")
+        opened = page.locator("#tree [aria-level='1'][aria-expanded]").evaluate_all(
+            "all => all.map((one) => one.getAttribute('aria-expanded'))"
+        )
+        assert set(opened) == {"true"}
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.getAttribute('role')") != "treeitem"  # one stop of the Tab key
         assert page.locator("#tree [tabindex='0']").count() == 1

@@ -66,8 +66,8 @@ def _notes(run: Run, summary: Summary, state: str) -> list[str]:
         doing = "is running" if state == "running" else "has stopped before its end"
         notes.insert(
             0,
-            f"This run {doing}. What ends first is often easier or shorter than what is left, so the numbers below are of "
-            "those problems, and no forecast of the whole.",
+            f"This run {doing}. What ends first is often easier or shorter than what is left, so the numbers below are "
+            "of those problems, and no forecast of the whole.",
         )
     if summary.lost_tokens:
         notes.append(f"Up to {summary.lost_tokens:,} tokens were lost in stops and crashes: spent, and in no row.")
