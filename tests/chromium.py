@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Error, sync_playwright
 
 PACKAGES = ("chromium", "fonts-dejavu-core")
 PROGRAM = "chromium"
@@ -54,7 +54,10 @@ def browsing() -> Iterator[Any]:
     path = install()
     with sync_playwright() as playwright:
         arguments = ["--no-sandbox"] if os.geteuid() == 0 else []  # root has no sandbox
-        browser = playwright.chromium.launch(executable_path=path, args=arguments)
+        try:
+            browser = playwright.chromium.launch(executable_path=path, args=arguments)
+        except Error as error:
+            raise CannotBrowse(f"{path} does not start: {error}") from error
         try:
             yield browser
         finally:

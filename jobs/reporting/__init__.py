@@ -1,8 +1,10 @@
 """What `parsimony report` puts on its page: numbers, diagrams, search trees, and how they become one HTML file.
 
-source   a run as columns, and the problems whose steps are read
-trees    the search tree of one problem, with what its strategy chose
-facts, costs, calibration, curve    what the sections say
-plots, svg    diagrams
-embedding, page    one file, nothing loaded from elsewhere
+source, trees, choices            a run as it is read: rows, search trees, what strategies concluded
+evidence, curve, scores           what its samples say: verdicts, accuracy against tokens, the PRM's calibration
+head, facts, costs, utilisation   what its rows and commits say
+predicted, against                beside an estimate, and beside another run
+plots, svg                        diagrams, each with its numbers
+contents                          all sections
+listing, embedding, page          one file that loads nothing
 """

@@ -60,9 +60,15 @@ def witness(tree: Tree, *, takes_whole_samples: bool) -> Witness | None:
         row=row,
         chosen_score=tree.chosen_score,
         answers=tuple((leaf.answer, leaf.score) for leaf in tree.leaves),
-        stored=stored_problem(problem_of(row), tree.steps, tree.requests) if takes_whole_samples else None,
+        stored=_stored(tree, row) if takes_whole_samples else None,
         verdicts={},
     )
+
+
+def _stored(tree: Tree, row: ProblemRow) -> StoredProblem:
+    """Without token ids, which no choice among whole samples looks at and which are most of what would be held."""
+    steps = [replace(step, token_ids=()) for step in tree.steps]
+    return stored_problem(problem_of(row), steps, tree.requests)
 
 
 def graded(witnesses: Sequence[Witness], recipe: Recipe | None) -> tuple[list[Witness], str | None]:

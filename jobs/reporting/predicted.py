@@ -26,7 +26,7 @@ def predicted_section(prediction: Prediction | None, totals: Totals, summary: Su
     note = (
         f"Estimated on {prediction.created_at[:10]} from {prediction.pilot_problems:,} of {prediction.num_problems:,} "
         f"problems, for {_replicas(prediction.num_generators, 'generator')} and "
-        f"{_replicas(prediction.num_prms, 'PRM')}; intervals hold with {percent(prediction.confidence)}."
+        f"{_replicas(prediction.num_prms, 'PRM')}; intervals hold with {prediction.confidence:.0%}."
     )
     if not summary.finished:
         note += f" The run has {done:,} of its rows, so what it took is what it took so far."
@@ -37,7 +37,7 @@ def predicted_section(prediction: Prediction | None, totals: Totals, summary: Su
             "Predicted and actual",
             (
                 "What",
-                f"Predicted ({percent(prediction.confidence)})",
+                f"Predicted ({prediction.confidence:.0%})",
                 "Actual",
                 "Actual over predicted",
                 "In the interval",

@@ -5,7 +5,7 @@ line, failed, open, dearest, slowest, wrong), then a seeded sample of the others
 """
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,8 +24,6 @@ NUM_EXTREME = 100
 """Dearest problems, and slowest ones, whose trees come before those of others."""
 MAX_SAMPLED = 2000
 """Problems whose samples are graded, one by one: grading costs time."""
-MAX_STEPS = 1_500_000
-"""Step rows that are read: more than have room in a page of 20 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +60,12 @@ class Source:
             )
 
     def _readable(self, rows: dict[str, ProblemRow]) -> list[str]:
-        """The sample's, and others from the first on, until their steps are too many."""
+        """The sample's, and others from the first on, as far as memory goes."""
         must = frozenset(self.sample)
-        total, wanted = sum(row.num_steps for row in self.rows if row.problem_id in must), []
-        for problem_id in self.order:
-            if problem_id in must:
-                wanted.append(problem_id)
-                continue
-            row = rows.get(problem_id)
-            total += row.num_steps if row else 0
-            if total <= MAX_STEPS:
-                wanted.append(problem_id)
-        return wanted
+        others = [problem_id for problem_id in self.order if problem_id not in must]
+        room = _MOST.minus(rows[problem_id] for problem_id in must)
+        fitting = must | frozenset(_fitting(others, rows, room))
+        return [problem_id for problem_id in self.order if problem_id in fitting]
 
     def _read(self, table: Table, wanted: Sequence[str]) -> pa.Table:
         if not self.run.log.parts_of(table):
@@ -103,7 +95,8 @@ def read_source(run: Run, *, named: Sequence[str] = ()) -> Source:
     shuffled = sorted(row.problem_id for row in rows)
     random.Random(run.manifest.seed).shuffle(shuffled)  # noqa: S311 (no secret)
     order = _precedence(rows, sorted(run.log.open_problems), named, shuffled)
-    return Source(run, rows, Replayer.of(run.manifest), order, shuffled[:MAX_SAMPLED])
+    by_id = {row.problem_id: row for row in rows}
+    return Source(run, rows, Replayer.of(run.manifest), order, _fitting(shuffled[:MAX_SAMPLED], by_id, _MOST_SAMPLED))
 
 
 def _precedence(
@@ -132,6 +125,39 @@ def dearest(rows: Sequence[ProblemRow], count: int) -> list[ProblemRow]:
 def slowest(rows: Sequence[ProblemRow], count: int) -> list[ProblemRow]:
     """By wall time."""
     return sorted(rows, key=lambda row: (-row.wall_seconds, row.problem_id))[:count]
+
+
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """For so many step rows, and tokens in them."""
+
+    steps: int
+    tokens: int
+
+    def minus(self, rows: Iterable[ProblemRow]) -> "_Room":
+        """What is left with the steps of these problems."""
+        steps, tokens = self.steps, self.tokens
+        for row in rows:
+            steps, tokens = steps - row.num_steps, tokens - row.generated_tokens
+        return _Room(steps, tokens)
+
+
+_MOST = _Room(steps=1_500_000, tokens=60_000_000)
+"""What is read: more than has room in a page of 20 MB."""
+_MOST_SAMPLED = _Room(steps=750_000, tokens=30_000_000)
+
+
+def _fitting(problem_ids: Iterable[str], rows: Mapping[str, ProblemRow], room: _Room) -> list[str]:
+    """As many of these problems, from the first on, as there is room for; one that is open takes none."""
+    found = []
+    for problem_id in problem_ids:
+        row = rows.get(problem_id)
+        left = room.minus([row] if row else [])
+        if left.steps < 0 or left.tokens < 0:
+            break
+        room = left
+        found.append(problem_id)
+    return found
 
 
 class _Grouped:

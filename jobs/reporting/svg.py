@@ -24,6 +24,7 @@ _HREF = "{http://www.w3.org/1999/xlink}href"
 _DROPPED = ("font-family", "font")
 """The page's own fonts are as good, and are there."""
 _SETTINGS: Any = {
+    "text.parse_math": False,  # a dollar is one
     "svg.fonttype": "none",
     "svg.hashsalt": "parsimony",
     "font.size": 10.0,

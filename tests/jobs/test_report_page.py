@@ -20,6 +20,7 @@ from actors.writer import Writer
 from benchmarks.made_run import CHATTER, made_manifest, made_problems, write_run
 from cluster.store import LocalStore, open_store
 from jobs.cli import main
+from jobs.reporting import source as source_module
 from jobs.reporting.choices import Replayer
 from jobs.reporting.contents import RESERVED_BYTES
 from jobs.reporting.embedding import CHUNK_BYTES, pack_trees, packed, script_json
@@ -343,3 +344,25 @@ def test_a_diagram_takes_its_colours_from_the_page() -> None:
     used = set(re.findall(r'(?:url\(|href=")#([^")]+)', svg))
     assert used <= names
     assert all(name.startswith("name-") for name in names)
+
+
+def test_no_more_is_read_than_memory_holds_and_the_sample_always_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_run(tmp_path / "run", made_problems(30), strategy=BEST_OF_4)
+    run = read_run(tmp_path / "run")
+    whole = read_source(run)
+    assert len(list(whole.trees())) == len(whole.sample) == 30
+    tokens = sorted(row.generated_tokens for row in whole.rows)
+    monkeypatch.setattr(source_module, "_MOST", replace(source_module._MOST, tokens=sum(tokens[-10:])))
+    monkeypatch.setattr(source_module, "_MOST_SAMPLED", replace(source_module._MOST_SAMPLED, tokens=sum(tokens[:5])))
+    source = read_source(run)
+    read = [tree.problem_id for tree in source.trees()]
+    assert 0 < len(source.sample) <= 5
+    assert set(source.sample) <= set(read)
+    assert len(source.sample) < len(read) < 30
+    assert read == [problem_id for problem_id in source.order if problem_id in set(read)]
+    page = tmp_path / "report.html"
+    assert main(["report", str(tmp_path / "run"), "--output", str(page)]) == 0
+    assert f"From a seeded sample of {len(source.sample)} problems." in page.read_text()
+    assert f"room for {len(read)} of 30 search trees" in page.read_text()
