@@ -101,7 +101,8 @@ def inspect_problems(
     if check.columns is None:
         raise InvalidInput(f"{path}: there are no problems in it; write one per line or row")
     return ProblemSet(
-        path=check.path,
+        # The controller reads it again, from wherever its process happens to stand.
+        path=check.path if "://" in check.path else str(Path(check.path).absolute()),
         wanted=columns,
         columns=check.columns,
         limit=limit,
