@@ -107,7 +107,7 @@ def estimate(options: EstimateOptions) -> Estimate:
         strategies=estimates,
         advice=advise(
             {item.strategy: item.replicas[0] for item in estimates},
-            {label: found.speed.startup_s for label, found in measured.items()},
+            {label: 2 * found.speed.startup_s for label, found in measured.items()},
             accuracy=options.accuracy,
             max_usd=options.max_usd,
         ),

@@ -97,9 +97,10 @@ def measure(pilot: Pilot, everything: Population, chosen: Chosen) -> Measured:
 
 
 def prediction(found: Measured, num_replicas: Mapping[Role, int], num_pilot: int, num_problems: int) -> Prediction:
-    """What the whole run takes on so many replicas."""
+    """What the whole run takes on so many replicas, started once for its pilot and once for the others."""
     work = found.work()
-    wall = wall_s(work, found.speed, num_replicas)
+    num_starts = 1 if num_pilot == num_problems else 2
+    wall = wall_s(work, found.speed, num_replicas, num_starts=num_starts)
     held = {role: wall * num_replicas[role] for role in work}
     gpus = {role: rate.num_gpus for role, rate in found.rates.items()}
     prices = {role: rate.usd_per_hour for role, rate in found.rates.items()}

@@ -22,7 +22,7 @@ def print_estimate(found: "Estimate", console: Console) -> None:
 
     say(
         f"{count(found.num_problems)} problems of {found.problems}, from a pilot of {found.pilot_problems}. "
-        "In brackets: 90% intervals over problems; the speed of the machine is taken as the pilot's."
+        "In brackets: 90% intervals over problems; the machine is taken to be as fast as in the pilot."
     )
     for item in found.strategies:
         say("")

@@ -27,7 +27,7 @@ class Prediction:
         num_generators: replicas that times and money are for; `num_prms` alike.
         tokens: kind ("generated", "prompt", "cached", "pruned", "prm", "prm_cached") -> tokens of all rows.
         flops: of all rows.
-        wall_seconds: from the launch of the replicas to the end.
+        wall_seconds: in which replicas are held: from their launch to the end, for the pilot and for the others.
         generator_seconds: replica-seconds held; `prm_seconds` alike.
         gpu_seconds: of those; null on CPUs.
         usd: null without a price.

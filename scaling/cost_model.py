@@ -1,6 +1,6 @@
 """From the work of a run to time, money and energy on so many replicas, at the speed that a pilot had.
 
-    wall = start-up + max over roles (work / speed / replicas) / overlap
+    wall = start-ups + max over roles (work / speed / replicas) / overlap
 
 Roles work side by side, so the one with most to do decides; `overlap` is the share of the pilot's time in which its
 busiest role was busy, which the rest (waiting for each other, grading, ends) takes from every run alike. Speed is per
@@ -81,11 +81,13 @@ def busy_s(work: Mapping[Role, Floats], speed: Speed) -> dict[Role, Floats]:
     return {role: work[role] / speed.tokens_per_s[role] for role in speed.tokens_per_s}
 
 
-def wall_s(work: Mapping[Role, Floats], speed: Speed, num_replicas: Mapping[Role, int]) -> Floats:
-    """Seconds from the launch to the end, [R]."""
+def wall_s(
+    work: Mapping[Role, Floats], speed: Speed, num_replicas: Mapping[Role, int], *, num_starts: int = 1
+) -> Floats:
+    """Seconds from the launch to the end, [R], with so many starts of the replicas on the way."""
     busy = busy_s(work, speed)
     longest = np.max([busy[role] / num_replicas[role] for role in busy], axis=0)
-    return np.asarray(speed.startup_s + longest / speed.overlap)
+    return np.asarray(num_starts * speed.startup_s + longest / speed.overlap)
 
 
 def kwh(held_s: Mapping[Role, Floats], busy: Mapping[Role, Floats], power: Mapping[Role, Power]) -> Floats:

@@ -33,6 +33,7 @@ def test_the_same_run_takes_as_long_as_it_took():
     """What is predicted for the pilot's own work and replicas is what the pilot took."""
     work = {"generator": np.asarray([80_000.0]), "prm": np.asarray([80_000.0])}
     assert wall_s(work, SPEED, {"generator": 1, "prm": 1}) == pytest.approx([130.0])
+    assert wall_s(work, SPEED, {"generator": 1, "prm": 1}, num_starts=2) == pytest.approx([160.0])
     assert wall_s(work, SPEED, {"generator": 4, "prm": 1}) == pytest.approx([30.0 + 20 / 0.8])
     assert busy_s(work, SPEED)["prm"] == pytest.approx([20.0])
 
