@@ -20,6 +20,9 @@ from records.manifest import Manifest
 AS_RECORDED = "as recorded"
 """Label of the one setting that changes nothing."""
 
+SCORED_ANEW = "scored anew"
+"""Label of the one that changes nothing but the PRM."""
+
 _DECIDES = ("strategy", "answer", "grader")
 _OF_THE_PRM = ("prm", "cluster")
 _COMMA = re.compile(r",(?=(?:[^\"'\[\]{}]|\"[^\"]*\"|'[^']*'|\[[^\]]*\]|\{[^}]*\})*$)")
@@ -82,7 +85,7 @@ def _setting(
     recipe = recorded_recipe(manifest, [*overrides, *(f"{key}={value}" for key, value in swept.items())])
     label = ", ".join(f"{_short(key, swept)}={value}" for key, value in swept.items())
     if not swept:
-        label = ", ".join(options.overrides) or AS_RECORDED
+        label = ", ".join(options.overrides) or (AS_RECORDED if options.prm is None else SCORED_ANEW)
     if not recipe.strategy.answers:
         raise InvalidInput(f"{label}: {recipe.strategy.name} is not run for its answers")
     keeps_cap = recipe.budget == base.budget
