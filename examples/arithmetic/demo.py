@@ -82,6 +82,7 @@ def _show(plans: dict[str, Plan], summaries: list[Summary]) -> None:
     Console().print(
         f"Runs: {' '.join(runs)}\n"
         f"Look at one: .venv/bin/parsimony status {runs[-1]}\n"
+        f"As a page:   .venv/bin/parsimony report {runs[-1]}\n"
         'Read one:    .venv/bin/python -c "import polars, records; '
         f"print(polars.read_parquet(records.read_run('{runs[-1]}').part_paths('problems')))\"",
         highlight=False,
