@@ -2,17 +2,15 @@
 
 import argparse
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from jobs.arguments import add_overrides
 from jobs.options import CalibrateOptions
 
 
-def add_calibrate_arguments(
-    parser: argparse.ArgumentParser, *, add_overrides: Callable[[argparse.ArgumentParser], None]
-) -> None:
-    """What `parsimony calibrate` takes; `add_overrides` adds what all commands share."""
+def add_calibrate_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare them."""
     text = "finished run of `parsimony rollout`, or a .parquet file of its rows; local or s3://"
     parser.add_argument("rollouts", metavar="ROLLOUTS", help=text)
     text = "[prm]: what is calibrated, [calibration]: how; a file, or the name of a shipped one"

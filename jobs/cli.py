@@ -13,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jobs.arguments import add_overrides, add_writer_arguments, positive
 from jobs.calibrate_cli import add_calibrate_arguments, calibrate_options
 from jobs.compare_cli import add_compare_arguments, compare_options
 from jobs.estimate_cli import add_estimate_arguments, estimate_options
@@ -118,23 +119,6 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"must be a whole number above 0, not {text!r}")
-    return int(text)
-
-
-def _add_overrides(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--set",
-        dest="overrides",
-        action="append",
-        default=[],
-        metavar="section.key=value",
-        help="change one setting of the recipe (an empty value removes it); may be repeated",
-    )
-
-
 def _add_score_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("problems", metavar="PROBLEMS", help=".jsonl, .csv (also .gz) or .parquet; local or s3://")
     text = "models, strategy and caps: a file, or the name of a shipped one"
@@ -142,14 +126,9 @@ def _add_score_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", required=True, metavar="RUN", help="folder or s3://bucket/prefix; one that is there is resumed"
     )
-    _add_overrides(parser)
-    parser.add_argument("--limit", type=_positive, metavar="N", help="score only the first N problems")
-    parser.add_argument("--take-over", action="store_true", help="take the run from a controller that seems alive")
-    parser.add_argument(
-        "--single-writer",
-        action="store_true",
-        help="accept a store that lets two controllers overwrite each other; you see to it that there is one",
-    )
+    add_overrides(parser)
+    parser.add_argument("--limit", type=positive, metavar="N", help="score only the first N problems")
+    add_writer_arguments(parser, "the run")
     parser.add_argument("--json", action="store_true", help="print a machine-readable summary on stdout")
 
 
@@ -173,9 +152,9 @@ def _score_options(arguments: argparse.Namespace) -> ScoreOptions:
 def _add_rollout_arguments(parser: argparse.ArgumentParser) -> None:
     _add_score_arguments(parser)
     text = "solutions per problem whose prefixes are counted (default: the recipe's, or 8)"
-    parser.add_argument("--trajectories", type=_positive, metavar="N", help=text)
+    parser.add_argument("--trajectories", type=positive, metavar="N", help=text)
     text = "continuations of each prefix (default: the recipe's, or 8)"
-    parser.add_argument("--continuations", type=_positive, metavar="N", help=text)
+    parser.add_argument("--continuations", type=positive, metavar="N", help=text)
 
 
 def _rollout_options(arguments: argparse.Namespace) -> RolloutOptions:
@@ -212,12 +191,12 @@ COMMANDS = {
     "score": Command("Score a problem set; the same RUN again resumes it.", _add_score_arguments, _score_options),
     "compare": Command(
         "Compare strategies on the same problems: accuracy against tokens and FLOPs.",
-        partial(add_compare_arguments, add_overrides=_add_overrides, positive=_positive),
+        add_compare_arguments,
         compare_options,
     ),
     "estimate": Command(
         "Predict what a run will take, from a pilot: tokens, time, money, accuracy, each with an interval.",
-        partial(add_estimate_arguments, add_overrides=_add_overrides, positive=_positive),
+        add_estimate_arguments,
         estimate_options,
     ),
     "rollout": Command(
@@ -227,12 +206,12 @@ COMMANDS = {
     ),
     "calibrate": Command(
         "Fit a PRM to rollouts, and say how well it is calibrated then; the same PRM again goes on.",
-        partial(add_calibrate_arguments, add_overrides=_add_overrides),
+        add_calibrate_arguments,
         calibrate_options,
     ),
     "replay": Command(
         "Decide again from the stored steps of a run: another strategy, budget rule, PRM or grader.",
-        partial(add_replay_arguments, add_overrides=_add_overrides, positive=_positive),
+        add_replay_arguments,
         replay_options,
     ),
     "report": Command(
@@ -243,7 +222,7 @@ COMMANDS = {
     "status": Command("Progress, spend and time left of a run.", add_status_arguments, status_options),
     "export": Command(
         "Write paths with scores and outcomes as training data, in the layouts that TRL reads.",
-        partial(add_export_arguments, positive=_positive),
+        add_export_arguments,
         export_options,
     ),
     "submit": Command(

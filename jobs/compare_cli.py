@@ -2,28 +2,18 @@
 
 import argparse
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+from jobs.arguments import add_overrides, add_writer_arguments, positive, share
 from jobs.options import CompareOptions
 
 _BETWEEN = re.compile(r",(?=[\w.@-]*(?:[:,]|$))")
 """A comma between two settings; one inside a value is not followed by a name."""
 
 
-def add_compare_arguments(
-    parser: argparse.ArgumentParser,
-    *,
-    add_overrides: Callable[[argparse.ArgumentParser], None],
-    positive: Callable[[str], int],
-) -> None:
-    """Declare them.
-
-    Args:
-        parser: of the command.
-        add_overrides: declares `--set`.
-        positive: reads a whole number above 0.
-    """
+def add_compare_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare them."""
     parser.add_argument("problems", metavar="PROBLEMS", help=".jsonl, .csv (also .gz) or .parquet; local or s3://")
     text = "models, strategy options and grader: a file, or the name of a shipped one; may be repeated"
     parser.add_argument(
@@ -37,17 +27,12 @@ def add_compare_arguments(
         "--baseline", metavar="a", help="the entry that the others are compared with (default: the first)"
     )
     text = "accuracy that may be lost against the baseline: .01 is one point (default)"
-    parser.add_argument("--margin", type=_share, default=0.01, metavar="X", help=text)
+    parser.add_argument("--margin", type=share, default=0.01, metavar="X", help=text)
     text = "orders of shared samples to average over (default: 30)"
     parser.add_argument("--orders", type=positive, default=30, metavar="N", help=text)
     add_overrides(parser)
     parser.add_argument("--limit", type=positive, metavar="N", help="compare on the first N problems only")
-    parser.add_argument("--take-over", action="store_true", help="take a run from a controller that seems alive")
-    parser.add_argument(
-        "--single-writer",
-        action="store_true",
-        help="accept a store that lets two controllers overwrite each other; you see to it that there is one",
-    )
+    add_writer_arguments(parser, "a run")
     parser.add_argument("--json", action="store_true", help="print the comparison machine-readable on stdout")
 
 
@@ -72,13 +57,3 @@ def compare_options(arguments: argparse.Namespace) -> CompareOptions:
 def split_strategies(words: Sequence[str]) -> tuple[str, ...]:
     """The entries of `--strategies`, separated by spaces or commas."""
     return tuple(spec for word in words for spec in _BETWEEN.split(word) if spec)
-
-
-def _share(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 0 and below 1, not {text!r}")
-    return value

@@ -2,26 +2,15 @@
 
 import argparse
 import re
-from collections.abc import Callable
 from pathlib import Path
 
+from jobs.arguments import add_overrides, add_writer_arguments, positive
 from jobs.compare_cli import split_strategies
 from jobs.options import EstimateOptions
 
 
-def add_estimate_arguments(
-    parser: argparse.ArgumentParser,
-    *,
-    add_overrides: Callable[[argparse.ArgumentParser], None],
-    positive: Callable[[str], int],
-) -> None:
-    """Declare them.
-
-    Args:
-        parser: of the command.
-        add_overrides: declares `--set`.
-        positive: reads a whole number above 0.
-    """
+def add_estimate_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare them."""
     parser.add_argument("problems", metavar="PROBLEMS", help=".jsonl, .csv (also .gz) or .parquet; local or s3://")
     text = "models, strategy and prices: a file, or the name of a shipped one"
     parser.add_argument("--recipe", required=True, type=Path, metavar="R.toml", help=text)
@@ -38,12 +27,7 @@ def add_estimate_arguments(
     parser.add_argument("--max-usd", type=_usd, metavar="USD", help="says what can be had for that money")
     add_overrides(parser)
     parser.add_argument("--limit", type=positive, metavar="N", help="of a run over the first N problems only")
-    parser.add_argument("--take-over", action="store_true", help="take a pilot from a controller that seems alive")
-    parser.add_argument(
-        "--single-writer",
-        action="store_true",
-        help="accept a store that lets two controllers overwrite each other; you see to it that there is one",
-    )
+    add_writer_arguments(parser, "a pilot")
     parser.add_argument("--json", action="store_true", help="print the estimate machine-readable on stdout")
 
 

@@ -1,21 +1,16 @@
 """The arguments of `parsimony export`."""
 
 import argparse
-from collections.abc import Callable
 
+from jobs.arguments import positive, share
 from jobs.options import ExportOptions
 
 LAYOUTS = ("preference", "stepwise", "distillation", "paths")
 FORMATS = ("parquet", "jsonl")
 
 
-def add_export_arguments(parser: argparse.ArgumentParser, *, positive: Callable[[str], int]) -> None:
-    """Declare them.
-
-    Args:
-        parser: of the command.
-        positive: reads a whole number above 0.
-    """
+def add_export_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare them."""
     parser.add_argument("run", metavar="RUN", help="folder or s3://bucket/prefix of a run, finished or not")
     text = (
         "preference: right paths against wrong ones (TRL's DPO, reward); stepwise: a label for each step (TRL's PRM); "
@@ -30,7 +25,7 @@ def add_export_arguments(parser: argparse.ArgumentParser, *, positive: Callable[
     text = "most pairs of one problem (preference; default: 1)"
     parser.add_argument("--pairs-per-problem", dest="num_pairs", type=positive, metavar="N", help=text)
     text = "a step is right where more than this share of its continuations is (stepwise, of rollouts; default: 0)"
-    parser.add_argument("--threshold", type=_share, metavar="X", help=text)
+    parser.add_argument("--threshold", type=share, metavar="X", help=text)
     text = "the best-scored right path, not that of the run's answer (distillation)"
     parser.add_argument("--only-correct", action="store_true", help=text)
     parser.add_argument("--json", action="store_true", help="print a machine-readable summary on stdout")
@@ -49,13 +44,3 @@ def export_options(arguments: argparse.Namespace) -> ExportOptions:
         only_correct=arguments.only_correct,
         json=arguments.json,
     )
-
-
-def _share(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 0 and below 1, not {text!r}")
-    return value

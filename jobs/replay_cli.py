@@ -1,8 +1,9 @@
 """The arguments of `parsimony replay`. Standard library only: `--help` is instant."""
 
 import argparse
-from collections.abc import Callable
 from dataclasses import dataclass
+
+from jobs.arguments import add_overrides, positive
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,19 +29,8 @@ class ReplayOptions:
     json: bool = False
 
 
-def add_replay_arguments(
-    parser: argparse.ArgumentParser,
-    *,
-    add_overrides: Callable[[argparse.ArgumentParser], None],
-    positive: Callable[[str], int],
-) -> None:
-    """Declare them.
-
-    Args:
-        parser: of the command.
-        add_overrides: declares `--set`.
-        positive: reads a whole number above 0.
-    """
+def add_replay_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare them."""
     parser.add_argument("run", metavar="RUN", help="folder or s3://bucket/prefix of a run, finished or not")
     add_overrides(parser)
     text = "replay with each of these values; may be repeated, for every combination"
