@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
-from rich.console import Console
 
 from actors.outage import patiently_blocking
 from cluster.store import open_store
@@ -25,6 +24,7 @@ from jobs.comparison_plot import draw_comparison
 from jobs.comparison_runs import SharedRun, carry_out_runs, plan_runs, shared_runs
 from jobs.comparison_settings import Setting, capped, comparison_settings
 from jobs.comparison_table import as_json, print_comparison
+from jobs.live import table_console
 from jobs.options import CompareOptions
 from jobs.plan import Plan
 from jobs.score import SOME_FAILED
@@ -38,7 +38,6 @@ SETTINGS_FILE = "settings.parquet"
 PROBLEMS_FILE = "problems.parquet"
 JSON_FILE = "comparison.json"
 PLOT_FILE = "comparison.png"
-TABLE_WIDTH = 120
 MIN_PROBLEMS = 2
 
 
@@ -70,7 +69,7 @@ def run(options: CompareOptions) -> int:
     if options.json:
         sys.stdout.write(said)
     else:
-        print_comparison(compared.comparison, _console())
+        print_comparison(compared.comparison, table_console())
     return SOME_FAILED if any(np.isnan(item.generated_tokens).any() for item in compared.measured) else 0
 
 
@@ -154,12 +153,6 @@ def _write(compared: Compared, said: str, output: str) -> None:
         draw_comparison(compared.comparison, spool / PLOT_FILE)
         for name in (*tables, JSON_FILE, PLOT_FILE):
             patiently_blocking(partial(store.upload, name, spool / name), _note)
-
-
-def _console() -> Console:
-    """Standard output; a file or a pipe has no width of its own, and gets the table's."""
-    console = Console()
-    return console if console.is_terminal else Console(width=TABLE_WIDTH)
 
 
 def _note(line: str) -> None:

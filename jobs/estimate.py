@@ -11,13 +11,12 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from rich.console import Console
-
 from cluster.store import open_store
 from jobs.estimate_advice import Advice, advise
 from jobs.estimate_measure import Chosen, Measured, best_split, measure, own_replicas, prediction
 from jobs.estimate_pilot import NO_CAPS, Pilot, carry_out_pilot, choose, plan_pilots, population, question_scores
 from jobs.estimate_table import print_estimate
+from jobs.live import table_console
 from jobs.options import EstimateOptions
 from jobs.prices import role_sections
 from records.failure import InvalidInput
@@ -75,7 +74,7 @@ def run(options: EstimateOptions) -> int:
     if options.json:
         sys.stdout.write(said)
     else:
-        print_estimate(found, Console())
+        print_estimate(found, table_console())
     return 0
 
 

@@ -1,6 +1,6 @@
 """What every display shares: a live view on a terminal, plain lines elsewhere, and notes that stay.
 
-Everything goes to stderr; stdout is for results.
+All of it goes to stderr; stdout is for results.
 """
 
 from types import TracebackType
@@ -9,8 +9,17 @@ from typing import Self
 from rich.console import Console, RenderableType
 from rich.live import Live
 
+TABLE_WIDTH = 120
+"""Characters in a line of a table that goes to a file."""
+
 PLAIN_INTERVAL_S = 5.0
 """Time between two plain lines."""
+
+
+def table_console() -> Console:
+    """Standard output for tables; a file or a pipe has no width of its own, and gets `TABLE_WIDTH`."""
+    console = Console()
+    return console if console.is_terminal else Console(width=TABLE_WIDTH)
 
 
 class LiveDisplay:

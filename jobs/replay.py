@@ -22,12 +22,13 @@ from rich.progress import Progress, TaskID
 from actors.outage import patiently_blocking
 from cluster.store import open_store
 from jobs.comparison_measure import models_of
+from jobs.live import table_console
 from jobs.recorded_recipe import recorded_recipe
 from jobs.replay_cli import ReplayOptions
 from jobs.replay_playing import Played, Playing
 from jobs.replay_scores import other_prm, rescored, scored_anew
 from jobs.replay_settings import ReplaySetting, replay_settings
-from jobs.replay_summary import TABLE_WIDTH, ReplaySummary, as_json, print_replay, summarised
+from jobs.replay_summary import ReplaySummary, as_json, print_replay, summarised
 from jobs.score import SOME_FAILED
 from jobs.strategies import strategy_factory
 from records.by_problem import records_of
@@ -63,7 +64,7 @@ def run(options: ReplayOptions) -> int:
     if options.json:
         sys.stdout.write(said)
     else:
-        print_replay(summary, _console())
+        print_replay(summary, table_console())
     return SOME_FAILED if summary.num_failed else 0
 
 
@@ -136,12 +137,6 @@ def _progress(num_problems: int) -> Iterator[partial[None]]:
 
 def _show(progress: Progress, task: TaskID, done: int) -> None:
     progress.update(task, completed=done)
-
-
-def _console() -> Console:
-    """Standard output; a file or a pipe has no width of its own, and gets the table's."""
-    console = Console()
-    return console if console.is_terminal else Console(width=TABLE_WIDTH)
 
 
 def _note(line: str) -> None:

@@ -17,7 +17,6 @@ from records.rows import Status
 from scaling.calibration import Floats
 from scaling.replay_statistics import Decided, Decisions, Standing, standing
 
-TABLE_WIDTH = 120
 MAX_EXAMPLES = 3
 _FIELDS = tuple(field.name for field in fields(Decided))
 NOTE = (
