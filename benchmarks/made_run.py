@@ -38,17 +38,19 @@ BROKEN = "replica generator-{} died: out of memory at 0x{:x}"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Talk:
-    """How the model talks.
+    """How the model talks, and how much of it is paid for.
 
     Attributes:
         num_steps: of a sample, on average.
         num_words: of a step, on average.
         say: a step's text, from a source of chance and the number of words.
+        most_samples: of one problem; the budget has nothing beyond. None: no cap.
     """
 
     num_steps: int = 4
     num_words: int = 14
     say: Callable[[random.Random, int], str]
+    most_samples: int | None = None
 
 
 def _vocabulary() -> list[str]:
@@ -208,10 +210,14 @@ def _open_record(problem: Problem, begin: StrategyFactory, seed: int, talk: Talk
 def _serve(search: ProblemSearch, rng: random.Random, talk: Talk) -> Iterator[None]:
     """Do what a search wants, task by task, until it has concluded."""
     slip = rng.random()
+    num_samples = 0
     tasks: list[Task] = search.begin()
     while tasks:
         task = tasks.pop()
-        if isinstance(task, SampleTask):
+        if isinstance(task, SampleTask) and num_samples == talk.most_samples:
+            tasks += search.denied(task)
+        elif isinstance(task, SampleTask):
+            num_samples += 1
             sampled = _sample(task, search.problem, rng, slip, talk)
             tasks += search.sampled(task, sampled, granted_tokens=task.max_tokens, replica="generator-0")
         else:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.made_run import MODELS, made_problems, write_run
+from benchmarks.made_run import CHATTER, MODELS, made_problems, write_run
 from cluster.store import LocalStore
 from jobs.recipe_strategies import STRATEGIES
 from jobs.reporting.contents import contents, find
@@ -19,6 +19,7 @@ from jobs.reporting.facts import failure_groups, known_total, summary_of
 from jobs.reporting.page import render
 from jobs.reporting.predicted import predicted_section
 from jobs.reporting.source import Source, read_source
+from jobs.reporting.trees import tree_json
 from jobs.reporting.utilisation import MAX_INTERVALS, intervals
 from records.jsonio import encode
 from records.path import PrmScore
@@ -69,6 +70,21 @@ def test_a_replayed_choice_is_the_one_that_the_rows_are_made_of(tmp_path: Path, 
     found = find(source, max_bytes=10**7, paired=None)
     assert len(found.chunks.places) == 6
     assert "search tree" in render(contents(found))
+
+
+@pytest.mark.parametrize("strategy", [BEST_OF_8, BEAM], ids=["best-of-n", "beam-search"])
+def test_a_choice_that_the_budget_cut_is_replayed_with_what_was_granted(
+    tmp_path: Path, strategy: dict[str, object]
+) -> None:
+    write_run(tmp_path / "run", made_problems(6), strategy=strategy, talk=replace(CHATTER, most_samples=5))
+    for tree in read_source(read_run(tmp_path / "run")).trees():
+        assert tree.row is not None
+        assert tree.row.status is Status.BUDGET_EXHAUSTED
+        assert tree.row.num_samples == 5
+        assert tree.pruned_tokens == tree.row.pruned_tokens
+        held = tree_json(tree)
+        cut = [request for request in held["requests"] if request["reply"] in {"reduced", "budget_exhausted"}]
+        assert cut[0]["granted"] < cut[0]["samples"]
 
 
 def test_a_failed_problem_has_no_choice(tmp_path: Path) -> None:
