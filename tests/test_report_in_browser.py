@@ -209,14 +209,14 @@ def test_a_problem_shows_why_it_stopped(browser: Any, pages: dict[str, Path]) ->
         page = visit.page
         page.get_by_label("Show").select_option("open")
         page.locator("#list tbody a").first.click()
-        page.wait_for_function("document.querySelector('#problem').innerText.includes('had not ended')")
+        page.locator("#problem").get_by_text("had not ended").wait_for()
         told = page.locator("#problem").inner_text()
         assert "It had not ended when the run was read." in told
         assert "unknown until the problem has its row" in told
         assert "It is open, and no path is chosen yet" in told
         page.get_by_label("Show").select_option("right")
         page.locator("#list tbody a").first.click()
-        page.wait_for_function("document.querySelector('#problem').innerText.includes('concluded by itself')")
+        page.locator("#problem").get_by_text("concluded by itself").wait_for()
         told = page.locator("#problem").inner_text()
         assert "8 samples of 1 path to the end, at most 2048 tokens each" in told
         assert "best-of-n with num_samples = 8" in told

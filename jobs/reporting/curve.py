@@ -130,6 +130,7 @@ def _strategies(recipe: Recipe, num_samples: int) -> dict[str, StrategyFactory]:
     if own["name"] in sections:
         sections[own["name"]] = own | {"num_samples": num_samples}
     tables = recipe.model_dump()
+    tables["answer"]["abstain_below"] = None  # it changes no answer, and not every strategy can
     return {
         label: strategy_factory(Recipe.model_validate(tables | {"strategy": section}))
         for label, section in sections.items()

@@ -139,6 +139,15 @@ def test_a_strategy_that_stops_early_is_played_in_the_order_drawn_and_no_further
     assert fewest < max(item.row.num_samples for item in told)
 
 
+def test_a_run_that_abstains_has_a_curve_of_strategies_that_cannot(told: list[Witness], best_of_8: Source) -> None:
+    recipe = best_of_8.replayer.recipe
+    assert recipe is not None
+    tables = recipe.model_dump()
+    tables["answer"]["abstain_below"] = 0.5
+    abstaining = type(recipe).model_validate(tables)
+    assert curve(told, abstaining, why_ungraded=None) == curve(told, recipe, why_ungraded=None)
+
+
 def test_verdicts_of_samples_are_the_graders(told: list[Witness]) -> None:
     for item in told:
         expected = [answer == item.row.reference for answer, _ in item.answers]
