@@ -6,13 +6,14 @@ package axe-playwright-python, as its makers publish it, so no Node is needed.
 
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Error, sync_playwright
+
+from tests.debian import CannotStart, install
 
 PACKAGES = ("chromium", "fonts-dejavu-core")
 PROGRAM = "chromium"
@@ -23,41 +24,17 @@ PHONE = {"width": 390, "height": 844}
 READY = "html[data-ready=yes]"
 
 
-class CannotBrowse(Exception):
-    """The browser cannot be installed here; the message says why."""
-
-
-def install() -> str:
-    """Path of the browser, installed if it is missing and we may. Raises `CannotBrowse`."""
-    found = shutil.which(PROGRAM)
-    if found is not None:
-        return found
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise CannotBrowse(f"needs the Debian packages {', '.join(PACKAGES)}, which only root can install")
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    patient = ("-q", "-o", "DPkg::Lock::Timeout=300")
-    for command in (("update",), ("install", "-y", "--no-install-recommends", *PACKAGES)):
-        done = subprocess.run(
-            ["apt-get", *patient, *command], env=environment, capture_output=True, text=True, timeout=600, check=False
-        )
-        if done.returncode != 0:
-            raise CannotBrowse(f"apt-get {command[0]} failed: {done.stderr.strip()[-1000:]}")
-    found = shutil.which(PROGRAM)
-    if found is None:
-        raise CannotBrowse(f"{PACKAGES[0]} is installed, but there is no program {PROGRAM}")
-    return found
-
-
 @contextmanager
 def browsing() -> Iterator[Any]:
-    """A running browser (`playwright.sync_api.Browser`); ends with the context. Raises `CannotBrowse`."""
-    path = install()
+    """A running browser (`playwright.sync_api.Browser`); ends with the context. Raises `CannotStart`."""
+    install(PACKAGES, [PROGRAM])
+    path = shutil.which(PROGRAM)
     with sync_playwright() as playwright:
         arguments = ["--no-sandbox"] if os.geteuid() == 0 else []  # root has no sandbox
         try:
             browser = playwright.chromium.launch(executable_path=path, args=arguments)
         except Error as error:
-            raise CannotBrowse(f"{path} does not start: {error}") from error
+            raise CannotStart(f"{path} does not start: {error}") from error
         try:
             yield browser
         finally:

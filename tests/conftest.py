@@ -8,9 +8,10 @@ import hypothesis
 import pytest
 
 from cluster.session import prepare_environment
+from tests.debian import CannotStart
 from tests.drivers import Driver
 from tests.proxy import Proxy
-from tests.radosgw import REQUIRED, CannotStart, RadosGateway
+from tests.radosgw import REQUIRED, RadosGateway
 from tests.servers import Bucket, ProcessServer, Server, moto, nanio
 
 prepare_environment(local=True)

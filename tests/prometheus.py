@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.radosgw import CannotStart
+from tests.debian import CannotStart
 from tests.servers import free_port
 
 PACKAGE = "prometheus"

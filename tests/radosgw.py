@@ -4,7 +4,6 @@ Everything lies in one temporary folder and listens on 127.0.0.1 at free ports; 
 dies with it, also by SIGKILL. Needs Linux, and the Debian packages below, which root installs.
 """
 
-import os
 import shutil
 import socket
 import subprocess
@@ -18,6 +17,7 @@ from typing import Self
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from tests.debian import CannotStart, install
 from tests.servers import aws_environment, free_port, plain_client
 
 PACKAGES = ("ceph-mon", "ceph-osd", "radosgw", "ceph-common")
@@ -66,26 +66,6 @@ _CAPABILITIES = {
 }
 
 
-class CannotStart(Exception):
-    """The store cannot be installed or started here; the message says why."""
-
-
-def install() -> None:
-    """Install the packages, if they are missing and we may. Raises `CannotStart`."""
-    if all(shutil.which(program) for program in PROGRAMS):
-        return
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise CannotStart(f"needs the Debian packages {', '.join(PACKAGES)}, which only root can install")
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    patient = ("-q", "-o", "DPkg::Lock::Timeout=300")
-    for command in (("update",), ("install", "-y", "--no-install-recommends", *PACKAGES)):
-        done = subprocess.run(
-            ["apt-get", *patient, *command], env=environment, capture_output=True, text=True, timeout=600, check=False
-        )
-        if done.returncode != 0:
-            raise CannotStart(f"apt-get {command[0]} failed: {done.stderr.strip()[-1000:]}")
-
-
 class RadosGateway:
     """A running store, with one user and one bucket: `with RadosGateway() as store: ...`.
 
@@ -109,7 +89,7 @@ class RadosGateway:
     def __enter__(self) -> Self:
         """Start all of it. Raises `CannotStart`."""
         try:
-            install()
+            install(PACKAGES, PROGRAMS)
             self._start_cluster()
             self.start_gateway()
             self._make_user_and_bucket()

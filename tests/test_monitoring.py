@@ -14,8 +14,8 @@ import pytest
 from cluster.dashboard import dashboard
 from records.metrics import GPU_SECONDS, METRICS, Metric
 from records.reader import read_run
+from tests.debian import CannotStart
 from tests.prometheus import Prometheus, required
-from tests.radosgw import CannotStart
 from tests.ray_heads import Head, head
 
 pytestmark = [pytest.mark.vllm, pytest.mark.ray]

@@ -16,7 +16,8 @@ from benchmarks.made_run import CHATTER, Talk, chatter, made_problems, write_run
 from jobs.report import run as report_run
 from jobs.report_cli import ReportOptions
 from records.problem import Problem
-from tests.chromium import PHONE, REQUIRED, CannotBrowse, Visit, browsing, visiting
+from tests.chromium import PHONE, REQUIRED, Visit, browsing, visiting
+from tests.debian import CannotStart
 
 BEST_OF_8 = {"name": "best-of-n", "num_samples": 8}
 BEAM = {"name": "beam-search", "num_samples": 8, "beam_width": 2, "max_steps": 6}
@@ -30,7 +31,7 @@ def browser() -> Iterator[Any]:
     try:
         with browsing() as started:
             yield started
-    except CannotBrowse as why:
+    except CannotStart as why:
         if os.environ.get(REQUIRED):
             raise
         pytest.skip(f"no Chromium: {why}")
