@@ -115,7 +115,7 @@ class Recorder:
             if choice is not None:
                 [correct] = await self._grader.grade([GradeRequest(choice.answer, reference)])
             if self.models is None:
-                raise RuntimeError("a search concluded before any generator was up")
+                raise RuntimeError("a search concluded before the models were known")
             record = problem_record(
                 concluded.search,
                 correct=correct,

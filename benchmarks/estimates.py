@@ -18,9 +18,10 @@ import numpy as np
 from jobs.estimate_pilot import choose, population
 from jobs.recorded_recipe import recorded_recipe
 from records.path import PrmScore
+from records.prediction import Range
 from records.problem import Problem
 from records.reader import Run, read_run
-from scaling.prediction import Population, predict, ranged
+from scaling.prediction import Population, predict, predict_right, ranged
 
 COSTS = ("generated_tokens", "prompt_tokens", "prm_tokens", "flops")
 
@@ -46,24 +47,34 @@ def _estimated(run: Run, scores: dict[str, PrmScore | None], num_pilot: int, rep
     own = [scores[problem.problem_id] for problem in problems]
     known = population(recipe, problems, own)
     costs = np.asarray([[float(row[name]) for name in COSTS] for row in rows])
-    right = np.asarray([[float(row["correct"])] for row in rows])
+    right = np.asarray([bool(row["correct"]) for row in rows])
     pilots = [np.asarray(choose(problems, own, num_pilot, seed)) for seed in range(repeats)]
-    alike = Population(known.features, np.ones(len(rows)))
     measured = {name: _repeated(known, costs[:, [at]], pilots) for at, name in enumerate(COSTS)}
     return {
         "strategy": recipe.strategy.name,
         "num_problems": len(rows),
         **measured,
-        "right": _repeated(alike, right, pilots),
+        "right": _repeated_share(right, pilots),
     }
 
 
 def _repeated(known: Population, costs: np.ndarray, pilots: Sequence[np.ndarray]) -> dict[str, float]:
-    actual = float(costs.sum())
     spans = []
     for seed, index in enumerate(pilots):
         found = predict(known, index, costs[index], seed=seed)
         spans.append(ranged(found.totals[0], found.draws[:, 0]))
+    return _quality(spans, float(costs.sum()))
+
+
+def _repeated_share(right: np.ndarray, pilots: Sequence[np.ndarray]) -> dict[str, float]:
+    spans = [
+        ranged(*predict_right(int(right[index].sum()), len(index), len(right), seed=seed))
+        for seed, index in enumerate(pilots)
+    ]
+    return _quality(spans, float(right.mean()))
+
+
+def _quality(spans: Sequence[Range], actual: float) -> dict[str, float]:
     errors = [abs(span.estimate - actual) / actual for span in spans]
     return {
         "actual": actual,

@@ -154,7 +154,9 @@ def _pool(group: Sequence[Setting]) -> SharedRun:
 
 def alone(setting: Setting) -> SharedRun:
     """The run of one setting's own."""
-    name = _name(f"{setting.recipe_name}-{setting.recipe.strategy.name}", _deciding(setting.recipe))
+    strategy = setting.recipe.strategy
+    cap = {"cap": setting.recipe.budget.total_tokens} if strategy.allocates else {}  # what it costs is its cap
+    name = _name(f"{setting.recipe_name}-{strategy.name}", _deciding(setting.recipe) | cap)
     return SharedRun(name, setting.path, setting.overrides, (setting,), stored=False)
 
 

@@ -13,12 +13,22 @@ from dataclasses import asdict, dataclass
 
 from cluster.store import open_store
 from jobs.estimate_advice import Advice, advise
-from jobs.estimate_measure import Chosen, Measured, best_split, measure, own_replicas, prediction
+from jobs.estimate_measure import (
+    Chosen,
+    Measured,
+    generators_per_prm,
+    measure,
+    num_starts,
+    own_replicas,
+    prediction,
+)
 from jobs.estimate_pilot import NO_CAPS, Pilot, carry_out_pilot, choose, plan_pilots, population, question_scores
 from jobs.estimate_table import print_estimate
 from jobs.live import table_console
 from jobs.options import EstimateOptions
 from jobs.prices import role_sections
+from jobs.recipe import load_recipe
+from records.checkpoints import read_log
 from records.failure import InvalidInput
 from records.jsonio import encode
 from records.prediction import ESTIMATE, Prediction
@@ -37,6 +47,8 @@ class StrategyEstimate:
         run: the run that its pilot began.
         goes_on: the command that goes on with it.
         pilot_graded: problems of the pilot with a verdict; `pilot_right` of them are right.
+        pilot_failed: problems of the pilot that failed, the first one with `first_error`.
+        without: caps of the real run that the prediction leaves out.
         generators_per_prm: replicas of the one that keep one of the other as busy as themselves; None without a PRM.
         replicas: what the run takes, for each number of replicas asked for, or the recipe's.
     """
@@ -46,6 +58,9 @@ class StrategyEstimate:
     goes_on: str
     pilot_graded: int
     pilot_right: int
+    pilot_failed: int
+    first_error: str | None
+    without: tuple[str, ...]
     generators_per_prm: float | None
     replicas: tuple[Prediction, ...]
 
@@ -96,9 +111,8 @@ def estimate(options: EstimateOptions) -> Estimate:
         pilot.setting.label: measure(pilot, population(pilot.setting.recipe, problems, scores), chosen)
         for pilot in pilots
     }
-    estimates = tuple(
-        _strategy(options, pilot, measured[pilot.setting.label], len(positions), len(problems)) for pilot in pilots
-    )
+    counted = (len(positions), len(problems))
+    estimates = tuple(_strategy(options, pilot, measured[pilot.setting.label], counted) for pilot in pilots)
     return Estimate(
         problems=options.problems,
         num_problems=len(problems),
@@ -106,7 +120,8 @@ def estimate(options: EstimateOptions) -> Estimate:
         strategies=estimates,
         advice=advise(
             {item.strategy: item.replicas[0] for item in estimates},
-            {label: 2 * found.speed.startup_s for label, found in measured.items()},
+            {label: num_starts(*counted) * found.speed.startup_s for label, found in measured.items()},
+            {label: found.num_graded / len(positions) for label, found in measured.items()},
             accuracy=options.accuracy,
             max_usd=options.max_usd,
         ),
@@ -125,36 +140,46 @@ def _check(options: EstimateOptions, pilot: Pilot) -> None:
         raise InvalidInput(f"--max-usd: no price is known; set {' and '.join(unpriced)} (docs/cost.md)")
 
 
-def _strategy(
-    options: EstimateOptions, pilot: Pilot, found: Measured, num_pilot: int, num_problems: int
-) -> StrategyEstimate:
-    """One strategy's part; what was predicted for the recipe's own replicas is left in its run, for its report."""
+def _strategy(options: EstimateOptions, pilot: Pilot, found: Measured, counted: tuple[int, int]) -> StrategyEstimate:
+    """One strategy's part; what was predicted for the recipe's own replicas is left in its run, for its report.
+
+    Only a run that has done no more than its pilot: of another one the speed is no prediction any more.
+    """
     own = own_replicas(pilot.setting.recipe)
     asked: list[Mapping[Role, int]] = [{"generator": few[0], "prm": few[1]} for few in options.replicas]
-    predictions = tuple(prediction(found, counts, num_pilot, num_problems) for counts in asked or [own])
-    pilot.plan.store.replace(ESTIMATE, encode(prediction(found, own, num_pilot, num_problems)))
+    predictions = tuple(prediction(found, counts, *counted) for counts in asked or [own])
+    store = pilot.plan.store
+    if read_log(store).totals.problems == counted[0] or store.read(ESTIMATE) is None:
+        store.replace(ESTIMATE, encode(prediction(found, own, *counted)))
     return StrategyEstimate(
         strategy=pilot.setting.label,
         run=pilot.plan.store.uri,
         goes_on=_command(options, pilot),
         pilot_graded=found.num_graded,
         pilot_right=found.num_right,
-        generators_per_prm=_ratio(found),
+        pilot_failed=found.num_failed,
+        first_error=found.error,
+        without=_left_out(options, pilot),
+        generators_per_prm=generators_per_prm(found),
         replicas=predictions,
     )
 
 
-def _ratio(found: Measured) -> float | None:
-    """From a division of many replicas."""
-    split = best_split(found, 1000)
-    return split["generator"] / split["prm"] if len(split) > 1 else None
+def _left_out(options: EstimateOptions, pilot: Pilot) -> tuple[str, ...]:
+    """Caps that the real run has, and its pilot had not."""
+    own, real = pilot.setting.recipe.budget, load_recipe(options.recipe, options.overrides).budget
+    caps = {"budget.total_tokens": real.total_tokens, "budget.deadline_s": real.deadline_s}
+    there = {"budget.total_tokens": own.total_tokens, "budget.deadline_s": own.deadline_s}
+    return tuple(f"{key} = {value:g}" for key, value in caps.items() if value is not None and there[key] is None)
 
 
 def _command(options: EstimateOptions, pilot: Pilot) -> str:
     words = ["parsimony", "score", options.problems, "--recipe", str(options.recipe), "--output", pilot.plan.store.uri]
-    for override in pilot.setting.overrides:
-        words += ["--set", override] if override not in NO_CAPS else []
+    own = pilot.setting.overrides[len(options.overrides) + len(NO_CAPS) :]
+    for override in (*options.overrides, *own):
+        words += ["--set", override]
     words += ["--limit", str(options.limit)] if options.limit is not None else []
+    words += ["--single-writer"] if options.single_writer else []
     return shlex.join(words)
 
 

@@ -14,14 +14,16 @@ class Affordable:
         strategy: its name.
         num_problems: that it pays for, with 95% confidence: the upper end of the cost's interval counts.
         share: of all problems.
-        total_tokens: the cap that keeps a run within the money, for `budget.total_tokens`.
+        startup_usd: what starting the replicas costs, whatever follows.
+        total_tokens: the cap that keeps a run within the money, for `budget.total_tokens`; None: it pays for none.
         right: expected right answers among them; None where nothing could be graded.
     """
 
     strategy: str
     num_problems: int
     share: float
-    total_tokens: int
+    startup_usd: float
+    total_tokens: int | None
     right: float | None
 
 
@@ -47,6 +49,7 @@ class Advice:
 def advise(
     predictions: Mapping[str, Prediction],
     startup_s: Mapping[str, float],
+    graded: Mapping[str, float],
     *,
     accuracy: float | None,
     max_usd: float | None,
@@ -56,6 +59,7 @@ def advise(
     Args:
         predictions: strategy -> what a run over all problems takes, on the replicas asked for first.
         startup_s: strategy -> seconds before the first problem; they are paid for whatever number of problems follows.
+        graded: strategy -> share of problems whose answer can be graded; no right answer is expected of others.
         accuracy: that is wanted.
         max_usd: what may be spent. A strategy without a price is not spoken of.
     """
@@ -66,7 +70,7 @@ def advise(
         if accuracy is not None and found.accuracy is not None and found.accuracy.estimate >= accuracy
     ]
     affordable = [
-        _affordable(name, found, found.usd, startup_s[name], max_usd)
+        _affordable(name, found, found.usd, startup_s=startup_s[name], graded=graded[name], max_usd=max_usd)
         for name, found in predictions.items()
         if max_usd is not None and found.usd is not None
     ]
@@ -83,7 +87,9 @@ def _cost(found: Prediction, priced: bool) -> float:
     return found.usd.estimate if priced and found.usd is not None else found.flops.estimate
 
 
-def _affordable(name: str, found: Prediction, usd: Range, startup_s: float, max_usd: float) -> Affordable:
+def _affordable(
+    name: str, found: Prediction, usd: Range, *, startup_s: float, graded: float, max_usd: float
+) -> Affordable:
     """Cost grows with the problems, from the start-up on."""
     startup_usd = usd.estimate * min(1.0, startup_s / found.wall_seconds.estimate)
     share = min(1.0, max(0.0, (max_usd - startup_usd) / max(usd.upper - startup_usd, 1e-12)))
@@ -91,6 +97,7 @@ def _affordable(name: str, found: Prediction, usd: Range, startup_s: float, max_
         strategy=name,
         num_problems=int(share * found.num_problems),
         share=share,
-        total_tokens=int(share * found.tokens["generated"].upper),
-        right=share * found.num_problems * found.accuracy.estimate if found.accuracy is not None else None,
+        startup_usd=startup_usd,
+        total_tokens=int(share * found.tokens["generated"].upper) or None,
+        right=share * found.num_problems * graded * found.accuracy.estimate if found.accuracy is not None else None,
     )

@@ -13,11 +13,12 @@ from records.epochs import utc
 from records.failure import InvalidInput
 from records.prediction import Prediction, Range
 from records.reader import Run, read_run
-from records.usage import Role, Usage
+from records.rows import Status
+from records.usage import Role
 from scaling.calibration import Floats
-from scaling.cost_model import Power, Speed, added, busy_s, kwh, replicas_for, speed_of, wall_s
+from scaling.cost_model import Power, Speed, busy_s, kwh, speed_of, wall_s
 from scaling.metering import ReplicaRate
-from scaling.prediction import CONFIDENCE, Population, Predicted, predict, ranged
+from scaling.prediction import CONFIDENCE, Population, Predicted, predict, predict_right, ranged
 
 TOKENS = ("generated", "prompt", "cached", "pruned", "prm", "prm_cached")
 _COLUMNS = (*(f"{kind}_tokens" for kind in TOKENS), "flops")
@@ -32,6 +33,7 @@ class Measured:
         predicted: of tokens by kind, then FLOPs.
         right: share of right answers, [1 + R]: the estimate, then draws; None where nothing could be graded.
         num_graded: problems of the pilot with a verdict, and how many of them are right (`num_right`).
+        num_failed: problems of the pilot that failed, and why the first of them did (`error`).
         speed: of the pilot.
         rates: of a replica of each role.
         power: likewise; None where the devices are unknown.
@@ -41,6 +43,8 @@ class Measured:
     right: Floats | None
     num_graded: int
     num_right: int
+    num_failed: int
+    error: str | None
     speed: Speed
     rates: Mapping[Role, ReplicaRate]
     power: Mapping[Role, Power] | None
@@ -77,8 +81,9 @@ def measure(pilot: Pilot, everything: Population, chosen: Chosen) -> Measured:
     run, recipe = read_run(pilot.plan.store.uri), pilot.setting.recipe
     rows = {row["problem_id"]: row for row in run.problems().to_pylist()}
     own = [rows[problem_id] for problem_id in chosen.problem_ids]
-    if all(row["status"] == "failed" for row in own):
-        raise InvalidInput(f"every problem of the pilot failed, the first because: {own[0]['error']}")
+    errors = [str(row["error"]) for row in own if row["status"] == Status.FAILED.value]
+    if len(errors) == len(own):
+        raise InvalidInput(f"every problem of the pilot failed, the first because: {errors[0]}")
     index = np.asarray(chosen.positions)
     costs = np.asarray([[float(row[name]) for name in _COLUMNS] for row in own])
     verdicts = np.asarray([np.nan if row["correct"] is None else float(row["correct"]) for row in own])
@@ -87,10 +92,12 @@ def measure(pilot: Pilot, everything: Population, chosen: Chosen) -> Measured:
     graded = ~np.isnan(verdicts)
     return Measured(
         predicted=predict(everything, index, costs, seed=recipe.seed),
-        right=_right(everything, index, verdicts, recipe.seed),
+        right=_right(verdicts, len(everything.planned), recipe.seed),
         num_graded=int(graded.sum()),
         num_right=int(verdicts[graded].sum()),
-        speed=speed_of(_usage(run), _computed(run)),
+        num_failed=len(errors),
+        error=errors[0] if errors else None,
+        speed=_speed(run),
         rates=rates,
         power=_power(recipe, prices, rates),
     )
@@ -99,9 +106,8 @@ def measure(pilot: Pilot, everything: Population, chosen: Chosen) -> Measured:
 def prediction(found: Measured, num_replicas: Mapping[Role, int], num_pilot: int, num_problems: int) -> Prediction:
     """What the whole run takes on so many replicas, started once for its pilot and once for the others."""
     work = found.work()
-    num_starts = 1 if num_pilot == num_problems else 2
-    wall = wall_s(work, found.speed, num_replicas, num_starts=num_starts)
-    held = {role: wall * num_replicas[role] for role in work}
+    wall = wall_s(work, found.speed, num_replicas, num_starts=num_starts(num_pilot, num_problems))
+    held = {role: wall * num_replicas[role] for role in found.rates}  # whether it has anything to do or not
     gpus = {role: rate.num_gpus for role, rate in found.rates.items()}
     prices = {role: rate.usd_per_hour for role, rate in found.rates.items()}
     usd = None
@@ -114,7 +120,7 @@ def prediction(found: Measured, num_replicas: Mapping[Role, int], num_pilot: int
         pilot_problems=num_pilot,
         num_problems=num_problems,
         num_generators=num_replicas["generator"],
-        num_prms=num_replicas["prm"],
+        num_prms=num_replicas["prm"] if "prm" in found.rates else 0,
         tokens={name: _range(found.column(name)) for name in TOKENS},
         flops=_range(found.column("flops")),
         wall_seconds=_range(wall),
@@ -127,9 +133,15 @@ def prediction(found: Measured, num_replicas: Mapping[Role, int], num_pilot: int
     )
 
 
-def best_split(found: Measured, total: int) -> dict[Role, int]:
-    """How so many replicas are best divided."""
-    return replicas_for({role: float(work[0]) for role, work in found.work().items()}, found.speed, total)
+def num_starts(num_pilot: int, num_problems: int) -> int:
+    """How often a run starts its replicas: for its pilot, and for the others if there are others."""
+    return 1 if num_pilot == num_problems else 2
+
+
+def generators_per_prm(found: Measured) -> float | None:
+    """How many of the one keep one of the other as busy as themselves; None where one role has nothing to do."""
+    busy = {role: float(seconds[0]) for role, seconds in busy_s(found.work(), found.speed).items()}
+    return busy["generator"] / busy["prm"] if len(busy) > 1 and busy["prm"] > 0 else None
 
 
 def own_replicas(recipe: Recipe) -> dict[Role, int]:
@@ -138,14 +150,11 @@ def own_replicas(recipe: Recipe) -> dict[Role, int]:
     return counts | {role: section.num_replicas for role, section in role_sections(recipe).items()}
 
 
-def _right(everything: Population, index: Floats, verdicts: Floats, seed: int) -> Floats | None:
-    graded = ~np.isnan(verdicts)
-    if not graded.any():
+def _right(verdicts: Floats, num_problems: int, seed: int) -> Floats | None:
+    graded = verdicts[~np.isnan(verdicts)]
+    if not len(graded):
         return None
-    alike = Population(everything.features, np.ones(len(everything.planned)))
-    found = predict(alike, index[graded], verdicts[graded, np.newaxis], seed=seed)
-    shares = _with_draws(found.totals[0], found.draws[:, 0]) / len(everything.planned)
-    return np.asarray(np.clip(shares, 0.0, 1.0))
+    return _with_draws(*predict_right(int(graded.sum()), len(graded), num_problems, seed=seed))
 
 
 def _with_draws(estimate: float, draws: Floats) -> Floats:
@@ -156,10 +165,17 @@ def _range(values: Floats) -> Range:
     return ranged(float(values[0]), values[1:])
 
 
-def _usage(run: Run) -> Usage:
-    """Of all epochs of a pilot: what each said last."""
+def _speed(run: Run) -> Speed:
+    """Of all epochs of a pilot: what each said last.
+
+    Raises:
+        InvalidInput: it says nothing.
+    """
     last = {point.epoch: point.usage for point in run.log.usages}
-    return added(list(last.values()))
+    try:
+        return speed_of(list(last.values()), _computed(run))
+    except ValueError as error:
+        raise InvalidInput(f"{run.uri}: {error}; a larger --pilot, or another strategy, may say more") from error
 
 
 def _computed(run: Run) -> dict[Role, float]:

@@ -25,7 +25,6 @@ from records.path import Path, PrmScore
 from records.problem import Problem
 from records.reader import read_run
 from records.request import Expand, Reply, ReplyKind, Score
-from scaling.calibration import Floats
 from scaling.pilot import stratified
 from scaling.prediction import Population
 from scaling.strategy import StrategyFactory
@@ -91,7 +90,7 @@ def carry_out_pilot(pilot: Pilot, chosen: frozenset[str]) -> None:
         agree_on_manifest(plan.store, plan.manifest, operational_keys())
         if chosen <= set(read_run(plan.store.uri).problems()["problem_id"].to_pylist()):
             return
-    carry_out(replace(plan, only=chosen))
+    carry_out(plan if len(chosen) == plan.problems.num_problems else replace(plan, only=chosen))
 
 
 def choose(problems: Sequence[Problem], scores: Sequence[PrmScore | None], num_wanted: int, seed: int) -> list[int]:
@@ -108,12 +107,15 @@ def choose(problems: Sequence[Problem], scores: Sequence[PrmScore | None], num_w
 def population(recipe: Recipe, problems: Sequence[Problem], scores: Sequence[PrmScore | None]) -> Population:
     """What is known of every problem before a strategy is run on it."""
     factory = strategy_factory(recipe)
-    planned = [planned_samples(factory, problem, score) for problem, score in zip(problems, scores, strict=True)]
+    filled = _filled(scores)
+    planned = np.asarray([planned_samples(factory, *one) for one in zip(problems, filled, strict=True)])
     lengths = np.asarray([len(problem.question) for problem in problems], dtype=np.float64)
-    if not any(scores):
-        return Population(lengths[:, np.newaxis], np.asarray(planned))
-    medians, spreads = _columns(scores)
-    return Population(np.stack([medians, lengths, spreads], axis=1), np.asarray(planned))
+    known = [score for score in filled if score is not None]
+    if not known:
+        return Population(lengths[:, np.newaxis], planned)
+    medians = np.asarray([score.median for score in known])
+    spreads = np.asarray([score.upper - score.lower for score in known])
+    return Population(np.stack([medians, lengths, spreads], axis=1), planned)
 
 
 def planned_samples(factory: StrategyFactory, problem: Problem, score: PrmScore | None) -> float:
@@ -130,16 +132,18 @@ def planned_samples(factory: StrategyFactory, problem: Problem, score: PrmScore 
         return 1.0
     finally:
         search.close()
-    return float(sum(count for _, count in request.parents)) if isinstance(request, Expand) else 1.0
+    return max(1.0, float(sum(count for _, count in request.parents))) if isinstance(request, Expand) else 1.0
 
 
-def _columns(scores: Sequence[PrmScore | None]) -> tuple[Floats, Floats]:
-    """Medians and spreads; a question without a score has the middle of the others."""
-    medians = np.asarray([np.nan if score is None else score.median for score in scores])
-    spreads = np.asarray([np.nan if score is None else score.upper - score.lower for score in scores])
-    for column in (medians, spreads):
-        column[np.isnan(column)] = np.nanmedian(column)
-    return medians, spreads
+def _filled(scores: Sequence[PrmScore | None]) -> list[PrmScore | None]:
+    """A question without a score has the middle of the others, where there are others."""
+    known = [score for score in scores if score is not None]
+    if not known:
+        return list(scores)
+    middle = PrmScore(
+        *(float(np.median([getattr(score, name) for score in known])) for name in ("lower", "median", "upper"))
+    )
+    return [score or middle for score in scores]
 
 
 def _plan(options: EstimateOptions, name: str, overrides: Sequence[str]) -> Plan:

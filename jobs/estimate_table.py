@@ -29,6 +29,10 @@ def print_estimate(found: "Estimate", console: Console) -> None:
         say(item.strategy)
         console.print(_alike(item), highlight=False, markup=False)
         console.print(_table(item), highlight=False, markup=False)
+        if item.pilot_failed:
+            say(f"  {item.pilot_failed} problems of the pilot failed, the first because: {item.first_error}")
+        if item.without:
+            say(f"  the prediction is for a run without {' and '.join(item.without)}")
         if item.generators_per_prm is not None:
             say(f"  balanced with {_balance(item.generators_per_prm)}")
         say(f"  goes on with the pilot: {item.goes_on}")
@@ -98,6 +102,9 @@ def _advice(advice: Advice) -> list[str]:
         lines += ["", f"For {advice.max_usd:g} USD:"]
         for one in advice.affordable:
             right = f", {count(one.right)} right answers expected" if one.right is not None else ""
+            if one.total_tokens is None:
+                lines.append(f"  {one.strategy}: nothing; the start-up alone costs {one.startup_usd:.3g} USD")
+                continue
             lines.append(
                 f"  {one.strategy}: {one.num_problems} problems ({percent(one.share)}){right}; a cap that keeps to it: "
                 f"--set budget.total_tokens={one.total_tokens}"

@@ -108,6 +108,10 @@ def check_cost(recipe: Recipe) -> None:
     prices = load_prices(recipe.cost.prices)
     for role in role_sections(recipe):
         instance_of(role, recipe, prices)
+    if recipe.cluster.device is not None:  # otherwise the cluster decides
+        on_gpus = recipe.cluster.device == "gpu"
+        sections = role_sections(recipe).items()
+        replica_rates(recipe, prices, {role: one.tensor_parallel_size if on_gpus else 0 for role, one in sections})
 
 
 def instance_of(role: Role, recipe: Recipe, prices: PriceTable) -> Instance | None:
@@ -118,6 +122,8 @@ def instance_of(role: Role, recipe: Recipe, prices: PriceTable) -> Instance | No
         return None
     where = recipe.cost.prices or SHIPPED_PRICES.name
     known = {instance.name: instance for instance in prices.instance}
+    if len(known) < len(prices.instance):
+        raise InvalidInput(f"{where}: an instance is there twice: {', '.join(one.name for one in prices.instance)}")
     if name not in known:
         raise InvalidInput(f"{key} = {name!r}: {where} has no such instance, but {', '.join(known)}; add it there")
     if recipe.cost.market == "spot" and known[name].spot_usd_per_hour is None:
@@ -131,10 +137,10 @@ def _usd_per_hour(
     instance = instance_of(role, recipe, prices)
     if instance is None:
         return None
-    if num_gpus > instance.num_gpus and num_gpus:
-        raise InvalidInput(
-            f"cost.{role}_instance = {instance.name!r} has {instance.num_gpus} GPUs, and a replica takes {num_gpus}"
-        )
-    usd = instance.spot_usd_per_hour if recipe.cost.market == "spot" else instance.usd_per_hour
-    share = num_gpus / instance.num_gpus if num_gpus else min(1.0, section.cpu_threads / instance.num_cpus)
-    return (usd or 0.0) * share
+    taken, there = (num_gpus, instance.num_gpus) if num_gpus else (section.cpu_threads, instance.num_cpus)
+    if taken > there:
+        kind = "GPUs" if num_gpus else "CPU cores"
+        raise InvalidInput(f"cost.{role}_instance = {instance.name!r} has {there} {kind}, and a replica takes {taken}")
+    on_spot = recipe.cost.market == "spot" and instance.spot_usd_per_hour is not None
+    usd = instance.spot_usd_per_hour if on_spot else instance.usd_per_hour
+    return None if usd is None else usd * taken / there

@@ -2,8 +2,9 @@
 
     file --tomllib--> tables --overrides--> tables --models--> Recipe --> GeneratorSettings, PrmSettings, limits, ...
 
-Model paths in the file are relative to the file; those given with `--set` are relative to the current directory. The
-name of a built-in model (`jobs.builtin_models`) is none of these: a folder of that name is written ./NAME.
+Paths of models and prices in the file are relative to the file; those given with `--set` are relative to the current
+directory. The name of a built-in model (`jobs.builtin_models`) is none of these: a folder of that name is written
+./NAME.
 """
 
 import re
@@ -62,6 +63,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = (), *, strategy: Mapping[
     path = shipped_recipe(path) or path
     tables = _read(path)
     _resolve_models(tables, path.resolve().parent)
+    _resolve_prices(tables, path.resolve().parent)
     if strategy is not None:
         tables["strategy"] = _replaced(tables.get("strategy"), strategy)
     overridden = []
@@ -71,6 +73,8 @@ def load_recipe(path: Path, overrides: Sequence[str] = (), *, strategy: Mapping[
         overridden.append(key)
         if key in ("generator.model", "prm.model"):
             _resolve_models(tables, Path.cwd(), only=key.partition(".")[0])
+        if key == "cost.prices":
+            _resolve_prices(tables, Path.cwd())
     try:
         return Recipe.model_validate(tables)
     except ValidationError as error:
@@ -218,6 +222,14 @@ def apply_override(tables: dict[str, Any], key: str, value: Any) -> None:
     if tag is not None:
         known = STRATEGIES[tag].model_fields
         tables["strategy"] = {option: kept for option, kept in table.items() if option in known}
+
+
+def _resolve_prices(tables: dict[str, Any], folder: Path) -> None:
+    """Make the address of a price table absolute, like a model's."""
+    section = tables.get("cost")
+    prices = section.get("prices") if isinstance(section, dict) else None
+    if isinstance(section, dict) and isinstance(prices, str) and prices:
+        section["prices"] = str((folder / Path(prices).expanduser()).resolve())
 
 
 def _resolve_models(tables: dict[str, Any], folder: Path, *, only: str | None = None) -> None:

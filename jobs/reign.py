@@ -21,7 +21,6 @@ from actors.run_settings import FlushPolicy, RunSettings, RunSoFar
 from actors.run_state import RunState
 from actors.writer import Writer
 from jobs.plan import OwedProblems, Plan
-from jobs.prices import load_prices, replica_rates
 from jobs.progress import ProgressDisplay
 from jobs.recipe import abstention, operational_keys, sampling
 from jobs.replicas import Replicas, check_introductions
@@ -218,7 +217,7 @@ def _controller(
         ),
         heartbeat_s=HEARTBEAT_S,
         abstention=abstention(recipe),
-        rates=replica_rates(recipe, load_prices(recipe.cost.prices), replicas.num_gpus),
+        rates=replicas.rates,
         startup_s=startup_s,
     )
     so_far = RunSoFar(

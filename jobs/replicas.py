@@ -12,7 +12,7 @@ from actors.preflight import check_together
 from actors.prm import Prm
 from actors.run_settings import Generator as GeneratorHandle
 from actors.run_settings import Prm as PrmHandle
-from jobs.prices import role_sections
+from jobs.prices import load_prices, replica_rates, role_sections
 from jobs.recipe import Recipe, generator_settings, prm_settings
 from jobs.recipe_models import EngineSection
 from jobs.staged import builder
@@ -20,6 +20,7 @@ from records.failure import PreflightFailed, first_failure
 from records.manifest import Manifest, replica_differences
 from records.replica import ReplicaInfo
 from records.usage import Role
+from scaling.metering import ReplicaRate
 
 TICK_S = 1.0
 """How often the caller hears from us while models are loaded."""
@@ -37,14 +38,14 @@ class Replicas:
     """Handles of all replicas of one recipe, generators first.
 
     Attributes:
-        num_gpus: of a replica of each role; 0 on CPUs.
+        rates: of a replica of each role: its GPUs and its price.
         unmetered: since when their time is on no run's account.
     """
 
     generators: tuple[GeneratorHandle, ...]
     prms: tuple[PrmHandle, ...]
-    num_gpus: Mapping[Role, int]
-    unmetered: "Unmetered"
+    rates: Mapping[Role, ReplicaRate]
+    unmetered: Unmetered
 
     def __len__(self) -> int:
         """How many."""
@@ -90,6 +91,7 @@ def launch(recipe: Recipe) -> Replicas:
     on_gpus = has_gpus() if recipe.cluster.device is None else recipe.cluster.device == "gpu"
     sections = role_sections(recipe)
     num_gpus = {role: section.tensor_parallel_size if on_gpus else 0 for role, section in sections.items()}
+    rates = replica_rates(recipe, load_prices(recipe.cost.prices), num_gpus)
     launched_s = time.monotonic()
 
     def resources(section: EngineSection) -> Resources:
@@ -115,7 +117,7 @@ def launch(recipe: Recipe) -> Replicas:
         if "generator" in sections
         else (),
         prms=replicas("prm", builder(Prm, prm)) if "prm" in sections and prm is not None else (),
-        num_gpus=num_gpus,
+        rates=rates,
         unmetered=Unmetered(launched_s),
     )
 

@@ -7,7 +7,7 @@ busiest role was busy, which the rest (waiting for each other, grading, ends) ta
 second with something in flight: a small pilot ends with small batches, so large runs are a little faster than this.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,39 +41,19 @@ class Power:
     idle_watts: float
 
 
-def speed_of(usage: Usage, tokens: Mapping[Role, float]) -> Speed:
-    """The speed of a pilot that computed so many tokens in one epoch.
+def speed_of(usages: Sequence[Usage], tokens: Mapping[Role, float]) -> Speed:
+    """The speed of a pilot that computed so many tokens in these epochs, whose numbers of replicas may differ.
 
     Raises:
-        ValueError: nothing was done in no time.
+        ValueError: nothing was done, or in no time.
     """
-    busy_s = {role: usage.busy_s(role) for role in tokens if tokens[role] > 0}
-    if usage.elapsed_s <= 0 or not all(busy_s.values()):
-        raise ValueError("a pilot that took no time says nothing about speed")
-    held_s = max(replica.held_s for replica in usage.replicas)
-    overlap = max(busy_s[role] / (_num_replicas(usage, role) * usage.elapsed_s) for role in busy_s)
-    return Speed(
-        {role: tokens[role] / busy_s[role] for role in busy_s}, held_s - usage.elapsed_s, min(1.0, max(overlap, 1e-9))
-    )
-
-
-def added(usages: list[Usage]) -> Usage:
-    """Several epochs of the same replicas as one; start-ups count once, as their mean."""
-    replicas = []
-    for name in {replica.name: None for usage in usages for replica in usage.replicas}:
-        same = [(usage, one) for usage in usages for one in usage.replicas if one.name == name]
-        startup_s = sum(one.held_s - usage.elapsed_s for usage, one in same) / len(same)
-        whole = same[0][1]
-        replicas.append(
-            type(whole)(
-                name=name,
-                role=whole.role,
-                held_s=startup_s + sum(usage.elapsed_s for usage, _ in same),
-                busy_s=sum(one.busy_s for _, one in same),
-                call_s=sum(one.call_s for _, one in same),
-            )
-        )
-    return Usage(elapsed_s=sum(usage.elapsed_s for usage in usages), replicas=tuple(replicas))
+    busy = {role: sum(usage.busy_s(role) for usage in usages) for role in tokens if tokens[role] > 0}
+    there_s = {role: sum(_num_replicas(usage, role) * usage.elapsed_s for usage in usages) for role in busy}
+    if not busy or not all(busy.values()) or not all(there_s.values()):
+        raise ValueError("a pilot that computed nothing, or in no time, says nothing about speed")
+    startup_s = max(replica.held_s - usage.elapsed_s for usage in usages for replica in usage.replicas)
+    overlap = max(busy[role] / there_s[role] for role in busy)
+    return Speed({role: tokens[role] / busy[role] for role in busy}, startup_s, min(1.0, overlap))
 
 
 def busy_s(work: Mapping[Role, Floats], speed: Speed) -> dict[Role, Floats]:
@@ -93,26 +73,11 @@ def wall_s(
 def kwh(held_s: Mapping[Role, Floats], busy: Mapping[Role, Floats], power: Mapping[Role, Power]) -> Floats:
     """Energy of the replicas' devices, [R]: busy and idle time at their own power."""
     total = np.zeros(())
-    for role, seconds in busy.items():
-        working_s = np.minimum(seconds, held_s[role])
+    for role in held_s:
+        working_s = np.minimum(busy.get(role, np.zeros(())), held_s[role])
         watt_s = working_s * power[role].busy_watts + (held_s[role] - working_s) * power[role].idle_watts
         total = total + watt_s / WATT_SECONDS_PER_KWH
     return np.asarray(total)
-
-
-def replicas_for(work: Mapping[Role, float], speed: Speed, total: int) -> dict[Role, int]:
-    """How `total` replicas are best divided among the roles in use: the split with the shortest time.
-
-    Each role gets at least one, so `total` is at least the number of roles.
-    """
-    busy = {
-        role: float(seconds) for role, seconds in busy_s({k: np.asarray(v) for k, v in work.items()}, speed).items()
-    }
-    counts: dict[Role, int] = dict.fromkeys(busy, 1)
-    for _ in range(total - len(counts)):
-        slowest = max(busy, key=lambda role: busy[role] / counts[role])
-        counts[slowest] += 1
-    return counts
 
 
 def _num_replicas(usage: Usage, role: Role) -> int:

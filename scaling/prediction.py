@@ -89,10 +89,22 @@ def predict(population: Population, index: Ints, costs: Floats, *, seed: int) ->
     return Predicted(np.where(there, totals, 0.0), np.where(there, draws, 0.0))
 
 
+def predict_right(num_right: int, num_graded: int, num_problems: int, *, seed: int) -> tuple[float, Floats]:
+    """Share of right answers among all problems: the pilot's, and [R] draws of what it may come to.
+
+    The pilot's share is a share of few: the others' chance is drawn from its posterior under Jeffreys' prior, and their
+    right answers from that (beta-binomial), so a pilot that is all right does not promise that all will be.
+    """
+    rng = np.random.default_rng(seed)
+    chance = rng.beta(num_right + 0.5, num_graded - num_right + 0.5, NUM_RESAMPLES)
+    others = rng.binomial(num_problems - num_graded, chance)
+    return num_right / num_graded, np.asarray((num_right + others) / num_problems)
+
+
 def ranged(estimate: float, draws: Floats) -> Range:
-    """A number with the interval of its draws [R]."""
+    """A number with the interval of its draws [R], which always holds the number itself."""
     lower, upper = np.quantile(draws, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Range(float(estimate), float(lower), float(upper))
+    return Range(float(estimate), min(float(lower), float(estimate)), max(float(upper), float(estimate)))
 
 
 def _design(features: Floats, index: Ints) -> Floats:

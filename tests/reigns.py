@@ -289,7 +289,7 @@ class Stage:
             try:
                 return score(
                     self.plan(take_over=take_over),
-                    Replicas(generators, prms, {"generator": 0, "prm": 0}, Unmetered(time.monotonic())),
+                    Replicas(generators, prms, {}, Unmetered(time.monotonic())),
                 )
             finally:
                 for controller in self.controllers:  # as actors whose handles are gone

@@ -4,12 +4,15 @@ import io
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from jobs.cli import parse
 from jobs.estimate import MIN_PILOT, Estimate, StrategyEstimate, estimate
 from jobs.estimate_advice import advise
+from jobs.estimate_measure import Measured
+from jobs.estimate_measure import prediction as prediction_of
 from jobs.estimate_pilot import choose, plan_pilots, planned_samples, population
 from jobs.estimate_table import print_estimate
 from jobs.options import EstimateOptions
@@ -19,7 +22,11 @@ from records.failure import InvalidInput
 from records.path import PrmScore
 from records.prediction import Prediction, Range
 from records.problem import Problem
+from records.usage import Role
 from scaling.budgets import samples_needed
+from scaling.cost_model import Power, Speed
+from scaling.metering import ReplicaRate
+from scaling.prediction import Predicted
 
 EXAMPLE = Path(__file__).parents[2] / "examples/arithmetic"
 RECIPE = EXAMPLE / "best-of-16.toml"
@@ -128,20 +135,21 @@ def test_what_is_refused_before_anything_is_started(tmp_path):
 
 def test_the_cheapest_that_is_good_enough():
     found = {"a": prediction(5.0, 1e12, 0.9), "b": prediction(3.0, 2e12, 0.8), "c": prediction(1.0, 3e12, 0.5)}
-    startup = dict.fromkeys(found, 0.0)
-    assert advise(found, startup, accuracy=0.75, max_usd=None).cheapest == "b"
-    assert advise(found, startup, accuracy=0.95, max_usd=None).cheapest is None
+    startup, graded = dict.fromkeys(found, 0.0), dict.fromkeys(found, 1.0)
+    assert advise(found, startup, graded, accuracy=0.75, max_usd=None).cheapest == "b"
+    assert advise(found, startup, graded, accuracy=0.95, max_usd=None).cheapest is None
     unpriced = {name: prediction(None, one.flops.estimate, 0.8) for name, one in found.items()}
-    by_flops = advise(unpriced, startup, accuracy=0.75, max_usd=None)
+    by_flops = advise(unpriced, startup, graded, accuracy=0.75, max_usd=None)
     assert (by_flops.cheapest, by_flops.by) == ("a", "flops")
-    assert advise(unpriced, startup, accuracy=None, max_usd=1.0).affordable == ()
+    assert advise(unpriced, startup, graded, accuracy=None, max_usd=1.0).affordable == ()
 
 
 def test_what_can_be_had_for_the_money():
     found = {"dear": prediction(10.0, 1e12, 0.9), "cheap": prediction(1.0, 1e12, 0.5)}
-    advice = advise(found, {"dear": 10.0, "cheap": 10.0}, accuracy=None, max_usd=5.5)
-    cheap, dear = advice.affordable
+    advice = advise(found, {"dear": 10.0, "cheap": 10.0}, {"dear": 1.0, "cheap": 0.8}, accuracy=None, max_usd=5.5)
+    dear, cheap = advice.affordable
     assert (cheap.strategy, cheap.num_problems, cheap.share) == ("cheap", 100, 1.0)
+    assert cheap.right == pytest.approx(40.0)  # of those that can be graded
     assert cheap.total_tokens == 1100
     # A tenth of 10 USD is start-up: 4.5 of the other 10 (up to 11) are left.
     assert dear.share == pytest.approx(0.45)
@@ -152,9 +160,10 @@ def test_the_table_reads_well():
     several = (prediction(2.0, 1e12, 0.7), prediction(4.0, 1e12, 0.7))
     item = StrategyEstimate(
         strategy="best-of-n", run="runs/x", goes_on="parsimony score p.jsonl", pilot_graded=50, pilot_right=35,
+        pilot_failed=2, first_error="too long", without=("budget.total_tokens = 500",),
         generators_per_prm=0.5, replicas=several,
     )  # fmt: skip
-    advice = advise({"best-of-n": several[0]}, {"best-of-n": 1.0}, accuracy=0.6, max_usd=1.0)
+    advice = advise({"best-of-n": several[0]}, {"best-of-n": 1.0}, {"best-of-n": 1.0}, accuracy=0.6, max_usd=1.0)
     made = Estimate(problems="p.jsonl", num_problems=100, pilot_problems=50, strategies=(item,), advice=advice)
     stream = io.StringIO()
     print_estimate(made, Console(file=stream, width=80))
@@ -166,8 +175,55 @@ def test_the_table_reads_well():
         "1m40s",
         "2 [1.8, 2.2]",
         "2.0 PRMs for each",
+        "2 problems of the pilot failed, the first because: too long",
+        "a run without budget.total_tokens = 500",
         "best-of-n (in dollars)",
         "budget.total_tokens=",
     ):
         assert part in text
     assert "prm tokens" not in text  # nobody spent any
+
+
+def test_money_that_does_not_pay_the_start_up():
+    found = {"a": prediction(10.0, 1e12, 0.9)}
+    [none] = advise(found, {"a": 50.0}, {"a": 1.0}, accuracy=None, max_usd=4.0).affordable
+    assert (none.num_problems, none.total_tokens, none.startup_usd) == (0, None, pytest.approx(5.0))
+
+
+def made(roles: tuple[Role, ...], busy: tuple[Role, ...]) -> Measured:
+    """A strategy after its pilot, which took what 10 draws say; `busy` roles computed something."""
+    totals = np.asarray([900.0, 100.0, 0.0, 0.0, 400.0, 0.0, 1e9])
+    return Measured(
+        predicted=Predicted(totals, np.tile(totals, (10, 1))),
+        right=None,
+        num_graded=0,
+        num_right=0,
+        num_failed=0,
+        error=None,
+        speed=Speed(dict.fromkeys(busy, 10.0), startup_s=20.0, overlap=1.0),
+        rates=dict.fromkeys(roles, ReplicaRate(1, 36.0)),
+        power=dict.fromkeys(roles, Power(100.0, 10.0)),
+    )
+
+
+def test_a_role_that_is_held_is_paid_for_whether_it_is_asked_or_not():
+    """Two start-ups and 1000 tokens at 10 a second: 140 s."""
+    counts: dict[Role, int] = {"generator": 1, "prm": 2}
+    idle = prediction_of(made(("generator", "prm"), ("generator",)), counts, 50, 100)
+    assert idle.wall_seconds.estimate == pytest.approx(140.0)
+    assert (idle.generator_seconds.estimate, idle.prm_seconds.estimate) == pytest.approx((140.0, 280.0))
+    assert idle.gpu_seconds is not None
+    assert idle.usd is not None
+    assert idle.kwh is not None
+    assert idle.gpu_seconds.estimate == pytest.approx(420.0)
+    assert idle.usd.estimate == pytest.approx(4.2)
+    assert idle.kwh.estimate == pytest.approx((100 * 100 + 40 * 10 + 280 * 10) / 3.6e6)
+    alone = prediction_of(made(("generator",), ("generator",)), counts, 100, 100)
+    assert (alone.num_prms, alone.prm_seconds.estimate) == (0, 0.0)
+    assert alone.wall_seconds.estimate == pytest.approx(120.0)  # the pilot was all of it
+
+
+def test_two_caps_are_two_runs(tmp_path):
+    entries = tuple(f"marginal:budget.total_tokens={cap}" for cap in (1000, 2000))
+    _, pilots = plan_pilots(options(tmp_path, strategies=entries))
+    assert len({pilot.plan.store.uri for pilot in pilots}) == 2

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaling.pilot import stratified
-from scaling.prediction import CONFIDENCE, NUM_RESAMPLES, Population, predict, ranged
+from scaling.prediction import CONFIDENCE, NUM_RESAMPLES, Population, predict, predict_right, ranged
 
 
 def made(num_problems: int, seed: int, *, noise: float) -> tuple[Population, np.ndarray]:
@@ -53,6 +53,20 @@ def test_the_intervals_hold_as_often_as_they_say():
     assert 166 <= inside <= 194
     assert CONFIDENCE == 0.9
     assert np.median(errors) < 0.05
+
+
+@pytest.mark.parametrize("chance", [0.02, 0.5, 0.9, 0.98, 1.0])
+@pytest.mark.parametrize("num_pilot", [5, 50])
+def test_a_share_of_few_is_not_taken_for_certain(chance, num_pilot):
+    """Of 400 sets of 500 problems; 90% meant, Jeffreys' interval is a little off at the ends."""
+    rng, inside = np.random.default_rng(11), 0
+    for seed in range(400):
+        right = rng.random(500) < chance
+        estimate, draws = predict_right(int(right[:num_pilot].sum()), num_pilot, 500, seed=seed)
+        span = ranged(estimate, draws)
+        assert 0 <= span.lower <= span.estimate <= span.upper <= 1
+        inside += span.lower <= right.mean() <= span.upper
+    assert inside >= 0.84 * 400
 
 
 def test_what_the_strategy_plans_is_worth_more_than_any_feature():
