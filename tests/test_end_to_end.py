@@ -115,7 +115,7 @@ def check_export(run, output, problems, steps):
         assert outcomes[problem_id, answer] == correct
 
 
-@pytest.mark.parametrize("name", sorted(STRATEGIES.keys() - {PLUGIN, *SHIPPED, "rollout"}))
+@pytest.mark.parametrize("name", sorted(STRATEGIES.keys() - {PLUGIN, *SHIPPED, "rollout", "question-score"}))
 def test_every_other_strategy_scores_with_its_defaults(tmp_path, replicas, name):
     chosen = (f"strategy.name={name}", "strategy.num_samples=8", *SMALLER.get(name, ()))
     summary = score(make_plan(options(tmp_path / "run", "sample", *chosen, limit=8)), replicas)
