@@ -149,7 +149,7 @@ def _strategy(options: EstimateOptions, pilot: Pilot, found: Measured, counted: 
     asked: list[Mapping[Role, int]] = [{"generator": few[0], "prm": few[1]} for few in options.replicas]
     predictions = tuple(prediction(found, counts, *counted) for counts in asked or [own])
     store = pilot.plan.store
-    if read_log(store).totals.problems == counted[0] or store.read(ESTIMATE) is None:
+    if read_log(store).totals.problems == counted[0]:
         store.replace(ESTIMATE, encode(prediction(found, own, *counted)))
     return StrategyEstimate(
         strategy=pilot.setting.label,

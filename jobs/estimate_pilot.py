@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from actors.run_state import agree_on_manifest
-from jobs.comparison_runs import SharedRun, alone
+from jobs.comparison_runs import alone
 from jobs.comparison_settings import Setting, comparison_settings
 from jobs.options import EstimateOptions, ScoreOptions
 from jobs.plan import Plan, make_plan
@@ -39,12 +39,10 @@ class Pilot:
 
     Attributes:
         setting: the strategy with its recipe.
-        run: name and overrides of its run.
         plan: of the run, over all problems.
     """
 
     setting: Setting
-    run: SharedRun
     plan: Plan
 
 
@@ -56,9 +54,7 @@ def plan_pilots(options: EstimateOptions) -> tuple[Plan | None, list[Pilot]]:
     """
     strategies = options.strategies or (load_recipe(options.recipe, options.overrides).strategy.name,)
     settings = comparison_settings((options.recipe,), strategies, (*options.overrides, *NO_CAPS))
-    pilots = [
-        Pilot(setting, run := alone(setting), _plan(options, f"runs/{run.name}", run.overrides)) for setting in settings
-    ]
+    pilots = [Pilot(setting, _plan(options, f"runs/{alone(setting).name}", setting.overrides)) for setting in settings]
     if settings[0].recipe.prm is None:
         return None, pilots
     asked = (*options.overrides, *NO_CAPS, "strategy={name='question-score'}", "answer.abstain_below=")

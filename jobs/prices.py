@@ -10,7 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from jobs.recipe import Recipe
 from jobs.recipe_base import Section
@@ -50,6 +50,19 @@ class PriceTable(Section):
     instance: tuple[Instance, ...] = Field(strict=False)
     device: tuple[Device, ...] = Field((), strict=False)
 
+    @field_validator("dated")
+    @classmethod
+    def _date_is_one(cls, dated: str) -> str:
+        return date.fromisoformat(dated).isoformat()
+
+    @field_validator("instance")
+    @classmethod
+    def _names_are_unique(cls, instances: tuple[Instance, ...]) -> tuple[Instance, ...]:
+        names = [instance.name for instance in instances]
+        if len(set(names)) < len(names):
+            raise ValueError(f"an instance is there twice, among {', '.join(names)}")
+        return instances
+
     def device_of(self, name: str) -> Device | None:
         """The device of that name; None for one that the table does not know. The longest match wins."""
         found = [device for device in self.device if device.match.lower() in name.lower()]
@@ -65,7 +78,6 @@ def load_prices(path: str | None) -> PriceTable:
     file = Path(path) if path is not None else SHIPPED_PRICES
     try:
         table = PriceTable.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
-        date.fromisoformat(table.dated)
     except OSError as error:
         raise InvalidInput(f"prices {file} cannot be read: {error.strerror}") from error
     except ValidationError as error:
@@ -122,8 +134,6 @@ def instance_of(role: Role, recipe: Recipe, prices: PriceTable) -> Instance | No
         return None
     where = recipe.cost.prices or SHIPPED_PRICES.name
     known = {instance.name: instance for instance in prices.instance}
-    if len(known) < len(prices.instance):
-        raise InvalidInput(f"{where}: an instance is there twice: {', '.join(one.name for one in prices.instance)}")
     if name not in known:
         raise InvalidInput(f"{key} = {name!r}: {where} has no such instance, but {', '.join(known)}; add it there")
     if recipe.cost.market == "spot" and known[name].spot_usd_per_hour is None:
@@ -141,6 +151,5 @@ def _usd_per_hour(
     if taken > there:
         kind = "GPUs" if num_gpus else "CPU cores"
         raise InvalidInput(f"cost.{role}_instance = {instance.name!r} has {there} {kind}, and a replica takes {taken}")
-    on_spot = recipe.cost.market == "spot" and instance.spot_usd_per_hour is not None
-    usd = instance.spot_usd_per_hour if on_spot else instance.usd_per_hour
+    usd = instance.spot_usd_per_hour if recipe.cost.market == "spot" else instance.usd_per_hour
     return None if usd is None else usd * taken / there

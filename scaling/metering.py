@@ -7,8 +7,8 @@ A replica costs the same whether it works or waits, so its time is shared out as
     nobody has (start-up, grading, ends)    among all problems without a row, evenly
 
 So the shares of all problems add up to what was held, once every problem has its row. Time passes in `advance`; what
-happens in between happens at that moment. A change costs the same however many problems are open: time is summed per
-call, and a problem takes the sum's growth when its own number of calls changes.
+happens in between happens at that moment. A change costs the same however many problems and replicas there are: time is
+summed per call, and a problem takes the sum's growth when its own number of calls changes, a replica likewise.
 """
 
 from collections.abc import Mapping
@@ -39,9 +39,16 @@ class ReplicaRate:
 @dataclass(slots=True)
 class _Replica:
     role: Role
+    since_s: float
     num_calls: int = 0
     busy_s: float = 0.0
     call_s: float = 0.0
+
+    def advance(self, now_s: float) -> None:
+        """Count the time since the last change."""
+        passed_s, self.since_s = now_s - self.since_s, now_s
+        self.busy_s += passed_s if self.num_calls else 0.0
+        self.call_s += passed_s * self.num_calls
 
 
 @dataclass(slots=True)
@@ -70,7 +77,7 @@ class Meter:
     def __init__(
         self, replicas: Mapping[str, Role], *, num_problems: int, startup_s: float = 0.0, now_s: float = 0.0
     ) -> None:
-        self._replicas = {name: _Replica(role) for name, role in replicas.items()}
+        self._replicas = {name: _Replica(role, now_s) for name, role in replicas.items()}
         self._num_replicas = {role: sum(one.role == role for one in self._replicas.values()) for role in ROLES}
         self._num_calls: dict[Role, int] = dict.fromkeys(ROLES, 0)
         self._num_left = num_problems
@@ -88,19 +95,19 @@ class Meter:
         if passed_s <= 0:
             return
         self.now_s = now_s
-        for replica in self._replicas.values():
-            replica.busy_s += passed_s if replica.num_calls else 0.0
-            replica.call_s += passed_s * replica.num_calls
         self._share_out(passed_s)
 
     def change(self, problem_id: str, replica: str, num_calls: int) -> None:
         """A problem has so many calls more, or fewer, in flight at a replica."""
-        role = self._replicas[replica].role
-        account = self._accounts.setdefault(problem_id, self._opened())
+        account = self._accounts.get(problem_id)
+        if account is None:
+            account = self._accounts[problem_id] = self._opened()
         self._charge(account)
-        self._replicas[replica].num_calls += num_calls
-        self._num_calls[role] += num_calls
-        account.calls[role] += num_calls
+        there = self._replicas[replica]
+        there.advance(self.now_s)
+        there.num_calls += num_calls
+        self._num_calls[there.role] += num_calls
+        account.calls[there.role] += num_calls
 
     def share_so_far(self, problem_id: str) -> Share:
         """What a problem without a row has come to."""
@@ -120,6 +127,8 @@ class Meter:
         """What was held and used so far."""
         elapsed_s = self.now_s - self._began_s
         held_s = self._startup_s + elapsed_s
+        for one in self._replicas.values():
+            one.advance(self.now_s)
         replicas = tuple(
             ReplicaUsage(name=name, role=one.role, held_s=held_s, busy_s=one.busy_s, call_s=one.call_s)
             for name, one in self._replicas.items()

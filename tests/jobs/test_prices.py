@@ -91,10 +91,15 @@ def test_a_replica_that_does_not_fit_its_instance():
         ("usd_per_hour = 8.0", "usd_per_hour = -1", "instance.0.usd_per_hour"),
         ("num_cpus = 32", "num_cups = 32", "num_cups"),
         ('currency = "USD"', 'currency = "EUR"', "currency"),
+        (
+            "[[device]]",
+            '[[instance]]\nname = "big"\nnum_gpus = 1\nnum_cpus = 1\nusd_per_hour = 1.0\n[[device]]',
+            "there twice",
+        ),
     ],
 )
 def test_a_mistake_in_a_table_is_named(tmp_path, line, by, said):
     file = tmp_path / "mine.toml"
-    file.write_text(TABLE.replace(line, by))
+    file.write_text(TABLE.replace(line, by, 1))
     with pytest.raises(InvalidInput, match=said):
         load_prices(str(file))
