@@ -9,10 +9,10 @@ import json
 import shlex
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 from cluster.store import open_store
-from jobs.estimate_advice import Advice, advise
+from jobs.estimate_advice import advise
 from jobs.estimate_measure import (
     Chosen,
     Measured,
@@ -23,6 +23,7 @@ from jobs.estimate_measure import (
     prediction,
 )
 from jobs.estimate_pilot import NO_CAPS, Pilot, carry_out_pilot, choose, plan_pilots, population, question_scores
+from jobs.estimate_result import Estimate, StrategyEstimate
 from jobs.estimate_table import print_estimate
 from jobs.live import table_console
 from jobs.options import EstimateOptions
@@ -31,49 +32,11 @@ from jobs.recipe import load_recipe
 from records.checkpoints import read_log
 from records.failure import InvalidInput
 from records.jsonio import encode
-from records.prediction import ESTIMATE, Prediction
+from records.prediction import ESTIMATE
 from records.usage import Role
 
 ESTIMATE_FILE = "estimate.json"
 MIN_PILOT = 5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StrategyEstimate:
-    """One strategy.
-
-    Attributes:
-        strategy: as it was written.
-        run: the run that its pilot began.
-        goes_on: the command that goes on with it.
-        pilot_graded: problems of the pilot with a verdict; `pilot_right` of them are right.
-        pilot_failed: problems of the pilot that failed, the first one with `first_error`.
-        without: caps of the real run that the prediction leaves out.
-        generators_per_prm: replicas of the one that keep one of the other as busy as themselves; None without a PRM.
-        replicas: what the run takes, for each number of replicas asked for, or the recipe's.
-    """
-
-    strategy: str
-    run: str
-    goes_on: str
-    pilot_graded: int
-    pilot_right: int
-    pilot_failed: int
-    first_error: str | None
-    without: tuple[str, ...]
-    generators_per_prm: float | None
-    replicas: tuple[Prediction, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
-    """All that an estimate found: each strategy, and what follows for who wants an accuracy or has a budget."""
-
-    problems: str
-    num_problems: int
-    pilot_problems: int
-    strategies: tuple[StrategyEstimate, ...]
-    advice: Advice
 
 
 def run(options: EstimateOptions) -> int:

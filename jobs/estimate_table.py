@@ -1,20 +1,16 @@
 """An estimate for people."""
 
-from typing import TYPE_CHECKING
-
 from rich.console import Console
 from rich.table import Table
 
 from jobs.estimate_advice import Advice
+from jobs.estimate_result import Estimate, StrategyEstimate
 from jobs.format import count, duration, percent
 from records.prediction import Prediction, Range
 from scaling.statistics import accuracy_interval
 
-if TYPE_CHECKING:
-    from jobs.estimate import Estimate, StrategyEstimate
 
-
-def print_estimate(found: "Estimate", console: Console) -> None:
+def print_estimate(found: Estimate, console: Console) -> None:
     """What each strategy takes, and what follows."""
 
     def say(text: str) -> None:
@@ -40,7 +36,7 @@ def print_estimate(found: "Estimate", console: Console) -> None:
         say(line)
 
 
-def _alike(item: "StrategyEstimate") -> Table:
+def _alike(item: StrategyEstimate) -> Table:
     """What does not depend on the number of replicas."""
     table, first = _grid(1), item.replicas[0]
     table.add_row("  accuracy", _accuracy(item, first))
@@ -51,7 +47,7 @@ def _alike(item: "StrategyEstimate") -> Table:
     return table
 
 
-def _table(item: "StrategyEstimate") -> Table:
+def _table(item: StrategyEstimate) -> Table:
     table = _grid(len(item.replicas))
     table.add_row("  replicas", *(f"{one.num_generators} + {one.num_prms}" for one in item.replicas), style="bold")
     for name, texts in _by_replicas(item.replicas):
@@ -82,7 +78,7 @@ def _by_replicas(found: tuple[Prediction, ...]) -> list[tuple[str, list[str]]]:
     return rows
 
 
-def _accuracy(item: "StrategyEstimate", found: Prediction) -> str:
+def _accuracy(item: StrategyEstimate, found: Prediction) -> str:
     if found.accuracy is None:
         return "unknown: nothing could be graded"
     own = accuracy_interval(item.pilot_right, item.pilot_graded)

@@ -9,11 +9,12 @@ import pytest
 from rich.console import Console
 
 from jobs.cli import parse
-from jobs.estimate import MIN_PILOT, Estimate, StrategyEstimate, estimate
+from jobs.estimate import MIN_PILOT, estimate
 from jobs.estimate_advice import advise
 from jobs.estimate_measure import Measured
 from jobs.estimate_measure import prediction as prediction_of
 from jobs.estimate_pilot import choose, plan_pilots, planned_samples, population
+from jobs.estimate_result import Estimate, StrategyEstimate
 from jobs.estimate_table import print_estimate
 from jobs.options import EstimateOptions
 from jobs.recipe import load_recipe
