@@ -18,7 +18,8 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from actors.grader import Grader, GradeRequest
+from actors.grader import Grader
+from actors.verdicts import Verdicts, distinct_verdicts
 from jobs.export_files import RowFile, Target
 from jobs.export_layouts import LAYOUTS, Shape, label_sources, schema_of
 from jobs.export_source import Source, stored_paths
@@ -170,21 +171,17 @@ class _Grading:
 
     async def graded(self, problems: Sequence[ProblemPaths]) -> list[ProblemPaths]:
         """Problems with the outcome of each path: what the run says of its answer, and the grader of the others."""
-        verdicts = [_known(problem) for problem in problems]
-        owed = [
-            (number, answer)
-            for number, (problem, known) in enumerate(zip(problems, verdicts, strict=True))
-            for answer in dict.fromkeys(item.answer for item in problem.paths)
-            if answer not in known and problem.reference is not None
-        ]
-        if owed:
-            self.num_asked += len(owed)
-            asked = [GradeRequest(answer, problems[number].reference) for number, answer in owed]
-            for (number, answer), verdict in zip(owed, await self._grader.grade(asked), strict=True):
-                verdicts[number][answer] = verdict
+        known = [_known(problem) for problem in problems]
+        answers = [[item.answer for item in problem.paths] for problem in problems]
+        verdicts = await distinct_verdicts(self._grader, [one.reference for one in problems], answers, known)
+        self.num_asked += sum(
+            len(own) - len(before)
+            for problem, own, before in zip(problems, verdicts, known, strict=True)
+            if problem.reference is not None
+        )
         return [
-            replace(problem, paths=tuple(replace(item, outcome=known.get(item.answer)) for item in problem.paths))
-            for problem, known in zip(problems, verdicts, strict=True)
+            replace(problem, paths=tuple(replace(item, outcome=own[item.answer]) for item in problem.paths))
+            for problem, own in zip(problems, verdicts, strict=True)
         ]
 
     async def close(self) -> None:
@@ -192,7 +189,7 @@ class _Grading:
         await self._grader.close()
 
 
-def _known(problem: ProblemPaths) -> dict[str | None, bool | None]:
+def _known(problem: ProblemPaths) -> Verdicts:
     return {} if problem.correct is None else {problem.answer: problem.correct}
 
 

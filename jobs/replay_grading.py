@@ -1,16 +1,14 @@
 """The graders of a replay: one for each that a setting names, in processes that live as long as the replay does."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
-from actors.grader import Grader, GradeRequest
+from actors.grader import Grader
+from actors.verdicts import Verdicts, distinct_verdicts
 from jobs.recipe_models import GraderSection
 from records.rows import ProblemRow
-
-Verdicts = Mapping[str | None, bool | None]
-"""Answer as extracted -> whether it is right; null where nobody could tell."""
 
 
 def grader_name(section: GraderSection) -> tuple[str, float]:
@@ -55,14 +53,6 @@ class Graders:
     ) -> list[Verdicts]:
         """Of all answers of some problems, by the grader of a setting."""
         is_own = grader_name(section) == grader_name(self._own)
-        known: list[dict[str | None, bool | None]] = [{row.answer: row.correct} if is_own else {} for row in rows]
-        asked = [
-            (own, answer, GradeRequest(answer, row.reference))
-            for own, row, wanted in zip(known, rows, answers, strict=True)
-            for answer in dict.fromkeys(wanted)
-            if answer not in own
-        ]
-        found = await self._graders[grader_name(section)].grade([request for _, _, request in asked])
-        for (own, answer, _), verdict in zip(asked, found, strict=True):
-            own[answer] = verdict
-        return list(known)
+        known: list[Verdicts] = [{row.answer: row.correct} if is_own else {} for row in rows]
+        grader = self._graders[grader_name(section)]
+        return await distinct_verdicts(grader, [row.reference for row in rows], answers, known)

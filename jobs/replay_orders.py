@@ -6,7 +6,7 @@ Both are for runs that sampled nothing but whole solutions of the bare question:
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from jobs.replay_grading import Verdicts
+from actors.verdicts import Verdicts
 from jobs.stored_samples import problem_of
 from records.failure import InvalidInput, StrategyFailed
 from records.request import Until

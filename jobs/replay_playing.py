@@ -14,10 +14,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from actors.verdicts import Verdicts
 from jobs.recipe import abstention
 from jobs.recipe_models import GraderSection
 from jobs.replay_files import line, line_schema, replay_table
-from jobs.replay_grading import Graders, Verdicts, grader_name
+from jobs.replay_grading import Graders, grader_name
 from jobs.replay_orders import Numbers, numbers_of, over_orders, shared_out, uncut_or_why, whole_samples
 from jobs.replay_settings import ReplaySetting
 from jobs.strategies import strategy_factory

@@ -5,10 +5,11 @@ graded here, once, by the grader of the run's recipe.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
-from actors.grader import Grader, GradeRequest
+from actors.grader import Grader
+from actors.verdicts import Verdicts, distinct_verdicts
 from jobs.recipe_models import GraderSection
 from jobs.recorded_recipe import recorded_recipe
 from records.by_problem import records_of
@@ -68,7 +69,7 @@ def problem_of(row: ProblemRow) -> Problem:
 
 def verdicts_of(
     section: GraderSection, problems: Sequence[Problem], answers: Sequence[Sequence[str | None]]
-) -> list[Mapping[str | None, bool | None]]:
+) -> list[Verdicts]:
     """The verdict of each distinct answer of each problem, by the grader of a recipe, in processes that can be killed.
 
     Args:
@@ -81,13 +82,6 @@ def verdicts_of(
 
 async def _verdicts(
     section: GraderSection, problems: Sequence[Problem], answers: Sequence[Sequence[str | None]]
-) -> list[Mapping[str | None, bool | None]]:
-    distinct = [list(dict.fromkeys(own)) for own in answers]
-    asked = [
-        GradeRequest(answer, problem.reference)
-        for problem, own in zip(problems, distinct, strict=True)
-        for answer in own
-    ]
+) -> list[Verdicts]:
     async with Grader(section.kind, num_workers=section.num_workers, timeout_s=section.timeout_s) as grader:
-        verdicts = iter(await grader.grade(asked))
-    return [{answer: next(verdicts) for answer in own} for own in distinct]
+        return await distinct_verdicts(grader, [problem.reference for problem in problems], answers)
