@@ -12,8 +12,8 @@ class Counting:
     """A grader that is asked; "1" is right, "3" cannot be graded."""
 
     def __init__(self) -> None:
-        self.asked = []
-        self.failures = {}
+        self.asked: list[tuple[str | None, str | None]] = []
+        self.failures: dict[str, int] = {}
 
     async def grade(self, requests):
         self.asked += [(request.answer, request.reference) for request in requests]
