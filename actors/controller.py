@@ -24,6 +24,7 @@ from actors.outage import Outage, patiently
 from actors.protocols import AnswerGrader, MetricsExporter, RunWriter
 from actors.recorder import Recorder
 from actors.run_settings import Generator, Prm, RunSettings, RunSoFar, ledger_of, meter_of, with_rows
+from actors.time_limits import TimeLimits
 from records.failure import ActorDied, Fenced, StoreFailed, first_failure
 from records.problem import Problem
 from records.progress import Progress
@@ -99,6 +100,14 @@ class Controller:
             on_event=self._on_replica_event,
             note=self._note,
         )
+        self._limits = TimeLimits(
+            settings,
+            so_far,
+            counts=self.scheduler.counts,
+            usage=lambda: self._metered().usage(),
+            clock=clock,
+            on_reached=self._grant_no_more,
+        )
         self._metrics = RunMetrics(metrics, self.scheduler, self._fleet, self._recorder, settings.rates)
         self._changed = asyncio.Event()
         self._notes: deque[str] = deque(maxlen=MAX_NOTES)
@@ -115,7 +124,8 @@ class Controller:
         try:
             async with asyncio.TaskGroup() as group:
                 replicas = [group.create_task(loop) for loop in self._fleet.loops()]
-                others = [self._recorder.run(), self._heartbeats(), self._deadline(), self._metrics.run(self._snapshot)]
+                limits, metrics = self._limits.run(), self._metrics.run(self._snapshot)
+                others = [self._recorder.run(), self._heartbeats(), limits, metrics]
                 background = [group.create_task(loop) for loop in others]
                 journals = dict(await self._journals())
                 self._recorder.restore(journals)
@@ -142,10 +152,13 @@ class Controller:
 
     def progress(self) -> Progress:
         """How far the run is."""
+        held = self._limits.held()
         visible = asdict(self._visible) | {
             "phase": self._phase,
             "open_problems": self.scheduler.num_open + self._recorder.num_pending,
             "generated_tokens": self.scheduler.ledger.spent_tokens,
+            "usd": held.usd,
+            "gpu_seconds": held.gpu_seconds,
             "elapsed_s": self._clock() - self._started_s,
             "replicas_ready": self._fleet.num_ready,
             "replicas_wanted": self._fleet.num_wanted,
@@ -252,7 +265,7 @@ class Controller:
         return self._meter
 
     def _snapshot(self) -> tuple[Progress, Usage]:
-        return self.progress(), self._metered().usage()
+        return self.progress(), self._meter.usage()
 
     def _note(self, text: str) -> None:
         self._notes.append(text)
@@ -271,15 +284,14 @@ class Controller:
         outage = Outage(self._clock)
         while True:
             try:
-                await self._writer.heartbeat(asdict(self.progress()))
+                progress, usage = self._snapshot()
+                await self._writer.heartbeat(asdict(progress), usage)
                 outage.end()
             except StoreFailed as failed:
                 outage.wait_s(failed)  # raises when it has lasted too long; the next try is the next heartbeat
             await asyncio.sleep(self._settings.heartbeat_s)
 
-    async def _deadline(self) -> None:
-        if self._settings.deadline_s is None:
-            return
-        await asyncio.sleep(self._settings.deadline_s)
-        self.scheduler.ledger.close()
+    def _grant_no_more(self, why: str) -> None:
+        self._note(f"{why}; open problems end with their best answer")
+        self.scheduler.ledger.close()  # what is in flight still comes in
         self._pump()

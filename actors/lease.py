@@ -19,6 +19,7 @@ from records.epochs import Lease, Owner, utc
 from records.failure import Fenced, RunLocked, StoreFailed
 from records.jsonio import decode, encode
 from records.store import Store
+from records.usage import Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +72,12 @@ def acquire(store: Store, claim: Claim, newest: Lease | None, now_s: float) -> L
     return newest
 
 
+def read_leases(store: Store, below: int) -> list[Lease]:
+    """The leases of all epochs below one, in order."""
+    leases = (read_lease(store, epoch) for epoch in range(1, below))
+    return [lease for lease in leases if lease is not None]
+
+
 def read_lease(store: Store, epoch: int) -> Lease | None:
     """The lease of `epoch`; None if there is none."""
     name = layout.epoch_name(epoch)
@@ -86,15 +93,20 @@ class HeldLease:
         self._lease = lease
         self._lock = threading.Lock()
 
-    def heartbeat(self, now_s: float, progress: Mapping[str, object]) -> None:
-        """Replace the file with this moment and `progress`; nothing after `release`. Raises `Fenced` if taken over."""
+    def heartbeat(self, now_s: float, progress: Mapping[str, object], usage: Usage | None = None) -> None:
+        """Replace the file with this moment, `progress` and `usage`; nothing after `release`.
+
+        Raises:
+            Fenced: someone has taken over.
+        """
         with self._lock:
             if self._lease.released_at is not None:
                 return
             newest = newest_lease(self._store)
             if newest is not None and newest.epoch > self._lease.epoch:
                 raise Fenced(f"epoch {newest.epoch} has taken {self._store.uri} over from epoch {self._lease.epoch}")
-            self._replace(replace(self._lease, heartbeat_at=utc(now_s), progress=dict(progress)))
+            usage = usage or self._lease.usage
+            self._replace(replace(self._lease, heartbeat_at=utc(now_s), progress=dict(progress), usage=usage))
 
     def release(self, now_s: float) -> None:
         """Let the run go. Safe to repeat."""

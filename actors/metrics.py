@@ -61,6 +61,7 @@ class RunMetrics:
     def _readings(self, progress: Progress, usage: Usage) -> Iterator[Reading]:
         yield from self._of_problems(progress)
         yield from self._of_tokens()
+        yield from self._of_caps(progress)
         yield from self._of_replicas()
         yield from self._of_time(usage)
         yield metrics.COMMIT_LAG.of(self._recorder.lag_s)
@@ -90,6 +91,17 @@ class RunMetrics:
         yield metrics.TOKENS.of(counts.cached_tokens, "cached")
         yield metrics.TOKENS.of(counts.prm_tokens, "prm")
         yield metrics.TOKENS.of(counts.prm_cached_tokens, "prm_cached")
+
+    @staticmethod
+    def _of_caps(progress: Progress) -> Iterator[Reading]:
+        """What the replicas' time has come to, beside its caps."""
+        known = (
+            (metrics.SPENT_USD, progress.usd),
+            (metrics.CAP_USD, progress.total_usd_cap),
+            (metrics.SPENT_GPU_SECONDS, progress.gpu_seconds),
+            (metrics.CAP_GPU_SECONDS, progress.total_gpu_seconds_cap),
+        )
+        yield from (metric.of(value) for metric, value in known if value is not None)
 
     def _of_replicas(self) -> Iterator[Reading]:
         samples, scores = self._scheduler.samples, self._scheduler.scores

@@ -37,8 +37,8 @@ class RunWriter(Protocol):
         """Make what was appended visible, and commit the spending ceiling and the replicas' usage with it."""
         ...
 
-    async def heartbeat(self, progress: Mapping[str, object]) -> None:
-        """Say that this controller lives, and how far it is (JSON-ready values)."""
+    async def heartbeat(self, progress: Mapping[str, object], usage: Usage) -> None:
+        """Say that this controller lives, how far it is (JSON-ready values), and what its replicas have come to."""
         ...
 
 

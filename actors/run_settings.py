@@ -8,7 +8,7 @@ from actors.protocols import ReplicaHandle
 from records.calls import SampleCall, SampleResult, Sampling, ScoreCall, ScoreResult
 from records.progress import Progress
 from records.rows import OpenRecord, ProblemRow, Status
-from records.usage import Role
+from records.usage import Role, Usage
 from scaling.abstention import Abstention
 from scaling.ledger import Ledger
 from scaling.metering import Meter, ReplicaRate
@@ -36,6 +36,8 @@ class RunSettings:
         sampling: how tokens are drawn.
         total_tokens: cap on generated tokens of the whole run, earlier epochs included; None for none.
         deadline_s: stop granting after this time; None for never.
+        total_usd: cap on what the replicas' time costs in the whole run; None for none.
+        total_gpu_seconds: cap on the time that GPUs are held, likewise.
         max_open_problems: begun and not yet visible, to bound memory.
         competing: under the cap all open problems compete for each sample, so they are opened in windows.
         flush: when rows become visible.
@@ -52,6 +54,8 @@ class RunSettings:
     sampling: Sampling
     total_tokens: int | None
     deadline_s: float | None
+    total_usd: float | None = None
+    total_gpu_seconds: float | None = None
     max_open_problems: int
     flush: FlushPolicy
     competing: bool = False
@@ -70,6 +74,7 @@ class RunSoFar:
         visible: as they ended; its `total_problems` is the input's.
         spent_tokens: accounted for or lost.
         leased_tokens: the committed ceiling.
+        usages: of the replicas in each earlier epoch.
         next_batch: number of the writer's next batch.
         num_owed: problems that this controller is given: all without a row, or those of a pilot.
         journals: reads what problems without a row had come to, by id; they go on from there. May raise `StoreFailed`.
@@ -78,6 +83,7 @@ class RunSoFar:
     visible: Progress
     spent_tokens: int
     leased_tokens: int
+    usages: tuple[Usage, ...] = ()
     next_batch: int
     num_owed: int
     journals: Callable[[], Mapping[str, OpenRecord]]

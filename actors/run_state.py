@@ -1,5 +1,6 @@
 """A run as a writer finds it: whether it may go on there, and what is done."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from actors.parts import read_problem_ids
@@ -10,6 +11,7 @@ from records.failure import RunMismatch, StoreFailed
 from records.jsonio import decode, encode
 from records.manifest import Manifest, differences, drift
 from records.store import Store
+from records.usage import Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +29,7 @@ class RunState:
         lost_tokens: leased by earlier controllers and never accounted for; charged as spent.
         leased_tokens: the committed ceiling.
         previous: the lease of the epoch before, with its last heartbeat and progress; None in the first.
+        usages: of the replicas in each earlier epoch: its last word, by commit or heartbeat. Empty if finished.
         drift: a line for each package version that is another than when the run was begun.
     """
 
@@ -40,6 +43,7 @@ class RunState:
     lost_tokens: int
     leased_tokens: int
     previous: Lease | None
+    usages: tuple[Usage, ...]
     drift: tuple[str, ...]
 
     @property
@@ -73,9 +77,9 @@ def agree_on_manifest(store: Store, manifest: Manifest, free: tuple[str, ...]) -
 
 
 def read_state(
-    store: Store, log: Log, *, previous: Lease | None, drift: tuple[str, ...], finished: bool = False
+    store: Store, log: Log, *, earlier: Sequence[Lease], drift: tuple[str, ...], finished: bool = False
 ) -> RunState:
-    """The state after `log`. Raises `StoreFailed` if the parts do not hold what the commits say."""
+    """The state after `log` and the `earlier` leases. Raises `StoreFailed` if parts do not hold what commits say."""
     ids = [problem_id for part in log.parts_of("problems") for problem_id in read_problem_ids(store, part)]
     done = frozenset(ids)
     if not len(ids) == len(done) == log.totals.problems:
@@ -92,6 +96,17 @@ def read_state(
         totals=log.totals,
         lost_tokens=log.lost_tokens,
         leased_tokens=log.leased_tokens,
-        previous=previous,
+        previous=earlier[-1] if earlier else None,
+        usages=() if finished else last_usages(log, earlier),
         drift=drift,
     )
+
+
+def last_usages(log: Log, leases: Sequence[Lease]) -> tuple[Usage, ...]:
+    """The last word of each epoch on its replicas: of its commits and its lease, the one that was said later."""
+    last = {point.epoch: point.usage for point in log.usages}
+    for lease in leases:
+        said = lease.usage
+        if said is not None and (lease.epoch not in last or said.elapsed_s >= last[lease.epoch].elapsed_s):
+            last[lease.epoch] = said
+    return tuple(last[epoch] for epoch in sorted(last))

@@ -28,7 +28,7 @@ from uuid import uuid4
 
 from actors.buffer import Buffer
 from actors.commit_log import CommitLog, Draft
-from actors.lease import Claim, HeldLease, acquire, beating, newest_lease, read_lease
+from actors.lease import Claim, HeldLease, acquire, beating, newest_lease, read_leases
 from actors.parts import write_parts
 from actors.run_state import RunState, agree_on_manifest, read_state
 from records import layout
@@ -117,7 +117,8 @@ class Writer:
         newest = newest_lease(self._store)
         # Asked after the lease was read: a controller finishes the run before it releases its lease.
         if self._store.read(layout.SUCCESS) is not None:
-            return read_state(self._store, read_log(self._store), previous=newest, drift=drift, finished=True)
+            earlier = [newest] if newest is not None else []
+            return read_state(self._store, read_log(self._store), earlier=earlier, drift=drift, finished=True)
         now_s = self._clock()
         claim = Claim(writer=self._token, owner=owner, take_over=take_over, again=again, fresh_s=self._fresh_s)
         lease = acquire(self._store, claim, newest, now_s)
@@ -125,20 +126,22 @@ class Writer:
         commits = CommitLog(self._store, epoch=lease.epoch, writer=self._token)
         with beating(held, self._clock, self._fresh_s / 6):
             commits.fence(utc(now_s))
-            previous = read_lease(self._store, lease.epoch - 1)
-            state = read_state(self._store, commits.log, previous=previous, drift=drift)
+            earlier = read_leases(self._store, lease.epoch)
+            state = read_state(self._store, commits.log, earlier=earlier, drift=drift)
         self._held = _Held(held, commits, Buffer(state.done, commits.log.batches), now_s)
         return state
 
-    def heartbeat(self, progress: Mapping[str, object]) -> None:
-        """Say that the controller is alive, and how far it is (JSON values). Nothing happens while no run is held.
+    def heartbeat(self, progress: Mapping[str, object], usage: Usage | None = None) -> None:
+        """Say that the controller is alive, how far it is (JSON values), and what its replicas have come to.
+
+        Nothing happens while no run is held.
 
         Raises:
             Fenced: another controller has taken the run. Noticed here, it saves tokens that could not be committed.
         """
         held = self._held
         if held is not None:
-            held.lease.heartbeat(self._clock(), progress)
+            held.lease.heartbeat(self._clock(), progress, usage)
 
     def append(self, batch: int, records: Sequence[ProblemRecord], opened: Sequence[OpenRecord] = ()) -> None:
         """Buffer finished problems, and what open ones have come to. A batch number that is known is ignored.

@@ -39,7 +39,12 @@ class Panel:
 PANELS = (
     Panel(title="Problems done", unit="short", shows=(metrics.DONE_PROBLEMS, metrics.INPUT_PROBLEMS)),
     Panel(title="Accuracy", unit="percentunit", shows=(metrics.ACCURACY,), share=True),
-    Panel(title="Share of the cap spent", unit="percentunit", shows=(metrics.SPENT_SHARE,), share=True),
+    Panel(
+        title="Share of the caps spent",
+        unit="percentunit",
+        shows=(metrics.SPENT_SHARE, metrics.SPENT_USD_SHARE, metrics.SPENT_GPU_SHARE),
+        share=True,
+    ),
     Panel(
         title="Tokens spent",
         unit="short",
@@ -60,8 +65,12 @@ PANELS = (
     Panel(title="Seconds per second", unit="short", shows=(metrics.HELD_SECONDS, metrics.BUSY_SECONDS)),
     Panel(title="Replicas up", unit="short", shows=(metrics.REPLICA_UP,)),
     Panel(title="Replica deaths", unit="short", shows=(metrics.REPLICA_DEATHS,)),
-    Panel(title="USD", unit="currencyUSD", shows=(metrics.USD,)),
-    Panel(title="GPU-seconds", unit="s", shows=(metrics.GPU_SECONDS,)),
+    Panel(title="USD", unit="currencyUSD", shows=(metrics.SPENT_USD, metrics.CAP_USD, metrics.USD)),
+    Panel(
+        title="GPU-seconds",
+        unit="s",
+        shows=(metrics.SPENT_GPU_SECONDS, metrics.CAP_GPU_SECONDS, metrics.GPU_SECONDS),
+    ),
     Panel(title="Commit lag", unit="s", shows=(metrics.COMMIT_LAG,)),
     Panel(title="Open problems", unit="short", shows=(metrics.OPEN_PROBLEMS,)),
     Panel(

@@ -42,9 +42,9 @@ class RemoteWriter:
         """See `RunWriter`."""
         await self._call("flush", leased_tokens, usage)
 
-    async def heartbeat(self, progress: Mapping[str, object]) -> None:
+    async def heartbeat(self, progress: Mapping[str, object], usage: Usage) -> None:
         """See `RunWriter`."""
-        await self._call("heartbeat", dict(progress))
+        await self._call("heartbeat", dict(progress), usage)
 
     async def _call(self, method: str, *args: Any) -> None:
         try:

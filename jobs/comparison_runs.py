@@ -21,6 +21,7 @@ from jobs.comparison_settings import Setting
 from jobs.options import CompareOptions, ScoreOptions
 from jobs.plan import Plan, make_plan
 from jobs.recipe import Recipe, decides_results, load_recipe, operational_keys
+from jobs.recipe_models import NO_CAPS
 from jobs.recipe_strategies import PluginStrategy
 from jobs.score import carry_out
 from jobs.strategy_options import StrategyOptions
@@ -145,7 +146,7 @@ def _pool(group: Sequence[Setting]) -> SharedRun:
     overrides = (
         *_other_overrides(first),
         f"strategy={{{strategy}, num_samples = {num_samples}}}",  # whole: nothing of the file's own strategy stays
-        *("answer.abstain_below=", "budget.total_tokens=", "budget.deadline_s="),
+        *("answer.abstain_below=", *NO_CAPS),
     )
     recipe = load_recipe(first.path, overrides)
     name = _name(f"{first.recipe_name}-samples-{num_samples}", _deciding(recipe))

@@ -117,7 +117,7 @@ def _check_cap(setting: Setting) -> None:
     budget = setting.recipe.budget
     has_cap = budget.total_tokens is not None or setting.baseline_share is not None
     shares_out = setting.recipe.strategy.allocates and setting.recipe.strategy.most_samples is not None
-    if budget.deadline_s is not None or (has_cap and not shares_out):
+    if budget.time_caps or (has_cap and not shares_out):
         raise InvalidInput(
             f"--strategies {setting.label}: [budget] ends problems by chance of order, which says nothing of a "
             f"strategy; leave it out of the recipe (only strategies that share a cap out may have {_CAP})"

@@ -22,13 +22,14 @@ from jobs.estimate_measure import (
     own_replicas,
     prediction,
 )
-from jobs.estimate_pilot import NO_CAPS, Pilot, carry_out_pilot, choose, plan_pilots, population, question_scores
+from jobs.estimate_pilot import Pilot, carry_out_pilot, choose, plan_pilots, population, question_scores
 from jobs.estimate_result import Estimate, StrategyEstimate
 from jobs.estimate_table import print_estimate
 from jobs.live import table_console
 from jobs.options import EstimateOptions
 from jobs.prices import role_sections
 from jobs.recipe import load_recipe
+from jobs.recipe_models import NO_CAPS
 from records.checkpoints import read_log
 from records.failure import InvalidInput
 from records.jsonio import encode
@@ -131,9 +132,7 @@ def _strategy(options: EstimateOptions, pilot: Pilot, found: Measured, counted: 
 def _left_out(options: EstimateOptions, pilot: Pilot) -> tuple[str, ...]:
     """Caps that the real run has, and its pilot had not."""
     own, real = pilot.setting.recipe.budget, load_recipe(options.recipe, options.overrides).budget
-    caps = {"budget.total_tokens": real.total_tokens, "budget.deadline_s": real.deadline_s}
-    there = {"budget.total_tokens": own.total_tokens, "budget.deadline_s": own.deadline_s}
-    return tuple(f"{key} = {value:g}" for key, value in caps.items() if value is not None and there[key] is None)
+    return tuple(f"{key} = {value:g}" for key, value in real.caps.items() if key not in own.caps)
 
 
 def _command(options: EstimateOptions, pilot: Pilot) -> str:

@@ -17,6 +17,7 @@ from jobs.comparison_settings import Setting, comparison_settings
 from jobs.options import EstimateOptions, ScoreOptions
 from jobs.plan import Plan, make_plan
 from jobs.recipe import Recipe, load_recipe, operational_keys
+from jobs.recipe_models import NO_CAPS
 from jobs.score import carry_out
 from jobs.strategies import strategy_factory
 from records import layout
@@ -28,9 +29,6 @@ from records.request import Expand, Reply, ReplyKind, Score
 from scaling.pilot import stratified
 from scaling.prediction import Population
 from scaling.strategy import StrategyFactory
-
-NO_CAPS = ("budget.total_tokens=", "budget.deadline_s=")
-"""A cap ends problems by their order in the file, so a pilot under one says nothing of the others."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,10 +101,8 @@ def _advice(advice: Advice) -> list[str]:
             if one.total_tokens is None:
                 lines.append(f"  {one.strategy}: nothing; the start-up alone costs {one.startup_usd:.3g} USD")
                 continue
-            lines.append(
-                f"  {one.strategy}: {one.num_problems} problems ({percent(one.share)}){right}; a cap that keeps to it: "
-                f"--set budget.total_tokens={one.total_tokens}"
-            )
+            lines.append(f"  {one.strategy}: {one.num_problems} problems ({percent(one.share)}){right}")
+        lines.append(f"The run keeps to it with --set budget.total_usd={advice.max_usd:g}")
     return lines
 
 

@@ -119,11 +119,25 @@ def check_cost(recipe: Recipe) -> None:
     """Check the section `[cost]` before anything is started. Raises `InvalidInput`."""
     prices = load_prices(recipe.cost.prices)
     for role in role_sections(recipe):
-        instance_of(role, recipe, prices)
+        if instance_of(role, recipe, prices) is None and recipe.budget.total_usd is not None:
+            raise InvalidInput(
+                f"budget.total_usd caps what replicas cost, which nobody knows without cost.{role}_instance: name one "
+                f"of {recipe.cost.prices or SHIPPED_PRICES.name} ({', '.join(one.name for one in prices.instance)})"
+            )
     if recipe.cluster.device is not None:  # otherwise the cluster decides
         on_gpus = recipe.cluster.device == "gpu"
+        check_gpu_cap(recipe, on_gpus=on_gpus)
         sections = role_sections(recipe).items()
         replica_rates(recipe, prices, {role: one.tensor_parallel_size if on_gpus else 0 for role, one in sections})
+
+
+def check_gpu_cap(recipe: Recipe, *, on_gpus: bool) -> None:
+    """A cap on GPU-seconds needs replicas that hold GPUs. Raises `InvalidInput`."""
+    if recipe.budget.total_gpu_seconds is not None and not on_gpus:
+        raise InvalidInput(
+            "budget.total_gpu_seconds caps how long GPUs are held, and these replicas run on CPUs: it would never be "
+            "reached; leave it out, or set budget.total_usd or budget.deadline_s"
+        )
 
 
 def instance_of(role: Role, recipe: Recipe, prices: PriceTable) -> Instance | None:

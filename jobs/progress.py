@@ -20,6 +20,7 @@ from jobs.live import PLAIN_INTERVAL_S, LiveDisplay
 from records.progress import Progress
 
 TOKEN_WINDOW_S = 30.0
+SECONDS_PER_HOUR = 3600
 ETA_WINDOW_S = 300.0
 """Long enough to see many problems end, short enough to notice a lost replica."""
 
@@ -88,6 +89,7 @@ def plain_line(progress: Progress, pace: Pace) -> str:
         f"{progress.done_problems}/{progress.total_problems} problems{_asides(progress)}",
         f"accuracy {_accuracy(progress)}",
         f"{_spend(progress)}, {count(pace.tokens_per_s)}/s",
+        *([cost] if (cost := held_text(progress)) else ()),
         f"replicas {_replicas(progress)}",
         f"time left {duration(pace.eta_s)}",
     ]
@@ -105,7 +107,7 @@ def live_view(progress: Progress, pace: Pace) -> Group:
     cached = percent(ratio(progress.cached_tokens, progress.prompt_tokens))
     spend = (
         f"{_spend(progress)}, {count(pace.tokens_per_s)}/s | prompts {count(progress.prompt_tokens)} ({cached} cached)"
-        f" | PRM {count(progress.prm_tokens)}"
+        f" | PRM {count(progress.prm_tokens)}{f' | {cost}' if (cost := held_text(progress)) else ''}"
     )
     state = (
         f"accuracy {_accuracy(progress)} | replicas {_replicas(progress)}"
@@ -129,8 +131,22 @@ def _accuracy(progress: Progress) -> str:
 
 
 def _spend(progress: Progress) -> str:
-    spent, cap = f"{count(progress.generated_tokens)} tokens", progress.total_tokens_cap
-    return spent if cap is None else f"{spent} ({percent(progress.generated_tokens / cap)} of {count(cap)})"
+    return _of_cap(progress.generated_tokens, progress.total_tokens_cap, "tokens")
+
+
+def held_text(progress: Progress) -> str:
+    """What the replicas' time has come to: "0.12 USD (24.0% of 0.5), 1.3 GPU-hours"; "" where nobody knows."""
+    usd, gpu_seconds, cap_s = progress.usd, progress.gpu_seconds, progress.total_gpu_seconds_cap
+    parts = [] if usd is None else [_of_cap(usd, progress.total_usd_cap, "USD")]
+    if gpu_seconds is not None:
+        cap_h = None if cap_s is None else cap_s / SECONDS_PER_HOUR
+        parts.append(_of_cap(gpu_seconds / SECONDS_PER_HOUR, cap_h, "GPU-hours"))
+    return ", ".join(parts)
+
+
+def _of_cap(spent: float, cap: float | None, unit: str) -> str:
+    said = f"{count(spent)} {unit}"
+    return said if cap is None else f"{said} ({percent(spent / cap)} of {count(cap)})"
 
 
 def _replicas(progress: Progress) -> str:

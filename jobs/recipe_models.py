@@ -133,9 +133,33 @@ class BudgetSection(Section):
     total_tokens: int | None = setting(
         None, "Generated tokens that the run may spend, never exceeded; omitted: no cap.", operational=True, ge=1
     )
+    total_usd: float | None = setting(
+        None,
+        "USD that the replicas' time may cost, by the instances in [cost]; a call that is under way is still finished. "
+        "Omitted: no cap.",
+        operational=True,
+        gt=0,
+    )
+    total_gpu_seconds: float | None = setting(
+        None, "GPU-seconds for which the run may hold its replicas, likewise; omitted: no cap.", operational=True, gt=0
+    )
     deadline_s: float | None = setting(
         None, "Seconds after which open problems end with their best answer; omitted: none.", operational=True, gt=0
     )
+
+    @property
+    def caps(self) -> dict[str, float]:
+        """Those that are set, by key."""
+        return {f"budget.{name}": value for name, value in self.model_dump().items() if value is not None}
+
+    @property
+    def time_caps(self) -> dict[str, float]:
+        """Of these, those on time and what it costs: what they leave undone depends on how fast the replicas were."""
+        return {key: value for key, value in self.caps.items() if key != "budget.total_tokens"}
+
+
+NO_CAPS = tuple(f"budget.{name}=" for name in BudgetSection.model_fields)
+"""Overrides that take every cap away."""
 
 
 class AnswerSection(Section):

@@ -26,6 +26,7 @@ from jobs.recipe import abstention, operational_keys, sampling
 from jobs.replicas import Replicas, check_introductions
 from records.failure import ActorDied, Failure, Fenced, StoreFailed
 from records.progress import Progress
+from scaling.time_caps import TimeCaps
 
 if TYPE_CHECKING:
     from cluster.remote import RemoteController, RemoteWriter
@@ -103,12 +104,15 @@ class Reign:
         def on_tick(num_ready: int) -> None:
             nonlocal beaten_s
             now_s = time.monotonic()
-            progress = replace(self._progress(state), replicas_ready=num_ready, elapsed_s=now_s - started_s)
+            elapsed_s = now_s - started_s
+            progress = replace(
+                progress_of(self._plan, state, self._replicas), replicas_ready=num_ready, elapsed_s=elapsed_s
+            )
             self._display.show(progress)
             if now_s - beaten_s >= HEARTBEAT_S:
                 beaten_s = now_s
                 try:
-                    writer.call("heartbeat", asdict(progress))
+                    writer.call("heartbeat", asdict(progress), self._replicas.unmetered_usage())
                     outage.end()
                 except StoreFailed as failed:
                     outage.wait_s(failed)  # raises when it has lasted too long
@@ -190,9 +194,6 @@ class Reign:
             self._display.note(note)
         self._display.show(controller.call("progress"))
 
-    def _progress(self, state: RunState) -> Progress:
-        return progress_of(self._plan, state, len(self._replicas))
-
 
 def _controller(
     plan: Plan, replicas: Replicas, state: RunState, writer: "RemoteWriter", startup_s: float
@@ -208,6 +209,8 @@ def _controller(
         sampling=sampling(recipe),
         total_tokens=recipe.budget.total_tokens,
         deadline_s=recipe.budget.deadline_s,
+        total_usd=recipe.budget.total_usd,
+        total_gpu_seconds=recipe.budget.total_gpu_seconds,
         max_open_problems=recipe.cluster.max_open_problems,
         competing=recipe.strategy.allocates and recipe.budget.total_tokens is not None,
         # Rows that wait to be written count as open: never so many that they keep others from being begun.
@@ -221,9 +224,10 @@ def _controller(
         startup_s=startup_s,
     )
     so_far = RunSoFar(
-        visible=progress_of(plan, state, len(replicas)),
+        visible=progress_of(plan, state, replicas),
         spent_tokens=state.spent_tokens,
         leased_tokens=state.leased_tokens,
+        usages=state.usages,
         next_batch=state.next_batch,
         num_owed=plan.num_owed(state.done),
         journals=partial(read_journals, plan.store, state.open_problems),
@@ -242,9 +246,10 @@ def _controller(
     )
 
 
-def progress_of(plan: Plan, state: RunState, replicas_wanted: int) -> Progress:
+def progress_of(plan: Plan, state: RunState, replicas: Replicas) -> Progress:
     """Where the run stands before a controller has done anything."""
-    totals = state.totals
+    totals, budget = state.totals, plan.recipe.budget
+    held = TimeCaps(rates=replicas.rates, before=state.usages).held(replicas.unmetered_usage())
     return Progress(
         phase="loading models",
         total_problems=plan.problems.num_problems,
@@ -258,9 +263,13 @@ def progress_of(plan: Plan, state: RunState, replicas_wanted: int) -> Progress:
         prompt_tokens=totals.prompt_tokens,
         cached_tokens=totals.cached_tokens,
         prm_tokens=totals.prm_tokens,
-        total_tokens_cap=plan.recipe.budget.total_tokens,
+        total_tokens_cap=budget.total_tokens,
+        usd=held.usd,
+        total_usd_cap=budget.total_usd,
+        gpu_seconds=held.gpu_seconds,
+        total_gpu_seconds_cap=budget.total_gpu_seconds,
         elapsed_s=0.0,
         replicas_ready=0,
-        replicas_wanted=replicas_wanted,
+        replicas_wanted=len(replicas),
         replicas_lost=0,
     )

@@ -97,8 +97,9 @@ def _setting(
             f"strategies that share a cap out by worth can be replayed under another one, and {recipe.strategy.name} "
             "does not"
         )
-    if recipe.budget.deadline_s not in (None, base.budget.deadline_s):
-        raise InvalidInput(f"{label}: budget.deadline_s: a replay takes no time, so it has no deadline")
+    for key, value in recipe.budget.time_caps.items():
+        if value != base.budget.time_caps.get(key):
+            raise InvalidInput(f"{label}: {key}: a replay takes no time and holds no replicas, so this caps nothing")
     if options.num_orders > 1 and not whole:
         raise InvalidInput(
             f"--orders ({label}): only whole samples have orders, and {recipe.strategy.name} takes steps"
@@ -120,7 +121,7 @@ def _parsed_sweep(sweep: str) -> tuple[str, list[str]]:
 
 def _check_key(flag: str, key: str, *, has_prm: bool) -> None:
     section = key.partition(".")[0]
-    if section in _DECIDES or key in ("budget", "budget.total_tokens", "budget.deadline_s"):
+    if section in (*_DECIDES, "budget"):
         return
     if key == "prm.model":
         raise InvalidInput(f"{flag} prm.model: the stored scores are of the run's own PRM; --prm MODEL scores anew")

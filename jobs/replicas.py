@@ -12,14 +12,14 @@ from actors.preflight import check_together
 from actors.prm import Prm
 from actors.run_settings import Generator as GeneratorHandle
 from actors.run_settings import Prm as PrmHandle
-from jobs.prices import load_prices, replica_rates, role_sections
+from jobs.prices import check_gpu_cap, load_prices, replica_rates, role_sections
 from jobs.recipe import Recipe, generator_settings, prm_settings
 from jobs.recipe_models import EngineSection
 from jobs.staged import builder
 from records.failure import PreflightFailed, first_failure
 from records.manifest import Manifest, replica_differences
 from records.replica import ReplicaInfo
-from records.usage import Role
+from records.usage import ReplicaUsage, Role, Usage
 from scaling.metering import ReplicaRate
 
 TICK_S = 1.0
@@ -55,6 +55,22 @@ class Replicas:
         """Those that the recipe's strategy uses."""
         generators = self.generators if recipe.strategy.samples else ()
         return replace(self, generators=generators, prms=self.prms if recipe.strategy.needs_prm else ())
+
+    def unmetered_usage(self) -> Usage:
+        """What their time on no run's account has come to by now."""
+        held_s = time.monotonic() - self.unmetered.since_s
+        roles: list[tuple[Role, Sequence[GeneratorHandle | PrmHandle]]] = [
+            ("generator", self.generators),
+            ("prm", self.prms),
+        ]
+        return Usage(
+            elapsed_s=0.0,
+            replicas=tuple(
+                ReplicaUsage(name=one.replica_id, role=role, held_s=held_s, busy_s=0.0, call_s=0.0)
+                for role, handles in roles
+                for one in handles
+            ),
+        )
 
     def introduce(self, on_tick: Callable[[int], None]) -> tuple[ReplicaInfo, ...]:
         """Wait until all have their models loaded; what each says of itself, generators first.
@@ -92,6 +108,7 @@ def launch(recipe: Recipe) -> Replicas:
     sections = role_sections(recipe)
     num_gpus = {role: section.tensor_parallel_size if on_gpus else 0 for role, section in sections.items()}
     rates = replica_rates(recipe, load_prices(recipe.cost.prices), num_gpus)
+    check_gpu_cap(recipe, on_gpus=on_gpus)
     launched_s = time.monotonic()
 
     def resources(section: EngineSection) -> Resources:

@@ -20,9 +20,9 @@ from rich.text import Text
 
 from jobs.format import count, duration, percent, ratio
 from jobs.live import LiveDisplay
-from jobs.progress import Pace, Rates
+from jobs.progress import Pace, Rates, held_text
 from jobs.status import RunStatus, State, StatusReader, headline, print_status
-from jobs.summary import accuracy_text, cost_text
+from jobs.summary import accuracy_text
 from records.failure import StoreFailed
 from records.progress import Progress
 from records.store import Store
@@ -167,7 +167,7 @@ def _rows(status: RunStatus, pace: Pace) -> list[tuple[str, str]]:
     return [
         *rows,
         ("Tokens", _tokens(status, progress.generated_tokens, progress.total_tokens_cap, pace)),
-        *([("Cost", f"{cost} for the problems done")] if (cost := cost_text(status.summary)) else ()),
+        *([("Cost", cost)] if (cost := held_text(progress)) else ()),
         ("Time", f"{duration(progress.elapsed_s)} passed, {duration(pace.eta_s)} left ({progress.phase})"),
         ("Replicas", f"{progress.replicas_ready} of {progress.replicas_wanted} up{lost}"),
         ("Queue", f"{waiting}, {flying}; {progress.flying_scores} scores in flight"),

@@ -1,6 +1,6 @@
 """Epochs: one controller's reign, and the lease file that says who reigns.
 
-    _epochs/N.json   created if absent --> heartbeat_at and progress replaced every few seconds --> released_at set
+    _epochs/N.json   created if absent --> heartbeat_at, progress, usage replaced every few seconds --> released_at set
 
 The lease only keeps people from taking a live run over by accident. What keeps the data right is the fence in the
 commit log: a controller whose lease was taken while it slept finds a higher epoch at its next commit, and stops.
@@ -8,6 +8,8 @@ commit log: a controller whose lease was taken while it slept finds a higher epo
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+
+from records.usage import Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class Lease:
         started_at: UTC, ISO 8601, by the holder's clock; likewise `heartbeat_at`, `released_at`.
         released_at: set by a clean stop; null until then.
         progress: what the controller last said of itself, as JSON, for `parsimony status`.
+        usage: of its replicas, likewise: what they were held for between its last commit and its death is known by it.
     """
 
     epoch: int
@@ -46,6 +49,7 @@ class Lease:
     heartbeat_at: str
     released_at: str | None = None
     progress: dict[str, object] = field(default_factory=dict)
+    usage: Usage | None = None
 
     def __post_init__(self) -> None:
         """Refuse times that are not ISO 8601 with a zone."""

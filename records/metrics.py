@@ -112,6 +112,12 @@ SPENT_TOKENS = _gauge(
 )
 RESERVED_TOKENS = _gauge("reserved_tokens", "tokens", "Tokens that the ledger holds for samples in flight.")
 CAP_TOKENS = _gauge("cap_tokens", "tokens", "The run's cap on generated tokens; absent where there is none.")
+SPENT_USD = _gauge("spent_usd", "USD", "What the replicas' time has cost in all epochs; absent without prices.")
+CAP_USD = _gauge("cap_usd", "USD", "The run's cap on that; absent where there is none.")
+SPENT_GPU_SECONDS = _gauge(
+    "spent_gpu_seconds", "seconds", "GPUs times the seconds that they were held, in all epochs; absent without a GPU."
+)
+CAP_GPU_SECONDS = _gauge("cap_gpu_seconds", "seconds", "The run's cap on that; absent where there is none.")
 SAMPLES = _counter("samples", "samples", "Expansions that generators have finished.")
 SCORES = _counter("scores", "calls", "Scoring calls that PRMs have finished.")
 TOKENS = _counter(
@@ -144,8 +150,8 @@ COMMIT_LAG = _gauge(
 
 METRICS = (
     INPUT_PROBLEMS, OPEN_PROBLEMS, DONE_PROBLEMS, GRADED_PROBLEMS, CORRECT_PROBLEMS, SPENT_TOKENS, RESERVED_TOKENS,
-    CAP_TOKENS, SAMPLES, SCORES, TOKENS, WAITING_CALLS, CALLS_IN_FLIGHT, REPLICA_UP, REPLICA_DEATHS, HELD_SECONDS,
-    BUSY_SECONDS, CALL_SECONDS, GPU_SECONDS, USD, COMMIT_LAG,
+    CAP_TOKENS, SPENT_USD, CAP_USD, SPENT_GPU_SECONDS, CAP_GPU_SECONDS, SAMPLES, SCORES, TOKENS, WAITING_CALLS,
+    CALLS_IN_FLIGHT, REPLICA_UP, REPLICA_DEATHS, HELD_SECONDS, BUSY_SECONDS, CALL_SECONDS, GPU_SECONDS, USD, COMMIT_LAG,
 )  # fmt: skip
 """All there are."""
 
@@ -155,9 +161,19 @@ ACCURACY = Ratio(
     query=f"{CORRECT_PROBLEMS.query()} / ({GRADED_PROBLEMS.query()} > 0)",
 )
 SPENT_SHARE = Ratio(
-    name="spent share of the cap",
-    help="Share of the cap that is spent.",
+    name="tokens of the cap",
+    help="Share of the cap on generated tokens that is spent.",
     query=f"{SPENT_TOKENS.query()} / {CAP_TOKENS.query()}",
+)
+SPENT_USD_SHARE = Ratio(
+    name="USD of the cap",
+    help="Share of the cap on USD that is spent.",
+    query=f"{SPENT_USD.query()} / {CAP_USD.query()}",
+)
+SPENT_GPU_SHARE = Ratio(
+    name="GPU-seconds of the cap",
+    help="Share of the cap on GPU-seconds that is spent.",
+    query=f"{SPENT_GPU_SECONDS.query()} / {CAP_GPU_SECONDS.query()}",
 )
 GENERATOR_HITS = Ratio(
     name="generator prefix cache",
@@ -175,5 +191,5 @@ BUSY_SHARE = Ratio(
     query=f"{BUSY_SECONDS.query()} / ({HELD_SECONDS.query()} > 0)",
     labels=("role", "replica"),
 )
-RATIOS = (ACCURACY, SPENT_SHARE, GENERATOR_HITS, PRM_HITS, BUSY_SHARE)
+RATIOS = (ACCURACY, SPENT_SHARE, SPENT_USD_SHARE, SPENT_GPU_SHARE, GENERATOR_HITS, PRM_HITS, BUSY_SHARE)
 """What is not exported, because Prometheus divides better than we do: over any window, and over many runs."""

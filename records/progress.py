@@ -28,6 +28,10 @@ class Progress:
         waiting_samples: expansions that wait for a replica or a grant.
         flying_samples: expansions at a generator.
         flying_scores: calls at a PRM.
+        usd: what the replicas' time has cost, start-up and idle time included; None without prices.
+        total_usd_cap: the run's cap on it; None for none.
+        gpu_seconds: GPUs times the seconds that they were held, likewise; None without GPUs.
+        total_gpu_seconds_cap: likewise.
     """
 
     phase: str
@@ -50,3 +54,7 @@ class Progress:
     waiting_samples: int = 0
     flying_samples: int = 0
     flying_scores: int = 0
+    usd: float | None = None
+    total_usd_cap: float | None = None
+    gpu_seconds: float | None = None
+    total_gpu_seconds_cap: float | None = None

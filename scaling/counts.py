@@ -18,6 +18,8 @@ class Counts:
         prm_tokens: of the PRM's inputs, cached ones included.
         prm_cached_tokens: of those, found in the PRM's prefix cache.
         truncated: PRM inputs that were over-long and cut.
+        longest_sample_s: the longest time that a sample took at its replica, waiting there included.
+        longest_score_s: likewise for a scoring call.
     """
 
     samples: int = 0
@@ -28,6 +30,8 @@ class Counts:
     prm_tokens: int = 0
     prm_cached_tokens: int = 0
     truncated: int = 0
+    longest_sample_s: float = 0.0
+    longest_score_s: float = 0.0
 
     def sampled(self, result: Sampled) -> None:
         """Add a sample."""
@@ -35,6 +39,7 @@ class Counts:
         self.generated_tokens += result.generated_tokens
         self.prompt_tokens += result.prompt_tokens
         self.cached_tokens += result.cached_tokens
+        self.longest_sample_s = max(self.longest_sample_s, result.queued_s + result.run_s)
 
     def scored(self, result: Scored) -> None:
         """Add a score."""
@@ -42,3 +47,4 @@ class Counts:
         self.prm_tokens += result.prm_tokens
         self.prm_cached_tokens += result.cached_tokens
         self.truncated += result.truncated
+        self.longest_score_s = max(self.longest_score_s, result.queued_s + result.run_s)

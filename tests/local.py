@@ -93,8 +93,8 @@ class LocalWriter:
         self.writer.flush(leased_tokens, usage)
         self._run.on_visible()
 
-    async def heartbeat(self, progress: Mapping[str, object]) -> None:
-        self.writer.heartbeat(progress)
+    async def heartbeat(self, progress: Mapping[str, object], usage: Usage) -> None:
+        self.writer.heartbeat(progress, usage)
 
 
 class ExactGrader:
@@ -146,6 +146,7 @@ class LocalRun:
     problems: list[Problem]
     strategy: StrategyFactory = partial(best_of_n, limits=LIMITS, num_samples=4)  # noqa: RUF009 (immutable)
     total_tokens: int | None = None
+    total_usd: float | None = None
     make_generator: Callable[[], Any] = fake_generator
     make_prm: Callable[[], Any] = fake_prm
     num_generators: int = 1
@@ -195,6 +196,7 @@ class LocalRun:
             sampling=Sampling(0.7),
             total_tokens=self.total_tokens,
             deadline_s=None,
+            total_usd=self.total_usd,
             max_open_problems=self.max_open_problems,
             competing=self.competing,
             flush=FlushPolicy(num_problems=8, interval_s=0.05),
@@ -219,6 +221,7 @@ class LocalRun:
             cached_tokens=totals.cached_tokens,
             prm_tokens=totals.prm_tokens,
             total_tokens_cap=self.total_tokens,
+            total_usd_cap=self.total_usd,
             elapsed_s=0.0,
             replicas_ready=0,
             replicas_wanted=self.num_generators + self.num_prms,
@@ -228,6 +231,7 @@ class LocalRun:
             visible=visible,
             spent_tokens=self.state.spent_tokens,
             leased_tokens=self.state.leased_tokens,
+            usages=self.state.usages,
             next_batch=self.state.next_batch,
             num_owed=len(self.problems) - totals.problems,
             journals=partial(read_journals, self.writer._store, self.state.open_problems),

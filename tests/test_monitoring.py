@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cluster.dashboard import dashboard
-from records.metrics import GPU_SECONDS, METRICS, Metric
+from records.metrics import CAP_GPU_SECONDS, GPU_SECONDS, METRICS, SPENT_GPU_SECONDS, Metric
 from records.reader import read_run
 from tests.debian import CannotStart
 from tests.prometheus import Prometheus, required
@@ -28,10 +28,12 @@ SETTINGS = (
     "generator.num_replicas=1",
     "strategy.num_samples=8",
     "budget.total_tokens=1000000",
+    "budget.total_usd=1.5",
     "cost.generator_instance=m7i.2xlarge",
     "cost.prm_instance=c7i.4xlarge",
     "output.flush_interval_s=0.5",
 )
+OF_GPUS = {GPU_SECONDS, SPENT_GPU_SECONDS, CAP_GPU_SECONDS}
 LIMIT_S = 120.0
 EXPORT_ALL = """
 import sys, time
@@ -127,7 +129,9 @@ def test_the_last_values_are_the_runs_rows(watched):
     assert watched.last("ray_parsimony_correct_problems") == sum(row["correct"] for row in watched.rows)
     assert watched.last("ray_parsimony_spent_tokens") == sum(row["generated_tokens"] for row in watched.rows)
     assert watched.last("ray_parsimony_cap_tokens") == 1_000_000
+    assert watched.last("ray_parsimony_cap_usd") == 1.5
     usd = watched.last("sum(ray_parsimony_usd_total)")
+    assert watched.last("ray_parsimony_spent_usd") == pytest.approx(usd)
     assert sum(row["usd"] for row in watched.rows) == pytest.approx(usd, rel=0.1)
     for role in ("generator", "prm"):
         held_s = watched.last(f'ray_parsimony_replica_held_seconds_total{{replica="{role}-0"}}')
@@ -152,7 +156,7 @@ def test_on_the_way_the_values_were_plausible(watched):
 def test_every_metric_is_there_with_its_kind_and_help(watched):
     found = watched.prometheus.metadata()
     for metric in METRICS:
-        if metric is GPU_SECONDS:  # there is no GPU here; the next test exports it all the same
+        if metric in OF_GPUS:  # there is no GPU here; the next test exports it all the same
             assert family(metric) not in found
             continue
         [described] = found[family(metric)]
@@ -170,7 +174,7 @@ def test_every_expression_of_the_dashboard_gives_data(watched):
             for variable, value in chosen.items():
                 expression = expression.replace(variable, value)
             found = watched.prometheus.over(expression, watched.begun_s, watched.ended_s)
-            if GPU_SECONDS.exported in expression:
+            if any(metric.exported in expression for metric in OF_GPUS):
                 assert found == []
                 continue
             values = [float(value) for series in found for _, value in series["values"]]

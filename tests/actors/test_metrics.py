@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from actors.metrics import INTERVAL_S
-from records.metrics import METRICS, TOKENS, Kind
+from records.metrics import CAP_GPU_SECONDS, METRICS, TOKENS, Kind
 from records.reader import read_run
 from scaling.metering import ReplicaRate
 from scaling.strategies.beam_search import beam_search
@@ -30,7 +30,14 @@ async def test_the_last_readings_are_the_runs_rows(tmp_path, often):
     strategy = partial(beam_search, limits=LIMITS, num_samples=4, beam_width=2, max_steps=10)
     rates = {"generator": ReplicaRate(1, 3.6), "prm": ReplicaRate(2, 7.2)}
     run = LocalRun(
-        tmp_path / "run", problems(30), strategy, total_tokens=100_000, num_generators=2, rates=rates, flush_s=0.01
+        tmp_path / "run",
+        problems(30),
+        strategy,
+        total_tokens=100_000,
+        total_usd=1e6,
+        num_generators=2,
+        rates=rates,
+        flush_s=0.01,
     )
     await run.run()
     last = run.metrics.exports[-1]
@@ -57,7 +64,9 @@ async def test_the_last_readings_are_the_runs_rows(tmp_path, often):
         assert spent == pytest.approx([2 * rate[0] * held_s["generator-0"], rate[1] * held_s["prm-0"]])
         # Rows end with the last flush, readings with the run.
         assert 0.3 * sum(spent) < sum(row[column] for row in rows) <= sum(spent)
-    assert {labels[0] for labels in last} == {metric.name for metric in METRICS}
+        assert last[f"parsimony_spent_{column}",] == pytest.approx(sum(spent))
+    assert last["parsimony_cap_usd",] == 1e6
+    assert {labels[0] for labels in last} == {metric.name for metric in METRICS} - {CAP_GPU_SECONDS.name}
 
 
 async def test_readings_are_true_on_the_way_and_counters_only_grow(tmp_path, often):

@@ -71,11 +71,20 @@ def test_a_table_of_ones_own(tmp_path):
         (["cost.generator_instance=p9"], "no such instance"),
         (["cost.generator_instance=p5.4xlarge", "cost.market=spot"], "no spot price"),
         (["cost.prices=/nowhere.toml"], "cannot be read"),
+        (["budget.total_usd=1", "cost.generator_instance=m7i.2xlarge"], "without cost.prm_instance"),
+        (["budget.total_gpu_seconds=1", "cluster.device=cpu"], "run on CPUs"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_starts(overrides, said):
     with pytest.raises(InvalidInput, match=said):
         check_cost(recipe(*overrides))
+
+
+def test_caps_that_can_be_reached_are_taken():
+    check_cost(recipe("budget.total_usd=1", "cost.generator_instance=m7i.2xlarge", "cost.prm_instance=m7i.2xlarge"))
+    check_cost(recipe("budget.total_usd=1", "strategy.name=majority", "cost.generator_instance=m7i.2xlarge"))
+    check_cost(recipe("budget.total_gpu_seconds=1", "cluster.device=gpu"))
+    check_cost(recipe("budget.total_gpu_seconds=1"))  # the cluster decides, and says so at the launch
 
 
 def test_a_replica_that_does_not_fit_its_instance():

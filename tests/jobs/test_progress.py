@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from jobs.format import count, duration, percent
-from jobs.progress import Pace, ProgressDisplay, Rates, plain_line, time_left_s
+from jobs.progress import Pace, ProgressDisplay, Rates, held_text, plain_line, time_left_s
 from records.progress import Progress
 
 START = Progress(
@@ -93,6 +93,15 @@ def test_a_plain_line_says_what_is_known() -> None:
         "[1m15s] scoring | 40/100 problems (8 open, 2 failed, 1 out of budget) | accuracy 50.0% of 38 graded | "
         "250k tokens (25.0% of 1M), 1.23k/s | replicas 2/2, 1 lost | time left 1m30s"
     )
+
+
+def test_what_the_replicas_time_has_come_to_is_shown_where_it_is_known() -> None:
+    known = replace(START, usd=0.25, gpu_seconds=1800.0)
+    assert held_text(START) == ""
+    assert held_text(known) == "0.25 USD, 0.5 GPU-hours"
+    capped = replace(known, total_usd_cap=1.0, total_gpu_seconds_cap=7200.0)
+    assert held_text(capped) == "0.25 USD (25.0% of 1), 0.5 GPU-hours (25.0% of 2)"
+    assert "| 0.25 USD (25.0% of 1), 0.5 GPU-hours (25.0% of 2) |" in plain_line(capped, Pace(None, None))
 
 
 def test_unknown_is_shown_as_such() -> None:
