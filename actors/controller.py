@@ -70,7 +70,7 @@ class Controller:
     ) -> None:
         self._problems, self._settings, self._clock = problems, settings, clock
         self._writer, self._grader = writer, grader
-        self._visible, self._read_journals = so_far.visible, so_far.journals
+        self._visible, self._read_journals, self._num_left = so_far.visible, so_far.journals, so_far.num_left
         self._meter = meter_of(settings, so_far, generators, prms, now_s=clock())
         self.scheduler = Scheduler(
             strategy=strategy,
@@ -207,7 +207,7 @@ class Controller:
         if not self._settings.competing:
             await self._open(problems, journals, self._may_open)
             return
-        num_left = self._visible.total_problems - self._visible.done_problems
+        num_left = self._num_left
         while not self._stopping and (window := list(islice(problems, self._settings.max_open_problems))):
             held = [journals[problem.problem_id] for _, problem in window if problem.problem_id in journals]
             held_tokens = sum(record.generated_tokens for record in held)

@@ -71,12 +71,13 @@ class RunSoFar:
     """What earlier epochs left.
 
     Attributes:
-        visible: as they ended; its `total_problems` is the input's.
+        visible: as they ended.
         spent_tokens: accounted for or lost.
         leased_tokens: the committed ceiling.
         usages: of the replicas in each earlier epoch.
         next_batch: number of the writer's next batch.
-        num_owed: problems that this controller is given: all without a row, or those of a pilot.
+        num_left: problems of the input without a row.
+        num_owed: of these, those that this controller is given: all, or those of a pilot.
         journals: reads what problems without a row had come to, by id; they go on from there. May raise `StoreFailed`.
     """
 
@@ -85,6 +86,7 @@ class RunSoFar:
     leased_tokens: int
     usages: tuple[Usage, ...] = ()
     next_batch: int
+    num_left: int
     num_owed: int
     journals: Callable[[], Mapping[str, OpenRecord]]
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jobs.energy import gpus_per_replica, replica_power
 from jobs.estimate_pilot import Pilot
-from jobs.prices import Device, PriceTable, instance_of, load_prices, replica_rates, role_sections
+from jobs.prices import load_prices, replica_rates, role_sections
 from jobs.recipe import Recipe
 from records.epochs import utc
 from records.failure import InvalidInput
@@ -88,7 +89,7 @@ def measure(pilot: Pilot, everything: Population, chosen: Chosen) -> Measured:
     costs = np.asarray([[float(row[name]) for name in _COLUMNS] for row in own])
     verdicts = np.asarray([np.nan if row["correct"] is None else float(row["correct"]) for row in own])
     prices = load_prices(recipe.cost.prices)
-    rates = replica_rates(recipe, prices, _num_gpus(recipe, own))
+    num_gpus = gpus_per_replica(recipe, on_gpus=any(row["gpu_seconds"] is not None for row in own))
     graded = ~np.isnan(verdicts)
     return Measured(
         predicted=predict(everything, index, costs, seed=recipe.seed),
@@ -98,8 +99,8 @@ def measure(pilot: Pilot, everything: Population, chosen: Chosen) -> Measured:
         num_failed=len(errors),
         error=errors[0] if errors else None,
         speed=_speed(run),
-        rates=rates,
-        power=_power(recipe, prices, rates),
+        rates=replica_rates(recipe, prices, num_gpus),
+        power=replica_power(recipe, prices, num_gpus),
     )
 
 
@@ -185,28 +186,3 @@ def _computed(run: Run) -> dict[Role, float]:
         "generator": float(totals.generated_tokens + totals.prompt_tokens - totals.cached_tokens),
         "prm": float(totals.prm_tokens - totals.prm_cached_tokens),
     }
-
-
-def _num_gpus(recipe: Recipe, rows: Sequence[Mapping[str, object]]) -> dict[Role, int]:
-    """GPUs of a replica of each role; none where the pilot's rows count no GPU-seconds."""
-    on_gpus = any(row["gpu_seconds"] is not None for row in rows)
-    return {role: section.tensor_parallel_size if on_gpus else 0 for role, section in role_sections(recipe).items()}
-
-
-def _power(recipe: Recipe, prices: PriceTable, rates: Mapping[Role, ReplicaRate]) -> dict[Role, Power] | None:
-    power: dict[Role, Power] = {}
-    for role, section in role_sections(recipe).items():
-        device = _device(role, recipe, prices, rates[role].num_gpus)
-        if device is None:
-            return None
-        number = rates[role].num_gpus or section.cpu_threads
-        power[role] = Power(device.busy_watts * number, device.idle_watts * number)
-    return power
-
-
-def _device(role: Role, recipe: Recipe, prices: PriceTable, num_gpus: int) -> Device | None:
-    """What a replica runs on: on CPUs a core; a GPU is known by the instance that the recipe names."""
-    if num_gpus == 0:
-        return prices.device_of("cpu")
-    instance = instance_of(role, recipe, prices)
-    return prices.device_of(instance.gpu) if instance is not None and instance.gpu is not None else None

@@ -229,6 +229,7 @@ def _controller(
         leased_tokens=state.leased_tokens,
         usages=state.usages,
         next_batch=state.next_batch,
+        num_left=plan.problems.num_problems - len(state.done),
         num_owed=plan.num_owed(state.done),
         journals=partial(read_journals, plan.store, state.open_problems),
     )
@@ -252,7 +253,7 @@ def progress_of(plan: Plan, state: RunState, replicas: Replicas) -> Progress:
     held = TimeCaps(rates=replicas.rates, before=state.usages).held(replicas.unmetered_usage())
     return Progress(
         phase="loading models",
-        total_problems=plan.problems.num_problems,
+        total_problems=len(state.done) + plan.num_owed(state.done),
         done_problems=totals.problems,
         failed_problems=totals.failed,
         exhausted_problems=totals.budget_exhausted,

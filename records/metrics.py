@@ -102,7 +102,7 @@ def _gauge(name: str, unit: str, text: str, *labels: str) -> Metric:
     return Metric(name=f"parsimony_{name}", kind=Kind.GAUGE, unit=unit, help=text, labels=labels)
 
 
-INPUT_PROBLEMS = _gauge("input_problems", "problems", "Problems of the input.")
+INPUT_PROBLEMS = _gauge("input_problems", "problems", "Problems of the input; in a pilot, those with a row at its end.")
 OPEN_PROBLEMS = _gauge("open_problems", "problems", "Problems begun whose row is not visible yet.")
 DONE_PROBLEMS = _gauge("done_problems", "problems", "Problems with a visible row, by status.", "status")
 GRADED_PROBLEMS = _gauge("graded_problems", "problems", "Problems with a visible row whose answer has a verdict.")

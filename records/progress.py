@@ -9,7 +9,7 @@ class Progress:
 
     Attributes:
         phase: what is going on, in a word or two.
-        total_problems: of the input.
+        total_problems: of the input; in a pilot, those that have a row at its end.
         done_problems: with a visible row, earlier epochs included; the next three are part of them.
         failed_problems: ended as failed.
         exhausted_problems: ended with the budget.

@@ -233,6 +233,7 @@ class LocalRun:
             leased_tokens=self.state.leased_tokens,
             usages=self.state.usages,
             next_batch=self.state.next_batch,
+            num_left=len(self.problems) - totals.problems,
             num_owed=len(self.problems) - totals.problems,
             journals=partial(read_journals, self.writer._store, self.state.open_problems),
         )

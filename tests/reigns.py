@@ -45,6 +45,8 @@ from records.progress import Progress
 from records.reader import Run, read_run
 from records.replica import ReplicaInfo
 from records.schemas import SCHEMA_VERSION
+from records.usage import Role
+from scaling.metering import ReplicaRate
 from tests.fakes import fake_generator, fake_prm
 from tests.local import ExactGrader, LocalHandle, SeenReadings, problems
 
@@ -263,7 +265,10 @@ class Stage:
         before_operation: told of every operation on the store (and the file's name), likewise.
         on_controller: told of every controller before it runs, in its loop.
         interrupt: of the driver.
+        only: the problems of a pilot; None: all.
+        rates: of a replica of each role.
         notes: what the user was told.
+        shown: what was displayed last.
         writers: all there were, the last one alive at most; `controllers` alike.
     """
 
@@ -277,7 +282,10 @@ class Stage:
     before_operation: Callable[[str, str], None] = lambda _operation, _name: None
     on_controller: Callable[[Controller], None] = lambda _controller: None
     interrupt: Interrupt = field(default_factory=Interrupt)
+    only: frozenset[str] | None = None
+    rates: dict[Role, ReplicaRate] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    shown: Progress | None = None
     writers: list[ThreadWriter] = field(default_factory=list)
     controllers: list[ThreadController] = field(default_factory=list)
 
@@ -289,7 +297,7 @@ class Stage:
             try:
                 return score(
                     self.plan(take_over=take_over),
-                    Replicas(generators, prms, {}, Unmetered(time.monotonic())),
+                    Replicas(generators, prms, self.rates, Unmetered(time.monotonic())),
                 )
             finally:
                 for controller in self.controllers:  # as actors whose handles are gone
@@ -331,6 +339,7 @@ class Stage:
             strategy=strategy_factory(recipe),
             store=HookedStore(self.folder, self._before_operation),
             manifest=manifest,
+            only=self.only,
         )
 
     def lease(self) -> Lease:
@@ -418,6 +427,7 @@ class _Display(ProgressDisplay):
         super().note(text)
 
     def show(self, progress: Progress) -> None:
+        self._stage.shown = progress
         self._stage.interrupt("show", lambda: super(_Display, self).show(progress))
 
 

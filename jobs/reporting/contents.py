@@ -137,7 +137,7 @@ def contents(found: Found) -> dict[str, Any]:
         "failures": failure_groups(rows),
         **_usage_section(found),
         "paired": paired_section(found.paired) if found.paired else None,
-        **predicted_section(run.prediction(), run.totals, summary),
+        **predicted_section(run.prediction(), run.totals, summary, source.kwh),
         "trees_note": _trees_note(found),
         "meta": script_json(_meta(found)),
         "listing": packed(listing(source, found.chunks.places, found.ids)),
@@ -196,7 +196,7 @@ def _cost_section(found: Found) -> dict[str, Any]:
     priced = bool(rows) and all(row.usd is not None for row in rows)
     return {
         "costs": plots.cost_diagram(kinds, ("kept or computed", "pruned or cached"), phases, seconds),
-        "cost_table": cost_table(found.source.run, rows, found.summary),
+        "cost_table": cost_table(found.source.run, rows, found.summary, found.source.kwh),
         "dear_by": "USD" if priced else "FLOPs",
         "dearest": [
             _listed(row, f"{row.usd:.4g}" if priced and row.usd is not None else count(row.flops))

@@ -153,8 +153,8 @@ def status_table(rows: Sequence[ProblemRow], num_open: int, num_problems: int) -
     return Table("Problems by status", ("Status", "Problems", "Right", "Wrong", "Not graded"), tuple(lines))
 
 
-def cost_table(run: Run, rows: Sequence[ProblemRow], summary: Summary) -> Table:
-    """What the rows add up to, and what stands beside them."""
+def cost_table(run: Run, rows: Sequence[ProblemRow], summary: Summary, kwh: float | None) -> Table:
+    """What the rows add up to, and what stands beside them; `kwh` is of the devices."""
     done = len(rows)
     totals = {
         "Generated tokens": float(summary.tokens["generated"]),
@@ -173,6 +173,7 @@ def cost_table(run: Run, rows: Sequence[ProblemRow], summary: Summary) -> Table:
         (name, _known(value, _amount), _known(ratio(value, done) if value is not None else None, _amount))
         for name, value in totals.items()
     ]
+    lines.append(("kWh of the devices, by their rated watts", _known(kwh, _amount), ""))
     lines.append(("Generated for open problems", f"{run.log.open_tokens:,}", ""))
     lines.append(("Lost in stops and crashes, at most", f"{summary.lost_tokens:,}", ""))
     return Table("Cost of the rows", ("What", "Run", "Per problem"), tuple(lines))

@@ -12,13 +12,16 @@ from records.prediction import Prediction, Range
 UNKNOWN = "unknown"
 
 
-def predicted_section(prediction: Prediction | None, totals: Totals, summary: Summary) -> dict[str, Any]:
+def predicted_section(
+    prediction: Prediction | None, totals: Totals, summary: Summary, kwh: float | None
+) -> dict[str, Any]:
     """What the template's part names; nothing for a run without an estimate.
 
     Args:
         prediction: as the run holds it.
         totals: of its rows.
         summary: of the run.
+        kwh: that its devices took; None where that is unknown.
     """
     if prediction is None:
         return {"predicted": None, "predicted_note": None}
@@ -44,7 +47,7 @@ def predicted_section(prediction: Prediction | None, totals: Totals, summary: Su
             ),
             tuple(
                 _line(name, predicted, actual, say, whole=summary.finished)
-                for name, predicted, actual, say in _quantities(prediction, totals, summary)
+                for name, predicted, actual, say in _quantities(prediction, totals, summary, kwh)
                 if predicted is not None
             ),
         ),
@@ -55,7 +58,7 @@ def predicted_section(prediction: Prediction | None, totals: Totals, summary: Su
 _Quantity = tuple[str, Range | None, float | None, Callable[[float], str]]
 
 
-def _quantities(prediction: Prediction, totals: Totals, summary: Summary) -> list[_Quantity]:
+def _quantities(prediction: Prediction, totals: Totals, summary: Summary, kwh: float | None) -> list[_Quantity]:
     """Name, what was predicted, what came, and how it is said."""
     found: list[_Quantity] = [
         (f"{kind.replace('_', ' ').replace('prm', 'PRM').capitalize().replace('Prm', 'PRM')} tokens", predicted,
@@ -70,7 +73,7 @@ def _quantities(prediction: Prediction, totals: Totals, summary: Summary) -> lis
         ("PRM replica-seconds", prediction.prm_seconds, totals.prm_seconds, count),
         ("GPU-seconds", prediction.gpu_seconds, totals.gpu_seconds, count),
         ("USD", prediction.usd, totals.usd, lambda usd: f"{usd:.4g}"),
-        ("kWh", prediction.kwh, None, lambda kwh: f"{kwh:.4g}"),
+        ("kWh", prediction.kwh, kwh, lambda value: f"{value:.4g}"),
         ("Accuracy", prediction.accuracy, summary.accuracy, percent),
     ]
 

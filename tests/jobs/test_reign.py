@@ -19,6 +19,7 @@ from jobs.score import MAX_IDLE_REIGNS
 from records import layout
 from records.checkpoints import read_log
 from records.failure import ActorDied, Fenced, PreflightFailed, ReplicaFailed, RunLocked, StoreFailed
+from scaling.metering import ReplicaRate
 from tests.fakes import Faults, Tap, fake_generator
 from tests.reigns import Interrupt, Stage, ThreadWriter, failing
 
@@ -386,3 +387,37 @@ def test_the_lease_is_kept_fresh_while_journals_are_read(stage):
     stage.before_call, stage.before_operation = before_call, before_operation
     stage.score()
     assert heard == [True] * 5
+
+
+# What is said of a run on the way
+
+
+def test_a_pilot_says_how_far_the_pilot_is(stage):
+    stage.only = frozenset(problem.problem_id for problem in list(stage.plan().problems)[::6])
+    stage.score()
+    assert stage.shown is not None
+    assert stage.shown.done_problems == stage.shown.total_problems == len(stage.only) == 5
+    stage.only = None
+    stage.score()
+    assert stage.shown.done_problems == stage.shown.total_problems == stage.count
+    stage.check_books()
+
+
+def test_replicas_cost_while_their_models_load_and_whoever_comes_next_knows(stage):
+    stage.rates = {"generator": ReplicaRate(1, 3600.0), "prm": ReplicaRate(0, 3600.0)}
+    stage.load_s = LOADING_S
+    stage.interrupt = Interrupt(when="writer.heartbeat".__eq__, after=True)
+    with pytest.raises(KeyboardInterrupt):
+        stage.score()
+    usage = stage.lease().usage
+    assert usage is not None
+    held_s = usage.held_s("generator")
+    assert 0 < held_s == usage.held_s("prm")
+    stage.calm()
+    stage.load_s = 0.0
+    stage.score()
+    assert stage.shown is not None
+    assert stage.shown.usd is not None
+    assert stage.shown.usd > 2 * held_s
+    assert stage.shown.gpu_seconds == pytest.approx(stage.shown.usd / 2)
+    stage.check_books()

@@ -305,13 +305,14 @@ def test_what_was_predicted_stands_beside_what_came(tmp_path: Path) -> None:
     run = read_run(tmp_path / "run")
     assert run.prediction() == prediction
     source = read_source(run)
-    found = predicted_section(run.prediction(), run.totals, summary_of(run, source.rows))
+    found = predicted_section(run.prediction(), run.totals, summary_of(run, source.rows), 3.5)
     lines = {line[0]: line[1:] for line in found["predicted"].rows}
     assert lines["Generated tokens"][2:] == ("0.800", "yes")
     assert lines["PRM tokens"][3] == "no"
-    assert lines["kWh"] == ("2 (1 to 3)", "unknown", "unknown", "unknown")
+    assert lines["kWh"] == ("2 (1 to 3)", "3.5", "1.750", "no")
     assert "USD" not in lines
     assert "1 generator replica and 2 PRM replicas" in found["predicted_note"]
     unfinished = replace(summary_of(run, source.rows), finished=False)
-    open_lines = predicted_section(prediction, run.totals, unfinished)["predicted"].rows
+    open_lines = predicted_section(prediction, run.totals, unfinished, None)["predicted"].rows
     assert {line[4] for line in open_lines} == {"not over yet", "unknown"}
+    assert [line[2:] for line in open_lines if line[0] == "kWh"] == [("unknown", "unknown", "unknown")]
