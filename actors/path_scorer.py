@@ -1,12 +1,14 @@
 """Many paths scored by PRM replicas, each once, outside of any run: whatever dies or fails, every call comes to an end.
 
-Calls come in groups (the paths of one problem); a group stays on one replica and goes in order, so that a path finds
-the one before it in the prefix cache. What a dead replica had not answered is sent again; a call that has seen
-`SUSPECT_DEATHS` of them travels alone, and after one more it has failed.
+    groups --as many as there is room for--> dispatcher <--results, deaths-- links <--> PRM replicas
+
+Calls come in groups (the paths of one problem); a group goes in order, and to one replica as long as that is not far
+ahead of the others, so that a path finds the one before it in the prefix cache. What a dead replica had not answered is
+sent again, and a call that kills its replicas fails alone, as in a run: by the same `scaling.dispatch`.
 """
 
 import asyncio
-from collections import deque
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,12 +17,11 @@ from actors.run_settings import Prm
 from records.calls import CallFailed, ScoreCall, Scored, ScoreResult
 from records.failure import ReplicaDied
 from records.replica import ReplicaInfo
+from scaling.dispatch import Dispatcher
+from scaling.scheduler import MAX_ATTEMPTS
 
 CALLS_PER_SLOT = 2
-"""Calls in flight for each that an engine works on."""
-SUSPECT_DEATHS = 2
-MAX_ATTEMPTS = 3
-"""Of a call that an engine refuses and says may go better another time."""
+"""Calls for each that an engine works on: they are short, so a batch is done before the next one comes."""
 EPOCH = 1
 """The replicas are ours alone, so there is no other."""
 
@@ -28,23 +29,24 @@ PrmLink = ReplicaLink[ScoreCall, ScoreResult]
 
 
 @dataclass(slots=True)
-class Item:
-    """A call and what it has met; it is sent under a new key each time, because a replica runs a key only once."""
+class _Group:
+    """`home`: the replica that was sent its last call."""
 
+    home: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
     call: ScoreCall
-    num_sent: int = 0
-    num_deaths: int = 0
-    num_refusals: int = 0
+    group: _Group
 
     @property
-    def is_suspect(self) -> bool:
-        """Replicas may have died of it."""
-        return self.num_deaths >= SUSPECT_DEATHS
+    def key(self) -> str:
+        return self.call.key
 
-    def to_send(self) -> ScoreCall:
-        """The call as it is sent now."""
-        self.num_sent += 1
-        return replace(self.call, key=f"{self.call.key}/{self.num_sent}")
+    @property
+    def problem_id(self) -> str:
+        return self.call.key
 
 
 class PathScorer:
@@ -77,11 +79,9 @@ class PathScorer:
             )
             for prm in prms
         }
-        self._groups: Iterator[Sequence[ScoreCall]] = iter(())
-        self._again: deque[Item] = deque()
-        self._begun: dict[str, deque[Item]] = {}
-        self._in_flight: dict[str, dict[str, Item]] = {}
-        self._limits: dict[str, int] = {}
+        self._calls: Dispatcher[_Task] = Dispatcher(lambda task: task.group.home, lambda *_: None)
+        self._groups: Iterator[tuple[int, Sequence[ScoreCall]]] = iter(())
+        self._num_refusals: defaultdict[str, int] = defaultdict(int)
         self._done = asyncio.Event()
 
     async def score(self, groups: Iterator[Sequence[ScoreCall]]) -> None:
@@ -90,7 +90,7 @@ class PathScorer:
         Raises:
             ReplicaFailed: all replicas were given up.
         """
-        self._groups = groups
+        self._groups = enumerate(groups)
         waiting = [asyncio.create_task(self._done.wait())]
         lives = [asyncio.create_task(link.run()) for link in self._links.values()]
         try:
@@ -108,69 +108,56 @@ class PathScorer:
             await asyncio.gather(*waiting, *lives, return_exceptions=True)
 
     def _up(self, replica: str, info: ReplicaInfo) -> None:
-        self._limits[replica] = CALLS_PER_SLOT * info.max_concurrency
-        self._in_flight[replica] = {}
-        self._fill(replica)
+        self._calls.replica_up(replica, CALLS_PER_SLOT * info.max_concurrency)
+        self._send()
 
     def _down(self, replica: str, cause: str) -> None:
-        self._limits.pop(replica, None)
-        for item in self._in_flight.pop(replica, {}).values():
-            item.num_deaths += 1
-            if item.num_deaths > SUSPECT_DEATHS:
-                self._on_failed(item.call, f"{item.num_deaths} replicas died of it, at last: {cause}")
-            else:
-                self._again.append(item)
-        self._again.extend(self._begun.pop(replica, ()))
-        self._look()
+        for task in self._calls.replica_down(replica):
+            self._on_failed(task.call, f"killed its PRM repeatedly: {cause}")
+        self._send()
 
     def _results(self, replica: str, results: Sequence[ScoreResult]) -> None:
         for result in results:
-            item = self._in_flight[replica].pop(result.key, None)
-            if item is None:
+            task = self._calls.flying(result.key, replica)
+            if task is None:
                 continue
             if isinstance(result, Scored):
-                self._on_scored(item.call, result)
-                continue
-            item.num_refusals += 1
-            final = isinstance(result, CallFailed) and not result.retryable
-            if final or item.num_refusals == MAX_ATTEMPTS:
-                self._on_failed(
-                    item.call, result.error if isinstance(result, CallFailed) else "its prefix was not kept"
-                )
+                self._calls.settle(task.key)
+                self._on_scored(task.call, result)
             else:
-                self._again.append(item)
-        self._look()
+                self._refused(task, result)
+        self._send()
 
-    def _look(self) -> None:
+    def _refused(self, task: _Task, result: object) -> None:
+        self._num_refusals[task.key] += 1
+        final = isinstance(result, CallFailed) and not result.retryable
+        if final or self._num_refusals[task.key] == MAX_ATTEMPTS:
+            self._calls.settle(task.key)
+            error = result.error if isinstance(result, CallFailed) else "its prefix was not kept"
+            self._on_failed(task.call, error)
+        else:
+            self._calls.retry(task.key)
+
+    def _send(self) -> None:
         """Supply every replica that is up; notice the end."""
-        for replica in list(self._limits):
-            self._fill(replica)
-
-    def _fill(self, replica: str) -> None:
-        flying, limit = self._in_flight[replica], self._limits[replica]
-        sent: list[ScoreCall] = []
-        while len(flying) < limit and not any(item.is_suspect for item in flying.values()):
-            item = self._next(replica)
-            if item is None:
-                break
-            if item.is_suspect and flying:
-                self._again.appendleft(item)  # it waits until the replica is empty
-                break
-            call = item.to_send()
-            flying[call.key] = item
-            sent.append(call)
-        if sent:
-            self._links[replica].send(sent)
-        elif not any(self._in_flight.values()) and not self._again and not any(self._begun.values()):
+        outgoing: defaultdict[str, list[ScoreCall]] = defaultdict(list)
+        self._take_groups()
+        while (following := self._calls.peek()) is not None:
+            task, replica = following
+            task.group.home = replica
+            outgoing[replica].append(replace(task.call, key=self._calls.take(task.key, replica)))
+            self._take_groups()
+        for replica, calls in outgoing.items():
+            self._links[replica].send(calls)
+        if self._calls.capacity and not self._calls.num_waiting and not self._calls.num_in_flight:
             self._done.set()
 
-    def _next(self, replica: str) -> Item | None:
-        begun = self._begun.setdefault(replica, deque())
-        while not begun:
-            if self._again:
-                return self._again.popleft()
-            group = next(self._groups, None)
-            if group is None:
-                return None
-            begun.extend(Item(call) for call in group)
-        return begun.popleft()
+    def _take_groups(self) -> None:
+        """As many as keep every replica supplied; none while none is up."""
+        while not self._calls.num_waiting and self._calls.num_in_flight < self._calls.capacity:
+            number, calls = next(self._groups, (0, ()))
+            if not calls:
+                return
+            group = _Group()
+            for place, call in enumerate(calls):
+                self._calls.push(_Task(call, group), (0.0, number, 0, place))
