@@ -11,12 +11,10 @@ import json
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
-
-from pydantic import ValidationError
+from typing import Any
 
 from actors.grader import Grader
 from actors.verdicts import Verdicts, distinct_verdicts
@@ -24,15 +22,14 @@ from jobs.export_files import RowFile, Target
 from jobs.export_layouts import LAYOUTS, Shape, label_sources, schema_of
 from jobs.export_source import Source, stored_paths
 from jobs.options import ExportOptions
-from jobs.recipe_base import Section
-from jobs.recipe_models import GeneratorSection, GraderSection
+from jobs.recipe import Recipe
+from jobs.recipe_models import GraderSection
+from jobs.recipe_strategies import RolloutStrategy
+from jobs.recorded_recipe import recorded_recipe
 from records.failure import InvalidInput
-from records.layout import MANIFEST
 from records.reader import read_run
 from scaling.aggregation import Aggregation
 from scaling.training_data import ProblemPaths
-
-SectionT = TypeVar("SectionT", bound=Section)
 
 _OF_LAYOUTS: dict[str, tuple[str, ...]] = {
     "chat": ("preference", "distillation"),
@@ -92,7 +89,8 @@ def export(options: ExportOptions) -> ExportSummary:
     file_format = _format(options)
     target = Target(options.output)
     found = read_run(options.run)
-    if options.threshold is not None and not _is_rollout(found.manifest.recipe):
+    recipe = recorded_recipe(found.manifest)
+    if options.threshold is not None and not _is_rollout(recipe):
         raise InvalidInput(
             "--threshold is of counted continuations, which only a run of `parsimony rollout` has; steps of "
             f"{options.run} have the outcomes of their paths"
@@ -101,20 +99,19 @@ def export(options: ExportOptions) -> ExportSummary:
     with tempfile.TemporaryDirectory(prefix="parsimony-", ignore_cleanup_errors=True) as folder:
         scratch = Path(folder)
         file = scratch / "rows"
-        summary = asyncio.run(_write(options, source, file, file_format))
+        summary = asyncio.run(_write(options, recipe, source, file, file_format))
         if not summary.rows:
             raise InvalidInput(_nothing(summary))
         target.put(file)
     return summary
 
 
-async def _write(options: ExportOptions, source: Source, file: Path, file_format: str) -> ExportSummary:
-    layout, recipe = LAYOUTS[options.layout], source.run.manifest.recipe
-    shape = _shape(options, recipe)
+async def _write(options: ExportOptions, recipe: Recipe, source: Source, file: Path, file_format: str) -> ExportSummary:
+    layout, shape = LAYOUTS[options.layout], _shape(options, recipe)
     left_out = Counter({"failed": source.num_failed, "no row yet": source.num_missing})
     sources: Counter[str] = Counter()
     num_rows = num_problems = 0
-    grading = _Grading(_section(GraderSection, recipe, "grader"))
+    grading = _Grading(recipe.grader)
     try:
         with RowFile(file, file_format, schema_of(layout, shape)) as out:
             for group in stored_paths(source, file.parent, _aggregation(recipe)):
@@ -210,8 +207,8 @@ def _format(options: ExportOptions) -> str:
     raise InvalidInput(f"--output {options.output}: end it in .parquet or .jsonl, or say --format")
 
 
-def _shape(options: ExportOptions, recipe: Mapping[str, object]) -> Shape:
-    generator = _section(GeneratorSection, recipe, "generator")
+def _shape(options: ExportOptions, recipe: Recipe) -> Shape:
+    generator = recipe.generator
     return Shape(
         prompt_template=generator.prompt_template,
         chat=options.chat,
@@ -225,25 +222,13 @@ def _shape(options: ExportOptions, recipe: Mapping[str, object]) -> Shape:
     )
 
 
-def _aggregation(recipe: Mapping[str, object]) -> Aggregation:
+def _aggregation(recipe: Recipe) -> Aggregation:
     """By which the run ranked its paths; that of most where it did not."""
-    return Aggregation(_strategy(recipe).get("aggregation", Aggregation.LAST))
+    return Aggregation(getattr(recipe.strategy, "aggregation", Aggregation.LAST))
 
 
-def _is_rollout(recipe: Mapping[str, object]) -> bool:
-    return _strategy(recipe).get("name") == "rollout"
-
-
-def _strategy(recipe: Mapping[str, object]) -> Mapping[str, Any]:
-    section = recipe.get("strategy")
-    return section if isinstance(section, dict) else {}
-
-
-def _section(section: type[SectionT], recipe: Mapping[str, object], name: str) -> SectionT:
-    try:
-        return section.model_validate(recipe.get(name, {}))
-    except ValidationError as error:
-        raise InvalidInput(f"{MANIFEST}: [{name}] of the recipe is none of this version: {error}") from error
+def _is_rollout(recipe: Recipe) -> bool:
+    return isinstance(recipe.strategy, RolloutStrategy)
 
 
 def _nothing(summary: ExportSummary) -> str:

@@ -15,8 +15,9 @@ from records.rows import OpenRecord, ProblemRecord, RolloutRow, StepRow
 from tests.records import builders
 
 RECIPE: dict[str, Any] = {
-    "strategy": {"name": "best-of-n", "aggregation": "last"},
+    "strategy": {"name": "best-of-n"},
     "generator": {"model": "g", "prompt_template": "{question}\n\n", "separator": "\n\n"},
+    "prm": {"model": "p"},
     "grader": {"kind": "exact"},
 }
 
