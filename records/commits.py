@@ -29,6 +29,8 @@ from records.usage import Usage, UsagePoint
 
 CHECKPOINT_EVERY = 100
 """Commits between two checkpoints: a reader opens at most about this many commits."""
+MAX_USAGES = 200
+"""Of an epoch, in a log: every checkpoint has them all, and a month of commits has many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +229,8 @@ class Log:
         parts: visible, in commit order.
         batches: visible.
         open_problems: by id.
-        usages: of the visible commits that say it, in order.
+        usages: of the visible commits that say it, in order; of each epoch at most `MAX_USAGES`, evenly in time, the
+            first and the last among them.
     """
 
     number: int = 0
@@ -275,8 +278,18 @@ class Log:
         self.lost_tokens = commit.lost_tokens
         self.leased_tokens = commit.leased_tokens
         if commit.usage is not None:
-            self.usages.append(UsagePoint(epoch=commit.epoch, created_at=commit.created_at, usage=commit.usage))
+            self._add_usage(UsagePoint(epoch=commit.epoch, created_at=commit.created_at, usage=commit.usage))
         return True
+
+    def _add_usage(self, point: UsagePoint) -> None:
+        """Numbers are cumulative: with fewer points the course is coarser, and what it comes to is the same."""
+        self.usages.append(point)
+        first = next(place for place, one in enumerate(self.usages) if one.epoch == point.epoch)
+        if len(self.usages) - first <= MAX_USAGES:
+            return
+        said_s = [one.usage.elapsed_s for one in self.usages[first:]]
+        inner = range(1, len(said_s) - 1)
+        del self.usages[first + min(inner, key=lambda place: said_s[place + 1] - said_s[place - 1])]
 
     def _move_open(self, commit: Commit) -> None:
         parts = tuple(part.name for part in commit.parts if part.table in JOURNAL_TABLES)

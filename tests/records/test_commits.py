@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import random
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -10,10 +11,11 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precon
 
 from records import layout
 from records.checkpoints import decode_checkpoint, encode_checkpoint, read_commit, read_log
-from records.commits import Commit, Log, Part, Success, Totals, visible
+from records.commits import MAX_USAGES, Commit, Log, Part, Success, Totals, visible
 from records.failure import StoreFailed
 from records.jsonio import decode, encode
 from records.rows import ProblemRow, Status
+from records.usage import ReplicaUsage, Usage
 from tests.records import builders
 from tests.records.stores import MemoryStore
 
@@ -275,3 +277,43 @@ class RacingWriters(RuleBasedStateMachine):
 
 RacingWriters.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 TestRacingWriters = RacingWriters.TestCase
+
+
+def used(number: int, epoch: int, elapsed_s: float) -> Commit:
+    held = ReplicaUsage(name="a", role="prm", held_s=elapsed_s, busy_s=0.0, call_s=0.0)
+    return dataclasses.replace(builders.commit(number, epoch), usage=Usage(elapsed_s=elapsed_s, replicas=(held,)))
+
+
+@given(pauses_s=st.lists(st.floats(0.01, 100), min_size=1, max_size=500), fenced_at=st.integers(0, 500))
+@settings(max_examples=20)
+def test_the_usages_of_a_long_run_are_thinned_evenly_and_the_last_is_kept(
+    pauses_s: list[float], fenced_at: int
+) -> None:
+    """Two epochs; whoever goes on from a checkpoint comes to the same."""
+    log, resumed = Log(), Log()
+    times_s: dict[int, list[float]] = {1: [], 2: []}
+    for number, pause_s in enumerate(pauses_s, 1):
+        epoch = 1 if number <= fenced_at else 2
+        times_s[epoch].append((times_s[epoch] or [0.0])[-1] + pause_s)
+        commit = used(number, epoch, times_s[epoch][-1])
+        log.add(commit)
+        resumed.add(commit)
+        if number % 97 == 0:
+            resumed = decode_checkpoint(encode_checkpoint(resumed), "x")
+    assert resumed.usages == log.usages
+    for epoch, said_s in times_s.items():
+        kept_s = [point.usage.elapsed_s for point in log.usages if point.epoch == epoch]
+        assert kept_s == sorted(set(kept_s) & set(said_s))
+        assert len(kept_s) == min(len(said_s), MAX_USAGES)
+        if said_s:
+            assert (kept_s[0], kept_s[-1]) == (said_s[0], said_s[-1])
+
+
+def test_what_is_kept_of_even_commits_is_even() -> None:
+    log = Log()
+    for number in range(1, 5001):
+        log.add(used(number, 1, float(number)))
+    kept_s = [point.usage.elapsed_s for point in log.usages]
+    gaps_s = [after - before for before, after in pairwise(kept_s)]
+    assert len(kept_s) == MAX_USAGES
+    assert max(gaps_s[:-1]) <= 4 * 5000 / MAX_USAGES
