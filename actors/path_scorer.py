@@ -155,9 +155,10 @@ class PathScorer:
     def _take_groups(self) -> None:
         """As many as keep every replica supplied; none while none is up."""
         while not self._calls.num_waiting and self._calls.num_in_flight < self._calls.capacity:
-            number, calls = next(self._groups, (0, ()))
-            if not calls:
+            following = next(self._groups, None)
+            if following is None:
                 return
+            number, calls = following
             group = _Group()
             for place, call in enumerate(calls):
                 self._calls.push(_Task(call, group), (0.0, number, 0, place))

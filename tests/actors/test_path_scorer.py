@@ -48,14 +48,19 @@ class Collected:
         self.failed[call.key] = error
 
 
-def scored(makes: Sequence[Callable[[], Any]], *, handle: type[LocalHandle[Any]] = LocalHandle) -> Collected:
+def scored(
+    makes: Sequence[Callable[[], Any]],
+    *,
+    handle: type[LocalHandle[Any]] = LocalHandle,
+    groups: Sequence[Sequence[ScoreCall]] = GROUPS,
+) -> Collected:
     collected = Collected()
 
     async def run() -> None:
         handles: list[LocalHandle[Any]] = [handle(f"prm-{number}", make) for number, make in enumerate(makes)]
         scorer = PathScorer(handles, on_scored=collected.on_scored, on_failed=collected.on_failed, health=HEALTH)
         async with asyncio.timeout(30):
-            await scorer.score(iter(GROUPS))
+            await scorer.score(iter(groups))
         for one in handles:
             await one.close()
 
@@ -78,6 +83,12 @@ def test_every_path_has_its_score(count):
     collected = scored([fake_prm] * count)
     check_all(collected)
     assert not collected.failed
+
+
+def test_an_empty_group_is_no_end():
+    collected = scored([fake_prm], groups=[[], GROUPS[0], [], [], GROUPS[1], []])
+    assert collected.scores.keys() == {call.key for call in (*GROUPS[0], *GROUPS[1])}
+    assert not scored([fake_prm], groups=[]).scores
 
 
 def test_a_group_finds_its_beginnings_cached():
