@@ -25,6 +25,7 @@ from actors.preflight import check_prm
 from jobs.comparison_runs import scoring_of
 from jobs.plan import checked_model
 from jobs.recipe import Recipe, prm_settings
+from jobs.recipe_models import BudgetSection
 from jobs.recipe_strategies import QuestionScoreStrategy
 from jobs.replay_settings import ReplaySetting
 from jobs.replicas import launch
@@ -176,7 +177,9 @@ class _Collecting:
 def _score(groups: Iterable[Group], prm: OtherPrm, scores: Scores, note: Callable[[str], None]) -> None:
     note(f"scoring stored paths with {prm.model.model}")
     collecting = _Collecting(scores, note)
-    scores_only = prm.recipe.model_copy(update={"strategy": QuestionScoreStrategy(name="question-score")})
+    # The run's caps were of that run.
+    changed = {"strategy": QuestionScoreStrategy(name="question-score"), "budget": BudgetSection()}
+    scores_only = prm.recipe.model_copy(update=changed)
     with ray_session(scores_only):
         replicas = launch(scores_only)
         scorer = PathScorer(replicas.prms, on_scored=collecting.scored, on_failed=collecting.failed)
