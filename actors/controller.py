@@ -7,7 +7,7 @@
                             recorder --> grader, writer
 
 Everything that happens is an event on one loop: results, a replica coming up or going down, rows becoming visible, a
-deadline. Each is given to the scheduler, and then `_pump` carries out what follows from it. Nothing waits on a
+limit in time. Each is given to the scheduler, and then `_pump` carries out what follows from it. Nothing waits on a
 particular problem, and the loop never blocks.
 """
 

@@ -20,8 +20,6 @@ from records.replica import ReplicaInfo
 from scaling.dispatch import Dispatcher
 from scaling.scheduler import MAX_ATTEMPTS
 
-CALLS_PER_SLOT = 2
-"""Calls for each that an engine works on: they are short, so a batch is done before the next one comes."""
 EPOCH = 1
 """The replicas are ours alone, so there is no other."""
 
@@ -108,7 +106,7 @@ class PathScorer:
             await asyncio.gather(*waiting, *lives, return_exceptions=True)
 
     def _up(self, replica: str, info: ReplicaInfo) -> None:
-        self._calls.replica_up(replica, CALLS_PER_SLOT * info.max_concurrency)
+        self._calls.replica_up(replica, info.max_concurrency)
         self._send()
 
     def _down(self, replica: str, cause: str) -> None:
@@ -154,7 +152,7 @@ class PathScorer:
 
     def _take_groups(self) -> None:
         """As many as keep every replica supplied; none while none is up."""
-        while not self._calls.num_waiting and self._calls.num_in_flight < self._calls.capacity:
+        while self._calls.num_waiting + self._calls.num_in_flight < self._calls.capacity:
             following = next(self._groups, None)
             if following is None:
                 return

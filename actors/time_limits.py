@@ -6,7 +6,7 @@ from collections.abc import Callable
 from actors.run_settings import RunSettings, RunSoFar
 from records.usage import Usage
 from scaling.counts import Counts
-from scaling.time_caps import Held, TimeCaps
+from scaling.time_caps import Held, TimeCaps, replica_seconds
 
 INTERVAL_S = 0.25
 """Between two looks."""
@@ -40,7 +40,7 @@ class TimeLimits:
             rates=settings.rates,
             total_usd=settings.total_usd,
             total_gpu_seconds=settings.total_gpu_seconds,
-            before=so_far.usages,
+            before_s=replica_seconds(so_far.usages),
         )
         self._counts, self._usage, self._clock, self._on_reached = counts, usage, clock, on_reached
 
@@ -49,8 +49,9 @@ class TimeLimits:
         return self._caps.held(self._usage())
 
     async def run(self) -> None:
-        """Look, until a limit is reached."""
-        while True:
+        """Look, until a limit is reached; at once over where there is none."""
+        limits = (self._ends_s, self._caps.total_usd, self._caps.total_gpu_seconds)
+        while any(limit is not None for limit in limits):
             reached = self._reached()
             if reached is not None:
                 self._on_reached(reached)

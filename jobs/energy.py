@@ -33,9 +33,12 @@ def replica_power(recipe: Recipe, prices: PriceTable, num_gpus: Mapping[Role, in
 def run_kwh(run: Run, recipe: Recipe) -> float | None:
     """What a run has taken up to its last commit, in all epochs; None where that is unknown.
 
-    The recipe's price table is read as it is now. One that cannot be read here, because the run comes from elsewhere,
-    says nothing of its devices.
+    `recipe` is what the run was begun with: what a resume changed of its replicas is not known, and a run without a row
+    does not tell whether it has GPUs. The price table is read as it is now; one that cannot be read here, because the
+    run comes from elsewhere, says nothing of its devices.
     """
+    if not run.totals.problems:
+        return None
     try:
         prices = load_prices(recipe.cost.prices)
         power = replica_power(recipe, prices, gpus_per_replica(recipe, on_gpus=run.totals.gpu_seconds is not None))

@@ -102,7 +102,8 @@ def _advice(advice: Advice) -> list[str]:
                 lines.append(f"  {one.strategy}: nothing; the start-up alone costs {one.startup_usd:.3g} USD")
                 continue
             lines.append(f"  {one.strategy}: {one.num_problems} problems ({percent(one.share)}){right}")
-        lines.append(f"The run keeps to it with --set budget.total_usd={advice.max_usd:g}")
+        if any(one.total_tokens is not None for one in advice.affordable):
+            lines.append(f"A run stops there with --set budget.total_usd={advice.max_usd:g}")
     return lines
 
 

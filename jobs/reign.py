@@ -26,7 +26,7 @@ from jobs.recipe import abstention, operational_keys, sampling
 from jobs.replicas import Replicas, check_introductions
 from records.failure import ActorDied, Failure, Fenced, StoreFailed
 from records.progress import Progress
-from scaling.time_caps import TimeCaps
+from scaling.time_caps import TimeCaps, replica_seconds
 
 if TYPE_CHECKING:
     from cluster.remote import RemoteController, RemoteWriter
@@ -74,6 +74,7 @@ class Reign:
         """
         from cluster.remote import RemoteWriter
 
+        self._replicas.unmetered.begin()
         writer = RemoteWriter.launch(partial(Writer, self._plan.store, self._spool))
         try:
             state: RunState = self._patiently(
@@ -112,7 +113,9 @@ class Reign:
             if now_s - beaten_s >= HEARTBEAT_S:
                 beaten_s = now_s
                 try:
-                    writer.call("heartbeat", asdict(progress), self._replicas.unmetered_usage())
+                    told_s = time.time()
+                    writer.call("heartbeat", asdict(progress), self._replicas.unmetered_usage(told_s))
+                    self._replicas.unmetered.told_s = told_s
                     outage.end()
                 except StoreFailed as failed:
                     outage.wait_s(failed)  # raises when it has lasted too long
@@ -132,8 +135,7 @@ class Reign:
         """Run a controller to its end, and let the run go: finished, or stopped clean."""
         from cluster.remote import RemoteController
 
-        startup_s = time.monotonic() - self._replicas.unmetered.since_s
-        controller = RemoteController(partial(_controller, self._plan, self._replicas, state, writer, startup_s))
+        controller = RemoteController(partial(_controller, self._plan, self._replicas, state, writer))
         try:
             self._watch(controller)
             self._conclude(writer, controller.call("charged_tokens"))
@@ -146,7 +148,7 @@ class Reign:
             self._stop(controller, writer)
             raise
         finally:
-            self._replicas.unmetered.since_s = time.monotonic()
+            self._replicas.unmetered.end()
             controller.end()
 
     def _stop(self, controller: "RemoteController", writer: "RemoteWriter") -> None:
@@ -195,10 +197,8 @@ class Reign:
         self._display.show(controller.call("progress"))
 
 
-def _controller(
-    plan: Plan, replicas: Replicas, state: RunState, writer: "RemoteWriter", startup_s: float
-) -> Controller:
-    """The controller of a run, made in its own process; `startup_s`: how long its replicas were held before."""
+def _controller(plan: Plan, replicas: Replicas, state: RunState, writer: "RemoteWriter") -> Controller:
+    """The controller of a run, made in its own process, on the driver's machine."""
     from cluster.metrics import RayExporter
 
     recipe = plan.recipe
@@ -221,7 +221,7 @@ def _controller(
         heartbeat_s=HEARTBEAT_S,
         abstention=abstention(recipe),
         rates=replicas.rates,
-        startup_s=startup_s,
+        startup_s=max(0.0, time.time() - replicas.unmetered.since_s),
     )
     so_far = RunSoFar(
         visible=progress_of(plan, state, replicas),
@@ -250,7 +250,8 @@ def _controller(
 def progress_of(plan: Plan, state: RunState, replicas: Replicas) -> Progress:
     """Where the run stands before a controller has done anything."""
     totals, budget = state.totals, plan.recipe.budget
-    held = TimeCaps(rates=replicas.rates, before=state.usages).held(replicas.unmetered_usage())
+    earlier = TimeCaps(rates=replicas.rates, before_s=replica_seconds(state.usages))
+    held = earlier.held(replicas.unmetered_usage(time.time()))
     return Progress(
         phase="loading models",
         total_problems=len(state.done) + plan.num_owed(state.done),

@@ -28,9 +28,24 @@ TICK_S = 1.0
 
 @dataclass(slots=True)
 class Unmetered:
-    """`since_s`, by this process' monotonic clock: their launch, then the end of each controller that used them."""
+    """Time of replicas that is on no run's account, in seconds since 1970.
+
+    Attributes:
+        since_s: their launch, then the end of each controller that used them.
+        told_s: up to here a run's lease says it, whose controller has not begun.
+    """
 
     since_s: float
+    told_s: float | None = None
+
+    def begin(self) -> None:
+        """Another reign begins: what a lease of the one before says is on that one's account."""
+        if self.told_s is not None:
+            self.since_s, self.told_s = self.told_s, None
+
+    def end(self) -> None:
+        """A controller that accounted for them has come to its end."""
+        self.since_s, self.told_s = time.time(), None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +54,7 @@ class Replicas:
 
     Attributes:
         rates: of a replica of each role: its GPUs and its price.
-        unmetered: since when their time is on no run's account.
+        unmetered: their time that is on no run's account.
     """
 
     generators: tuple[GeneratorHandle, ...]
@@ -56,9 +71,9 @@ class Replicas:
         generators = self.generators if recipe.strategy.samples else ()
         return replace(self, generators=generators, prms=self.prms if recipe.strategy.needs_prm else ())
 
-    def unmetered_usage(self) -> Usage:
-        """What their time on no run's account has come to by now."""
-        held_s = time.monotonic() - self.unmetered.since_s
+    def unmetered_usage(self, now_s: float) -> Usage:
+        """What their time on no run's account has come to by now, in seconds since 1970."""
+        held_s = max(0.0, now_s - self.unmetered.since_s)
         roles: list[tuple[Role, Sequence[GeneratorHandle | PrmHandle]]] = [
             ("generator", self.generators),
             ("prm", self.prms),
@@ -109,7 +124,7 @@ def launch(recipe: Recipe) -> Replicas:
     num_gpus = {role: section.tensor_parallel_size if on_gpus else 0 for role, section in sections.items()}
     rates = replica_rates(recipe, load_prices(recipe.cost.prices), num_gpus)
     check_gpu_cap(recipe, on_gpus=on_gpus)
-    launched_s = time.monotonic()
+    launched_s = time.time()
 
     def resources(section: EngineSection) -> Resources:
         if on_gpus:

@@ -19,7 +19,7 @@ from cluster.store import open_store
 from jobs.abstention import AbstentionReader
 from jobs.format import duration, ratio
 from jobs.options import StatusOptions
-from jobs.progress import Pace, plain_line, time_left_s
+from jobs.progress import Pace, held_text, plain_line, time_left_s
 from jobs.summary import Summary, print_summary, summarize
 from records import layout
 from records.checkpoints import catch_up, read_log
@@ -159,6 +159,8 @@ def print_status(status: RunStatus, console: Console) -> None:
         line = plain_line(status.progress, Pace(status.summary.tokens_per_second, status.eta_s))
         console.print(line, soft_wrap=True, highlight=False, markup=False)
     print_summary(status.summary, console)
+    if status.state is not State.RUNNING and status.progress is not None and (held := held_text(status.progress)):
+        console.print(f"All time that replicas were held: {held}", soft_wrap=True, highlight=False, markup=False)
 
 
 def _state(finished: bool, lease: Lease | None, age_s: float | None) -> State:

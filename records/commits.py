@@ -25,12 +25,10 @@ from dataclasses import dataclass, field, fields, replace
 
 from records.layout import JOURNAL_TABLES, TABLES, Table, is_part_name
 from records.rows import ProblemRow, Status
-from records.usage import Usage, UsagePoint
+from records.usage import Usage, UsagePoint, add_usage
 
 CHECKPOINT_EVERY = 100
 """Commits between two checkpoints: a reader opens at most about this many commits."""
-MAX_USAGES = 200
-"""Of an epoch, in a log: every checkpoint has them all, and a month of commits has many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,18 +276,8 @@ class Log:
         self.lost_tokens = commit.lost_tokens
         self.leased_tokens = commit.leased_tokens
         if commit.usage is not None:
-            self._add_usage(UsagePoint(epoch=commit.epoch, created_at=commit.created_at, usage=commit.usage))
+            add_usage(self.usages, UsagePoint(epoch=commit.epoch, created_at=commit.created_at, usage=commit.usage))
         return True
-
-    def _add_usage(self, point: UsagePoint) -> None:
-        """Numbers are cumulative: with fewer points the course is coarser, and what it comes to is the same."""
-        self.usages.append(point)
-        first = next(place for place, one in enumerate(self.usages) if one.epoch == point.epoch)
-        if len(self.usages) - first <= MAX_USAGES:
-            return
-        said_s = [one.usage.elapsed_s for one in self.usages[first:]]
-        inner = range(1, len(said_s) - 1)
-        del self.usages[first + min(inner, key=lambda place: said_s[place + 1] - said_s[place - 1])]
 
     def _move_open(self, commit: Commit) -> None:
         parts = tuple(part.name for part in commit.parts if part.table in JOURNAL_TABLES)

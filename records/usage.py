@@ -8,6 +8,9 @@ from typing import Literal
 
 Role = Literal["generator", "prm"]
 
+MAX_USAGES = 200
+"""Points that are kept of an epoch: every checkpoint has them all, and a month of commits has many."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicaUsage:
@@ -51,3 +54,17 @@ class UsagePoint:
     epoch: int
     created_at: str
     usage: Usage
+
+
+def add_usage(points: list[UsagePoint], point: UsagePoint) -> None:
+    """Add an epoch's next point; above `MAX_USAGES` of the epoch, the one that is closest to its neighbours goes.
+
+    Numbers are cumulative: with fewer points the course is coarser, and what it comes to is the same.
+    """
+    points.append(point)
+    first = next(place for place, one in enumerate(points) if one.epoch == point.epoch)
+    if len(points) - first <= MAX_USAGES:
+        return
+    said_s = [one.usage.elapsed_s for one in points[first:]]
+    inner = range(1, len(said_s) - 1)
+    del points[first + min(inner, key=lambda place: said_s[place + 1] - said_s[place - 1])]

@@ -76,7 +76,7 @@ class Ledger:
             self.window_end_tokens = self.spent_tokens + share
 
     def close(self) -> None:
-        """Grant nothing more (a deadline has passed); what is in flight still settles."""
+        """Grant nothing more (a limit in time is reached); what is in flight still settles."""
         self._closed = True
 
     def grant(self, key: str, *, wanted_tokens: int, useful_tokens: int) -> int | Refusal:

@@ -7,8 +7,8 @@ reached when what is spent and what the end will take (`drain_s`: of all replica
 then. What is spent in the end differs from the cap by as much as the end takes longer or shorter than that.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from records.usage import Role, Usage
 from scaling.metering import ROLES, ReplicaRate
@@ -32,17 +32,17 @@ class TimeCaps:
         rates: of a replica of each role in use; what earlier epochs held counts at these too.
         total_usd: cap of the whole run; None for none.
         total_gpu_seconds: likewise.
-        before: of earlier epochs.
+        before_s: replica-seconds of earlier epochs (`replica_seconds`).
     """
 
     rates: Mapping[Role, ReplicaRate]
     total_usd: float | None = None
     total_gpu_seconds: float | None = None
-    before: Sequence[Usage] = ()
+    before_s: Mapping[Role, float] = field(default_factory=dict)
 
     def held(self, usage: Usage) -> Held:
         """What the whole run has come to, `usage` being of the present epoch so far."""
-        seconds = {role: sum(one.held_s(role) for one in (*self.before, usage)) for role in ROLES}
+        seconds = {role: self.before_s.get(role, 0.0) + usage.held_s(role) for role in ROLES}
         return self._held({role: held_s for role, held_s in seconds.items() if held_s > 0})
 
     def reached(self, usage: Usage, drain_s: float) -> str | None:
@@ -73,3 +73,12 @@ class TimeCaps:
             usd = None if usd is None or price is None else usd + held_s * price / SECONDS_PER_HOUR
             gpu_seconds += held_s * rate.num_gpus if rate is not None else 0.0
         return Held(usd, gpu_seconds if any(rate.num_gpus for rate in self.rates.values()) else None)
+
+
+def replica_seconds(usages: Iterable[Usage]) -> dict[Role, float]:
+    """Seconds for which replicas of each role were held, all together."""
+    held = dict.fromkeys(ROLES, 0.0)
+    for usage in usages:
+        for role in ROLES:
+            held[role] += usage.held_s(role)
+    return held

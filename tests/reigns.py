@@ -297,7 +297,7 @@ class Stage:
             try:
                 return score(
                     self.plan(take_over=take_over),
-                    Replicas(generators, prms, self.rates, Unmetered(time.monotonic())),
+                    Replicas(generators, prms, self.rates, Unmetered(time.time())),
                 )
             finally:
                 for controller in self.controllers:  # as actors whose handles are gone

@@ -173,7 +173,7 @@ def cost_table(run: Run, rows: Sequence[ProblemRow], summary: Summary, kwh: floa
         (name, _known(value, _amount), _known(ratio(value, done) if value is not None else None, _amount))
         for name, value in totals.items()
     ]
-    lines.append(("kWh of the devices, by their rated watts", _known(kwh, _amount), ""))
+    lines.append(("kWh of the devices while they were held, by their rated watts", _known(kwh, _amount), ""))
     lines.append(("Generated for open problems", f"{run.log.open_tokens:,}", ""))
     lines.append(("Lost in stops and crashes, at most", f"{summary.lost_tokens:,}", ""))
     return Table("Cost of the rows", ("What", "Run", "Per problem"), tuple(lines))

@@ -421,3 +421,24 @@ def test_replicas_cost_while_their_models_load_and_whoever_comes_next_knows(stag
     assert stage.shown.usd > 2 * held_s
     assert stage.shown.gpu_seconds == pytest.approx(stage.shown.usd / 2)
     stage.check_books()
+
+
+def test_loading_is_charged_once_however_many_writers_die_meanwhile(stage):
+    stage.rates = {"generator": ReplicaRate(1, None)}
+    stage.load_s = 4 * LOADING_S
+    beats = 0
+
+    def dies_late(writer: ThreadWriter, called: str) -> None:
+        nonlocal beats
+        beats += called == "heartbeat"
+        if called == "heartbeat" and beats in (10, 25):
+            writer.die()
+
+    stage.before_call = dies_late
+    begun_s = time.monotonic()
+    stage.score()
+    assert len(stage.writers) == 3
+    assert stage.shown is not None
+    assert stage.shown.gpu_seconds is not None
+    assert stage.load_s < stage.shown.gpu_seconds <= time.monotonic() - begun_s
+    stage.check_books()

@@ -11,11 +11,11 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precon
 
 from records import layout
 from records.checkpoints import decode_checkpoint, encode_checkpoint, read_commit, read_log
-from records.commits import MAX_USAGES, Commit, Log, Part, Success, Totals, visible
+from records.commits import Commit, Log, Part, Success, Totals, visible
 from records.failure import StoreFailed
 from records.jsonio import decode, encode
 from records.rows import ProblemRow, Status
-from records.usage import ReplicaUsage, Usage
+from records.usage import MAX_USAGES, ReplicaUsage, Usage
 from tests.records import builders
 from tests.records.stores import MemoryStore
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from records.usage import ReplicaUsage, Usage
 from scaling.metering import ReplicaRate
-from scaling.time_caps import Held, TimeCaps
+from scaling.time_caps import Held, TimeCaps, replica_seconds
 
 SECONDS = st.floats(0, 1e6)
 
@@ -30,15 +30,16 @@ USD_PER_S = {"generator": 0.002, "prm": 0.001}
 def test_spent_and_reached_are_the_plain_sums(before, now, drain_s, cap):
     usd = sum(USD_PER_S[one.role] * one.held_s for epoch in (*before, now) for one in epoch.replicas)
     gpu_seconds = sum(RATES[one.role].num_gpus * one.held_s for epoch in (*before, now) for one in epoch.replicas)
-    uncapped = TimeCaps(rates=RATES, before=before)
+    before_s = replica_seconds(before)
+    uncapped = TimeCaps(rates=RATES, before_s=before_s)
     assert uncapped.held(now) == Held(pytest.approx(usd), pytest.approx(gpu_seconds))
     assert uncapped.reached(now, drain_s) is None
     # Only replicas that are held now take part in the end.
     end_usd = usd + drain_s * sum(USD_PER_S[one.role] for one in now.replicas)
     end_gpu_seconds = gpu_seconds + drain_s * sum(RATES[one.role].num_gpus for one in now.replicas)
     for caps, end in (
-        (TimeCaps(rates=RATES, before=before, total_usd=cap), end_usd),
-        (TimeCaps(rates=RATES, before=before, total_gpu_seconds=cap), end_gpu_seconds),
+        (TimeCaps(rates=RATES, before_s=before_s, total_usd=cap), end_usd),
+        (TimeCaps(rates=RATES, before_s=before_s, total_gpu_seconds=cap), end_gpu_seconds),
     ):
         if end != pytest.approx(cap):
             assert (caps.reached(now, drain_s) is not None) == (end > cap)
