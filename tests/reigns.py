@@ -268,7 +268,7 @@ class Stage:
         only: the problems of a pilot; None: all.
         rates: of a replica of each role.
         notes: what the user was told.
-        shown: what was displayed last.
+        shown: what was displayed last, `shown_s` after the replicas of the last driver were launched.
         writers: all there were, the last one alive at most; `controllers` alike.
     """
 
@@ -286,6 +286,8 @@ class Stage:
     rates: dict[Role, ReplicaRate] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     shown: Progress | None = None
+    shown_s: float = 0.0
+    launched_s: float = 0.0
     writers: list[ThreadWriter] = field(default_factory=list)
     controllers: list[ThreadController] = field(default_factory=list)
 
@@ -295,10 +297,9 @@ class Stage:
         prms = (LoadingHandle("prm-0", fake_prm, self.load_s),)
         with self._patched():
             try:
-                return score(
-                    self.plan(take_over=take_over),
-                    Replicas(generators, prms, self.rates, Unmetered(time.time())),
-                )
+                plan = self.plan(take_over=take_over)
+                self.launched_s = time.time()
+                return score(plan, Replicas(generators, prms, self.rates, Unmetered(self.launched_s)))
             finally:
                 for controller in self.controllers:  # as actors whose handles are gone
                     controller.end()
@@ -427,7 +428,7 @@ class _Display(ProgressDisplay):
         super().note(text)
 
     def show(self, progress: Progress) -> None:
-        self._stage.shown = progress
+        self._stage.shown, self._stage.shown_s = progress, time.time() - self._stage.launched_s
         self._stage.interrupt("show", lambda: super(_Display, self).show(progress))
 
 
