@@ -405,7 +405,7 @@ def test_a_pilot_says_how_far_the_pilot_is(stage):
 
 def test_replicas_cost_while_their_models_load_and_whoever_comes_next_knows(stage):
     stage.rates = {"generator": ReplicaRate(1, 3600.0), "prm": ReplicaRate(0, 3600.0)}
-    stage.load_s = LOADING_S
+    stage.load_s = 1.0
     stage.interrupt = Interrupt(when="writer.heartbeat".__eq__, after=True)
     with pytest.raises(KeyboardInterrupt):
         stage.score()
