@@ -22,6 +22,7 @@ from tests.servers import aws_environment, free_port, plain_client
 
 PACKAGES = ("ceph-mon", "ceph-osd", "radosgw", "ceph-common")
 PROGRAMS = ("ceph", "ceph-authtool", "ceph-mon", "ceph-osd", "monmaptool", "radosgw", "radosgw-admin", "setpriv")
+# A monitor ends by itself where less than 5% of the disk is free, however little it needs; hence `mon_data_avail_crit`.
 STORE_BYTES = 4 * 2**30
 """Most that the store holds; it takes memory for what it holds only."""
 START_TIMEOUT_S = 120.0
@@ -53,6 +54,8 @@ log_file = {folder}/$name.log
 pid_file =
 [mon.a]
 mon_data = {folder}/mon
+mon_data_avail_crit = 0
+mon_data_avail_warn = 0
 [osd.0]
 osd_data = {folder}/osd
 osd_objectstore = memstore
