@@ -265,7 +265,7 @@ class Controller:
         return self._meter
 
     def _snapshot(self) -> tuple[Progress, Usage]:
-        return self.progress(), self._meter.usage()
+        return self.progress(), self._meter.usage()  # of one moment: `progress` brought the meter up to it
 
     def _note(self, text: str) -> None:
         self._notes.append(text)

@@ -14,13 +14,11 @@ from records.metrics import Reading
 from records.progress import Progress
 from records.rows import ProblemRow, Status
 from records.usage import Role, Usage
-from scaling.metering import ReplicaRate
+from scaling.metering import ReplicaRate, cost_of
 from scaling.scheduler import Scheduler
 
 INTERVAL_S = 1.0
 """Between two snapshots. Ray hands them on every 10 s (`RAY_metrics_report_interval_ms`), and every second at most."""
-
-SECONDS_PER_HOUR = 3600
 
 
 class RunMetrics:
@@ -119,8 +117,8 @@ class RunMetrics:
             yield metrics.HELD_SECONDS.of(one.held_s, one.role, one.name)
             yield metrics.BUSY_SECONDS.of(one.busy_s, one.role, one.name)
             yield metrics.CALL_SECONDS.of(one.call_s, one.role, one.name)
+        held_s = {role: usage.held_s(role) for role in self._rates}
         for role, rate in self._rates.items():
-            if rate.num_gpus:
-                yield metrics.GPU_SECONDS.of(usage.held_s(role) * rate.num_gpus, role)
-            if rate.usd_per_hour is not None:
-                yield metrics.USD.of(usage.held_s(role) * rate.usd_per_hour / SECONDS_PER_HOUR, role)
+            for metric, spent in zip((metrics.GPU_SECONDS, metrics.USD), cost_of(held_s, {role: rate}), strict=True):
+                if spent is not None:
+                    yield metric.of(spent, role)

@@ -100,13 +100,17 @@ def ledger_of(settings: RunSettings, so_far: RunSoFar) -> Ledger:
     )
 
 
+def roles_of(generators: Sequence[Generator], prms: Sequence[Prm]) -> dict[str, Role]:
+    """The role of each replica, by name."""
+    roles: dict[str, Role] = {handle.replica_id: "generator" for handle in generators}
+    return roles | {handle.replica_id: "prm" for handle in prms}
+
+
 def meter_of(
     settings: RunSettings, so_far: RunSoFar, generators: Sequence[Generator], prms: Sequence[Prm], *, now_s: float
 ) -> Meter:
     """Of the replicas' time in this epoch, for the problems that have no row yet."""
-    roles: dict[str, Role] = {handle.replica_id: "generator" for handle in generators}
-    roles |= {handle.replica_id: "prm" for handle in prms}
-    return Meter(roles, num_problems=so_far.num_owed, startup_s=settings.startup_s, now_s=now_s)
+    return Meter(roles_of(generators, prms), num_problems=so_far.num_owed, startup_s=settings.startup_s, now_s=now_s)
 
 
 def with_rows(progress: Progress, rows: Sequence[ProblemRow]) -> Progress:

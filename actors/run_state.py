@@ -11,7 +11,7 @@ from records.failure import RunMismatch, StoreFailed
 from records.jsonio import decode, encode
 from records.manifest import Manifest, differences, drift
 from records.store import Store
-from records.usage import Usage
+from records.usage import Usage, last_by_epoch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +104,7 @@ def read_state(
 
 def last_usages(log: Log, leases: Sequence[Lease]) -> tuple[Usage, ...]:
     """The last word of each epoch on its replicas: of its commits and its lease, the one that was said later."""
-    last = {point.epoch: point.usage for point in log.usages}
+    last = last_by_epoch(log.usages)
     for lease in leases:
         said = lease.usage
         if said is not None and (lease.epoch not in last or said.elapsed_s >= last[lease.epoch].elapsed_s):

@@ -4,18 +4,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from jobs.prices import Device, PriceTable, instance_of, load_prices, role_sections
+from jobs.prices import Device, PriceTable, gpus_per_replica, instance_of, load_prices, role_sections
 from jobs.recipe import Recipe
 from records.failure import InvalidInput
 from records.reader import Run
-from records.usage import Role
+from records.usage import Role, last_by_epoch
 from scaling.cost_model import Power, kwh
 from scaling.metering import ROLES
-
-
-def gpus_per_replica(recipe: Recipe, *, on_gpus: bool) -> dict[Role, int]:
-    """GPUs of a replica of each role in use; 0 on CPUs."""
-    return {role: section.tensor_parallel_size if on_gpus else 0 for role, section in role_sections(recipe).items()}
 
 
 def replica_power(recipe: Recipe, prices: PriceTable, num_gpus: Mapping[Role, int]) -> dict[Role, Power] | None:
@@ -44,7 +39,7 @@ def run_kwh(run: Run, recipe: Recipe) -> float | None:
         power = replica_power(recipe, prices, gpus_per_replica(recipe, on_gpus=run.totals.gpu_seconds is not None))
     except InvalidInput:
         return None
-    usages = {point.epoch: point.usage for point in run.log.usages}.values()
+    usages = last_by_epoch(run.log.usages).values()
     if power is None or not usages:
         return None
     held = {role: np.asarray(sum(usage.held_s(role) for usage in usages)) for role in ROLES if role in power}

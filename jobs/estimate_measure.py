@@ -6,19 +6,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jobs.energy import gpus_per_replica, replica_power
+from jobs.energy import replica_power
 from jobs.estimate_pilot import Pilot
-from jobs.prices import load_prices, replica_rates, role_sections
+from jobs.prices import gpus_per_replica, load_prices, replica_rates, role_sections
 from jobs.recipe import Recipe
 from records.epochs import utc
 from records.failure import InvalidInput
 from records.prediction import Prediction, Range
 from records.reader import Run, read_run
 from records.rows import Status
-from records.usage import Role
+from records.usage import Role, last_by_epoch
 from scaling.calibration import Floats
 from scaling.cost_model import Power, Speed, busy_s, kwh, speed_of, wall_s
-from scaling.metering import ReplicaRate
+from scaling.metering import ReplicaRate, cost_of
 from scaling.prediction import CONFIDENCE, Population, Predicted, predict, predict_right, ranged
 
 TOKENS = ("generated", "prompt", "cached", "pruned", "prm", "prm_cached")
@@ -109,11 +109,7 @@ def prediction(found: Measured, num_replicas: Mapping[Role, int], num_pilot: int
     work = found.work()
     wall = wall_s(work, found.speed, num_replicas, num_starts=num_starts(num_pilot, num_problems))
     held = {role: wall * num_replicas[role] for role in found.rates}  # whether it has anything to do or not
-    gpus = {role: rate.num_gpus for role, rate in found.rates.items()}
-    prices = {role: rate.usd_per_hour for role, rate in found.rates.items()}
-    usd = None
-    if None not in prices.values():
-        usd = sum((held[role] / 3600 * (prices[role] or 0.0) for role in held), np.zeros(()))
+    gpu_seconds, usd = cost_of(held, found.rates)
     nothing = np.zeros_like(wall)
     return Prediction(
         created_at=utc(time.time()),
@@ -127,8 +123,8 @@ def prediction(found: Measured, num_replicas: Mapping[Role, int], num_pilot: int
         wall_seconds=_range(wall),
         generator_seconds=_range(held.get("generator", nothing)),
         prm_seconds=_range(held.get("prm", nothing)),
-        gpu_seconds=_range(sum((held[role] * gpus[role] for role in held), nothing)) if any(gpus.values()) else None,
-        usd=_range(np.asarray(usd)) if usd is not None else None,
+        gpu_seconds=_range(gpu_seconds) if gpu_seconds is not None else None,
+        usd=_range(usd) if usd is not None else None,
         kwh=_range(kwh(held, busy_s(work, found.speed), found.power)) if found.power is not None else None,
         accuracy=_range(found.right) if found.right is not None else None,
     )
@@ -172,9 +168,8 @@ def _speed(run: Run) -> Speed:
     Raises:
         InvalidInput: it says nothing.
     """
-    last = {point.epoch: point.usage for point in run.log.usages}
     try:
-        return speed_of(list(last.values()), _computed(run))
+        return speed_of(list(last_by_epoch(run.log.usages).values()), _computed(run))
     except ValueError as error:
         raise InvalidInput(f"{run.uri}: {error}; a larger --pilot, or another strategy, may say more") from error
 

@@ -98,6 +98,11 @@ def role_sections(recipe: Recipe) -> dict[Role, EngineSection]:
     return sections
 
 
+def gpus_per_replica(recipe: Recipe, *, on_gpus: bool) -> dict[Role, int]:
+    """GPUs of a replica of each role in use; 0 on CPUs."""
+    return {role: section.tensor_parallel_size if on_gpus else 0 for role, section in role_sections(recipe).items()}
+
+
 def replica_rates(recipe: Recipe, prices: PriceTable, num_gpus: Mapping[Role, int]) -> dict[Role, ReplicaRate]:
     """What one replica of each role in use is, and costs where the recipe names its instance.
 
@@ -127,8 +132,7 @@ def check_cost(recipe: Recipe) -> None:
     if recipe.cluster.device is not None:  # otherwise the cluster decides
         on_gpus = recipe.cluster.device == "gpu"
         check_gpu_cap(recipe, on_gpus=on_gpus)
-        sections = role_sections(recipe).items()
-        replica_rates(recipe, prices, {role: one.tensor_parallel_size if on_gpus else 0 for role, one in sections})
+        replica_rates(recipe, prices, gpus_per_replica(recipe, on_gpus=on_gpus))
 
 
 def check_gpu_cap(recipe: Recipe, *, on_gpus: bool) -> None:

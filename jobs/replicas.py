@@ -12,15 +12,16 @@ from actors.preflight import check_together
 from actors.prm import Prm
 from actors.run_settings import Generator as GeneratorHandle
 from actors.run_settings import Prm as PrmHandle
-from jobs.prices import check_gpu_cap, load_prices, replica_rates, role_sections
+from actors.run_settings import roles_of
+from jobs.prices import check_gpu_cap, gpus_per_replica, load_prices, replica_rates, role_sections
 from jobs.recipe import Recipe, generator_settings, prm_settings
 from jobs.recipe_models import EngineSection
 from jobs.staged import builder
 from records.failure import PreflightFailed, first_failure
 from records.manifest import Manifest, replica_differences
 from records.replica import ReplicaInfo
-from records.usage import ReplicaUsage, Role, Usage
-from scaling.metering import ReplicaRate
+from records.usage import Role, Usage
+from scaling.metering import Meter, ReplicaRate
 
 TICK_S = 1.0
 """How often the caller hears from us while models are loaded."""
@@ -74,18 +75,7 @@ class Replicas:
     def unmetered_usage(self, now_s: float) -> Usage:
         """What their time on no run's account has come to by now, in seconds since 1970."""
         held_s = max(0.0, now_s - self.unmetered.since_s)
-        roles: list[tuple[Role, Sequence[GeneratorHandle | PrmHandle]]] = [
-            ("generator", self.generators),
-            ("prm", self.prms),
-        ]
-        return Usage(
-            elapsed_s=0.0,
-            replicas=tuple(
-                ReplicaUsage(name=one.replica_id, role=role, held_s=held_s, busy_s=0.0, call_s=0.0)
-                for role, handles in roles
-                for one in handles
-            ),
-        )
+        return Meter(roles_of(self.generators, self.prms), num_problems=0, startup_s=held_s).usage()
 
     def introduce(self, on_tick: Callable[[int], None]) -> tuple[ReplicaInfo, ...]:
         """Wait until all have their models loaded; what each says of itself, generators first.
@@ -121,7 +111,7 @@ def launch(recipe: Recipe) -> Replicas:
 
     on_gpus = has_gpus() if recipe.cluster.device is None else recipe.cluster.device == "gpu"
     sections = role_sections(recipe)
-    num_gpus = {role: section.tensor_parallel_size if on_gpus else 0 for role, section in sections.items()}
+    num_gpus = gpus_per_replica(recipe, on_gpus=on_gpus)
     rates = replica_rates(recipe, load_prices(recipe.cost.prices), num_gpus)
     check_gpu_cap(recipe, on_gpus=on_gpus)
     launched_s = time.time()

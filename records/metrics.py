@@ -160,20 +160,17 @@ ACCURACY = Ratio(
     help="Share of the graded problems whose answer is right.",
     query=f"{CORRECT_PROBLEMS.query()} / ({GRADED_PROBLEMS.query()} > 0)",
 )
-SPENT_SHARE = Ratio(
-    name="tokens of the cap",
-    help="Share of the cap on generated tokens that is spent.",
-    query=f"{SPENT_TOKENS.query()} / {CAP_TOKENS.query()}",
-)
-SPENT_USD_SHARE = Ratio(
-    name="USD of the cap",
-    help="Share of the cap on USD that is spent.",
-    query=f"{SPENT_USD.query()} / {CAP_USD.query()}",
-)
-SPENT_GPU_SHARE = Ratio(
-    name="GPU-seconds of the cap",
-    help="Share of the cap on GPU-seconds that is spent.",
-    query=f"{SPENT_GPU_SECONDS.query()} / {CAP_GPU_SECONDS.query()}",
+SPENT_SHARE, SPENT_USD_SHARE, SPENT_GPU_SHARE = (
+    Ratio(
+        name=f"{unit} of the cap",
+        help=f"Share of the cap on {of} that is spent.",
+        query=f"{spent.query()} / {cap.query()}",
+    )
+    for unit, of, spent, cap in (
+        ("tokens", "generated tokens", SPENT_TOKENS, CAP_TOKENS),
+        ("USD", "USD", SPENT_USD, CAP_USD),
+        ("GPU-seconds", "GPU-seconds", SPENT_GPU_SECONDS, CAP_GPU_SECONDS),
+    )
 )
 GENERATOR_HITS = Ratio(
     name="generator prefix cache",

@@ -3,6 +3,7 @@
 Numbers are cumulative within one epoch, so what happened between two commits of an epoch is their difference.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -54,6 +55,11 @@ class UsagePoint:
     epoch: int
     created_at: str
     usage: Usage
+
+
+def last_by_epoch(points: Iterable[UsagePoint]) -> dict[int, Usage]:
+    """What each epoch came to, by number; `points` are in order."""
+    return {point.epoch: point.usage for point in points}
 
 
 def add_usage(points: list[UsagePoint], point: UsagePoint) -> None:

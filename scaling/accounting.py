@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from records.rows import ProblemRecord, ProblemRow, RequestRow, Status, StepRow
 from records.usage import Role
 from scaling.abstention import Abstention
-from scaling.metering import ReplicaRate, Share
+from scaling.metering import ReplicaRate, Share, cost_of
 from scaling.search import ProblemSearch
 from scaling.strategy import Choice
 
@@ -99,17 +99,9 @@ def problem_record(
 
 
 def with_share(row: ProblemRow, share: Share, rates: Mapping[Role, ReplicaRate]) -> ProblemRow:
-    """A problem's row with its part of the replicas' time, and what that costs.
-
-    GPU-seconds are null where no role has a GPU, USD where some role in use has no price.
-    """
+    """A problem's row with its part of the replicas' time, and what that costs (`cost_of`)."""
     seconds: dict[Role, float] = {"generator": share.generator_s, "prm": share.prm_s}
-    num_gpus = sum(rate.num_gpus for rate in rates.values())
-    prices = [rate.usd_per_hour for rate in rates.values()]
-    usd = None
-    if prices and None not in prices:
-        usd = sum(seconds[role] / 3600 * (rate.usd_per_hour or 0.0) for role, rate in rates.items())
-    gpu_seconds = sum(seconds[role] * rate.num_gpus for role, rate in rates.items()) if num_gpus else None
+    gpu_seconds, usd = cost_of(seconds, rates)
     return replace(row, generator_seconds=share.generator_s, prm_seconds=share.prm_s, gpu_seconds=gpu_seconds, usd=usd)
 
 

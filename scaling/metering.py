@@ -13,11 +13,19 @@ summed per call, and a problem takes the sum's growth when its own number of cal
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import get_args
+from functools import reduce
+from operator import add
+from typing import TypeVar, get_args
+
+import numpy as np
+from numpy.typing import NDArray
 
 from records.usage import ReplicaUsage, Role, Usage
 
 ROLES: tuple[Role, ...] = get_args(Role)
+SECONDS_PER_HOUR = 3600
+
+SecondsT = TypeVar("SecondsT", float, NDArray[np.float64])
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +42,20 @@ class ReplicaRate:
 
     num_gpus: int
     usd_per_hour: float | None
+
+
+def cost_of(
+    seconds: Mapping[Role, SecondsT], rates: Mapping[Role, ReplicaRate]
+) -> tuple[SecondsT | None, SecondsT | None]:
+    """GPU-seconds and USD of so many replica-seconds by role: numbers, or arrays of one shape.
+
+    GPU-seconds are None where no role has a GPU, USD where some role in use (those of `rates`) has no price.
+    """
+    gpu_seconds = [seconds[role] * rate.num_gpus for role, rate in rates.items()]
+    prices = {role: rate.usd_per_hour for role, rate in rates.items() if rate.usd_per_hour is not None}
+    usd = [seconds[role] * price / SECONDS_PER_HOUR for role, price in prices.items()]
+    has_gpus = any(rate.num_gpus for rate in rates.values())
+    return reduce(add, gpu_seconds) if has_gpus else None, reduce(add, usd) if usd and len(usd) == len(rates) else None
 
 
 @dataclass(slots=True)

@@ -147,6 +147,7 @@ class LocalRun:
     strategy: StrategyFactory = partial(best_of_n, limits=LIMITS, num_samples=4)  # noqa: RUF009 (immutable)
     total_tokens: int | None = None
     total_usd: float | None = None
+    deadline_s: float | None = None
     make_generator: Callable[[], Any] = fake_generator
     make_prm: Callable[[], Any] = fake_prm
     num_generators: int = 1
@@ -195,7 +196,7 @@ class LocalRun:
             strategy_name="test",
             sampling=Sampling(0.7),
             total_tokens=self.total_tokens,
-            deadline_s=None,
+            deadline_s=self.deadline_s,
             total_usd=self.total_usd,
             max_open_problems=self.max_open_problems,
             competing=self.competing,

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jobs.energy import run_kwh
 from jobs.format import count
 from jobs.reporting import plots
 from jobs.reporting.against import paired_section
@@ -50,6 +51,7 @@ class Found:
         chunks: the trees that had room.
         ids: the problems that are listed.
         paired: another run held against this one; None where none is.
+        kwh: energy of the replicas' devices; None where that is unknown.
     """
 
     source: Source
@@ -62,6 +64,7 @@ class Found:
     chunks: Chunks
     ids: Sequence[str]
     paired: PairedComparison | None
+    kwh: float | None
 
 
 def find(source: Source, *, max_bytes: int, paired: PairedComparison | None) -> Found:
@@ -107,6 +110,7 @@ def find(source: Source, *, max_bytes: int, paired: PairedComparison | None) -> 
         chunks=chunks,
         ids=ids,
         paired=paired,
+        kwh=run_kwh(run, recipe) if recipe is not None else None,
     )
 
 
@@ -137,7 +141,7 @@ def contents(found: Found) -> dict[str, Any]:
         "failures": failure_groups(rows),
         **_usage_section(found),
         "paired": paired_section(found.paired) if found.paired else None,
-        **predicted_section(run.prediction(), run.totals, summary, source.kwh),
+        **predicted_section(run.prediction(), run.totals, summary, found.kwh),
         "trees_note": _trees_note(found),
         "meta": script_json(_meta(found)),
         "listing": packed(listing(source, found.chunks.places, found.ids)),
@@ -196,7 +200,7 @@ def _cost_section(found: Found) -> dict[str, Any]:
     priced = bool(rows) and all(row.usd is not None for row in rows)
     return {
         "costs": plots.cost_diagram(kinds, ("kept or computed", "pruned or cached"), phases, seconds),
-        "cost_table": cost_table(found.source.run, rows, found.summary, found.source.kwh),
+        "cost_table": cost_table(found.source.run, rows, found.summary, found.kwh),
         "dear_by": "USD" if priced else "FLOPs",
         "dearest": [
             _listed(row, f"{row.usd:.4g}" if priced and row.usd is not None else count(row.flops))

@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from jobs.energy import run_kwh
 from jobs.reporting.choices import Replayer
 from jobs.reporting.trees import Tree, tree_of
 from records.failure import InvalidInput, StoreFailed
@@ -44,12 +43,6 @@ class Source:
     replayer: Replayer
     order: Sequence[str]
     sample: Sequence[str]
-
-    @property
-    def kwh(self) -> float | None:
-        """Energy of the replicas' devices; None where that is unknown."""
-        recipe = self.replayer.recipe
-        return None if recipe is None else run_kwh(self.run, recipe)
 
     def trees(self) -> Iterator[Tree]:
         """Of as many problems as are read, by precedence."""

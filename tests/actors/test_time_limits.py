@@ -42,6 +42,14 @@ async def test_a_cap_in_usd_ends_the_run_with_every_row(tmp_path, often):
     assert run.controller.progress().usd + 2.0 * (counts.longest_sample_s + counts.longest_score_s) >= 0.02
 
 
+async def test_a_deadline_ends_the_run_with_every_row(tmp_path, often):
+    run = LocalRun(tmp_path / "run", problems(COUNT), deadline_s=0.01)
+    await run.run()
+    assert statuses(run)["budget_exhausted"] > 0
+    [note] = run.controller.take_notes()
+    assert "deadline of 0.01 s has passed" in note
+
+
 async def test_a_cap_that_is_not_reached_changes_nothing(tmp_path, often):
     run = LocalRun(tmp_path / "run", problems(COUNT), rates=RATES, total_usd=1e6)
     await run.run()

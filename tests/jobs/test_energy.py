@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs.energy import gpus_per_replica, replica_power, run_kwh
-from jobs.prices import load_prices
+from jobs.energy import replica_power, run_kwh
+from jobs.prices import gpus_per_replica, load_prices
 from jobs.recipe import load_recipe
 from records.reader import read_run
 from tests.local import LocalRun, problems
