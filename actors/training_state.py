@@ -78,16 +78,21 @@ def read_state(store: Store) -> TrainingState | None:
     Raises:
         TrainingFailed: it is damaged; what to do.
     """
-    names = [name for name in store.list(CHECKPOINT) if _NAME.fullmatch(name)]
-    data = store.read(max(names)) if names else None
-    if data is None:
-        return None
+    while names := [name for name in store.list(CHECKPOINT) if _NAME.fullmatch(name)]:
+        data = store.read(max(names))
+        if data is not None:
+            return _decoded(data, f"{store.uri}/{max(names)}")
+        # A trainer that outlived its driver has just put a further one in its place.
+    return None
+
+
+def _decoded(data: bytes, uri: str) -> TrainingState:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             content: dict[str, Any] = json.loads(archive.read("position.json"))
             parts = {name: archive.read(name) for name in ("model", "best", "optimizer")}
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise TrainingFailed(f"{store.uri}/{max(names)} is damaged ({error}): remove it to begin again") from error
+        raise TrainingFailed(f"{uri} is damaged ({error}): remove it to begin again") from error
     content["held_out"] = tuple((int(at), float(loss)) for at, loss in content["held_out"])
     return TrainingState(position=Position(**content), **parts)
 

@@ -10,7 +10,7 @@ from actors.batches import epoch_batches, evaluation_points, learning_rate, pass
 from actors.trainer import Trainer
 from actors.training_progress import TrainerSettings
 from actors.training_set import training_set
-from actors.training_state import Position, read_state
+from actors.training_state import Position, TrainingState, read_state, write_state
 from cluster.store import LocalStore
 from records.failure import StoreFailed, TrainingFailed
 from tests.actors.test_training_set import Suffixed
@@ -143,6 +143,27 @@ def test_a_stop_leaves_a_checkpoint_to_go_on_from(store):
     again = trainer(store, FakeTraining())
     assert again.train().finished
     assert again.take_notes() == [f"going on from the checkpoint after batch {position.num_done}"]
+
+
+def test_a_checkpoint_that_gives_way_to_a_further_one_is_not_a_beginning(tmp_path):
+    class Overtaken(LocalStore):
+        """Another trainer writes the next checkpoint, and removes this one, while the first is about to be read."""
+
+        further = None
+
+        def read(self, name):
+            if self.further is not None:
+                further, self.further = self.further, None
+                write_state(self, further)
+            return super().read(name)
+
+    store = Overtaken(tmp_path)
+    states = [
+        TrainingState(position=Position(num_done=done), model=b"m", best=b"b", optimizer=b"o") for done in (10, 11)
+    ]
+    write_state(store, states[0])
+    store.further = states[1]
+    assert read_state(store) == states[1]
 
 
 def test_it_stops_when_nothing_is_gained(store):
