@@ -22,6 +22,8 @@ REQUIRED = "PARSIMONY_REQUIRE_CHROMIUM"
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 READY = "html[data-ready=yes]"
+LIMIT_MS = 120_000
+"""Until it has started, and until a page has opened: from a cold disk both may take long."""
 
 
 @contextmanager
@@ -32,7 +34,7 @@ def browsing() -> Iterator[Any]:
     with sync_playwright() as playwright:
         arguments = ["--no-sandbox"] if os.geteuid() == 0 else []  # root has no sandbox
         try:
-            browser = playwright.chromium.launch(executable_path=path, args=arguments)
+            browser = playwright.chromium.launch(executable_path=path, args=arguments, timeout=LIMIT_MS)
         except Error as error:
             raise CannotStart(f"{path} does not start: {error}") from error
         try:
@@ -59,8 +61,8 @@ class Visit:
         self.page.on("request", lambda request: self._note(request.url, address))
         self.page.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.goto(address + hash_part)
-        self.page.wait_for_selector(READY, timeout=60_000)
+        self.page.goto(address + hash_part, timeout=LIMIT_MS)
+        self.page.wait_for_selector(READY, timeout=LIMIT_MS)
 
     def _note(self, url: str, address: str) -> None:
         if url.partition("#")[0] != address:

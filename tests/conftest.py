@@ -16,8 +16,11 @@ from tests.servers import Bucket, ProcessServer, Server, moto, nanio
 
 prepare_environment(local=True)
 
-# The machines that tests run on pause now and then; a deadline per example would call that a failure.
-hypothesis.settings.register_profile("patient", deadline=None)
+# The machines that tests run on pause now and then; a deadline per example would call that a failure. A change lands or
+# not for what is in it: the examples are then the same each time. Everywhere else each run looks at others.
+hypothesis.settings.register_profile(
+    "patient", deadline=None, print_blob=True, derandomize="PARSIMONY_SAME_EXAMPLES" in os.environ
+)
 hypothesis.settings.load_profile("patient")
 
 

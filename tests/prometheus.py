@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.debian import CannotStart
-from tests.servers import free_port
+from tests.servers import free_ports
 
 PACKAGE = "prometheus"
 START_S = 60.0
@@ -68,7 +68,7 @@ class Prometheus:
     def __init__(self, targets: Path) -> None:
         self._targets = targets
         self._folder = Path(tempfile.mkdtemp(prefix="prometheus-"))
-        self._port = free_port()
+        [self._port] = free_ports(1)
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:

@@ -18,7 +18,7 @@ from typing import Self
 from botocore.exceptions import BotoCoreError, ClientError
 
 from tests.debian import CannotStart, install
-from tests.servers import aws_environment, free_port, plain_client
+from tests.servers import aws_environment, free_ports, plain_client
 
 PACKAGES = ("ceph-mon", "ceph-osd", "radosgw", "ceph-common")
 PROGRAMS = ("ceph", "ceph-authtool", "ceph-mon", "ceph-osd", "monmaptool", "radosgw", "radosgw-admin", "setpriv")
@@ -82,7 +82,7 @@ class RadosGateway:
 
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="radosgw-"))
-        self._port = free_port()
+        [self._port] = free_ports(1)
         self._processes: list[subprocess.Popen[bytes]] = []
         self._gateway: subprocess.Popen[bytes] | None = None
         self.endpoint_url = f"http://127.0.0.1:{self._port}"
@@ -137,7 +137,7 @@ class RadosGateway:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _start_cluster(self) -> None:
-        folder, fsid, mon_port = self._folder, str(uuid.uuid4()), free_port()
+        folder, fsid, [mon_port] = self._folder, str(uuid.uuid4()), free_ports(1)
         text = _CONFIGURATION.format(folder=folder, fsid=fsid, mon_port=mon_port, store_bytes=STORE_BYTES)
         (folder / "ceph.conf").write_text(text)
         for data in ("mon", "osd"):

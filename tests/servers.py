@@ -1,12 +1,13 @@
 """Object stores for tests: what each has to offer, the small ones, and a place in one for each test."""
 
 import os
+import random
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -65,11 +66,20 @@ class Bucket:
         self.proxy.faults.append(Fault(method, path, kind, status, times))
 
 
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_ports(count: int) -> list[int]:
+    """Different ports of 127.0.0.1 that nobody listens on at this moment.
+
+    Nor will somebody soon who takes any: Linux gives those from 32768 on to who asks for any, and Ray takes some
+    from 10002 to 19999 for its workers. What is started here may bind its port only seconds from now.
+    """
+    with ExitStack() as held:
+        found: list[int] = []
+        while len(found) < count:
+            port = random.SystemRandom().randrange(20_000, 32_768)
+            with suppress(OSError):
+                held.enter_context(socket.socket()).bind(("127.0.0.1", port))
+                found.append(port)
+        return found
 
 
 def aws_environment(endpoint_url: str, access_key: str, secret_key: str) -> dict[str, str]:
@@ -112,7 +122,7 @@ class ProcessServer:
     @contextmanager
     def running(self) -> "Iterator[ProcessServer]":
         """Start it, wait until it answers, make the bucket; end it afterwards."""
-        port = free_port()
+        [port] = free_ports(1)
         self.endpoint_url = f"http://127.0.0.1:{port}"
         self.environment = aws_environment(self.endpoint_url, self.access_key, self.secret_key)
         quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}

@@ -40,7 +40,11 @@ class Proxy:
         with suppress(OSError):
             while True:
                 here, _ = self._listener.accept()
-                there = socket.create_connection(("127.0.0.1", self._target))
+                try:
+                    there = socket.create_connection(("127.0.0.1", self._target))
+                except OSError:
+                    here.close()
+                    continue
                 self._open += [here, there]
                 for source, sink in ((here, there), (there, here)):
                     threading.Thread(target=_forward, args=(source, sink), daemon=True).start()

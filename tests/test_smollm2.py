@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from importlib import metadata
 from pathlib import Path
 
@@ -42,9 +41,8 @@ def model(weights, tmp_path_factory):
         folder = folder_of("smollm2")
         assert folder is not None
         provide(folder)
-        began = time.perf_counter()
+        patch.setattr("jobs.builtin_models._convert", None)  # whoever converts it again fails
         provide(folder)
-        assert time.perf_counter() - began < 0.1, "the second time it is there"
         yield folder
 
 

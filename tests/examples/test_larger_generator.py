@@ -35,7 +35,7 @@ def test_growing_keeps_the_function(small, tokens):
     larger = grown(small)
     assert (larger.config.num_hidden_layers, larger.config.intermediate_size) == (8, 768)
     with torch.no_grad():
-        torch.testing.assert_close(larger(tokens).logits, small(tokens).logits, atol=1e-5, rtol=0)
+        torch.testing.assert_close(larger(tokens).logits, small(tokens).logits, atol=1e-4, rtol=0)
 
 
 def test_every_new_weight_that_is_zero_gets_a_gradient(small, tokens):

@@ -57,9 +57,14 @@ def dies_once(method: str) -> Callable[[ThreadWriter, str], None]:
     return before_call
 
 
+def never_done(stage: Stage) -> None:
+    """Until `calm`, the run cannot end by itself before it is interrupted."""
+    stage.make_generator = lambda: fake_generator(faults=Faults(gate=Tap(40)))
+
+
 def stopped_at_work(stage: Stage) -> None:
     """A run that was interrupted with problems open, and let go."""
-    stage.make_generator = lambda: fake_generator(faults=Faults(gate=Tap(40)))
+    never_done(stage)
     stage.interrupt = Interrupt(when=at_work(stage))
     with pytest.raises(KeyboardInterrupt):
         stage.score()
@@ -98,6 +103,7 @@ def test_a_store_that_fails_for_a_while_ends_no_run(stage, method, times):
 
 @pytest.mark.parametrize("times", [1, 3])
 def test_a_store_that_fails_while_a_stopped_run_is_released_keeps_the_release(stage, times):
+    never_done(stage)
     stage.before_call = failing("release", StoreFailed, times=times)
     stage.interrupt = Interrupt(when=at_work(stage))
     with pytest.raises(KeyboardInterrupt):
@@ -139,10 +145,10 @@ def test_a_store_that_fails_at_the_last_word_still_gives_the_summary(stage):
 
 @pytest.mark.parametrize("method", ["open", "heartbeat while loading", "heartbeat", "flush", "finish"])
 def test_an_outage_that_is_too_long_ends_the_run_with_its_name(stage, method):
-    stage.load_s = LOADING_S if method == "heartbeat while loading" else 0.0
+    stage.load_s = SOON_S if method == "heartbeat while loading" else 0.0
     stage.outage_s = 0.05
     if method == "heartbeat":  # and the run goes on for longer than that
-        stage.make_generator = lambda: fake_generator(faults=Faults(gate=Tap(40)))
+        never_done(stage)
     started_s, fails = time.monotonic(), failing(method.partition(" ")[0], StoreFailed)
 
     def before_call(writer: ThreadWriter, called: str) -> None:
@@ -156,6 +162,7 @@ def test_an_outage_that_is_too_long_ends_the_run_with_its_name(stage, method):
     assert time.monotonic() - started_s < SOON_S
     assert len(stage.controllers) == (method in {"heartbeat", "flush", "finish"})
     stage.calm()
+    stage.load_s = 0.0
     stage.score(take_over=True)
     stage.check_books()
 
@@ -271,6 +278,7 @@ def test_a_driver_whose_writer_died_takes_the_run_from_nobody_else(stage, tmp_pa
 @pytest.mark.parametrize("error", [ActorDied, Fenced, StoreFailed])
 def test_ctrl_c_is_the_end_even_if_the_run_cannot_be_released(stage, phase, error):
     stage.load_s, stage.outage_s = LOADING_S, 0.02
+    never_done(stage)
     stage.interrupt = Interrupt(when=at_work(stage) if phase == "working" else "writer.heartbeat".__eq__)
     stage.before_call = failing("release", error)
     with pytest.raises(KeyboardInterrupt):
@@ -285,6 +293,7 @@ def test_ctrl_c_is_the_end_even_if_the_run_cannot_be_released(stage, phase, erro
 
 @pytest.mark.parametrize("who", ["writer", "controller"])
 def test_ctrl_c_is_the_end_even_if_an_actor_dies_while_it_stops(stage, who):
+    never_done(stage)
     stage.interrupt = Interrupt(when=at_work(stage))
 
     def on_controller(controller: Controller) -> None:
@@ -308,7 +317,7 @@ def test_ctrl_c_is_the_end_even_if_an_actor_dies_while_it_stops(stage, who):
 
 
 def test_ctrl_c_is_the_end_even_if_the_replicas_are_given_up_while_it_stops(stage):
-    stage.make_generator = lambda: fake_generator(faults=Faults(gate=Tap(40)))
+    never_done(stage)
     stage.total_tokens = 100_000
 
     def on_controller(controller: Controller) -> None:
