@@ -17,7 +17,7 @@ def install(packages: Sequence[str], programs: Sequence[str]) -> None:
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         raise CannotStart(f"needs the Debian packages {', '.join(packages)}, which only root can install")
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    patient = ("-q", "-o", "DPkg::Lock::Timeout=300")
+    patient = ("-q", "-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=5")
     for command in (("update",), ("install", "-y", "--no-install-recommends", *packages)):
         done = subprocess.run(
             ["apt-get", *patient, *command], env=environment, capture_output=True, text=True, timeout=600, check=False

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -12,6 +13,16 @@ from cluster.store import LocalStore
 from records.checkpoints import read_log
 
 LIMIT_S = 240
+
+
+def named_below(process: psutil.Process, part: str) -> list[psutil.Process]:
+    """The processes below one that have this in their names; some may end meanwhile."""
+    found = []
+    for child in process.children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if part in child.name():
+                found.append(child)
+    return found
 
 
 class Driver:
@@ -34,7 +45,7 @@ class Driver:
 
     def hosts(self) -> list[psutil.Process]:
         """The driver, and the processes of its own actors: controller, writer and replicas."""
-        return [self.tree, *(child for child in self.tree.children(recursive=True) if "Host" in child.name())]
+        return [self.tree, *named_below(self.tree, "Host")]
 
     def generated_tokens(self) -> int:
         """Of the run so far, by its next line of progress."""
@@ -61,7 +72,8 @@ class Driver:
         if self.process.poll() is None:
             below = self.tree.children(recursive=True)
             for process in [self.tree, *below]:
-                process.kill()
+                with suppress(psutil.NoSuchProcess):  # Ray's end with it
+                    process.kill()
             self.process.wait()
             psutil.wait_procs(below, timeout=30)
         if self.process.stdout is not None:

@@ -34,7 +34,7 @@ scrape_configs:
       - files: [{targets}]
         refresh_interval: 1s
 """
-_APT = ("apt-get", "-q", "-o", "DPkg::Lock::Timeout=300", "-o", "APT::Sandbox::User=root")
+_APT = ("apt-get", "-q", "-o", "DPkg::Lock::Timeout=300", "-o", "APT::Sandbox::User=root", "-o", "Acquire::Retries=5")
 
 
 def program(folder: Path) -> Path:
@@ -93,9 +93,9 @@ class Prometheus:
             self._process.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def query(self, expression: str) -> list[dict[str, Any]]:
-        """An expression's value now: series with `metric` (labels) and `value` (time and number)."""
-        return self._series("query", query=expression)
+    def query(self, expression: str, at_s: float | None = None) -> list[dict[str, Any]]:
+        """An expression's value at a time, or now: series with `metric` (labels) and `value` (time and number)."""
+        return self._series("query", query=expression, **({} if at_s is None else {"time": str(at_s)}))
 
     def value(self, expression: str) -> float | None:
         """Of an expression that gives one number; None while it gives none."""
@@ -104,7 +104,7 @@ class Prometheus:
         return float(found[0]["value"][1]) if found else None
 
     def over(self, expression: str, begun_s: float, ended_s: float) -> list[dict[str, Any]]:
-        """An expression's values: series with `metric` and `values`, two a second, so that no scrape is missed."""
+        """An expression's values: series with `metric` and `values`, two a second."""
         return self._series("query_range", query=expression, start=str(begun_s), end=str(ended_s), step="0.5")
 
     def metadata(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,4 +115,5 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
     _, alive = psutil.wait_procs(session, timeout=5)
     for child in alive:
-        child.kill()
+        with suppress(psutil.NoSuchProcess):
+            child.kill()

@@ -144,7 +144,7 @@ class ProcessServer:
 
 def moto() -> ProcessServer:
     """A complete imitation of S3, in memory."""
-    return ProcessServer(lambda port: [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)])
+    return ProcessServer(lambda port: [sys.executable, "-m", "tests.moto_server", "-H", "127.0.0.1", "-p", str(port)])
 
 
 def nanio(folder: Path) -> ProcessServer:

@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -16,6 +17,7 @@ from cluster.store import LocalStore
 from examples.arithmetic.problems import LEVELS, parse_question, problem_set, solve
 from jobs.cli import main
 from records.schemas import PARQUET_OPTIONS, to_table
+from tests.drivers import named_below
 from tests.fake_training import rollout_row
 
 pytestmark = pytest.mark.ray
@@ -73,15 +75,15 @@ class Driver:
 
     def trainer(self):
         """The process of the trainer's actor."""
-        children = psutil.Process(self.process.pid).children(recursive=True)
-        (found,) = (child for child in children if "ThreadedHost" in child.name())
+        (found,) = named_below(psutil.Process(self.process.pid), "ThreadedHost")
         return found
 
     def kill_with_trainer(self):
         """As a machine that goes down: Ray lets a trainer go on for seconds after its driver, and it may finish."""
         trainer = self.trainer()
         self.process.kill()
-        trainer.kill()
+        with suppress(psutil.NoSuchProcess):
+            trainer.kill()
         self.process.wait()
         psutil.wait_procs([trainer])
 

@@ -33,6 +33,7 @@ from jobs.status import State, read_status
 from records.reader import read_run
 from records.store import Store
 from scaling.answers import numeric_equal
+from tests.drivers import named_below
 
 pytestmark = [pytest.mark.vllm, pytest.mark.ray]
 
@@ -234,7 +235,7 @@ def kill_actor_half_way(store: Store, replicas: dict[str, int], victim: str, kil
 def newest_host(victim: str, replicas: set[int]) -> int:
     """The process of this run's controller or writer: those of earlier runs are older, or gone."""
     kind = "AsyncHost" if victim == "controller" else "ThreadedHost"
-    hosts = [host for host in psutil.Process().children(recursive=True) if kind in host.name()]
+    hosts = named_below(psutil.Process(), kind)
     newest: psutil.Process = max(
         (host for host in hosts if host.pid not in replicas), key=lambda host: host.create_time()
     )

@@ -88,7 +88,7 @@ def test_lost_replies_cut_uploads_and_a_killed_server_duplicate_nothing(
     bucket.fail("PUT", "_epochs/1.json", "drop")
     bucket.fail("PUT", ".parquet", "cut", times=2)
     bucket.fail("PUT", ".parquet", "drop", times=2)
-    plan = make_plan(options(bucket.uri("rough"), "majority", 80))
+    plan = make_plan(options(bucket.uri("rough"), "majority", 160))
     over, restarted_at = threading.Event(), list[int]()
     killer = threading.Thread(target=restart_half_way, args=(plan.store, radosgw, over, restarted_at))
     killer.start()
@@ -103,10 +103,10 @@ def test_lost_replies_cut_uploads_and_a_killed_server_duplicate_nothing(
         radosgw.kill_gateway()  # it may have died with its thread; this one lives on
         radosgw.start_gateway()
     assert len(restarted_at) == 1
-    assert restarted_at[0] < 80
+    assert restarted_at[0] < 160
     assert all(fault.times == 0 for fault in bucket.proxy.faults)
-    assert summary.problems == {"succeeded": 80, "failed": 0, "budget_exhausted": 0, "cancelled": 0}
-    assert len(rows) == 80
+    assert summary.problems == {"succeeded": 160, "failed": 0, "budget_exhausted": 0, "cancelled": 0}
+    assert len(rows) == 160
     assert run.log.epoch == 1
 
 

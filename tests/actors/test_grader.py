@@ -148,7 +148,7 @@ async def test_a_grader_that_cannot_be_started_again_fails_its_answers_only(says
 
 
 async def test_a_flood_that_never_returns_costs_its_own_answers_only(says: str) -> None:
-    async with Grader(says, num_workers=2, timeout_s=1) as grader:
+    async with Grader(says, num_workers=2, timeout_s=3) as grader:
         assert await grader.grade(asked(*["loop", "yes", "huge", "no"] * 3)) == [None, True, None, False] * 3
         assert grader.failures == {GradeFailure.TIMED_OUT: 6}
 

@@ -63,7 +63,7 @@ async def test_the_last_readings_are_the_runs_rows(tmp_path, often):
         spent = [last[f"parsimony_{column}_total", role] for role in ("generator", "prm")]
         assert spent == pytest.approx([2 * rate[0] * held_s["generator-0"], rate[1] * held_s["prm-0"]])
         # Rows end with the last flush, readings with the run.
-        assert 0.3 * sum(spent) < sum(row[column] for row in rows) <= sum(spent)
+        assert 0.1 * sum(spent) < sum(row[column] for row in rows) <= sum(spent)
         assert last[f"parsimony_spent_{column}",] == pytest.approx(sum(spent))
     assert last["parsimony_cap_usd",] == 1e6
     assert {labels[0] for labels in last} == {metric.name for metric in METRICS} - {CAP_GPU_SECONDS.name}

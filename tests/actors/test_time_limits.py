@@ -68,8 +68,8 @@ async def test_the_next_epoch_begins_with_what_was_spent(tmp_path, often):
     spent = first.controller.progress().usd
     first.writer.release(first.controller.charged_tokens())
     assert read_run(first.folder).problems().num_rows < COUNT
-    again = LocalRun(tmp_path / "run", problems(COUNT), rates=RATES, total_usd=spent / 10)
-    assert again.controller.progress().usd > spent / 10
+    again = LocalRun(tmp_path / "run", problems(COUNT), rates=RATES, total_usd=spent / 100)
+    assert again.controller.progress().usd > spent / 100
     await again.run()
     assert again.controller.scheduler.counts.samples == 0  # nothing was granted
     assert statuses(again)["budget_exhausted"] > 0

@@ -151,7 +151,7 @@ def engines(on: Head) -> list[psutil.Process]:
 
 def follow_and_detach(on: Head, run: Path, store: Store) -> str:
     """Ctrl-C ends the following and leaves the job."""
-    following = follow(on, *score(run), "--set", "generator.max_num_seqs=2")  # slow enough to be met half-way
+    following = follow(on, *score(run), "--set", "generator.max_num_seqs=1")  # slow enough to be met half-way
     wait_until(lambda: num_done(store) >= 20, following)
     following.send_signal(signal.SIGINT)
     log, said = following.communicate(timeout=30)
@@ -206,11 +206,12 @@ def lease_epoch(store: Store) -> int:
 def finish_through_a_bad_connection(on: Head, run: Path, submission_id: str) -> None:
     """The next attempt takes the run at once; a follower whose connections are cut misses and repeats nothing."""
     with proxy(on.port) as bad:
-        following = follow(on, *score(run), "--resume", address=f"http://127.0.0.1:{bad.port}")
+        slow = ["--set", "generator.max_num_seqs=8"]  # enough to be cut three times
+        following = follow(on, *score(run), *slow, "--resume", address=f"http://127.0.0.1:{bad.port}")
         wait_until(lambda: f"{submission_id}-3" in states(on), following)
         for _ in range(3):
-            time.sleep(3.0)
-            assert bad.cut() > 0
+            time.sleep(2.0)
+            wait_until(lambda: bad.cut() > 0, following)
         log, said = following.communicate(timeout=LIMIT_S)
     assert following.returncode == 0, log + said
     assert log == submit(on, "logs", submission_id, "--no-wait").stdout

@@ -79,7 +79,7 @@ def stopped_at_work(stage: Stage) -> None:
 @pytest.mark.parametrize("times", [1, 3])
 @pytest.mark.parametrize("method", ["open", "heartbeat", "flush", "finish"])
 def test_a_store_that_fails_for_a_while_ends_no_run(stage, method, times):
-    stage.load_s = LOADING_S
+    stage.load_s = 1.0 if method == "heartbeat" else LOADING_S
     failed = []
     fails = failing(method, StoreFailed, times=times)
 
@@ -277,7 +277,7 @@ def test_a_driver_whose_writer_died_takes_the_run_from_nobody_else(stage, tmp_pa
 @pytest.mark.parametrize("phase", ["loading", "working"])
 @pytest.mark.parametrize("error", [ActorDied, Fenced, StoreFailed])
 def test_ctrl_c_is_the_end_even_if_the_run_cannot_be_released(stage, phase, error):
-    stage.load_s, stage.outage_s = LOADING_S, 0.02
+    stage.load_s, stage.outage_s = SOON_S if phase == "loading" else LOADING_S, 0.02
     never_done(stage)
     stage.interrupt = Interrupt(when=at_work(stage) if phase == "working" else "writer.heartbeat".__eq__)
     stage.before_call = failing("release", error)
@@ -287,6 +287,7 @@ def test_ctrl_c_is_the_end_even_if_the_run_cannot_be_released(stage, phase, erro
     assert (len(stage.writers), stage.lease().epoch, stage.lease().released_at) == (1, 1, None)
     assert any("could not be released (release failed, as told)" in note for note in stage.notes)
     stage.calm()
+    stage.load_s = 0.0
     stage.score(take_over=True)
     stage.check_books()
 
@@ -414,7 +415,7 @@ def test_a_pilot_says_how_far_the_pilot_is(stage):
 
 def test_replicas_cost_while_their_models_load_and_whoever_comes_next_knows(stage):
     stage.rates = {"generator": ReplicaRate(1, 3600.0), "prm": ReplicaRate(0, 3600.0)}
-    stage.load_s = 1.0
+    stage.load_s = SOON_S
     stage.interrupt = Interrupt(when="writer.heartbeat".__eq__, after=True)
     with pytest.raises(KeyboardInterrupt):
         stage.score()
