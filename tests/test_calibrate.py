@@ -2,10 +2,7 @@
 
 import json
 import random
-import subprocess
-import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -17,13 +14,12 @@ from cluster.store import LocalStore
 from examples.arithmetic.problems import LEVELS, parse_question, problem_set, solve
 from jobs.cli import main
 from records.schemas import PARQUET_OPTIONS, to_table
-from tests.drivers import named_below
+from tests.drivers import LIMIT_S, Driver, named_below
 from tests.fake_training import rollout_row
 
 pytestmark = pytest.mark.ray
 
 EXAMPLE = Path(__file__).parent.parent / "examples/arithmetic"
-LIMIT_S = 240
 SMALL = (
     "calibration.epochs=4",
     "calibration.batch_prefixes=16",
@@ -52,20 +48,16 @@ def write_rollouts(path, num_problems=40):
     pq.write_table(to_table("rollouts", rows), path, **PARQUET_OPTIONS)
 
 
-class Driver:
+class Calibrating(Driver):
     """One `parsimony calibrate` in a process of its own."""
 
-    def __init__(self, rollouts, output, *overrides):
-        self.log = output.parent / f"driver-{len(list(output.parent.glob('driver-*.log')))}.log"
-        command = [sys.executable, "-m", "jobs.calibrate", str(rollouts), "--recipe", str(EXAMPLE / "calibrate.toml")]
-        command += ["--output", str(output), "--json"]
-        for override in (*SMALL, *overrides):
-            command += ["--set", override]
-        with self.log.open("w") as errors:
-            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
+    def __init__(self, rollouts: Path, output: Path) -> None:
+        overrides = [argument for override in SMALL for argument in ("--set", override)]
+        recipe = ["--recipe", str(EXAMPLE / "calibrate.toml")]
+        super().__init__(output, "calibrate", str(rollouts), *recipe, "--json", *overrides)
         self.training = LocalStore(output / "_training")
 
-    def wait_for_batches(self, number):
+    def wait_for_batches(self, number: int) -> None:
         """Until a checkpoint stands so far."""
         deadline_s = time.monotonic() + LIMIT_S
         while self.training.list(CHECKPOINT)[-1:] < [f"{CHECKPOINT}{number:010d}.zip"]:
@@ -73,43 +65,16 @@ class Driver:
             assert time.monotonic() < deadline_s, self.log.read_text()
             time.sleep(0.02)
 
-    def trainer(self):
+    def trainer(self) -> psutil.Process:
         """The process of the trainer's actor."""
-        (found,) = named_below(psutil.Process(self.process.pid), "ThreadedHost")
+        (found,) = named_below(self.tree, "ThreadedHost")
         return found
-
-    def kill_with_trainer(self):
-        """As a machine that goes down: Ray lets a trainer go on for seconds after its driver, and it may finish."""
-        trainer = self.trainer()
-        self.process.kill()
-        with suppress(psutil.NoSuchProcess):
-            trainer.kill()
-        self.process.wait()
-        psutil.wait_procs([trainer])
-
-    def finish(self):
-        try:
-            output, _ = self.process.communicate(timeout=LIMIT_S)
-        except subprocess.TimeoutExpired as late:
-            raise AssertionError(self.log.read_text()) from late
-        return self.process.returncode, output
-
-
-@pytest.fixture
-def drivers():
-    made = []
-    yield made
-    for driver in made:
-        if driver.process.poll() is None:
-            driver.process.kill()
-            driver.process.wait()
-        driver.process.stdout.close()
 
 
 def test_killed_and_resumed_it_ends_where_an_unbroken_one_does(tmp_path, drivers, capsys):
     rollouts = tmp_path / "rollouts.parquet"
     write_rollouts(rollouts)
-    whole = Driver(rollouts, tmp_path / "whole")
+    whole = Calibrating(rollouts, tmp_path / "whole")
     drivers.append(whole)
     code, output = whole.finish()
     assert code == 0, whole.log.read_text()
@@ -117,18 +82,18 @@ def test_killed_and_resumed_it_ends_where_an_unbroken_one_does(tmp_path, drivers
     losses = [loss for _, loss in expected["training"]["held_out_losses"]]
     assert min(losses) < 0.8 * losses[0]  # it has learned
 
-    killed = Driver(rollouts, tmp_path / "killed")
+    killed = Calibrating(rollouts, tmp_path / "killed")
     drivers.append(killed)
     killed.wait_for_batches(3)
     killed.trainer().kill()
     killed.wait_for_batches(9)
-    killed.kill_with_trainer()
+    killed.kill()  # and the trainer: Ray would let it go on for seconds, and it may finish
     assert "a new trainer goes on" in killed.log.read_text()
     left = read_state(killed.training).position.num_done
     assert 9 <= left < expected["training"]["batches"]
     assert not (tmp_path / "killed/config.json").exists()
 
-    resumed = Driver(rollouts, tmp_path / "killed")
+    resumed = Calibrating(rollouts, tmp_path / "killed")
     drivers.append(resumed)
     code, output = resumed.finish()
     assert code == 0, resumed.log.read_text()

@@ -74,8 +74,8 @@ def num_done(store: Store) -> int:
     return sum(read_status(store, now_s=time.time()).summary.problems.values())
 
 
-def wait_until(condition, process: subprocess.Popen[str], timeout_s: float = LIMIT_S) -> None:
-    deadline_s = time.monotonic() + timeout_s
+def wait_until(condition, process: subprocess.Popen[str]) -> None:
+    deadline_s = time.monotonic() + LIMIT_S
     while not condition():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline_s
