@@ -39,24 +39,24 @@ from typing import Any
 
 import psutil
 
-from actors.engines.families import find_family
 from actors.engines.formats import PrmFormat
 from actors.engines.model_files import TOKENIZER_FILE
-from actors.engines.public_heads import PrmFolder
+from actors.engines.prm.families import find_family
+from actors.engines.prm.public_heads import PrmFolder
 from actors.engines.text import TextTokenizer, read_tokenizer
-from actors.prm import Prm
+from actors.replicas.prm import Prm
 from benchmarks.observed import CoreUse, ObservedReplica
 from benchmarks.offline import OfflineEngine
 from benchmarks.recorded import RecordedSample, Row, lineage, path_ids, ratio, recorded_samples, recorded_scores
 from benchmarks.recorded_prm import RecordedPrm
-from jobs.options import ScoreOptions
-from jobs.plan import Plan, make_plan
-from jobs.recipe import Recipe, generator_settings, prm_settings, sampling
-from jobs.replicas import Replicas, launch
+from jobs.command_line.options import ScoreOptions
+from jobs.recipes.load import Recipe, generator_settings, prm_settings, sampling
 from jobs.score import ray_session, score
+from jobs.scoring.plan import Plan, make_plan
+from jobs.scoring.replicas import Replicas, launch
 from records.failure import InvalidInput
 from records.path import PrmScore
-from records.reader import Run, read_run
+from records.run_folder.reader import Run, read_run
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "arithmetic"
 RECIPES = ("majority", "beam-16")

@@ -15,13 +15,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jobs.estimate_pilot import choose, population
-from jobs.recorded_recipe import recorded_recipe
+from jobs.estimation.pilot import choose, population
+from jobs.recipes.recorded import recorded_recipe
 from records.path import PrmScore
-from records.prediction import Range
 from records.problem import Problem
-from records.reader import Run, read_run
-from scaling.prediction import Population, predict, predict_right, ranged
+from records.run_folder.prediction import Range
+from records.run_folder.reader import Run, read_run
+from scaling.estimation.prediction import Population, predict, predict_right, ranged
 
 COSTS = ("generated_tokens", "prompt_tokens", "prm_tokens", "flops")
 

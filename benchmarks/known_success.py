@@ -18,14 +18,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from jobs.comparison_measure import Fixed, Shared, played, shared
-from jobs.comparison_settings import Setting, comparison_settings
-from jobs.options import ScoreOptions
-from jobs.plan import Plan, make_plan
-from jobs.stored_samples import stored_samples
+from jobs.command_line.options import ScoreOptions
+from jobs.comparison.measure import Fixed, Shared, played, shared
+from jobs.comparison.settings import Setting, comparison_settings
+from jobs.comparison.stored_samples import stored_samples
+from jobs.scoring.plan import Plan, make_plan
 from records.path import PrmScore
-from records.reader import read_run
-from scaling.stored_problem import StoredProblem
+from records.run_folder.reader import read_run
+from scaling.stored.problem import StoredProblem
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -12,24 +12,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from actors.lease import this_process
-from actors.writer import Writer
+from actors.writer.lease import this_process
+from actors.writer.writer import Writer
 from cluster.store import LocalStore
-from jobs.recipe import Recipe, as_json
-from jobs.strategies import strategy_factory
+from jobs.recipes.load import Recipe, as_json
+from jobs.recipes.strategy_factory import strategy_factory
 from records.calls import Sampled, SampledStep, Scored
-from records.manifest import Manifest, ModelIdentity
 from records.path import FinishReason, PrmScore
 from records.problem import Problem
 from records.request import Until
 from records.rows import OpenRecord, ProblemRecord
+from records.run_folder.manifest import Manifest, ModelIdentity
 from records.schemas import SCHEMA_VERSION
 from records.usage import ReplicaUsage, Role, Usage
-from scaling.accounting import Models, problem_record, with_share
-from scaling.metering import ReplicaRate, Share
-from scaling.search import ProblemSearch
+from scaling.budget.metering import ReplicaRate, Share
+from scaling.search.accounting import Models, problem_record, with_share
+from scaling.search.problem_search import ProblemSearch
+from scaling.search.tasks import SampleTask, ScoreTask, Task
 from scaling.strategy import StrategyFactory
-from scaling.tasks import SampleTask, ScoreTask, Task
 
 MODELS = Models(1_000_000_000, 500_000_000, None)
 FLUSH_PROBLEMS = 500

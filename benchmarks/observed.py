@@ -13,7 +13,7 @@ from typing import Any, Generic, Self, TypeVar
 
 import psutil
 
-from actors.protocols import ReplicaHandle
+from actors.controller.protocols import ReplicaHandle
 from records.replica import Collected, ReplicaInfo
 
 CallT = TypeVar("CallT")

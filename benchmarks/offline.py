@@ -12,11 +12,11 @@ from typing import Any, Self
 
 from actors.engines.model_files import TOKENIZER_FILE
 from actors.engines.protocol import SampleRequest
+from actors.engines.serving.common import has_cuda, prepare_environment
+from actors.engines.serving.vllm_generator import generator_arguments, sampling_parameters
+from actors.engines.settings import GeneratorSettings
 from actors.engines.steps import StepSplitter
 from actors.engines.text import read_tokenizer
-from actors.engines.vllm_common import has_cuda, prepare_environment
-from actors.engines.vllm_generator import generator_arguments, sampling_parameters
-from actors.settings import GeneratorSettings
 from benchmarks.recorded import RecordedSample
 from records.calls import Sampling
 

@@ -6,7 +6,7 @@ from statistics import median
 from typing import Any
 
 from actors.engines.formats import PrmFormat
-from actors.prm import PathIds
+from actors.replicas.prm import PathIds
 from records.path import PrmScore
 from records.request import Until
 

@@ -11,7 +11,6 @@ import pickle
 from collections.abc import Sequence
 from pathlib import Path
 
-from actors.engines.families import find_family
 from actors.engines.model_files import (
     PRM_CONFIG_FILE,
     TOKENIZER_FILE,
@@ -21,11 +20,12 @@ from actors.engines.model_files import (
     read_json,
     sha256_of,
 )
+from actors.engines.prm.families import find_family
+from actors.engines.prm.public_heads import PrmFolder
 from actors.engines.protocol import EngineFacts, EngineScore
-from actors.engines.public_heads import PrmFolder
+from actors.engines.settings import PrmSettings
 from actors.engines.text import read_tokenizer
-from actors.prm import GOLDEN_FILE
-from actors.settings import PrmSettings
+from actors.replicas.prm import GOLDEN_FILE
 from benchmarks.recorded import path_ids
 from records.path import PrmScore
 

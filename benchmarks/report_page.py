@@ -2,7 +2,8 @@
 
     python -m benchmarks.report_page --problems 10000
 
-Opens the page in Chromium (`tests.chromium`) several times; the time is from navigation to the first table and tree.
+Opens the page in Chromium (`tests.services.chromium`) several times; the time is from navigation to the first table
+and tree.
 """
 
 import argparse
@@ -14,10 +15,10 @@ import time
 from pathlib import Path
 
 from benchmarks.made_run import made_problems, write_run
+from jobs.command_line.report import ReportOptions
 from jobs.report import run
-from jobs.report_cli import ReportOptions
-from records.reader import read_run
-from tests.chromium import browsing, visiting
+from records.run_folder.reader import read_run
+from tests.services.chromium import browsing, visiting
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""A run in an object store: the six verbs of `records.store.Store` as plain S3 requests.
+"""A run in an object store: the six verbs of `records.run_folder.store.Store` as plain S3 requests.
 
     create    PUT with If-None-Match: *  and a token of this write --200--> made
                                                                    --412--> HEAD: our token? made (a lost reply)
@@ -31,7 +31,7 @@ from cluster.s3_client import (
     status_of,
 )
 from records.failure import StoreFailed
-from records.store import check_name
+from records.run_folder.store import check_name
 
 MAX_UPLOAD_BYTES = 5 * 2**30
 """Of one PUT, by S3."""
@@ -42,7 +42,7 @@ _WRITE = "parsimony-write"
 
 
 class S3Store:
-    """`records.store.Store` below `s3://bucket/prefix`. Every method may raise `StoreFailed`.
+    """`records.run_folder.store.Store` below `s3://bucket/prefix`. Every method may raise `StoreFailed`.
 
     Travels: every process makes a client from its own AWS settings.
     """

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from records.failure import InvalidInput, StoreFailed
-from records.store import check_name
+from records.run_folder.store import check_name
 
 SCHEME = "s3://"
 CONNECT_TIMEOUT_S = 10.0

@@ -30,7 +30,7 @@ from cluster.s3_client import (
     status_of,
 )
 from records.failure import InvalidInput, StoreFailed
-from records.store import check_name
+from records.run_folder.store import check_name
 
 OUTLINE_BYTES = 64 * 2**20
 """An outline leaves out the content of files above this; tokenizers and configurations are well below."""

@@ -19,13 +19,16 @@ from uuid import uuid4
 from cluster.s3 import S3Store
 from cluster.s3_client import advice, is_s3
 from records.failure import InvalidInput, StoreFailed
-from records.store import Store, check_name
+from records.run_folder.store import Store, check_name
 
 _TEMP = ".tmp"
 
 
 class LocalStore:
-    """`records.store.Store` in a local folder, which the first write makes. Every method may raise `StoreFailed`."""
+    """`records.run_folder.store.Store` in a local folder, which the first write makes.
+
+    Every method may raise `StoreFailed`.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder.absolute()

@@ -19,25 +19,25 @@ from uuid import uuid4
 
 from rich.console import Console
 
-from actors.lease import Claim, HeldLease, acquire, beating, newest_lease, this_process
-from actors.outage import patiently_blocking
-from actors.trainer import Outputs
-from actors.training_state import CHECKPOINT, Position, remove_states
-from actors.writer import FRESH_S
-from jobs.calibration_methods import fit_baselines, fit_shift, methods
-from jobs.calibration_plan import SUCCESS, CalibrationPlan, make_calibration_plan
-from jobs.calibration_progress import CalibrationDisplay
-from jobs.calibration_report import REPORT_FILE, CalibrationReport, build_report, print_report, write_report
-from jobs.options import CalibrateOptions
-from jobs.signals import treat_sigterm_as_interrupt
-from jobs.trainer_actor import TrainerActor, survive
+from actors.trainer.checkpoint import CHECKPOINT, Position, remove_states
+from actors.trainer.trainer import Outputs
+from actors.writer.lease import Claim, HeldLease, acquire, beating, newest_lease, this_process
+from actors.writer.store_retry import patiently_blocking
+from actors.writer.writer import FRESH_S
+from jobs.calibration.methods import fit_baselines, fit_shift, methods
+from jobs.calibration.plan import SUCCESS, CalibrationPlan, make_calibration_plan
+from jobs.calibration.progress import CalibrationDisplay
+from jobs.calibration.report import REPORT_FILE, CalibrationReport, build_report, print_report, write_report
+from jobs.calibration.trainer_host import TrainerActor, survive
+from jobs.command_line.options import CalibrateOptions
+from jobs.command_line.signals import treat_sigterm_as_interrupt
 from records.failure import Failure, StoreFailed
 from records.jsonio import decode
 from records.rows import RolloutRow
-from records.store import Store
-from scaling.calibration import Predictions
-from scaling.chains import CONFORMAL, TEST, TRAINING, split_of
-from scaling.heads import HeadSpec
+from records.run_folder.store import Store
+from scaling.calibration.chains import CONFORMAL, TEST, TRAINING, split_of
+from scaling.calibration.heads import HeadSpec
+from scaling.calibration.observed import Predictions
 
 MAX_IDLE_TRAINERS = 3
 """Trainers in a row that die before another checkpoint is written; then the calibration ends."""

@@ -13,12 +13,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jobs.arguments import add_overrides, add_writer_arguments, positive
-from jobs.calibrate_cli import add_calibrate_arguments, calibrate_options
-from jobs.compare_cli import add_compare_arguments, compare_options
-from jobs.estimate_cli import add_estimate_arguments, estimate_options
-from jobs.export_cli import add_export_arguments, export_options
-from jobs.options import (
+from jobs.command_line.calibrate import add_calibrate_arguments, calibrate_options
+from jobs.command_line.common import add_overrides, add_writer_arguments, positive
+from jobs.command_line.compare import add_compare_arguments, compare_options
+from jobs.command_line.estimate import add_estimate_arguments, estimate_options
+from jobs.command_line.export import add_export_arguments, export_options
+from jobs.command_line.options import (
     CalibrateOptions,
     CompareOptions,
     EstimateOptions,
@@ -28,11 +28,11 @@ from jobs.options import (
     ScoreOptions,
     StatusOptions,
 )
-from jobs.replay_cli import ReplayOptions, add_replay_arguments, replay_options
-from jobs.report_cli import ReportOptions, add_report_arguments, report_options
-from jobs.signals import interrupted_status, treat_sigterm_as_interrupt
-from jobs.status_cli import add_status_arguments, status_options
-from jobs.submit_cli import SubmitOptions, add_submit_arguments, submit_options
+from jobs.command_line.replay import ReplayOptions, add_replay_arguments, replay_options
+from jobs.command_line.report import ReportOptions, add_report_arguments, report_options
+from jobs.command_line.signals import interrupted_status, treat_sigterm_as_interrupt
+from jobs.command_line.status import add_status_arguments, status_options
+from jobs.command_line.submit import SubmitOptions, add_submit_arguments, submit_options
 from records.failure import Failure, InvalidInput, RunLocked, RunMismatch
 
 FAILED = 1

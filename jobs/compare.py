@@ -16,23 +16,23 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from actors.outage import patiently_blocking
+from actors.writer.store_retry import patiently_blocking
 from cluster.store import open_store
-from jobs.comparison_files import problems_table, settings_table
-from jobs.comparison_measure import Fixed, Shared, measured_alone, played, shared
-from jobs.comparison_plot import draw_comparison
-from jobs.comparison_runs import SharedRun, carry_out_runs, plan_runs, shared_runs
-from jobs.comparison_settings import Setting, capped, comparison_settings
-from jobs.comparison_table import as_json, print_comparison
-from jobs.live import table_console
-from jobs.options import CompareOptions
-from jobs.plan import Plan
+from jobs.command_line.options import CompareOptions
+from jobs.comparison.console import as_json, print_comparison
+from jobs.comparison.measure import Fixed, Shared, measured_alone, played, shared
+from jobs.comparison.plot import draw_comparison
+from jobs.comparison.runs import SharedRun, carry_out_runs, plan_runs, shared_runs
+from jobs.comparison.settings import Setting, capped, comparison_settings
+from jobs.comparison.stored_samples import stored_samples
+from jobs.comparison.tables import problems_table, settings_table
+from jobs.display.live import table_console
 from jobs.score import SOME_FAILED
-from jobs.stored_samples import stored_samples
+from jobs.scoring.plan import Plan
 from records.failure import InvalidInput
-from records.reader import read_run
+from records.run_folder.reader import read_run
 from records.schemas import PARQUET_OPTIONS
-from scaling.comparison import Comparison, Measured, compare
+from scaling.statistics.comparison import Comparison, Measured, compare
 
 SETTINGS_FILE = "settings.parquet"
 PROBLEMS_FILE = "problems.parquet"

@@ -12,8 +12,11 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 from cluster.store import open_store
-from jobs.estimate_advice import advise
-from jobs.estimate_measure import (
+from jobs.command_line.options import EstimateOptions
+from jobs.display.live import table_console
+from jobs.estimation.advice import advise
+from jobs.estimation.console import print_estimate
+from jobs.estimation.measure import (
     Chosen,
     Measured,
     generators_per_prm,
@@ -22,18 +25,15 @@ from jobs.estimate_measure import (
     own_replicas,
     prediction,
 )
-from jobs.estimate_pilot import Pilot, carry_out_pilot, choose, plan_pilots, population, question_scores
-from jobs.estimate_result import Estimate, StrategyEstimate
-from jobs.estimate_table import print_estimate
-from jobs.live import table_console
-from jobs.options import EstimateOptions
-from jobs.prices import role_sections
-from jobs.recipe import load_recipe
-from jobs.recipe_models import NO_CAPS
-from records.checkpoints import read_log
+from jobs.estimation.pilot import Pilot, carry_out_pilot, choose, plan_pilots, population, question_scores
+from jobs.estimation.result import Estimate, StrategyEstimate
+from jobs.recipes.load import load_recipe
+from jobs.recipes.sections import NO_CAPS
+from jobs.scoring.cost import role_sections
 from records.failure import InvalidInput
 from records.jsonio import encode
-from records.prediction import ESTIMATE
+from records.run_folder.checkpoints import read_log
+from records.run_folder.prediction import ESTIMATE
 from records.usage import Role
 
 ESTIMATE_FILE = "estimate.json"

@@ -16,20 +16,20 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from actors.grader import Grader
-from actors.verdicts import Verdicts, distinct_verdicts
-from jobs.export_files import RowFile, Target
-from jobs.export_layouts import LAYOUTS, Shape, label_sources, schema_of
-from jobs.export_source import Source, stored_paths
-from jobs.options import ExportOptions
-from jobs.recipe import Recipe
-from jobs.recipe_models import GraderSection
-from jobs.recipe_strategies import RolloutStrategy
-from jobs.recorded_recipe import recorded_recipe
+from actors.grading.grader import Grader
+from actors.grading.verdicts import Verdicts, distinct_verdicts
+from jobs.command_line.options import ExportOptions
+from jobs.exporting.files import RowFile, Target
+from jobs.exporting.layouts import LAYOUTS, Shape, label_sources, schema_of
+from jobs.exporting.source import Source, stored_paths
+from jobs.recipes.load import Recipe
+from jobs.recipes.recorded import recorded_recipe
+from jobs.recipes.sections import GraderSection
+from jobs.recipes.strategies.registry import RolloutStrategy
 from records.failure import InvalidInput
-from records.reader import read_run
-from scaling.aggregation import Aggregation
-from scaling.training_data import ProblemPaths
+from records.run_folder.reader import read_run
+from scaling.stored.training_data import ProblemPaths
+from scaling.uncertainty.aggregation import Aggregation
 
 _OF_LAYOUTS: dict[str, tuple[str, ...]] = {
     "chat": ("preference", "distillation"),

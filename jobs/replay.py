@@ -19,25 +19,25 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.progress import Progress, TaskID
 
-from actors.outage import patiently_blocking
+from actors.writer.store_retry import patiently_blocking
 from cluster.store import open_store
-from jobs.comparison_measure import models_of
-from jobs.live import table_console
-from jobs.recorded_recipe import recorded_recipe
-from jobs.replay_cli import ReplayOptions
-from jobs.replay_playing import Played, Playing
-from jobs.replay_scores import other_prm, rescored, scored_anew
-from jobs.replay_settings import ReplaySetting, replay_settings
-from jobs.replay_summary import ReplaySummary, as_json, print_replay, summarised
+from jobs.command_line.replay import ReplayOptions
+from jobs.comparison.measure import models_of
+from jobs.display.live import table_console
+from jobs.recipes.recorded import recorded_recipe
+from jobs.recipes.strategy_factory import strategy_factory
+from jobs.replaying.rescoring import other_prm, rescored, scored_anew
+from jobs.replaying.session import Played, Playing
+from jobs.replaying.settings import ReplaySetting, replay_settings
+from jobs.replaying.summary import ReplaySummary, as_json, print_replay, summarised
 from jobs.score import SOME_FAILED
-from jobs.strategies import strategy_factory
-from records.by_problem import records_of
 from records.failure import InvalidInput
-from records.reader import Run, read_run
 from records.rows import ProblemRecord
+from records.run_folder.by_problem import records_of
+from records.run_folder.reader import Run, read_run
+from records.run_folder.store import Store
 from records.schemas import PARQUET_OPTIONS
-from records.store import Store
-from scaling.accounting import Models
+from scaling.search.accounting import Models
 
 TABLE_FILE = "replay.parquet"
 SUMMARY_FILE = "summary.json"

@@ -13,18 +13,18 @@ from uuid import uuid4
 
 from rich.console import Console
 
-from actors.outage import patiently_blocking
+from actors.writer.store_retry import patiently_blocking
 from cluster.store import open_store
-from jobs.paired import as_json as paired_json
-from jobs.paired import compare_runs, print_paired
-from jobs.report_cli import ReportOptions
+from jobs.command_line.report import ReportOptions
+from jobs.comparison.paired_runs import as_json as paired_json
+from jobs.comparison.paired_runs import compare_runs, print_paired
 from jobs.reporting.contents import RESERVED_BYTES, Found, contents, find
 from jobs.reporting.page import render
 from jobs.reporting.source import Source, read_source
-from jobs.summary import print_summary
+from jobs.scoring.summary import print_summary
 from records.failure import InvalidInput
-from records.reader import read_run
-from scaling.paired_rows import PairedComparison
+from records.run_folder.reader import read_run
+from scaling.statistics.paired_rows import PairedComparison
 
 MB = 1_000_000
 

@@ -12,14 +12,14 @@ from typing import Any
 import pyarrow.compute as pc
 from rich.console import Console
 
-from jobs.format import count, percent, ratio
-from jobs.options import RolloutOptions
-from jobs.plan import make_plan
-from jobs.problems import ProblemSet
+from jobs.command_line.options import RolloutOptions
+from jobs.display.numbers import count, percent, ratio
+from jobs.problems.problem_set import ProblemSet
 from jobs.score import SOME_FAILED, carry_out
-from jobs.summary import print_summary
+from jobs.scoring.plan import make_plan
+from jobs.scoring.summary import print_summary
 from records.failure import InvalidInput
-from records.reader import read_run
+from records.run_folder.reader import read_run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +67,7 @@ def run(options: RolloutOptions) -> int:
 
 
 def summarize_rollouts(run_uri: str) -> RolloutSummary:
-    """Add up the visible rollouts of a run. Raises as `records.reader.read_run`."""
+    """Add up the visible rollouts of a run. Raises as `records.run_folder.reader.read_run`."""
     table = read_run(run_uri).rollouts()
     sampled = table.filter(pc.invert(table["terminal"]))
 

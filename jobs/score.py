@@ -14,19 +14,19 @@ from pathlib import Path
 
 from rich.console import Console
 
-from actors.outage import patiently_blocking
-from actors.run_state import RunState, agree_on_manifest
-from jobs.options import ScoreOptions
-from jobs.plan import Plan, make_plan
-from jobs.progress import ProgressDisplay
-from jobs.recipe import Recipe, operational_keys
-from jobs.reign import Reign
-from jobs.replicas import Replicas, cpu_slots, launch, node_slots
-from jobs.signals import treat_sigterm_as_interrupt
+from actors.writer.run_state import RunState, agree_on_manifest
+from actors.writer.store_retry import patiently_blocking
+from jobs.command_line.options import ScoreOptions
+from jobs.command_line.signals import treat_sigterm_as_interrupt
+from jobs.recipes.load import Recipe, operational_keys
+from jobs.scoring.driver import Reign
+from jobs.scoring.plan import Plan, make_plan
+from jobs.scoring.progress import ProgressDisplay
+from jobs.scoring.replicas import Replicas, cpu_slots, launch, node_slots
+from jobs.scoring.summary import Summary, as_json, print_summary
 from jobs.status import read_status
-from jobs.summary import Summary, as_json, print_summary
-from records import layout
 from records.failure import ActorDied
+from records.run_folder import layout
 
 SOME_FAILED = 3
 MAX_IDLE_REIGNS = 3

@@ -13,23 +13,23 @@ from enum import StrEnum
 
 from rich.console import Console
 
-from actors.lease import newest_lease, process_start, this_process
-from actors.writer import FRESH_S
+from actors.writer.lease import newest_lease, process_start, this_process
+from actors.writer.writer import FRESH_S
 from cluster.store import open_store
-from jobs.abstention import AbstentionReader
-from jobs.format import duration, ratio
-from jobs.options import StatusOptions
-from jobs.progress import Pace, held_text, plain_line, time_left_s
-from jobs.summary import Summary, print_summary, summarize
-from records import layout
-from records.checkpoints import catch_up, read_log
-from records.commits import Log
-from records.epochs import Lease, Owner
+from jobs.command_line.options import StatusOptions
+from jobs.display.numbers import duration, ratio
+from jobs.scoring.abstention import AbstentionReader
+from jobs.scoring.progress import Pace, held_text, plain_line, time_left_s
+from jobs.scoring.summary import Summary, print_summary, summarize
 from records.failure import InvalidInput
 from records.jsonio import decode
-from records.manifest import Manifest
 from records.progress import Progress
-from records.store import Store
+from records.run_folder import layout
+from records.run_folder.checkpoints import catch_up, read_log
+from records.run_folder.commits import Log
+from records.run_folder.epochs import Lease, Owner
+from records.run_folder.manifest import Manifest
+from records.run_folder.store import Store
 
 
 class State(StrEnum):
@@ -69,7 +69,7 @@ def run(options: StatusOptions) -> int:
     """
     store = open_store(options.run)
     if options.watch:
-        from jobs.watch import INTERVAL_S, watch
+        from jobs.scoring.watch import INTERVAL_S, watch
 
         watch(store, interval_s=options.interval_s or INTERVAL_S, json=options.json)
         return 0

@@ -18,11 +18,11 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from jobs.signals import TERMINATED, treat_sigterm_as_interrupt
-from jobs.submission import Submission, prepare
-from jobs.submit_cli import JobCommand, SubmitOptions, SubmitScore
-from records.epochs import utc
+from jobs.command_line.signals import TERMINATED, treat_sigterm_as_interrupt
+from jobs.command_line.submit import JobCommand, SubmitOptions, SubmitScore
+from jobs.submission.prepare import Submission, prepare
 from records.failure import ClusterFailed, InvalidInput
+from records.run_folder.epochs import utc
 
 if TYPE_CHECKING:
     from cluster.job_client import Job, JobClient

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from records.layout import Table
 from records.rows import ProblemRow, RequestRow, RolloutRow, Status, StepRow
+from records.run_folder.layout import Table
 
 SCHEMA_VERSION = 1
 """Of the tables together; in the manifest and in the metadata of every part."""

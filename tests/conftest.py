@@ -8,11 +8,11 @@ import hypothesis
 import pytest
 
 from cluster.session import prepare_environment
-from tests.debian import CannotStart
-from tests.drivers import Driver
-from tests.proxy import Proxy
-from tests.radosgw import REQUIRED, RadosGateway
-from tests.servers import Bucket, ProcessServer, Server, moto, nanio
+from tests.services.debian import CannotStart
+from tests.services.proxy import Proxy
+from tests.services.radosgw import REQUIRED, RadosGateway
+from tests.services.servers import Bucket, ProcessServer, Server, moto, nanio
+from tests.support.drivers import Driver
 
 prepare_environment(local=True)
 

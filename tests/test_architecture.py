@@ -10,6 +10,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+from setuptools import find_packages
 
 from records import failure
 from records.failure import Failure
@@ -182,8 +183,6 @@ def test_no_test_folder_shadows_a_package() -> None:
 
 
 def test_every_package_is_shipped() -> None:
-    folders = {module_name(path) for path in (ROOT / name / "__init__.py" for name in PACKAGES)}
-    folders |= {module_name(path) for path in MODULES if path.name == "__init__.py"}
-    shipped = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
-    assert folders - set(shipped) == set()
-    assert {path.parent for path in MODULES} == {path.parent for path in MODULES if path.name == "__init__.py"}
+    include = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"]["include"]
+    shipped = {ROOT.joinpath(*name.split(".")) for name in find_packages(str(ROOT), include=include)}
+    assert {path.parent for path in MODULES} - shipped == set()

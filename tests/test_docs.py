@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from jobs.cli import COMMANDS
-from jobs.export_layouts import LAYOUTS
-from jobs.recipe_strategies import STRATEGIES
+from jobs.exporting.layouts import LAYOUTS
+from jobs.recipes.strategies.registry import STRATEGIES
 from records.schemas import SCHEMAS
 
 ROOT = Path(__file__).parent.parent

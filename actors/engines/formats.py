@@ -3,7 +3,7 @@
 The ids of a path are those of its question and of each step, one after the other. So a prefix of a path is a prefix of
 its ids, and a score that reuses the prefix cache is exactly the score of the whole. A family that cannot be written so
 (one that re-tokenises across steps) cannot be served incrementally and does not belong here. The formats of published
-models are in `actors.engines.public_formats`.
+models are in `actors.engines.prm.public_formats`.
 """
 
 from collections.abc import Sequence

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from actors.engines.formats import PrmFormat
+from actors.engines.logprobs import TopLogprobs
 from actors.engines.text import TextTokenizer
-from actors.logprobs import TopLogprobs
 from records.calls import Sampling
 from records.path import FinishReason, PrmScore
 from records.request import Until

@@ -11,12 +11,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from jobs.format import count, duration, percent
-from jobs.options import ScoreOptions
-from jobs.plan import Plan, make_plan
-from jobs.replicas import launch
+from jobs.command_line.options import ScoreOptions
+from jobs.display.numbers import count, duration, percent
 from jobs.score import finished_summary, ray_session, score
-from jobs.summary import Summary
+from jobs.scoring.plan import Plan, make_plan
+from jobs.scoring.replicas import launch
+from jobs.scoring.summary import Summary
 
 HERE = Path(__file__).parent
 RECIPES = ("sample", "majority", "best-of-16", "beam-16", "sequential")

@@ -7,15 +7,15 @@ request's hash is checked; where the code has changed since the run, the choice 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jobs.recipe import Recipe
-from jobs.recipe_base import is_plugin
-from jobs.recorded_recipe import recorded_recipe
-from jobs.strategies import strategy_factory
+from jobs.recipes.load import Recipe
+from jobs.recipes.recorded import recorded_recipe
+from jobs.recipes.section import is_plugin
+from jobs.recipes.strategy_factory import strategy_factory
 from records.failure import InvalidInput, RunMismatch, StrategyFailed
-from records.manifest import Manifest
 from records.problem import Problem
 from records.rows import OpenRecord, RequestRow, StepRow
-from scaling.search import ProblemSearch
+from records.run_folder.manifest import Manifest
+from scaling.search.problem_search import ProblemSearch
 from scaling.strategy import Choice, StrategyFactory
 
 

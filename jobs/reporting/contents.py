@@ -5,28 +5,28 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jobs.energy import run_kwh
-from jobs.format import count
+from jobs.display.numbers import count
 from jobs.reporting import plots
-from jobs.reporting.against import paired_section
 from jobs.reporting.costs import by_difficulty, difficulty_of, flops_by_phase
 from jobs.reporting.curve import Curve, CurvePoint, curve
 from jobs.reporting.embedding import Chunks, pack_trees, packed, script_json
-from jobs.reporting.evidence import Witness, graded, witness
 from jobs.reporting.facts import failure_groups, state_of, summary_of
+from jobs.reporting.graded_samples import Witness, graded, witness
 from jobs.reporting.head import budget_text, cost_table, head, status_table, strategy_text
 from jobs.reporting.listing import fitting_ids, listing
+from jobs.reporting.paired import paired_section
 from jobs.reporting.predicted import predicted_section
 from jobs.reporting.scores import prm_section, score_checks
 from jobs.reporting.source import Source, dearest, slowest
 from jobs.reporting.trees import finish_reasons, tree_json
 from jobs.reporting.utilisation import intervals, usage_diagram
-from jobs.summary import Summary
-from records.epochs import utc
+from jobs.scoring.energy import run_kwh
+from jobs.scoring.summary import Summary
 from records.rows import ProblemRow
-from scaling.bootstrap import Estimate
-from scaling.paired_rows import PairedComparison
-from scaling.run_calibration import ScoreCheck
+from records.run_folder.epochs import utc
+from scaling.calibration.within_run import ScoreCheck
+from scaling.statistics.bootstrap import Estimate
+from scaling.statistics.paired_rows import PairedComparison
 
 RESERVED_BYTES = 600_000
 """For all of a page but its trees and its table of problems: text, style, script, diagrams."""

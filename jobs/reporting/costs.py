@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from records.manifest import Manifest
 from records.rows import ProblemRow
-from scaling.calibration import Floats
+from records.run_folder.manifest import Manifest
+from scaling.calibration.observed import Floats
 
 NUM_BINS = 10
 

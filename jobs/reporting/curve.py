@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jobs.recipe import Recipe
-from jobs.reporting.evidence import Witness
-from jobs.strategies import strategy_factory
-from scaling.bootstrap import Estimate, draw, estimate, ratio_of_totals
-from scaling.calibration import Floats
-from scaling.stored import Outcome, play
-from scaling.stored_problem import NotStored, StoredProblem
+from jobs.recipes.load import Recipe
+from jobs.recipes.strategy_factory import strategy_factory
+from jobs.reporting.graded_samples import Witness
+from scaling.calibration.observed import Floats
+from scaling.statistics.bootstrap import Estimate, draw, estimate, ratio_of_totals
+from scaling.stored.problem import NotStored, StoredProblem
+from scaling.stored.sample_player import Outcome, play
 from scaling.strategy import StrategyFactory
 
 NUM_ORDERS = 5

@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from actors.writer import FRESH_S
-from jobs.abstention import AbstentionSummary, summarize_abstention
-from jobs.summary import Summary, summarize
-from records.reader import Run
+from actors.writer.writer import FRESH_S
+from jobs.scoring.abstention import AbstentionSummary, summarize_abstention
+from jobs.scoring.summary import Summary, summarize
 from records.rows import ProblemRow, Status
-from scaling.aggregation import Estimate
+from records.run_folder.reader import Run
+from scaling.uncertainty.aggregation import Estimate
 
 _VARYING = re.compile(r"0x[0-9a-fA-F]+|[0-9a-f]{12,}|\d+(?:\.\d+)?|'[^']*'|\"[^\"]*\"")
 MAX_EXAMPLES = 20

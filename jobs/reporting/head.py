@@ -4,14 +4,14 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jobs.format import count, duration, percent, ratio
+from jobs.display.numbers import count, duration, percent, ratio
 from jobs.reporting.facts import known_total
 from jobs.reporting.plots import Table
-from jobs.summary import Summary
-from records.commits import Totals
-from records.manifest import Manifest
-from records.reader import Run
+from jobs.scoring.summary import Summary
 from records.rows import ProblemRow, Status
+from records.run_folder.commits import Totals
+from records.run_folder.manifest import Manifest
+from records.run_folder.reader import Run
 
 UNKNOWN = "unknown"
 

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jobs.format import count, percent
+from jobs.display.numbers import count, percent
 from jobs.reporting.costs import DifficultyBin, FlopsByPhase
 from jobs.reporting.curve import COVERAGE, Curve, CurvePoint
 from jobs.reporting.svg import INK, MUTED, SERIES, Words, inline_svg
-from scaling.run_calibration import ScoreCheck
+from scaling.calibration.within_run import ScoreCheck
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

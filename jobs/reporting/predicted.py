@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-from jobs.format import count, duration, percent
+from jobs.display.numbers import count, duration, percent
 from jobs.reporting.plots import Table
-from jobs.summary import Summary
-from records.commits import Totals
-from records.prediction import Prediction, Range
+from jobs.scoring.summary import Summary
+from records.run_folder.commits import Totals
+from records.run_folder.prediction import Prediction, Range
 
 UNKNOWN = "unknown"
 

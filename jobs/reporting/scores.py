@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jobs.reporting.evidence import Witness, chosen_outcomes, finished_outcomes, root_outcomes
+from jobs.reporting.graded_samples import Witness, chosen_outcomes, finished_outcomes, root_outcomes
 from jobs.reporting.plots import Table, reliability_diagram
-from scaling.bootstrap import Estimate
-from scaling.run_calibration import ScoreCheck, check_scores
+from scaling.calibration.within_run import ScoreCheck, check_scores
+from scaling.statistics.bootstrap import Estimate
 
 KINDS = {
     "bare question": root_outcomes,

@@ -15,9 +15,9 @@ import pyarrow.compute as pc
 from jobs.reporting.choices import Replayer
 from jobs.reporting.trees import Tree, tree_of
 from records.failure import InvalidInput, StoreFailed
-from records.layout import Table
-from records.reader import Run
 from records.rows import ProblemRow, RequestRow, Status, StepRow
+from records.run_folder.layout import Table
+from records.run_folder.reader import Run
 from records.schemas import to_rows
 
 NUM_EXTREME = 100

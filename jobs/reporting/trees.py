@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jobs.comparison.stored_samples import problem_of
 from jobs.reporting.choices import Replayer
-from jobs.stored_samples import problem_of
 from records.path import FinishReason, Path, PrmScore
 from records.request import ReplyKind
 from records.rows import ProblemRow, RequestRow, Status, StepRow
-from scaling.answers import extract_answer
-from scaling.journal import recorded_leaf, recorded_score
+from scaling.answers.extract import extract_answer
+from scaling.search.journal import recorded_leaf, recorded_score
 
 PRUNED, CANDIDATE, CHOSEN = 0, 1, 2
 """What became of a step: on no path that competed for the answer, on one, on the chosen one."""

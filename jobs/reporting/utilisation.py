@@ -6,7 +6,7 @@ from datetime import datetime
 from itertools import groupby, pairwise
 from typing import TYPE_CHECKING
 
-from jobs.format import duration, percent
+from jobs.display.numbers import duration, percent
 from jobs.reporting.plots import Diagram, Table
 from jobs.reporting.svg import SERIES, Words, inline_svg
 from records.usage import Role, UsagePoint

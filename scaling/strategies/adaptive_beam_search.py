@@ -18,11 +18,11 @@ from enum import StrEnum
 
 from records.path import Path
 from records.request import Score
-from scaling.aggregation import Aggregation, Estimate, success_probability
-from scaling.budgets import beams_needed, children_needed, samples_needed
-from scaling.selection import Selection, choose
 from scaling.strategies.beam_search import best, grow_beams
 from scaling.strategy import SearchLimits, Strategy
+from scaling.uncertainty.aggregation import Aggregation, Estimate, success_probability
+from scaling.uncertainty.samples_needed import beams_needed, children_needed, samples_needed
+from scaling.uncertainty.selection import Selection, choose
 
 
 class Adapt(StrEnum):

@@ -8,10 +8,10 @@ Hopeless problems look hardest of all and cost the most; `hopeless_below` (ours,
 
 from records.path import Path
 from records.request import Expand, Score, Until
-from scaling.aggregation import Aggregation, Estimate, success_probability
-from scaling.budgets import samples_needed
-from scaling.selection import Selection, choose
 from scaling.strategy import SearchLimits, Strategy
+from scaling.uncertainty.aggregation import Aggregation, Estimate, success_probability
+from scaling.uncertainty.samples_needed import samples_needed
+from scaling.uncertainty.selection import Selection, choose
 
 
 def adaptive_best_of_n(

@@ -12,10 +12,10 @@ from collections.abc import Callable, Generator, Sequence
 
 from records.path import Path
 from records.request import Reply, ReplyKind, Score, Scoring
-from scaling.aggregation import Aggregation
-from scaling.growth import best_of, closed, one_step, scored, value
-from scaling.selection import Selection, choose
+from scaling.strategies.stepwise import best_of, closed, one_step, scored, value
 from scaling.strategy import Request, SearchLimits, Strategy
+from scaling.uncertainty.aggregation import Aggregation
+from scaling.uncertainty.selection import Selection, choose
 
 Pruning = Callable[[Sequence[Path]], tuple[list[Path], int]]
 """From scored candidates to those that are kept, and the number of children of each."""

@@ -2,9 +2,9 @@
 
 from records.path import Path
 from records.request import Expand, Score, Until
-from scaling.aggregation import Aggregation
-from scaling.selection import Selection, choose
 from scaling.strategy import SearchLimits, Strategy
+from scaling.uncertainty.aggregation import Aggregation
+from scaling.uncertainty.selection import Selection, choose
 
 
 def best_of_n(

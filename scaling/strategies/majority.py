@@ -2,9 +2,9 @@
 
 from records.path import Path
 from records.request import Expand, Scoring, Until
-from scaling.aggregation import Aggregation
-from scaling.selection import choose_by_vote
 from scaling.strategy import SearchLimits, Strategy
+from scaling.uncertainty.aggregation import Aggregation
+from scaling.uncertainty.selection import choose_by_vote
 
 
 def majority(root: Path, *, limits: SearchLimits, num_samples: int, weight_by: Aggregation | None = None) -> Strategy:

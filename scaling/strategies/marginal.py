@@ -8,7 +8,7 @@
     grant        the controller's: of all waiting waves of all open problems the one that is worth most
     end          the run's cap, `num_samples`, or an offer below `min_gain` per sample
 
-Both by the model of `scaling.posterior`, from the PRM's view of the question and of all samples so far. What easy
+Both by the model of `uncertainty.posterior`, from the PRM's view of the question and of all samples so far. What easy
 problems save goes to hard ones, and hopeless ones stop eating the budget. Without a cap and without `min_gain` every
 problem gets `num_samples`.
 """
@@ -17,12 +17,12 @@ from enum import StrEnum
 
 from records.path import Path
 from records.request import Expand, ReplyKind, Score, Until
-from scaling.aggregation import Aggregation, Estimate
-from scaling.allocation import belief_of
-from scaling.likeliest import Evidence
-from scaling.posterior import AnswerModel
-from scaling.selection import Selection
 from scaling.strategy import SearchLimits, Strategy
+from scaling.uncertainty.aggregation import Aggregation, Estimate
+from scaling.uncertainty.allocation import belief_of
+from scaling.uncertainty.evidence import Evidence
+from scaling.uncertainty.posterior import AnswerModel
+from scaling.uncertainty.selection import Selection
 
 TYPICAL_SHARE = 0.25
 """Of `max_tokens`: what a sample is taken to need before any is known."""

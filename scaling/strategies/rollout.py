@@ -14,8 +14,8 @@ from collections.abc import Sequence
 
 from records.path import Path
 from records.request import Expand, ReplyKind, Until
-from scaling.selection import choose_by_vote
 from scaling.strategy import Choice, PrefixTrials, SearchLimits, Strategy
+from scaling.uncertainty.selection import choose_by_vote
 
 
 def rollout(root: Path, *, limits: SearchLimits, num_trajectories: int, num_continuations: int) -> Strategy:

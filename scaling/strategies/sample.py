@@ -2,8 +2,8 @@
 
 from records.path import Path
 from records.request import Expand, Until
-from scaling.selection import choose_by_vote
 from scaling.strategy import SearchLimits, Strategy
+from scaling.uncertainty.selection import choose_by_vote
 
 
 def sample(root: Path, *, limits: SearchLimits) -> Strategy:

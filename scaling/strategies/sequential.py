@@ -1,7 +1,7 @@
 """Best-of-N that stops when it is sure (ours): waves of samples, and after each the posterior of the answer in hand.
 
     wave         `wave_size` samples to the end, each scored by the PRM
-    sure         P(the chosen answer is right | samples so far) >= threshold, by the model of `scaling.posterior`
+    sure         P(the chosen answer is right | samples so far) >= threshold, by the model of `uncertainty.posterior`
     hopeless     the chance that the chosen answer is wrong and the next wave holds a right one, per sample of the wave,
                  is below `min_gain`: another wave is not worth its price
     end          sure, hopeless, or `num_samples`
@@ -12,11 +12,11 @@ The posterior's chance becomes the answer's own probability.
 
 from records.path import Path
 from records.request import Expand, ReplyKind, Score, Until
-from scaling.aggregation import Aggregation, Estimate, success_probability
-from scaling.likeliest import Evidence
-from scaling.posterior import AnswerModel
-from scaling.selection import Selection
 from scaling.strategy import SearchLimits, Strategy
+from scaling.uncertainty.aggregation import Aggregation, Estimate, success_probability
+from scaling.uncertainty.evidence import Evidence
+from scaling.uncertainty.posterior import AnswerModel
+from scaling.uncertainty.selection import Selection
 
 
 def sequential(

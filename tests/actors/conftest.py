@@ -9,12 +9,12 @@ from typing import Generic, TypeVar
 import pytest
 import pytest_asyncio
 
-from actors.generator import Generator
-from actors.mailbox import Keyed
-from actors.prm import Prm
+from actors.replicas.generator import Generator
+from actors.replicas.mailbox import Keyed
+from actors.replicas.prm import Prm
 from records.calls import SampleCall, SampleResult, ScoreCall, ScoreResult
 from records.replica import Replica, ReplicaInfo
-from tests.fakes import GENERATOR_SETTINGS, PRM_SETTINGS, fake_generator, fake_prm
+from tests.support.fakes import GENERATOR_SETTINGS, PRM_SETTINGS, fake_generator, fake_prm
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "arithmetic"
 REAL_GENERATOR = replace(

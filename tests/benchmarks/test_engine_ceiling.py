@@ -6,19 +6,19 @@ from functools import partial
 import pytest
 
 from actors.engines.protocol import EngineSample, EngineScore, SampleRequest
-from actors.generator import Generator
-from actors.prm import Prm
+from actors.replicas.generator import Generator
+from actors.replicas.prm import Prm
 from benchmarks.engine_ceiling import arguments_of, ratios
 from benchmarks.observed import CoreUse, ObservedReplica
 from benchmarks.offline import Pass
 from benchmarks.recorded import RecordedSample, ratio, recorded_samples, recorded_scores
 from records.calls import SampleCall, SampleResult, Sampling, TokenPrefix, root_prefix_id
 from records.path import PrmScore
-from records.reader import read_run
 from records.request import Until
+from records.run_folder.reader import read_run
 from scaling.strategies.beam_search import beam_search
 from scaling.strategies.majority import majority
-from tests.fakes import (
+from tests.support.fakes import (
     GENERATOR_SETTINGS,
     PRM_SETTINGS,
     FakeGeneratorEngine,
@@ -26,7 +26,7 @@ from tests.fakes import (
     byte_tokenizer,
     fake_generator,
 )
-from tests.local import LIMITS, LocalHandle, LocalRun, problems
+from tests.support.local import LIMITS, LocalHandle, LocalRun, problems
 
 QUESTIONS = {"a": "What is 1 + 1?", "b": "What is 2 + 5?"}
 """Of the hand-made run below."""

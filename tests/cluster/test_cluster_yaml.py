@@ -10,8 +10,8 @@ import pytest
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-from jobs.recipe import load_recipe
-from jobs.replicas import node_slots
+from jobs.recipes.load import load_recipe
+from jobs.scoring.replicas import node_slots
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -15,8 +15,8 @@ from cluster.session import connect
 from records.calls import SampleCall, Sampled, Sampling, TokenPrefix, root_prefix_id
 from records.failure import ActorDied, Fenced, ReplicaDied, StaleEpoch, StaleIncarnation
 from records.request import Until
-from tests.fakes import fake_generator
-from tests.local import Failing
+from tests.support.fakes import fake_generator
+from tests.support.local import Failing
 
 pytestmark = pytest.mark.ray
 

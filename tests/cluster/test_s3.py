@@ -11,7 +11,7 @@ from cluster.s3 import MAX_TRIES, S3Store
 from cluster.s3_client import MAX_ATTEMPTS
 from cluster.store import open_store, probe, refuses_second_create
 from records.failure import InvalidInput, StoreFailed
-from tests.servers import Bucket
+from tests.services.servers import Bucket
 
 BOTH = pytest.mark.parametrize("times", [1, MAX_ATTEMPTS - 1])
 
@@ -277,6 +277,6 @@ def test_settings_may_stand_in_a_file(bucket: Bucket, tmp_path: Path, monkeypatc
 
 
 def test_boto_is_not_loaded_before_it_is_needed() -> None:
-    code = "import sys, jobs.cli, jobs.plan, jobs.status, cluster.store; print('boto3' in sys.modules)"
+    code = "import sys, jobs.cli, jobs.scoring.plan, jobs.status, cluster.store; print('boto3' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -7,7 +7,7 @@ import pytest
 
 from cluster.staging import OUTLINE_BYTES, stage_file, stage_folder, stage_outline
 from records.failure import InvalidInput, StoreFailed
-from tests.servers import Bucket
+from tests.services.servers import Bucket
 
 
 @pytest.fixture(autouse=True)

@@ -9,9 +9,9 @@ import pytest
 from cluster.s3 import S3Store
 from cluster.store import LocalStore, open_store, probe
 from records.failure import InvalidInput, StoreFailed
-from records.store import Store
+from records.run_folder.store import Store
 from tests.records.stores import MemoryStore
-from tests.servers import Bucket
+from tests.services.servers import Bucket
 
 REAL = ["local", "moto", pytest.param("radosgw", marks=pytest.mark.s3)]
 

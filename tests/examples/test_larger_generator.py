@@ -13,7 +13,7 @@ from examples.arithmetic.grow_generator import grown
 from examples.arithmetic.guesses import guessing_solution
 from examples.arithmetic.problems import LEVELS, draw_problem, parse_question
 from examples.arithmetic.tokenizer import build_tokenizer
-from jobs.recipe import as_json, load_recipe
+from jobs.recipes.load import as_json, load_recipe
 
 LARGE = HERE / "generator-large"
 MAX_BYTES = 10_000_000

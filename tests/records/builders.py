@@ -6,10 +6,10 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from hypothesis import strategies as st
 
-from records.commits import Commit, Part, Totals
-from records.layout import TABLES, part_name
-from records.manifest import Manifest, ModelIdentity
 from records.rows import ProblemRecord, ProblemRow, RequestRow, Status, StepRow
+from records.run_folder.commits import Commit, Part, Totals
+from records.run_folder.layout import TABLES, part_name
+from records.run_folder.manifest import Manifest, ModelIdentity
 from records.schemas import SCHEMA_VERSION
 
 UTC_MOMENT = "2026-11-21T12:00:00.000+00:00"

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from records.store import Store
+from records.run_folder.store import Store
 
 
 class MemoryStore:
-    """`records.store.Store` in a dict."""
+    """`records.run_folder.store.Store` in a dict."""
 
     uri = "memory"
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from actors.lease import this_process
-from actors.writer import Writer
+from actors.writer.lease import this_process
+from actors.writer.writer import Writer
 from cluster.store import LocalStore
-from records.by_problem import records_of
 from records.failure import StoreFailed
-from records.reader import read_run
 from records.rows import OpenRecord
+from records.run_folder.by_problem import records_of
+from records.run_folder.reader import read_run
 from tests.records import builders
 
 

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precondition, rule
 
-from records import layout
-from records.checkpoints import decode_checkpoint, encode_checkpoint, read_commit, read_log
-from records.commits import Commit, Log, Part, Success, Totals, visible
 from records.failure import StoreFailed
 from records.jsonio import decode, encode
 from records.rows import ProblemRow, Status
+from records.run_folder import layout
+from records.run_folder.checkpoints import decode_checkpoint, encode_checkpoint, read_commit, read_log
+from records.run_folder.commits import Commit, Log, Part, Success, Totals, visible
 from records.usage import MAX_USAGES, ReplicaUsage, Usage
 from tests.records import builders
 from tests.records.stores import MemoryStore

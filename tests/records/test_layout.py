@@ -1,6 +1,6 @@
 import pytest
 
-from records import layout
+from records.run_folder import layout
 
 
 @pytest.mark.parametrize("number", [1, 99, 100, 9_999_999_999])

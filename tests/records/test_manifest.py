@@ -5,8 +5,8 @@ import pytest
 
 from records.failure import StoreFailed
 from records.jsonio import decode, encode
-from records.manifest import Manifest, ModelIdentity, differences, drift, replica_differences
 from records.replica import ReplicaInfo
+from records.run_folder.manifest import Manifest, ModelIdentity, differences, drift, replica_differences
 from tests.records.builders import manifest
 
 

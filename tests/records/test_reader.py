@@ -12,13 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 
 import records
-from actors.lease import this_process
-from actors.writer import Writer
+from actors.writer.lease import this_process
+from actors.writer.writer import Writer
 from cluster.store import LocalStore
-from records import layout
 from records.failure import InvalidInput, StoreFailed
-from records.reader import read_run
 from records.rows import ProblemRow, RequestRow, StepRow
+from records.run_folder import layout
+from records.run_folder.reader import read_run
 from records.schemas import to_rows
 from tests.records import builders
 

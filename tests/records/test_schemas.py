@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from records.layout import TABLES, Table
 from records.rows import ProblemRow
+from records.run_folder.layout import TABLES, Table
 from records.schemas import PARQUET_OPTIONS, ROW_TYPES, SCHEMA_VERSION, SCHEMAS, to_rows, to_table
 from tests.records import builders
 

@@ -6,12 +6,12 @@ from pathlib import Path as Folder
 from random import Random
 from typing import Any
 
-from actors.lease import this_process
-from actors.writer import Writer
+from actors.writer.lease import this_process
+from actors.writer.writer import Writer
 from cluster.store import open_store
-from records.manifest import Manifest
-from records.reader import Run, read_run
 from records.rows import OpenRecord, ProblemRecord, RolloutRow, StepRow
+from records.run_folder.manifest import Manifest
+from records.run_folder.reader import Run, read_run
 from tests.records import builders
 
 RECIPE: dict[str, Any] = {

@@ -1,0 +1,180 @@
+"""The replicas of a run and the lines to them: who is up, who is lost, who is given up.
+
+Results and deaths go straight into the scheduler; what follows from them is the controller's business (`on_event`).
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from actors.controller.replica_client import MAX_FAILED_STARTS, ReplicaLink
+from actors.controller.settings import Generator, Prm, RunSettings
+from records.calls import SampleCall, SampleResult, ScoreCall, ScoreResult
+from records.failure import ReplicaFailed
+from records.replica import ReplicaInfo
+from scaling.scheduler.outgoing import Outgoing
+from scaling.scheduler.scheduler import Scheduler
+from scaling.search.accounting import Models
+
+GeneratorLink = ReplicaLink[SampleCall, SampleResult]
+PrmLink = ReplicaLink[ScoreCall, ScoreResult]
+
+
+class ReplicaState(NamedTuple):
+    """One replica as the controller sees it; `role` is "generator" or "prm"."""
+
+    role: str
+    replica_id: str
+    up: bool
+    num_deaths: int
+
+
+class Fleet:
+    """All links of one run.
+
+    Args:
+        generators: may be empty for a strategy that never samples.
+        prms: may be empty.
+        settings: of the run.
+        scheduler: is told of replicas and results.
+        clock: seconds, monotonic.
+        on_event: called after each such event.
+        note: says something to the user.
+
+    Attributes:
+        num_wanted: replicas that should be up.
+    """
+
+    def __init__(
+        self,
+        *,
+        generators: Sequence[Generator],
+        prms: Sequence[Prm],
+        settings: RunSettings,
+        scheduler: Scheduler,
+        clock: Callable[[], float],
+        on_event: Callable[[], None],
+        note: Callable[[str], None],
+    ) -> None:
+        self.num_wanted = len(generators) + len(prms)
+        self._settings, self._scheduler, self._clock = settings, scheduler, clock
+        self._on_event, self._note = on_event, note
+        self._generators = {handle.replica_id: self._generator_link(handle) for handle in generators}
+        self._prms = {handle.replica_id: self._prm_link(handle) for handle in prms}
+        self._needs_generator, self._needs_prm = bool(generators), bool(prms)
+        self._roles = dict.fromkeys(self._generators, "generator") | dict.fromkeys(self._prms, "prm")
+        self._up: dict[str, ReplicaInfo] = {}
+        self._given_up: list[GeneratorLink | PrmLink] = []
+
+    @property
+    def num_ready(self) -> int:
+        """Replicas that are up."""
+        return len(self._up)
+
+    @property
+    def num_lost(self) -> int:
+        """Deaths so far."""
+        return sum(one.num_deaths for one in self.replicas)
+
+    @property
+    def replicas(self) -> list[ReplicaState]:
+        """All there were, those given up last."""
+        return [
+            ReplicaState(self._roles[link.replica_id], link.replica_id, link.replica_id in self._up, link.num_deaths)
+            for link in (*self._links(), *self._given_up)
+        ]
+
+    @property
+    def models(self) -> Models | None:
+        """The models; None until each role has had a replica up."""
+        generators = [info for name, info in self._up.items() if name in self._generators]
+        prms = [info for name, info in self._up.items() if name in self._prms]
+        if (self._needs_generator and not generators) or (self._needs_prm and not prms):
+            return None
+        num_parameters, sha256 = (generators[0].num_parameters, generators[0].model_sha256) if generators else (0, None)
+        return Models(num_parameters, prms[0].num_parameters if prms else None, sha256)
+
+    def loops(self) -> list[Coroutine[None, None, None]]:
+        """One coroutine per replica, each to run as a task of its own until it is cancelled.
+
+        Raises:
+            ReplicaFailed: (by one of them) the last replica of a role was given up.
+        """
+        return [self._keep(link) for link in self._links()]
+
+    def send(self, outgoing: Outgoing) -> None:
+        """Queue what the scheduler wants sent."""
+        for replica, sample_keys in outgoing.cancelled_samples.items():
+            self._generators[replica].cancel(sample_keys)
+        for replica, score_keys in outgoing.cancelled_scores.items():
+            self._prms[replica].cancel(score_keys)
+        for replica, samples in outgoing.samples.items():
+            self._generators[replica].send(samples)
+        for replica, scores in outgoing.scores.items():
+            self._prms[replica].send(scores)
+
+    def _links(self) -> list[GeneratorLink | PrmLink]:
+        return [*self._generators.values(), *self._prms.values()]
+
+    def _generator_link(self, handle: Generator) -> GeneratorLink:
+        def on_results(replica: str, results: Sequence[SampleResult]) -> None:
+            self._scheduler.generator_results(replica, results, now_s=self._clock())
+            self._on_event()
+
+        return ReplicaLink(
+            handle,
+            epoch=self._settings.replica_epoch,
+            on_up=partial(self._on_up, self._scheduler.generator_up),
+            on_down=partial(self._on_down, self._scheduler.generator_down),
+            on_results=on_results,
+            health=self._settings.health,
+        )
+
+    def _prm_link(self, handle: Prm) -> PrmLink:
+        def on_results(replica: str, results: Sequence[ScoreResult]) -> None:
+            self._scheduler.prm_results(replica, results, now_s=self._clock())
+            self._on_event()
+
+        return ReplicaLink(
+            handle,
+            epoch=self._settings.replica_epoch,
+            on_up=partial(self._on_up, self._scheduler.prm_up),
+            on_down=partial(self._on_down, self._scheduler.prm_down),
+            on_results=on_results,
+            health=self._settings.health,
+        )
+
+    def _on_up(self, add: Callable[[str, int], None], replica: str, info: ReplicaInfo) -> None:
+        if any(link.replica_id == replica and link.num_deaths for link in self._links()):
+            self._note(f"{replica} is back")
+        self._up[replica] = info
+        add(replica, info.max_concurrency)
+        self._on_event()
+
+    def _on_down(self, requeue: Callable[..., None], replica: str, cause: str) -> None:
+        self._up.pop(replica, None)
+        self._note(f"{replica} is gone ({cause}); its work waits for a replica")
+        requeue(replica, cause, now_s=self._clock())
+        self._on_event()
+
+    async def _keep(self, link: GeneratorLink | PrmLink) -> None:
+        """Keep a replica in service; the run ends when the last of a role is given up."""
+        cause = await link.run()
+        links: dict[str, GeneratorLink] | dict[str, PrmLink]
+        links = self._generators if link.replica_id in self._generators else self._prms
+        del links[link.replica_id]
+        self._given_up.append(link)
+        given_up = f"{link.replica_id} was given up after {MAX_FAILED_STARTS} starts without a result"
+        if not links:
+            raise ReplicaFailed(f"{given_up}, and no other replica of its role is left: {cause}")
+        self._note(f"{given_up} ({cause}); {len(links)} of its role go on")
+
+
+async def cancel_all(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """End tasks, again and again: a task group that is failing already swallows a cancellation."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=1.0)

@@ -1,0 +1,178 @@
+"""One replica's line to the controller: sends calls in batches, collects results, notices death, asks for another.
+
+connect --> up --+-- sender:    everything queued since the last turn, in one call
+   ^             +-- collector: long poll; results are acknowledged with the next one
+   |             +-- health:    a canary, when nothing came back for a while
+   +-- replace <-- down: any of them met a `ReplicaFailed`
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Generic, Never, TypeVar
+
+from actors.controller.protocols import ReplicaHandle
+from actors.replicas.mailbox import Keyed
+from records.failure import Fenced, ReplicaDied, ReplicaFailed, StaleEpoch
+from records.replica import ReplicaInfo
+
+CallT = TypeVar("CallT", bound=Keyed)
+ResultT = TypeVar("ResultT")
+
+MAX_FAILED_STARTS = 5
+"""Starts in a row without one result after which a replica is given up."""
+
+MAX_BACKOFF_S = 30.0
+"""Longest wait before a replica is started again."""
+
+COLLECT_WAIT_S = 10.0
+"""Length of one long poll."""
+
+COLLECT_GRACE_S = 60.0
+"""A poll that is this much overdue means that the replica's process hangs."""
+
+
+@dataclass(frozen=True, slots=True)
+class HealthCheck:
+    """How a replica is watched.
+
+    Attributes:
+        interval_s: a replica that is silent for this long is asked for a sign of life.
+        deadline_s: how long that may take.
+        backoff_s: wait before the second start in a row without a result; it doubles with each.
+    """
+
+    interval_s: float = 30.0
+    deadline_s: float = 120.0
+    backoff_s: float = 2.0
+
+
+class ReplicaLink(Generic[CallT, ResultT]):
+    """Keeps one replica supplied for one epoch.
+
+    Args:
+        handle: the replica.
+        epoch: the controller's; a replica that serves a newer one fences this controller off.
+        on_up: called with what the replica says of itself, each time it has come up.
+        on_down: called with the cause when it is gone; what it was sent has to be sent again.
+        on_results: called with results, in any order.
+        health: when to ask for a sign of life.
+    """
+
+    def __init__(
+        self,
+        handle: ReplicaHandle[CallT, ResultT],
+        *,
+        epoch: int,
+        on_up: Callable[[str, ReplicaInfo], None],
+        on_down: Callable[[str, str], None],
+        on_results: Callable[[str, Sequence[ResultT]], None],
+        health: HealthCheck,
+    ) -> None:
+        self.replica_id = handle.replica_id
+        self.num_deaths = 0
+        self._handle = handle
+        self._epoch = epoch
+        self._on_up, self._on_down, self._on_results = on_up, on_down, on_results
+        self._health = health
+        self._backoff_s = health.backoff_s
+        self._outbox: list[CallT] = []
+        self._cancelled: list[str] = []
+        self._wake = asyncio.Event()
+        self._num_results = 0
+
+    def send(self, calls: Sequence[CallT]) -> None:
+        """Queue calls for the next batch."""
+        self._outbox += calls
+        self._wake.set()
+
+    def cancel(self, keys: Sequence[str]) -> None:
+        """Queue cancellations for the next batch."""
+        self._cancelled += keys
+        self._wake.set()
+
+    async def run(self) -> str:
+        """Serve until cancelled; returns (with the cause) only after `MAX_FAILED_STARTS` lives without a result."""
+        failed_starts = 0
+        while True:
+            before = self._num_results
+            cause = await self._one_life()
+            self.num_deaths += 1
+            failed_starts = 0 if self._num_results > before else failed_starts + 1
+            self._outbox.clear()
+            self._cancelled.clear()
+            self._on_down(self.replica_id, cause)
+            if failed_starts == MAX_FAILED_STARTS:
+                return cause
+            # What a dead process held (GPU memory above all) is not always free at once.
+            await asyncio.sleep(min(MAX_BACKOFF_S, self._backoff_s * (2**failed_starts - 1)))
+            await self._handle.replace()
+
+    async def _one_life(self) -> str:
+        """From `hello` to the failure that ends it; what it was."""
+        try:
+            info = await self._handle.hello()
+            self._on_up(self.replica_id, info)
+            loops = (self._send_loop(info.incarnation), self._collect_loop(info.incarnation), self._health_loop())
+            await _first_failure(loops)
+        except StaleEpoch as stale:
+            raise Fenced(f"replica {self.replica_id} serves a newer controller: {stale}") from stale
+        except ReplicaFailed as failed:
+            return f"{type(failed).__name__}: {failed}"
+
+    async def _send_loop(self, incarnation: str) -> Never:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            calls, self._outbox = self._outbox, []
+            keys, self._cancelled = self._cancelled, []
+            dropped = set(keys)
+            calls = [call for call in calls if call.key not in dropped]
+            if keys:
+                await self._handle.cancel(incarnation, self._epoch, keys)
+            if calls:
+                await self._handle.submit(incarnation, self._epoch, calls)
+
+    async def _collect_loop(self, incarnation: str) -> Never:
+        acked = 0
+        while True:
+            try:
+                async with asyncio.timeout(COLLECT_WAIT_S + COLLECT_GRACE_S):
+                    collected = await self._handle.collect(incarnation, self._epoch, acked, COLLECT_WAIT_S)
+            except TimeoutError:
+                raise ReplicaDied(f"{self.replica_id} does not answer a poll") from None
+            acked = collected.last
+            if collected.results:
+                self._num_results += len(collected.results)
+                self._on_results(self.replica_id, collected.results)
+
+    async def _health_loop(self) -> Never:
+        while True:
+            seen = self._num_results
+            await asyncio.sleep(self._health.interval_s)
+            if self._num_results == seen:
+                await self._check()
+
+    async def _check(self) -> None:
+        try:
+            async with asyncio.timeout(self._health.deadline_s + COLLECT_GRACE_S):
+                await self._handle.check_health(self._health.deadline_s)
+        except TimeoutError:
+            raise ReplicaDied(f"{self.replica_id} does not answer a health check") from None
+
+
+async def _first_failure(loops: Sequence[Coroutine[None, None, Never]]) -> Never:
+    """Run endless loops until one fails or this task is cancelled; the others are ended then.
+
+    No task group: one that has a failure to tell forgets that it was cancelled too, and its task would go on for ever.
+    """
+    tasks = [asyncio.create_task(loop) for loop in loops]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    failures = [failure for task in tasks if task in done and (failure := task.exception()) is not None]
+    # Whoever is fenced off says so, whatever else happened.
+    raise min(failures, key=lambda failure: not isinstance(failure, StaleEpoch))

@@ -1,0 +1,128 @@
+"""What a controller is given: the settings of its run, and where earlier epochs left it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from actors.controller.protocols import ReplicaHandle
+from actors.controller.replica_client import HealthCheck
+from records.calls import SampleCall, SampleResult, Sampling, ScoreCall, ScoreResult
+from records.progress import Progress
+from records.rows import OpenRecord, ProblemRow, Status
+from records.usage import Role, Usage
+from scaling.budget.ledger import Ledger
+from scaling.budget.metering import Meter, ReplicaRate
+from scaling.uncertainty.abstention import Abstention
+
+Generator = ReplicaHandle[SampleCall, SampleResult]
+Prm = ReplicaHandle[ScoreCall, ScoreResult]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlushPolicy:
+    """When rows become visible: after this many problems or this long, whichever is first; early in a run sooner."""
+
+    num_problems: int
+    interval_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSettings:
+    """What decides how a run goes.
+
+    Attributes:
+        replica_epoch: of this controller, as replicas see it: higher than any before it, of whatever run.
+        run_seed: every sample's seed derives from it.
+        strategy_name: for the rows.
+        sampling: how tokens are drawn.
+        total_tokens: cap on generated tokens of the whole run, earlier epochs included; None for none.
+        deadline_s: stop granting after this time; None for never.
+        total_usd: cap on what the replicas' time costs in the whole run; None for none.
+        total_gpu_seconds: cap on the time that GPUs are held, likewise.
+        max_open_problems: begun and not yet visible, to bound memory.
+        competing: under the cap all open problems compete for each sample, so they are opened in windows.
+        flush: when rows become visible.
+        heartbeat_s: time between two heartbeats.
+        abstention: when an answer is not stood by; None: it always is.
+        rates: of a replica of each role: its GPUs and its price.
+        startup_s: seconds that the replicas had been held for this run before its controller began.
+        health: when replicas are asked for a sign of life.
+    """
+
+    replica_epoch: int
+    run_seed: int
+    strategy_name: str
+    sampling: Sampling
+    total_tokens: int | None
+    deadline_s: float | None
+    total_usd: float | None = None
+    total_gpu_seconds: float | None = None
+    max_open_problems: int
+    flush: FlushPolicy
+    competing: bool = False
+    heartbeat_s: float = 5.0
+    abstention: Abstention | None = None
+    rates: Mapping[Role, ReplicaRate] = field(default_factory=dict)
+    startup_s: float = 0.0
+    health: HealthCheck = field(default_factory=HealthCheck)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSoFar:
+    """What earlier epochs left.
+
+    Attributes:
+        visible: as they ended.
+        spent_tokens: accounted for or lost.
+        leased_tokens: the committed ceiling.
+        usages: of the replicas in each earlier epoch.
+        next_batch: number of the writer's next batch.
+        num_left: problems of the input without a row.
+        num_owed: of these, those that this controller is given: all, or those of a pilot.
+        journals: reads what problems without a row had come to, by id; they go on from there. May raise `StoreFailed`.
+    """
+
+    visible: Progress
+    spent_tokens: int
+    leased_tokens: int
+    usages: tuple[Usage, ...] = ()
+    next_batch: int
+    num_left: int
+    num_owed: int
+    journals: Callable[[], Mapping[str, OpenRecord]]
+
+
+def ledger_of(settings: RunSettings, so_far: RunSoFar) -> Ledger:
+    """The run's budget where earlier epochs left it."""
+    return Ledger(
+        total_tokens=settings.total_tokens,
+        spent_tokens=so_far.spent_tokens,
+        leased_tokens=so_far.leased_tokens if settings.total_tokens is not None else None,
+    )
+
+
+def roles_of(generators: Sequence[Generator], prms: Sequence[Prm]) -> dict[str, Role]:
+    """The role of each replica, by name."""
+    roles: dict[str, Role] = {handle.replica_id: "generator" for handle in generators}
+    return roles | {handle.replica_id: "prm" for handle in prms}
+
+
+def meter_of(
+    settings: RunSettings, so_far: RunSoFar, generators: Sequence[Generator], prms: Sequence[Prm], *, now_s: float
+) -> Meter:
+    """Of the replicas' time in this epoch, for the problems that have no row yet."""
+    return Meter(roles_of(generators, prms), num_problems=so_far.num_owed, startup_s=settings.startup_s, now_s=now_s)
+
+
+def with_rows(progress: Progress, rows: Sequence[ProblemRow]) -> Progress:
+    """`progress` after these rows have become visible."""
+    return replace(
+        progress,
+        done_problems=progress.done_problems + len(rows),
+        failed_problems=progress.failed_problems + sum(row.status is Status.FAILED for row in rows),
+        exhausted_problems=progress.exhausted_problems + sum(row.status is Status.BUDGET_EXHAUSTED for row in rows),
+        graded=progress.graded + sum(row.correct is not None for row in rows),
+        correct=progress.correct + sum(row.correct is True for row in rows),
+        prompt_tokens=progress.prompt_tokens + sum(row.prompt_tokens for row in rows),
+        cached_tokens=progress.cached_tokens + sum(row.cached_tokens for row in rows),
+        prm_tokens=progress.prm_tokens + sum(row.prm_tokens for row in rows),
+    )

@@ -1,0 +1,1 @@
+"""vLLM as generator and as PRM, and what keeps its processes from outliving their owner."""

@@ -1,0 +1,91 @@
+"""How a replica is built: one frozen value per role, filled from the recipe's section of the same name."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSettings:
+    """What both roles tell vLLM.
+
+    Attributes:
+        model: folder with the weights in the layout of transformers.
+        dtype: of the weights and activations.
+        max_model_len: context limit in tokens; None takes the model's own.
+        max_num_seqs: calls that the engine batches.
+        max_num_batched_tokens: tokens of one engine step; None lets vLLM choose (on CPU: above the longest prompts,
+            because seeds do not survive chunked prefill there).
+        block_size: tokens of one KV-cache block, the grain of prefix reuse; None lets vLLM choose.
+        kv_cache_gib: size of the KV cache; None lets vLLM take what `gpu_memory_utilization` leaves (GPU only).
+        gpu_memory_utilization: share of the device's memory that the engine may take.
+        enforce_eager: skip graph capture and compilation: a faster start, a slower GPU engine.
+        tensor_parallel_size: GPUs that one replica spans.
+        queue_limit: calls that one replica accepts before it answers `QueueFull`.
+        cpu_threads: OpenMP threads of a CPU engine.
+    """
+
+    model: str
+    dtype: Literal["float32", "bfloat16", "float16", "auto"]
+    max_model_len: int | None
+    max_num_seqs: int
+    max_num_batched_tokens: int | None
+    block_size: int | None
+    kv_cache_gib: float | None
+    gpu_memory_utilization: float
+    enforce_eager: bool
+    tensor_parallel_size: int
+    queue_limit: int
+    cpu_threads: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GeneratorSettings(EngineSettings):
+    """A generator replica.
+
+    Attributes:
+        prompt_template: text of the prompt; `{question}` is replaced.
+        chat: wrap the prompt as a user message in the tokenizer's chat template.
+        system_prompt: system message of the chat; None for none.
+        separator: the text that ends a step.
+        max_logprobs: most `top_logprobs` of a call.
+    """
+
+    prompt_template: str
+    chat: bool
+    system_prompt: str | None
+    separator: str
+    max_logprobs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrmSettings(EngineSettings):
+    """A PRM replica.
+
+    Attributes:
+        overlong: what to do with an input above `max_model_len`: "keep_tail" drops whole steps after the question,
+            oldest first, and marks the score as truncated; "refuse" fails the call.
+        family: how it writes paths and reads scores: "auto" finds out from the folder; or a name of
+            `actors.engines.prm.families.FAMILIES`, or `module:function`.
+    """
+
+    overlong: Literal["keep_tail", "refuse"]
+    family: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoraSpec:
+    """Low-rank adapters on a PRM's backbone; the defaults are those of "Know What You Don't Know" (arXiv 2506.09338).
+
+    Attributes:
+        rank: r; 0 leaves the backbone as it is, so that only the head is trained.
+        alpha: the update is scaled by alpha / rank.
+        dropout: of the adapters' inputs while training.
+        target_modules: names of the linear layers within a decoder layer.
+        every_nth_layer: 4 adapts layers 3, 7, 11, ... (from 0); 1 adapts all.
+    """
+
+    rank: int = 2
+    alpha: float = 32.0
+    dropout: float = 0.1
+    target_modules: tuple[str, ...] = ("q_proj", "v_proj")
+    every_nth_layer: int = 4

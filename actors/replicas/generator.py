@@ -1,0 +1,159 @@
+"""The generator replica: prefixes in, sampled steps out, token ids carried throughout."""
+
+import os
+from collections.abc import Callable
+
+from actors.engines.logprobs import sampled_logprobs, token_confidences
+from actors.engines.protocol import EngineRefused, EngineSample, GeneratorEngine, SampleRequest
+from actors.engines.serving.vllm_generator import VllmGenerator
+from actors.engines.settings import GeneratorSettings
+from actors.engines.steps import Step, StepSplitter
+from actors.replicas.base import ModelReplica
+from actors.replicas.prefix_store import MAX_TOKENS, PrefixStore
+from records.calls import (
+    CallFailed,
+    PrefixMissing,
+    SampleCall,
+    Sampled,
+    SampledStep,
+    SampleResult,
+    Sampling,
+    child_prefix_id,
+)
+from records.failure import InvalidInput
+from records.path import FinishReason
+from records.replica import ReplicaInfo
+from records.request import Until
+
+
+class Generator(ModelReplica[SampleCall, SampleResult, GeneratorEngine]):
+    """One generator replica."""
+
+    def __init__(
+        self,
+        settings: GeneratorSettings,
+        *,
+        build_engine: Callable[[GeneratorSettings], GeneratorEngine] = VllmGenerator,
+        die: Callable[[int], object] = os._exit,
+        max_prefix_tokens: int = MAX_TOKENS,
+    ) -> None:
+        """Prepare a replica of the model in `settings`, which `build_engine` loads in `hello`; else as the base class.
+
+        `max_prefix_tokens` bounds the prefixes that calls may refer to without carrying them.
+        """
+        super().__init__(lambda: build_engine(settings), queue_limit=settings.queue_limit, die=die)
+        self._settings = settings
+        self._prefixes: PrefixStore[tuple[int, ...]] = PrefixStore(max_prefix_tokens)
+        self._splitter: StepSplitter | None = None
+
+    async def _introduce(self, engine: GeneratorEngine) -> ReplicaInfo:
+        settings, facts = self._settings, engine.facts
+        if settings.chat and engine.tokenizer.chat is None:
+            raise InvalidInput(f"{settings.model} has no chat template: set generator.chat to false")
+        self._splitter = StepSplitter(engine.tokenizer, settings.separator)
+        return ReplicaInfo(
+            incarnation=self.incarnation,
+            role="generator",
+            model=settings.model,
+            model_sha256=facts.model_sha256,
+            tokenizer_sha256=facts.tokenizer_sha256,
+            num_parameters=facts.num_parameters,
+            max_model_len=facts.max_model_len,
+            max_concurrency=settings.max_num_seqs,
+            device=facts.device,
+            details={"separator": settings.separator, "dtype": facts.dtype, **facts.details},
+        )
+
+    async def _canary(self) -> None:
+        request = SampleRequest(
+            prompt_ids=self._prompt_ids("1 + 1"), until=Until.TOKENS, max_tokens=1, seed=0, sampling=Sampling(0.0)
+        )
+        await self.engine.sample(request)
+
+    async def _serve(self, call: SampleCall) -> SampleResult:
+        prefix_ids = self._resolve(call)
+        if prefix_ids is None:
+            return PrefixMissing(call.key)
+        context = self.engine.facts.max_model_len
+        if len(prefix_ids) >= context:
+            error = f"the prompt is {len(prefix_ids)} tokens long and the context {context}: nothing can follow"
+            return CallFailed(call.key, error, retryable=False)
+        request = SampleRequest(
+            prompt_ids=prefix_ids,
+            until=call.until,
+            max_tokens=min(call.max_tokens, context - len(prefix_ids)),
+            seed=call.seed,
+            sampling=call.sampling,
+            top_logprobs=call.top_logprobs,
+        )
+        try:
+            sample = await self.engine.sample(request)
+        except EngineRefused as refused:
+            return CallFailed(call.key, str(refused), retryable=refused.retryable)
+        self._hold(child_prefix_id(call.prefix_id, sample.token_ids), prefix_ids + sample.token_ids)
+        return self._sampled(call, prefix_ids, sample)
+
+    def _resolve(self, call: SampleCall) -> tuple[int, ...] | None:
+        """Prompt and path as token ids; None where the call carries no prefix and none is held."""
+        held = self._prefixes.get(call.prefix_id)
+        if held is not None or call.prefix is None:
+            return held
+        token_ids = self._prompt_ids(call.prefix.question) + call.prefix.token_ids
+        self._hold(call.prefix_id, token_ids)
+        return token_ids
+
+    def _hold(self, prefix_id: str, token_ids: tuple[int, ...]) -> None:
+        self._prefixes.put(prefix_id, token_ids, len(token_ids))
+
+    def _prompt_ids(self, question: str) -> tuple[int, ...]:
+        tokenizer = self.engine.tokenizer
+        text = self._settings.prompt_template.replace("{question}", question)
+        if self._settings.chat and tokenizer.chat is not None:
+            return tokenizer.chat(text, self._settings.system_prompt)
+        return tokenizer.encode(text)
+
+    def _sampled(self, call: SampleCall, prefix_ids: tuple[int, ...], sample: EngineSample) -> Sampled:
+        """The sample as steps; all but the last end at the separator, the last where the engine stopped."""
+        pieces = self._pieces(call.until, prefix_ids, sample.token_ids)
+        confidences, drawn = _certainty(call.sampling, sample)
+        steps = []
+        start = 0
+        for number, piece in enumerate(pieces, start=1):
+            stop = start + len(piece.token_ids)
+            reason = FinishReason.SEPARATOR if number < len(pieces) else _finish_reason(call, sample)
+            logprob_sum = None if sample.logprobs is None else sum(sample.logprobs[start:stop])
+            sampled_sum = None if drawn is None else sum(drawn[start:stop])
+            sure = None if confidences is None else confidences[start:stop]
+            steps.append(SampledStep(piece.text, piece.token_ids, reason, logprob_sum, sure, sampled_sum))
+            start = stop
+        return Sampled(
+            key=call.key,
+            steps=tuple(steps),
+            prompt_tokens=len(prefix_ids),
+            cached_tokens=sample.cached_tokens,
+            queued_s=sample.queued_s,
+            run_s=sample.run_s,
+        )
+
+    def _pieces(self, until: Until, prefix_ids: tuple[int, ...], token_ids: tuple[int, ...]) -> tuple[Step, ...]:
+        if until is Until.END and self._splitter is not None:
+            return self._splitter.split(prefix_ids, token_ids)
+        return (Step(self.engine.tokenizer.decode_after(prefix_ids, token_ids), token_ids),)
+
+
+def _certainty(sampling: Sampling, sample: EngineSample) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
+    """Confidences and, unless top-p cut the distribution, log-probabilities as drawn; None where not asked."""
+    if sample.top is None:
+        return None, None
+    confidences = token_confidences(sample.top)
+    if sample.logprobs is None or sampling.top_p < 1:
+        return confidences, None
+    return confidences, sampled_logprobs(sample.token_ids, sample.logprobs, sample.top, sampling.temperature)
+
+
+def _finish_reason(call: SampleCall, sample: EngineSample) -> FinishReason:
+    """The engine's reason, but reaching the number of tokens that was asked for is no cut."""
+    reached = call.until is Until.TOKENS and len(sample.token_ids) == call.max_tokens
+    if reached and sample.finish_reason is FinishReason.LENGTH:
+        return FinishReason.TOKENS
+    return sample.finish_reason

@@ -1,0 +1,244 @@
+"""Recipes: from a TOML file and `--set` overrides to one checked, frozen `Recipe`, and from there to settings.
+
+    file --tomllib--> tables --overrides--> tables --models--> Recipe --> GeneratorSettings, PrmSettings, limits, ...
+
+Paths of models and prices in the file are relative to the file; those given with `--set` are relative to the current
+directory. The name of a built-in model (`jobs.recipes.builtin_models`) is none of these: a folder of that name is
+written ./NAME.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from actors.engines.settings import GeneratorSettings, PrmSettings
+from jobs.recipes.builtin_models import folder_of
+from jobs.recipes.errors import describe
+from jobs.recipes.sections import SECTIONS, Recipe
+from jobs.recipes.strategies.registry import STRATEGIES, strategy_tag
+from records.calls import Sampling
+from records.failure import InvalidInput
+from scaling.strategy import SearchLimits
+from scaling.uncertainty.abstention import Abstention
+from scaling.uncertainty.aggregation import Estimate
+
+__all__ = [
+    "Recipe",
+    "abstention",
+    "apply_override",
+    "as_json",
+    "decides_results",
+    "generator_settings",
+    "load_recipe",
+    "operational_keys",
+    "parse_override",
+    "prm_settings",
+    "sampling",
+    "search_limits",
+    "shipped_recipe",
+]
+
+SHIPPED = Path(__file__).parent
+"""Recipes of public models; each can be named without path and suffix."""
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+def load_recipe(path: Path, overrides: Sequence[str] = (), *, strategy: Mapping[str, Any] | None = None) -> Recipe:
+    """Read and check a recipe.
+
+    Args:
+        path: a TOML file, or the name of a shipped recipe.
+        strategy: keys of the strategy section that take the place of the recipe's; all of it where the name differs.
+        overrides: `section.key=value`; the value as in TOML, or a bare string; an empty one removes the key.
+
+    Raises:
+        InvalidInput: the message names file or `--set`, key, value and bound, one mistake a line.
+    """
+    path = shipped_recipe(path) or path
+    tables = _read(path)
+    _resolve_models(tables, path.resolve().parent)
+    _resolve_prices(tables, path.resolve().parent)
+    if strategy is not None:
+        tables["strategy"] = _replaced(tables.get("strategy"), strategy)
+    overridden = []
+    for override in overrides:
+        key, value = parse_override(override)
+        apply_override(tables, key, value)
+        overridden.append(key)
+        if key in ("generator.model", "prm.model"):
+            _resolve_models(tables, Path.cwd(), only=key.partition(".")[0])
+        if key == "cost.prices":
+            _resolve_prices(tables, Path.cwd())
+    try:
+        return Recipe.model_validate(tables)
+    except ValidationError as error:
+        raise InvalidInput(describe(error, tables, file=str(path), overridden=overridden)) from error
+
+
+def shipped_recipe(path: Path) -> Path | None:
+    """The recipe of that name which comes with the package; None for a file of the user's.
+
+    Raises:
+        InvalidInput: a bare name that neither a file nor a shipped recipe has.
+    """
+    if path.is_file() or path.suffix == ".toml" or path.parent != Path():
+        return None
+    shipped = {recipe.stem: recipe for recipe in sorted(SHIPPED.glob("*.toml"))}
+    if path.name not in shipped:
+        raise InvalidInput(f"recipe {path}: no such file, and the shipped ones are called {', '.join(shipped)}")
+    return shipped[path.name]
+
+
+def generator_settings(recipe: Recipe) -> GeneratorSettings:
+    """How each generator replica is built."""
+    section = recipe.generator
+    settings = GeneratorSettings(**{field.name: getattr(section, field.name) for field in fields(GeneratorSettings)})
+    return replace(settings, max_logprobs=max(settings.max_logprobs, recipe.strategy.num_logprobs))
+
+
+def prm_settings(recipe: Recipe) -> PrmSettings | None:
+    """How each PRM replica is built; None without a `[prm]` section."""
+    section = recipe.prm
+    if section is None:
+        return None
+    return PrmSettings(**{field.name: getattr(section, field.name) for field in fields(PrmSettings)})
+
+
+def sampling(recipe: Recipe) -> Sampling:
+    """How tokens are drawn."""
+    return Sampling(temperature=recipe.generator.temperature, top_p=recipe.generator.top_p)
+
+
+def search_limits(recipe: Recipe) -> SearchLimits:
+    """Bounds on one sample."""
+    return SearchLimits(max_tokens=recipe.generator.max_tokens, max_step_tokens=recipe.generator.max_step_tokens)
+
+
+def abstention(recipe: Recipe) -> Abstention | None:
+    """When answers are not stood by; None: they always are, or the strategy gives none to stand by."""
+    below = recipe.answer.abstain_below
+    if below is None or not recipe.strategy.answers:
+        return None
+    return Abstention(below, Estimate(recipe.answer.estimate))
+
+
+def as_json(recipe: Recipe) -> dict[str, Any]:
+    """The whole recipe, resolved, for the manifest."""
+    return recipe.model_dump(mode="json")
+
+
+def decides_results(recipe: Recipe) -> dict[str, Any]:
+    """What a resume must find unchanged: all but the operational fields.
+
+    A model counts by the last part of its name: the same weights in another folder are the same model, and the
+    manifest's hashes tell other weights.
+    """
+    deciding = _deciding(recipe)
+    for role in ("generator", "prm"):
+        if deciding.get(role) is not None:
+            deciding[role]["model"] = Path(deciding[role]["model"]).name
+    return deciding
+
+
+def operational_keys() -> tuple[str, ...]:
+    """Dotted keys of a recipe that a resume may change; a section ends in a dot. Models are told by their hashes."""
+    keys = ["generator.model", "prm.model"]
+    for name, field in Recipe.model_fields.items():
+        if _operational(field):
+            keys.append(f"{name}.")
+        elif name in SECTIONS:
+            keys += [f"{name}.{key}" for key, inner in SECTIONS[name].model_fields.items() if _operational(inner)]
+    return tuple(keys)
+
+
+def _operational(field: FieldInfo) -> bool:
+    return isinstance(field.json_schema_extra, dict) and bool(field.json_schema_extra.get("operational"))
+
+
+def _deciding(section: BaseModel) -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    for name, field in type(section).model_fields.items():
+        if _operational(field):
+            continue
+        value = getattr(section, name)
+        kept[name] = _deciding(value) if isinstance(value, BaseModel) else value
+    return kept
+
+
+def _replaced(section: object, strategy: Mapping[str, Any]) -> dict[str, Any]:
+    kept = section if isinstance(section, dict) and section.get("name") == strategy["name"] else {}
+    return {**kept, **strategy}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        raise InvalidInput(f"recipe {path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"recipe {path} is not TOML: {error}") from error
+
+
+def parse_override(override: str) -> tuple[str, Any]:
+    """`section.key=value` as key and value; None for an empty value."""
+    key, equals, text = override.partition("=")
+    key = key.strip()
+    if not equals or not re.fullmatch(r"[\w-]+(\.[\w-]+)*", key):
+        raise InvalidInput(f"--set {override}: must be section.key=value")
+    text = text.strip()
+    if not text:
+        return key, None
+    try:
+        parsed = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return key, text
+    return key, parsed["value"] if len(parsed) == 1 else text
+
+
+def apply_override(tables: dict[str, Any], key: str, value: Any) -> None:
+    """Set or remove one dotted key.
+
+    Another `strategy.name` keeps those options of the old strategy that the new one has too: `--set
+    strategy.name=majority` then works with any recipe.
+    """
+    *sections, name = key.split(".")
+    table = tables
+    for section in sections:
+        table = table.setdefault(section, {})
+        if not isinstance(table, dict):
+            raise InvalidInput(f"--set {key}: {section} is a value, not a section")
+    if value is None:
+        table.pop(name, None)
+        return
+    old_name, table[name] = table.get(name), value
+    tag = strategy_tag(table) if key == "strategy.name" and value != old_name else None
+    if tag is not None:
+        known = STRATEGIES[tag].model_fields
+        tables["strategy"] = {option: kept for option, kept in table.items() if option in known}
+
+
+def _resolve_prices(tables: dict[str, Any], folder: Path) -> None:
+    """Make the address of a price table absolute, like a model's."""
+    section = tables.get("cost")
+    prices = section.get("prices") if isinstance(section, dict) else None
+    if isinstance(section, dict) and isinstance(prices, str) and prices:
+        section["prices"] = str((folder / Path(prices).expanduser()).resolve())
+
+
+def _resolve_models(tables: dict[str, Any], folder: Path, *, only: str | None = None) -> None:
+    """Make the models' paths absolute, built-in ones too; a name on the hub or an s3:// address stays."""
+    for role in ("generator", "prm") if only is None else (only,):
+        section = tables.get(role)
+        model = section.get("model") if isinstance(section, dict) else None
+        if not isinstance(section, dict) or not isinstance(model, str) or not model or model.startswith("s3://"):
+            continue
+        resolved = folder_of(model) or folder / Path(model).expanduser()
+        if resolved.exists() or not _HUB_NAME.fullmatch(model):
+            section["model"] = str(resolved.resolve())

@@ -1,0 +1,287 @@
+"""The recipe and its sections: every field says what it is, in which unit, within which bounds."""
+
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from actors.engines.prm.families import AUTO, FAMILIES
+from jobs.recipes.calibration import CalibrationSection
+from jobs.recipes.section import PLUGIN, Section, is_plugin, setting
+from jobs.recipes.strategies.base import EstimateName
+from jobs.recipes.strategies.registry import PluginStrategy, StrategySection
+
+_GRADERS = ("math-verify", "exact", "numeric", "multiple-choice")
+
+
+class ProblemsSection(Section):
+    """Which columns of the problem file hold what."""
+
+    preset: Literal["auto", "gsm8k", "math", "generic"] = setting(
+        "auto",
+        'Layout of the file: gsm8k (key after "####"), math (problem; answer, or a box in solution), generic (the key '
+        'as it stands); "auto" goes by the first row.',
+    )
+    problem_id: str = setting("auto", 'Column with the unique name of a problem; "auto" finds it.', min_length=1)
+    question: str = setting("auto", 'Column with the question; "auto" finds it.', min_length=1)
+    reference: str = setting(
+        "auto", 'Column with the answer key; "auto" takes one if there is one, "" or "none" reads none.'
+    )
+
+
+class EngineSection(Section):
+    """What both kinds of replica tell vLLM."""
+
+    model: str = Field(
+        min_length=1,
+        description='Folder with the weights, relative to the recipe, or s3://...; a generator also "smollm2".',
+    )
+    num_replicas: int = setting(1, "Replicas; each has its own engine.", operational=True, ge=1, le=4096)
+    dtype: Literal["float32", "bfloat16", "float16", "auto"] = setting("auto", "Type of weights and activations.")
+    max_model_len: int | None = setting(None, "Context limit in tokens; omitted: the model's own.", ge=1)
+    max_num_seqs: int = setting(256, "Calls that one engine batches.", operational=True, ge=1)
+    max_num_batched_tokens: int | None = setting(
+        None,
+        "Tokens of one engine step; omitted: vLLM chooses. On CPU above the longest prompt.",
+        operational=True,
+        ge=1,
+    )
+    block_size: int | None = setting(
+        None, "Tokens of one KV-cache block; omitted: vLLM chooses.", operational=True, ge=1
+    )
+    kv_cache_gib: float | None = setting(
+        None,
+        "Size of the KV cache in GiB; omitted: what gpu_memory_utilization leaves (GPU only).",
+        operational=True,
+        gt=0,
+    )
+    gpu_memory_utilization: float = setting(
+        0.9, "Share of the device's memory that one engine may take.", operational=True, gt=0, le=1
+    )
+    enforce_eager: bool = setting(
+        False, "Skip graph capture and compilation: a faster start, a slower GPU engine.", operational=True
+    )
+    tensor_parallel_size: int = setting(1, "GPUs that one replica spans.", operational=True, ge=1)
+    node_resource: str | None = setting(
+        None,
+        "Custom Ray resource of which each replica takes one, so that it goes to a node that has it; omitted: any.",
+        operational=True,
+        pattern=r"^[A-Za-z_]\w*$",
+    )
+    queue_limit: int = setting(2048, "Calls that one replica holds before it refuses more.", operational=True, ge=1)
+    cpu_threads: int = setting(1, "OpenMP threads of a CPU engine.", operational=True, ge=1)
+
+
+class GeneratorSection(EngineSection):
+    """The model that solves the problems, and how its tokens are drawn."""
+
+    prompt_template: str = setting("{question}\n\n", "Text of the prompt; {question} is replaced.")
+    chat: bool = setting(False, "Wrap the prompt as a user message in the tokenizer's chat template.")
+    system_prompt: str | None = setting(None, "System message of the chat; omitted: none.")
+    separator: str = setting("\n\n", "The text that ends a step.", min_length=1)
+    temperature: float = setting(0.7, "Sampling temperature; 0 is greedy.", ge=0, le=10)
+    top_p: float = setting(1.0, "Share of the distribution that is sampled from; 1 is all of it.", gt=0, le=1)
+    max_logprobs: int = setting(
+        20,
+        "Likeliest tokens per position whose log-probabilities a strategy may ask for; raised to the strategy's own "
+        "top_logprobs.",
+        operational=True,
+        ge=1,
+        le=65536,
+    )
+    max_tokens: int = setting(2048, "Most tokens of one sample, all steps together.", ge=1)
+    max_step_tokens: int = setting(512, "Most tokens of one step.", ge=1)
+
+    @field_validator("prompt_template")
+    @classmethod
+    def _template_has_the_question(cls, template: str) -> str:
+        if "{question}" not in template:
+            raise ValueError("must contain {question}")
+        return template
+
+    @model_validator(mode="after")
+    def _options_fit(self) -> Self:
+        if self.max_step_tokens > self.max_tokens:
+            raise ValueError(
+                f"max_step_tokens ({self.max_step_tokens}) must not be above max_tokens ({self.max_tokens})"
+            )
+        if self.system_prompt is not None and not self.chat:
+            raise ValueError("system_prompt needs chat = true")
+        return self
+
+
+class PrmSection(EngineSection):
+    """The process reward model."""
+
+    overlong: Literal["keep_tail", "refuse"] = setting(
+        "keep_tail", "An input above max_model_len loses its oldest steps and is marked, or is refused."
+    )
+    family: str = setting(
+        AUTO, 'How it writes paths and reads scores; "auto" asks the folder; or a family\'s name, or module:function.'
+    )
+
+    @field_validator("family")
+    @classmethod
+    def _family_is_known(cls, family: str) -> str:
+        if family != AUTO and family not in FAMILIES and not is_plugin(family):
+            raise ValueError(f"must be {AUTO}, one of {', '.join(FAMILIES)}, or {PLUGIN}")
+        return family
+
+
+class BudgetSection(Section):
+    """Caps of the whole run; a resume may change them."""
+
+    total_tokens: int | None = setting(
+        None, "Generated tokens that the run may spend, never exceeded; omitted: no cap.", operational=True, ge=1
+    )
+    total_usd: float | None = setting(
+        None,
+        "USD that the replicas' time may cost, by the instances in [cost]; a call that is under way is still finished. "
+        "Omitted: no cap.",
+        operational=True,
+        gt=0,
+    )
+    total_gpu_seconds: float | None = setting(
+        None, "GPU-seconds for which the run may hold its replicas, likewise; omitted: no cap.", operational=True, gt=0
+    )
+    deadline_s: float | None = setting(
+        None, "Seconds after which open problems end with their best answer; omitted: none.", operational=True, gt=0
+    )
+
+    @property
+    def caps(self) -> dict[str, float]:
+        """Those that are set, by key."""
+        return {f"budget.{name}": value for name, value in self.model_dump().items() if value is not None}
+
+    @property
+    def time_caps(self) -> dict[str, float]:
+        """Of these, those on time and what it costs: what they leave undone depends on how fast the replicas were."""
+        return {key: value for key, value in self.caps.items() if key != "budget.total_tokens"}
+
+
+NO_CAPS = tuple(f"budget.{name}=" for name in BudgetSection.model_fields)
+"""Overrides that take every cap away."""
+
+
+class AnswerSection(Section):
+    """Which answers a run stands by."""
+
+    abstain_below: float | None = setting(
+        None,
+        "Abstain where the answer is right with less than this probability, by the run itself; the answer stays in its "
+        "row. Omitted: never.",
+        gt=0,
+        le=1,
+    )
+    estimate: EstimateName = setting(
+        "lower", "Which number of answer_p is compared: a quantile (lower, median, upper) or the mean of the three."
+    )
+
+
+class GraderSection(Section):
+    """How an answer is compared with the answer key."""
+
+    kind: str = setting(
+        "math-verify", "math-verify, exact, numeric, multiple-choice, or the user's own as module:function."
+    )
+    timeout_s: float = setting(5.0, "Seconds for one answer; after that `correct` is null.", gt=0)
+    num_workers: int = setting(1, "Grader processes.", operational=True, ge=1, le=1024)
+
+    @field_validator("kind")
+    @classmethod
+    def _kind_is_known(cls, kind: str) -> str:
+        if kind not in _GRADERS and not is_plugin(kind):
+            raise ValueError(f"must be one of {', '.join(_GRADERS)}, or {PLUGIN}")
+        return kind
+
+
+class OutputSection(Section):
+    """When finished problems are written."""
+
+    flush_problems: int = setting(64, "Finished problems that are committed together.", operational=True, ge=1)
+    flush_interval_s: float = setting(
+        10.0, "Longest time between two commits; early in a run they come sooner.", operational=True, gt=0
+    )
+
+
+class ClusterSection(Section):
+    """Where the run takes place."""
+
+    address: str | None = setting(
+        None, "Ray cluster to join; omitted: the one around, or a local one.", operational=True, min_length=1
+    )
+    device: Literal["cpu", "gpu"] | None = setting(
+        None,
+        "What the replicas run on; omitted: GPUs if the cluster has one now. An autoscaled one may have none yet.",
+        operational=True,
+    )
+    num_cpus: int | None = setting(None, "CPU cores that a local Ray may use; omitted: all.", operational=True, ge=1)
+    start_timeout_s: float = setting(
+        900.0, "Seconds in which a replica's engine has to come up.", operational=True, gt=0
+    )
+    max_open_problems: int = setting(512, "Problems in work at the same time, at most.", operational=True, ge=1)
+
+
+class CostSection(Section):
+    """What the run's machines cost; without it a run counts tokens and seconds, and no money."""
+
+    prices: str | None = setting(
+        None, "TOML file in the layout of cluster/prices.toml; omitted: that one.", operational=True, min_length=1
+    )
+    generator_instance: str | None = setting(
+        None, "Instance that generators run on, by its name in the price table.", operational=True, min_length=1
+    )
+    prm_instance: str | None = setting(
+        None, "Instance that PRMs run on; omitted: their cost is unknown.", operational=True, min_length=1
+    )
+    market: Literal["on-demand", "spot"] = setting("on-demand", "Which price counts.", operational=True)
+
+
+class Recipe(Section):
+    """One evaluation, complete: two runs of one recipe differ by chance only."""
+
+    seed: int = setting(0, "Every sample's seed is derived from it and the sample's name.", ge=0, lt=2**63)
+    problems: ProblemsSection = setting(ProblemsSection(), "Columns of the problem file.")
+    generator: GeneratorSection = Field(description="The model that solves the problems.")
+    prm: PrmSection | None = setting(None, "The process reward model; omitted: none, for strategies without scores.")
+    strategy: StrategySection = Field(description="How samples are spent on a problem.")
+    budget: BudgetSection = setting(BudgetSection(), "Caps of the whole run.", operational=True)
+    answer: AnswerSection = setting(AnswerSection(), "Which answers the run stands by.")
+    grader: GraderSection = setting(GraderSection(), "How answers are compared with the answer key.")
+    output: OutputSection = setting(OutputSection(), "When results are written.", operational=True)
+    cluster: ClusterSection = setting(ClusterSection(), "Where the run takes place.", operational=True)
+    cost: CostSection = setting(CostSection(), "What its machines cost.", operational=True)
+    calibration: CalibrationSection = setting(
+        CalibrationSection(), "How `parsimony calibrate` fits the PRM; nothing to other commands.", operational=True
+    )
+
+    @model_validator(mode="after")
+    def _strategy_has_its_prm(self) -> Self:
+        plugin = isinstance(self.strategy, PluginStrategy)
+        if self.strategy.needs_prm and not plugin and self.prm is None:
+            raise ValueError(f"strategy {self.strategy.name} needs scores: add a [prm] section with a model")
+        return self
+
+    @model_validator(mode="after")
+    def _answers_have_their_probability(self) -> Self:
+        strategy = self.strategy
+        if self.answer.abstain_below is not None and strategy.answers and not strategy.gives_answer_p:
+            raise ValueError(
+                f"answer.abstain_below needs the probability of every answer, and strategy {strategy.name} gives none: "
+                "take another, or leave abstain_below out"
+            )
+        return self
+
+
+SECTIONS: dict[str, type[Section]] = {
+    "problems": ProblemsSection,
+    "generator": GeneratorSection,
+    "prm": PrmSection,
+    "budget": BudgetSection,
+    "answer": AnswerSection,
+    "grader": GraderSection,
+    "output": OutputSection,
+    "cluster": ClusterSection,
+    "cost": CostSection,
+    "calibration": CalibrationSection,
+}
+"""All but `strategy`, which has a model for each kind."""

@@ -1,0 +1,1 @@
+"""`parsimony replay`: settings decided again on a stored run, problem by problem, and summed up."""

@@ -1,0 +1,128 @@
+"""What abstaining came to: how much a run answers, how much of that is wrong, and what other thresholds would buy.
+
+Read from the rows, not from the totals of the commits, because the curve needs every answer's own probability.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from actors.writer.parts import read_columns
+from records.path import PrmScore
+from records.run_folder.commits import Part
+from records.run_folder.store import Store
+from scaling.statistics.accuracy import accuracy_interval
+from scaling.uncertainty.abstention import probability_of, risk_coverage
+from scaling.uncertainty.aggregation import Estimate
+
+_COLUMNS = ("answer", "answer_p_lower", "answer_p_median", "answer_p_upper", "correct", "abstained")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AbstentionSummary:
+    """A run that abstains, as far as its rows go.
+
+    Attributes:
+        below: the threshold (`answer.abstain_below`).
+        estimate: what of the answers' probabilities is compared with it.
+        answered: problems whose answer the run stands by.
+        abstained: the others that have a row.
+        graded: of the answered ones, those with a verdict.
+        correct: of the graded ones.
+        accuracy: correct / graded; null when nothing answered was graded.
+        accuracy_lower: bounds of the 95% Wilson interval (`accuracy_upper` alike); null likewise.
+        coverage: share answered of all graded problems: where the threshold lies on the curve; null without any.
+        risk: 1 - accuracy, at that place; null likewise.
+        aurc: area under risk against coverage over all thresholds, the smaller the better; null without a verdict.
+        aurc_random: the same if the probabilities said nothing: the share of wrong answers among all.
+        aurc_best: the same if every right answer were surer than every wrong one.
+    """
+
+    below: float
+    estimate: str
+    answered: int
+    abstained: int
+    graded: int
+    correct: int
+    accuracy: float | None
+    accuracy_lower: float | None
+    accuracy_upper: float | None
+    coverage: float | None
+    risk: float | None
+    aurc: float | None
+    aurc_random: float | None
+    aurc_best: float | None
+
+
+class AbstentionReader:
+    """Reads what abstaining comes to, again and again: each part once.
+
+    Args:
+        store: of the run.
+        recipe: as in the manifest.
+    """
+
+    def __init__(self, store: Store, recipe: Mapping[str, Any]) -> None:
+        self._store = store
+        section = recipe.get("answer")
+        self._section = section if isinstance(section, Mapping) and section.get("abstain_below") is not None else None
+        self._num_parts = 0
+        self._rows: list[dict[str, Any]] = []
+
+    def read(self, parts: Sequence[Part]) -> AbstentionSummary | None:
+        """The summary of the rows in `parts`, all visible ones of `problems` in commit order.
+
+        None for a run that never abstains, or has no rows yet.
+
+        Raises:
+            StoreFailed: a part is gone or not what was committed.
+        """
+        if self._section is None:
+            return None
+        for part in parts[self._num_parts :]:
+            rows = read_columns(self._store, part, _COLUMNS).to_pylist()
+            self._rows += [row for row in rows if row["abstained"] is not None]
+            self._num_parts += 1
+        if not self._rows:
+            return None
+        return summarize_abstention(self._rows, self._section["abstain_below"], Estimate(self._section["estimate"]))
+
+
+def summarize_abstention(rows: Sequence[Mapping[str, Any]], below: float, estimate: Estimate) -> AbstentionSummary:
+    """The summary of rows of `problems`, each with a decision."""
+    answered = [row for row in rows if not row["abstained"]]
+    graded = [row for row in answered if row["correct"] is not None]
+    num_correct = sum(row["correct"] for row in graded)
+    interval = accuracy_interval(num_correct, len(graded))
+    lower, upper = interval if interval is not None else (None, None)
+    verdicts = [row for row in rows if row["correct"] is not None]
+    coverage = risk = aurc = aurc_random = aurc_best = None
+    if verdicts:
+        right = [row["correct"] for row in verdicts]
+        curve = risk_coverage([_probability(row, estimate) for row in verdicts], right)
+        coverage, risk = curve.at(below)
+        aurc, aurc_random = curve.mean_risk, 1 - sum(right) / len(right)
+        order = [-rank / len(right) for rank in range(len(right))]
+        aurc_best = risk_coverage(order, sorted(right, reverse=True)).mean_risk
+    return AbstentionSummary(
+        below=below,
+        estimate=estimate.value,
+        answered=len(answered),
+        abstained=len(rows) - len(answered),
+        graded=len(graded),
+        correct=num_correct,
+        accuracy=num_correct / len(graded) if graded else None,
+        accuracy_lower=lower,
+        accuracy_upper=upper,
+        coverage=coverage,
+        risk=risk,
+        aurc=aurc,
+        aurc_random=aurc_random,
+        aurc_best=aurc_best,
+    )
+
+
+def _probability(row: Mapping[str, Any], estimate: Estimate) -> float:
+    quantiles = (row["answer_p_lower"], row["answer_p_median"], row["answer_p_upper"])
+    answer_p = None if None in quantiles else PrmScore(*quantiles)
+    return probability_of(row["answer"], answer_p, estimate)

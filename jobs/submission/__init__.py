@@ -1,0 +1,1 @@
+"""`parsimony submit`: what travels to a cluster for a Ray job, checked before anything is sent."""

@@ -1,0 +1,298 @@
+"""The commit log: which part files a reader sees, in which order, whoever wrote them.
+
+    commit     1     2     3     4     5     6
+    epoch      1     1     2     1     2     2
+    parts      a     b     -     c     d     e
+                           ^     ^
+             fence of epoch 2    void: epoch 1 after epoch 2 was here
+
+Commits are numbered from 1 without gaps, and never change: each is created, if absent, after the writer has read all
+before it. A new epoch begins with a commit that holds no parts (its fence). A commit of an epoch lower than one before
+it is void for every reader (the fencing rule), so what readers see only ever grows, and an old controller that wakes up
+adds nothing. Each commit carries the run's totals up to and including itself, so the last visible one says it all.
+
+Steps and requests of a problem may become visible before its row: they are its journal, from which another controller
+goes on. A commit says whose they are (`opened`), and which problems with such rows end with it (`closed`).
+
+Tokens: `leased_tokens` is a ceiling committed ahead of the spending. Of it, `totals.generated_tokens` belong to
+problems with a row and `open_tokens` to steps of problems without one yet; `lost_tokens` were leased by controllers
+that died before they could say what they spent. All three count as spent.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields, replace
+
+from records.rows import ProblemRow, Status
+from records.run_folder.layout import JOURNAL_TABLES, TABLES, Table, is_part_name
+from records.usage import Usage, UsagePoint, add_usage
+
+CHECKPOINT_EVERY = 100
+"""Commits between two checkpoints: a reader opens at most about this many commits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One Parquet file: its table, its name in the run, its rows, its size and hash as written."""
+
+    table: str
+    name: str
+    rows: int
+    bytes: int
+    sha256: str
+
+    def __post_init__(self) -> None:
+        """Refuse a name that is not a part's: a reader opens whatever stands here."""
+        if self.table not in TABLES or not self.name.startswith(f"{self.table}/") or not is_part_name(self.name):
+            raise ValueError(f"{self.name!r} is no part of table {self.table!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRows:
+    """A problem without a row whose steps and requests are among a commit's parts, and the tokens of those steps."""
+
+    problem_id: str
+    generated_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """What the problem rows of a run add up to.
+
+    Attributes:
+        succeeded: problems of each status, likewise `failed`, `budget_exhausted`, `cancelled`.
+        correct: of the graded ones.
+        graded: problems whose `correct` is not null.
+        generated_tokens: the columns of the same names, summed; likewise the token columns after it and `flops`.
+        wall_seconds: time that controllers have held the run, up to the last commit of each.
+        generator_seconds: replica-seconds of the rows; `prm_seconds` alike.
+        gpu_seconds: of the rows that have it; null where none has. `usd` alike.
+    """
+
+    succeeded: int = 0
+    failed: int = 0
+    budget_exhausted: int = 0
+    cancelled: int = 0
+    correct: int = 0
+    graded: int = 0
+    generated_tokens: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    pruned_tokens: int = 0
+    prm_tokens: int = 0
+    prm_cached_tokens: int = 0
+    flops: float = 0.0
+    wall_seconds: float = 0.0
+    generator_seconds: float = 0.0
+    prm_seconds: float = 0.0
+    gpu_seconds: float | None = None
+    usd: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no sum of rows is: negative, NaN, infinite."""
+        for counter in fields(self):
+            total = getattr(self, counter.name)
+            if total is not None and not 0 <= total < math.inf:
+                raise ValueError(f"totals.{counter.name} is {total}")
+
+    @property
+    def problems(self) -> int:
+        """Problems with a row."""
+        return self.succeeded + self.failed + self.budget_exhausted + self.cancelled
+
+    def plus(self, rows: Iterable[ProblemRow], *, wall_seconds: float = 0.0) -> "Totals":
+        """These totals with `rows` and `wall_seconds` added."""
+        added = {counter.name: getattr(self, counter.name) for counter in fields(self)}
+        for row in rows:
+            added[Status(row.status).value] += 1
+            added["graded"] += row.correct is not None
+            added["correct"] += row.correct is True
+            for column in _SUMMED:
+                added[column] += getattr(row, column)
+            for column in _SUMMED_IF_KNOWN:
+                value = getattr(row, column)
+                added[column] = added[column] if value is None else (added[column] or 0.0) + value
+        return replace(Totals(**added), wall_seconds=self.wall_seconds + wall_seconds)
+
+
+_SUMMED = (
+    "generated_tokens", "prompt_tokens", "cached_tokens", "pruned_tokens", "prm_tokens", "prm_cached_tokens", "flops",
+    "generator_seconds", "prm_seconds",
+)  # fmt: skip
+_SUMMED_IF_KNOWN = ("gpu_seconds", "usd")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commit:
+    """One commit.
+
+    Attributes:
+        number: from 1, without gaps.
+        epoch: of the controller that made it.
+        writer: token of the writer that made it, unique to that object.
+        parts: the files that it makes visible.
+        batches: the writer's batches whose rows these are; numbers are unique in the run.
+        opened: problems without a row that have steps or requests in these parts.
+        closed: problems that were open in a commit before this one and have their row here.
+        totals: of the run, this commit included.
+        open_tokens: generated tokens in the steps of all problems without a row, likewise.
+        lost_tokens: leased by dead controllers and never accounted for.
+        leased_tokens: ceiling on what the run has spent until the next commit; at least accounted + open + lost.
+        usage: of the replicas in this epoch so far; None where the controller has not said, as in a fence.
+        created_at: UTC, ISO 8601.
+    """
+
+    number: int
+    epoch: int
+    writer: str
+    parts: tuple[Part, ...]
+    batches: tuple[int, ...]
+    opened: tuple[OpenRows, ...]
+    closed: tuple[str, ...]
+    totals: Totals
+    open_tokens: int
+    lost_tokens: int
+    leased_tokens: int
+    usage: Usage | None
+    created_at: str
+
+    def __post_init__(self) -> None:
+        """Refuse what no writer makes."""
+        if self.number < 1 or self.epoch < 1:
+            raise ValueError(f"commit {self.number} of epoch {self.epoch}: both count from 1")
+        if self.lost_tokens < 0 or self.open_tokens < 0:
+            raise ValueError("lost_tokens or open_tokens is negative")
+        if self.leased_tokens < self.totals.generated_tokens + self.open_tokens + self.lost_tokens:
+            raise ValueError("leased_tokens is less than what is accounted for and lost")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Success:
+    """`_SUCCESS`: every one of `num_problems` inputs has exactly one row, as of `commit`. The rest as in `Commit`."""
+
+    commit: int
+    epoch: int
+    num_problems: int
+    totals: Totals
+    lost_tokens: int
+    finished_at: str
+
+    @classmethod
+    def of(cls, log: "Log", *, finished_at: str) -> "Success":
+        """The run as `log` leaves it."""
+        return cls(
+            commit=log.number,
+            epoch=log.epoch,
+            num_problems=log.totals.problems,
+            totals=log.totals,
+            lost_tokens=log.lost_tokens,
+            finished_at=finished_at,
+        )
+
+
+def visible(commits: Iterable[Commit]) -> list[Commit]:
+    """The commits that count, given all of them in order: those of no epoch lower than one before them."""
+    seen: list[Commit] = []
+    epoch = 0
+    for commit in commits:
+        if commit.epoch >= epoch:
+            seen.append(commit)
+        epoch = max(epoch, commit.epoch)
+    return seen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenProblem:
+    """A problem without a row, some of whose steps and requests are visible.
+
+    Attributes:
+        problem_id: its id.
+        generated_tokens: of those steps.
+        parts: names of the parts of `steps` and `requests` that hold such rows, in commit order.
+    """
+
+    problem_id: str
+    generated_tokens: int
+    parts: tuple[str, ...]
+
+
+@dataclass(kw_only=True)
+class Log:
+    """What commits 1 to `number` add up to; grows by one commit at a time.
+
+    Attributes:
+        number: of the last commit, void ones included; 0 before the first.
+        epoch: of the last visible commit; 0 before the first.
+        checkpoint: number of the newest checkpoint known.
+        parts: visible, in commit order.
+        batches: visible.
+        open_problems: by id.
+        usages: of the visible commits that say it, in order; of each epoch at most `MAX_USAGES`, evenly in time, the
+            first and the last among them.
+    """
+
+    number: int = 0
+    epoch: int = 0
+    checkpoint: int = 0
+    parts: list[Part] = field(default_factory=list)
+    batches: set[int] = field(default_factory=set)
+    open_problems: dict[str, OpenProblem] = field(default_factory=dict)
+    totals: Totals = Totals()
+    lost_tokens: int = 0
+    leased_tokens: int = 0
+    usages: list[UsagePoint] = field(default_factory=list)
+
+    @property
+    def open_tokens(self) -> int:
+        """Generated tokens in the steps of problems without a row."""
+        return sum(problem.generated_tokens for problem in self.open_problems.values())
+
+    @property
+    def accounted_tokens(self) -> int:
+        """Generated, by the visible rows."""
+        return self.totals.generated_tokens + self.open_tokens
+
+    @property
+    def spent_tokens(self) -> int:
+        """Accounted for in rows, or lost."""
+        return self.accounted_tokens + self.lost_tokens
+
+    def add(self, commit: Commit) -> bool:
+        """Take in the next commit. False, and only `number` changes, if it is void.
+
+        Raises:
+            ValueError: it is not the next one.
+        """
+        if commit.number != self.number + 1:
+            raise ValueError(f"commit {commit.number} does not follow commit {self.number}")
+        self.number = commit.number
+        if commit.epoch < self.epoch:
+            return False
+        self.epoch = commit.epoch
+        self.parts.extend(commit.parts)
+        self.batches.update(commit.batches)
+        self._move_open(commit)
+        self.totals = commit.totals
+        self.lost_tokens = commit.lost_tokens
+        self.leased_tokens = commit.leased_tokens
+        if commit.usage is not None:
+            add_usage(self.usages, UsagePoint(epoch=commit.epoch, created_at=commit.created_at, usage=commit.usage))
+        return True
+
+    def _move_open(self, commit: Commit) -> None:
+        parts = tuple(part.name for part in commit.parts if part.table in JOURNAL_TABLES)
+        for rows in commit.opened:
+            before = self.open_problems.get(rows.problem_id) or OpenProblem(
+                problem_id=rows.problem_id, generated_tokens=0, parts=()
+            )
+            self.open_problems[rows.problem_id] = OpenProblem(
+                problem_id=rows.problem_id,
+                generated_tokens=before.generated_tokens + rows.generated_tokens,
+                parts=before.parts + parts,
+            )
+        for problem_id in commit.closed:
+            self.open_problems.pop(problem_id)
+
+    def parts_of(self, table: Table) -> list[Part]:
+        """The visible parts of one table, in commit order."""
+        return [part for part in self.parts if part.table == table]

@@ -1,0 +1,210 @@
+"""Reading a run: the parts that its commits name, and nothing else in its folder.
+
+`read_run` takes a snapshot: what was visible when it was called. A run that is being written can be read at any moment;
+a later call sees at least as much. Works wherever `pyarrow.fs` does: local folders, `file://`, `s3://` (with the AWS
+settings of `records.run_folder.object_store`).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+from pyarrow import fs
+
+from records.failure import InvalidInput, StoreFailed
+from records.jsonio import decode
+from records.run_folder import layout
+from records.run_folder.checkpoints import read_log
+from records.run_folder.commits import Log, Part, Success, Totals
+from records.run_folder.epochs import Lease
+from records.run_folder.layout import Table
+from records.run_folder.manifest import Manifest
+from records.run_folder.object_store import s3_filesystem
+from records.run_folder.prediction import ESTIMATE, Prediction
+from records.schemas import SCHEMAS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A run as it stood when it was read.
+
+    Attributes:
+        uri: as given.
+        manifest: what it was begun with.
+        success: `_SUCCESS`; None while inputs are owed.
+        lease: of the newest epoch, with its heartbeat and progress; None before the first.
+        log: what the commits add up to.
+    """
+
+    uri: str
+    manifest: Manifest
+    success: Success | None
+    lease: Lease | None
+    log: Log
+    _files: "_Files"
+
+    @property
+    def finished(self) -> bool:
+        """Every input has exactly one row."""
+        return self.success is not None
+
+    @property
+    def totals(self) -> Totals:
+        """What the rows add up to."""
+        return self.log.totals
+
+    @property
+    def lost_tokens(self) -> int:
+        """Tokens that count as spent and stand in no row."""
+        return self.log.lost_tokens
+
+    def problems(self) -> pa.Table:
+        """One row per problem that has ended."""
+        return self._table("problems")
+
+    def steps(self) -> pa.Table:
+        """One row per sampled step."""
+        return self._table("steps")
+
+    def requests(self) -> pa.Table:
+        """One row per strategy request and its reply."""
+        return self._table("requests")
+
+    def rollouts(self) -> pa.Table:
+        """One row per prefix, of a run of `parsimony rollout`; of any other there is none."""
+        return self._table("rollouts")
+
+    def prediction(self) -> Prediction | None:
+        """What the run was predicted to take; None for one that was no pilot of `parsimony estimate`.
+
+        Raises:
+            StoreFailed: the store cannot be read, or what stands there is no prediction.
+        """
+        data = self._files.read(ESTIMATE)
+        return decode(Prediction, data, ESTIMATE) if data is not None else None
+
+    def dataset(self, table: Table) -> ds.Dataset:
+        """The same rows as `problems()` and its siblings, to scan in batches."""
+        return self._dataset(table, self.log.parts_of(table))
+
+    def batches(self, table: Table, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """The same rows a few thousand at a time, in commit order: a table of any size in little memory.
+
+        Raises:
+            StoreFailed: a part is gone or damaged; what came before is to be thrown away.
+        """
+        parts, rows = self.log.parts_of(table), 0
+        try:
+            # What is read ahead is what memory holds.
+            few: dict[str, Any] = {"batch_size": 4096, "batch_readahead": 2, "fragment_readahead": 1}
+            for batch in self.dataset(table).to_batches(columns=list(columns), **few) if parts else ():
+                rows += batch.num_rows
+                yield batch
+        except OSError as error:
+            raise StoreFailed(f"{self.uri}: a part of {table} is gone or damaged: {error}") from error
+        if rows != sum(part.rows for part in parts):
+            raise StoreFailed(f"{self.uri}: {table} holds {rows} rows, not what its commits say")
+
+    def part_paths(self, table: Table) -> list[str]:
+        """Addresses of the visible parts, in commit order, for other readers: `duckdb.read_parquet(paths)`."""
+        return [self._files.address(part.name) for part in self.log.parts_of(table)]
+
+    def _table(self, table: Table) -> pa.Table:
+        return self.rows_of(table, self.log.parts_of(table))
+
+    def rows_of(self, table: Table, parts: Sequence[Part]) -> pa.Table:
+        """The rows of some visible parts of one table.
+
+        Raises:
+            StoreFailed: a part is gone or damaged.
+        """
+        if not parts:
+            return SCHEMAS[table].empty_table()
+        try:
+            rows = self._dataset(table, parts).to_table()
+        except OSError as error:
+            raise StoreFailed(f"{self.uri}: a part of {table} is gone or damaged: {error}") from error
+        if rows.num_rows != sum(part.rows for part in parts):
+            raise StoreFailed(f"{self.uri}: {table} holds {rows.num_rows} rows, not what its commits say")
+        return rows
+
+    def _dataset(self, table: Table, parts: Sequence[Part]) -> ds.Dataset:
+        paths = [self._files.path(part.name) for part in parts]
+        return ds.dataset(paths, schema=SCHEMAS[table], format="parquet", filesystem=self._files.filesystem)
+
+
+def read_run(uri: str | Path) -> Run:
+    """The run at `uri` as it stands now.
+
+    Raises:
+        InvalidInput: there is no run.
+        StoreFailed: a file is missing, or is not what its name says.
+    """
+    files = _open(str(uri))
+    manifest = files.read(layout.MANIFEST)
+    if manifest is None:
+        raise InvalidInput(f"{uri} is not a run: it has no {layout.MANIFEST}")
+    # Before the commits: what is seen to be finished is then read to its end.
+    success = files.read(layout.SUCCESS)
+    epochs = [epoch for name in files.list(layout.EPOCHS) if (epoch := layout.epoch_number(name)) is not None]
+    lease_name = layout.epoch_name(max(epochs, default=0))
+    lease = files.read(lease_name)
+    return Run(
+        uri=str(uri),
+        manifest=decode(Manifest, manifest, layout.MANIFEST),
+        success=decode(Success, success, layout.SUCCESS) if success is not None else None,
+        lease=decode(Lease, lease, lease_name) if lease is not None else None,
+        log=read_log(files),
+        _files=files,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """`records.run_folder.checkpoints.Files` on a pyarrow file system."""
+
+    filesystem: Any
+    root: str
+    scheme: str
+
+    def path(self, name: str) -> str:
+        return f"{self.root}/{name}"
+
+    def address(self, name: str) -> str:
+        return self.scheme + self.path(name)
+
+    def read(self, name: str) -> bytes | None:
+        try:
+            with self.filesystem.open_input_file(self.path(name)) as stream:
+                return bytes(stream.read())
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StoreFailed(f"read {self.address(name)}: {error}") from error
+
+    def list(self, prefix: str) -> "list[str]":
+        folder = prefix.rpartition("/")[0]
+        selector = fs.FileSelector(self.path(folder), allow_not_found=True)
+        try:
+            entries = self.filesystem.get_file_info(selector)
+        except OSError as error:
+            raise StoreFailed(f"list {self.address(folder)}: {error}") from error
+        return sorted(entry.path.removeprefix(f"{self.root}/") for entry in entries if entry.type == fs.FileType.File)
+
+
+def _open(uri: str) -> _Files:
+    if "://" not in uri:
+        return _Files(fs.LocalFileSystem(), str(Path(uri).absolute()), "")
+    scheme, _, path = uri.partition("://")
+    if scheme == "s3":
+        root = path.rstrip("/")
+        return _Files(s3_filesystem(root.partition("/")[0]), root, "s3://")
+    try:
+        filesystem, root = fs.FileSystem.from_uri(uri)
+    except (ValueError, OSError) as error:
+        raise InvalidInput(f"{uri} cannot be opened: {error}") from error
+    local = isinstance(filesystem, fs.LocalFileSystem)
+    return _Files(filesystem, root.rstrip("/"), "" if local else f"{scheme}://")

@@ -1,0 +1,41 @@
+"""What each built-in grader asks of an answer key. The input is checked with it, and the grader refuses by it."""
+
+from collections.abc import Callable
+
+from scaling.answers.choices import stated_choice
+from scaling.answers.extract import canonical_answer, stated_number
+
+
+def reference_mistake(grader: str, reference: str) -> str | None:
+    """Why `grader` cannot use this key, and what to do; None where it can, or where only trying would tell."""
+    check = _CHECKS.get(grader)
+    return None if check is None else check(reference)
+
+
+def _exact(reference: str) -> str | None:
+    if canonical_answer(reference):
+        return None
+    return f"nothing is left of the answer key {_cut(reference)} to compare with"
+
+
+def _numeric(reference: str) -> str | None:
+    if stated_number(reference) is not None:
+        return None
+    return f"the answer key {_cut(reference)} is not a number, which the grader numeric needs; math-verify does not"
+
+
+def _choice(reference: str) -> str | None:
+    if stated_choice(reference) is not None:
+        return None
+    return f"the answer key {_cut(reference)} names no letter from A to J, which the grader multiple-choice needs"
+
+
+def _cut(reference: str) -> str:
+    return repr(reference if len(reference) <= 60 else f"{reference[:57]}...")
+
+
+_CHECKS: dict[str, Callable[[str], str | None]] = {
+    "exact": _exact,
+    "numeric": _numeric,
+    "multiple-choice": _choice,
+}

@@ -1,0 +1,172 @@
+"""How well methods tell the success probability of prefixes: every metric of every method, with intervals.
+
+    before, after = Predictions(mean=scores), Predictions(mean=means, quantiles={0.1: ..., 0.5: ..., 0.9: ...})
+    table = evaluate(Observed.of(rollouts), {"uncalibrated": before, "calibrated": after})
+    table.methods["calibrated"]["brier"]                          value and 95% interval
+    table.comparison("calibrated", "uncalibrated", "brier")       their difference and ratio, on the same resamples
+
+Intervals come from a percentile bootstrap over problems, since prefixes of one problem are not independent. `evaluate`
+gives the same table whatever the order of the rows.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from scaling.calibration.metric_groups import Groups
+from scaling.calibration.observed import Floats, Observed, Predictions
+from scaling.statistics.bootstrap import Estimate, Statistic, divide, draw, estimated
+
+DEFAULT_LEVELS = (0.1, 0.5, 0.9)
+"""Where no method has quantiles."""
+LOSSES = ("brier", "ece", "pinball", "root_brier", "terminal_brier")
+"""How the keys of losses begin: smaller is better, 0 is best, and a ratio of two means something."""
+SHARES = ("below", "at_or_below")
+"""How the keys begin that have no better or worse, only a level to meet: methods are not compared by them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Two methods by one metric, on the same resamples.
+
+    Attributes:
+        method: the later one of the two in the order given to `evaluate`.
+        baseline: the earlier one.
+        metric: key of the metric.
+        difference: method minus baseline; its interval on one side of 0 tells them apart.
+        ratio: method over baseline, for losses; null otherwise, and where the baseline's estimate, or the lower end of
+            its interval, is not above 0.
+    """
+
+    method: str
+    baseline: str
+    metric: str
+    difference: Estimate
+    ratio: Estimate | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationTable:
+    """All metrics of all methods on one evaluation set.
+
+    Attributes:
+        levels: of the quantiles.
+        num_problems: of the set.
+        num_rows: open prefixes, which the metrics are over unless their key says `terminal_`.
+        num_terminal_rows: finished solutions.
+        num_trials: of the open prefixes.
+        num_resamples: of the bootstrap.
+        seed: of the bootstrap.
+        reference: what belongs to the set, not to a method: success rate, noise floor, the best constants in hindsight.
+        methods: method -> metric -> estimate; `scaling.calibration.metrics` defines the metrics.
+        comparisons: of every method with every earlier one.
+    """
+
+    levels: tuple[float, ...]
+    num_problems: int
+    num_rows: int
+    num_terminal_rows: int
+    num_trials: int
+    num_resamples: int
+    seed: int
+    reference: dict[str, Estimate]
+    methods: dict[str, dict[str, Estimate]]
+    comparisons: tuple[Comparison, ...]
+
+    def comparison(self, method: str, baseline: str, metric: str) -> Comparison:
+        """Of two methods, the later one first.
+
+        Raises:
+            KeyError: there is none.
+        """
+        for item in self.comparisons:
+            if (item.method, item.baseline, item.metric) == (method, baseline, metric):
+                return item
+        raise KeyError((method, baseline, metric))
+
+
+def evaluate(
+    observed: Observed, methods: Mapping[str, Predictions], *, num_resamples: int = 2000, seed: int = 0
+) -> EvaluationTable:
+    """Every metric of every method on one evaluation set; baselines first, what is compared with them last.
+
+    Args:
+        observed: rows of the set; problems that no method was fitted on.
+        methods: name -> predictions for the same rows. All that have quantiles have the same levels.
+        num_resamples: of the bootstrap; 0: no intervals.
+        seed: of the bootstrap.
+
+    Raises:
+        ValueError: the set is empty, or predictions do not fit it or each other.
+    """
+    if len(observed) == 0:
+        raise ValueError("an evaluation set must have rows")
+    groups = Groups.of(observed)
+    levels = _levels(observed, methods)
+    multiplicity = draw(groups.all.clusters.count, num_resamples, seed)
+    drawn = {
+        name: {key: _Drawn.of(statistic, multiplicity) for key, statistic in groups.method(predictions, levels).items()}
+        for name, predictions in methods.items()
+    }
+    return EvaluationTable(
+        levels=levels,
+        num_problems=groups.all.clusters.count,
+        num_rows=len(groups.open.trials),
+        num_terminal_rows=len(groups.terminal.trials),
+        num_trials=int(groups.open.trials.sum()),
+        num_resamples=num_resamples,
+        seed=seed,
+        reference={key: _Drawn.of(item, multiplicity).estimate() for key, item in groups.reference(levels).items()},
+        methods={name: {key: item.estimate() for key, item in items.items()} for name, items in drawn.items()},
+        comparisons=tuple(
+            _compare(method, baseline, key, drawn)
+            for position, method in enumerate(drawn)
+            for baseline in list(drawn)[:position]
+            for key in drawn[method]
+            if not key.startswith(SHARES)
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Drawn:
+    """A statistic on the whole set, and on each resample [R]; NaN where it is not defined."""
+
+    value: float
+    values: Floats
+    num_problems: int
+
+    @classmethod
+    def of(cls, statistic: Statistic, multiplicity: Floats) -> "_Drawn":
+        whole = statistic.at(np.ones((1, multiplicity.shape[1])))
+        return cls(float(whole[0]), statistic.at(multiplicity), statistic.num_problems)
+
+    def estimate(self) -> Estimate:
+        return estimated(self.value, self.values, self.num_problems)
+
+
+def _compare(method: str, baseline: str, key: str, drawn: Mapping[str, Mapping[str, _Drawn]]) -> Comparison:
+    one, other = drawn[method][key], drawn[baseline][key]
+    num_problems = min(one.num_problems, other.num_problems)
+    difference = _Drawn(one.value - other.value, one.values - other.values, num_problems)
+    ratio = None
+    if key.startswith(LOSSES) and _positive(other.estimate()):
+        ratio = _Drawn(one.value / other.value, divide(one.values, other.values), num_problems).estimate()
+    return Comparison(method=method, baseline=baseline, metric=key, difference=difference.estimate(), ratio=ratio)
+
+
+def _positive(estimate: Estimate) -> bool:
+    """As far as is known."""
+    return all(number is None or number > 0 for number in (estimate.value, estimate.lower))
+
+
+def _levels(observed: Observed, methods: Mapping[str, Predictions]) -> tuple[float, ...]:
+    """The levels of all methods that have quantiles."""
+    found = {tuple(sorted(item.quantiles)) for item in methods.values() if item.quantiles is not None}
+    if len(found) > 1:
+        raise ValueError(f"methods must have quantiles at the same levels, got {sorted(found)}")
+    for name, predictions in methods.items():
+        if len(predictions) != len(observed):
+            raise ValueError(f"{name} predicts {len(predictions)} rows, the set has {len(observed)}")
+    return found.pop() if found else DEFAULT_LEVELS

@@ -1,0 +1,59 @@
+"""A problem in work: its search, what it waits for, and the calls that its tasks become.
+
+A call carries a prefix only where the replica is not known to hold it, or has said that it does not.
+"""
+
+from dataclasses import dataclass, field
+
+from records.calls import SampleCall, Sampling, ScoreCall, TextPrefix, TokenPrefix
+from scaling.search.problem_search import ProblemSearch
+from scaling.search.tasks import SampleTask, ScoreTask
+
+
+@dataclass(slots=True)
+class OpenSearch:
+    """One open problem.
+
+    Attributes:
+        search: of the problem.
+        order: of admission; what was begun first is finished first.
+        opened_s: when.
+        keys: tasks that are waiting or in flight.
+        generator_home: the generator that served it last; siblings of a path that nobody holds go there.
+        prm_home: the PRM that served it last.
+    """
+
+    search: ProblemSearch
+    order: int
+    opened_s: float
+    keys: set[str] = field(default_factory=set)
+    generator_home: str | None = None
+    prm_home: str | None = None
+
+    def generator_of(self, task: SampleTask) -> str | None:
+        """The generator that should have this task."""
+        return self.search.locality.generator(task.parent).replica or self.generator_home
+
+    def prm_of(self, task: ScoreTask) -> str | None:
+        """The PRM that should have this task."""
+        return self.search.locality.prm(task.prefix).replica or self.prm_home
+
+    def sample_call(
+        self, key: str, task: SampleTask, replica: str, *, max_tokens: int, sampling: Sampling, in_full: bool
+    ) -> SampleCall:
+        """The task as a call to `replica`, with its prefix where `in_full` or where the replica may lack it."""
+        self.generator_home = replica
+        held = self.search.locality.generator(task.parent)
+        known = held.replica == replica and not in_full
+        prefix = None if known else TokenPrefix(task.parent.root.text, task.parent.solution_token_ids)
+        sampling = sampling if task.temperature is None else Sampling(task.temperature)
+        return SampleCall(key, held.prefix_id, prefix, task.until, max_tokens, task.seed, sampling, task.top_logprobs)
+
+    def score_call(self, key: str, task: ScoreTask, replica: str, *, in_full: bool) -> ScoreCall:
+        """The task as a call to `replica`, likewise."""
+        self.prm_home = replica
+        held = self.search.locality.prm(task.prefix)
+        known = held.replica == replica and not in_full
+        texts = tuple(node.text for node in task.prefix.lineage)
+        prefix = None if known else TextPrefix(task.prefix.root.text, texts)
+        return ScoreCall(key, held.prefix_id, prefix, task.steps, task.every)

@@ -1,0 +1,299 @@
+"""The budget controller's pure half: open searches, waiting tasks, the ledger, and who is sent what.
+
+No task, lock, clock or network in here: the shell in `actors.controller` feeds it events and carries out what `pump`
+returns. For every problem that is opened, exactly one `Concluded` comes out, whatever replicas do, as long as some
+replica of each role comes back or the budget ends.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from records.calls import CallFailed, PrefixMissing, Sampled, SampleResult, Sampling, Scored, ScoreResult
+from records.problem import Problem
+from records.rows import OpenRecord
+from scaling.budget.ledger import Ledger, Refusal
+from scaling.budget.lengths import LengthEstimate
+from scaling.budget.windows import Gathering
+from scaling.scheduler.counts import Counts
+from scaling.scheduler.dispatch import Dispatcher, OnFlight
+from scaling.scheduler.open_search import OpenSearch
+from scaling.scheduler.outgoing import Outgoing
+from scaling.search.problem_search import ProblemSearch
+from scaling.search.tasks import SampleTask, ScoreTask, Task
+from scaling.strategy import StrategyFactory
+
+MAX_ATTEMPTS = 3
+"""Times that a call is tried whose engine lives and refuses it with a passing error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Concluded:
+    """A search that has ended, for better or worse."""
+
+    search: ProblemSearch
+    wall_seconds: float
+
+
+class Scheduler:
+    """All open searches of a run under one ledger.
+
+    Args:
+        strategy: begins the search of each problem.
+        run_seed: every sample's seed derives from it.
+        sampling: how tokens are drawn.
+        ledger: the run's budget.
+        on_flight: told of every call that begins or ends.
+        has_prm: whether anyone can score; a strategy that asks nevertheless fails its problem.
+    """
+
+    def __init__(
+        self,
+        *,
+        strategy: StrategyFactory,
+        run_seed: int,
+        sampling: Sampling,
+        ledger: Ledger,
+        on_flight: OnFlight,
+        has_prm: bool = True,
+    ) -> None:
+        self.ledger = ledger
+        self.samples: Dispatcher[SampleTask] = Dispatcher(self._generator_of, on_flight)
+        self.scores: Dispatcher[ScoreTask] = Dispatcher(self._prm_of, on_flight)
+        self.counts = Counts()
+        self._strategy = strategy
+        self._run_seed = run_seed
+        self._has_prm = has_prm
+        self._sampling = sampling
+        self._lengths = LengthEstimate()
+        self._open: dict[str, OpenSearch] = {}
+        self._concluded: list[Concluded] = []
+        self._attempts: dict[str, int] = {}
+        self._full_prefix: set[str] = set()
+        self._gathering = Gathering()
+        self._cancelled_samples: dict[str, list[str]] = {}
+        self._cancelled_scores: dict[str, list[str]] = {}
+
+    @property
+    def num_open(self) -> int:
+        """Problems begun and not concluded."""
+        return len(self._open)
+
+    def open_searches(self) -> list[ProblemSearch]:
+        """Of the problems begun and not taken as concluded; none that has failed, for nobody goes on with it."""
+        waiting = [concluded.search for concluded in self._concluded if concluded.search.error is None]
+        return [opened.search for opened in self._open.values()] + waiting
+
+    @property
+    def hungry(self) -> bool:
+        """Another problem should be opened to keep the generators' batches full, or the PRMs' where nobody samples.
+
+        Demand is counted in samples, waiting or in flight; a problem that waits for the PRM counts as one.
+        """
+        waiting_for_prm = self.scores.num_waiting + self.scores.num_in_flight
+        demand = self.samples.num_waiting + self.samples.num_in_flight + waiting_for_prm
+        return self.ledger.exhausted or demand < max(1, self.samples.capacity or self.scores.capacity)
+
+    def begin_window(self, *, num_problems: int, num_left: int, held_tokens: int = 0) -> None:
+        """The next `num_problems` to be opened compete: for their share of the cap, once all have been read.
+
+        `num_left` problems have no row yet; `held_tokens` is what earlier epochs gave to those of this window.
+        """
+        self._gathering = Gathering(num_problems)
+        self.ledger.begin_window(num_problems=num_problems, num_left=num_left, held_tokens=held_tokens)
+
+    def open(self, problem: Problem, *, order: int, now_s: float, record: OpenRecord | None = None) -> None:
+        """Begin a problem, or go on where the `record` of an earlier epoch ends; with the budget gone, end a new one.
+
+        `order` ranks it among the waiting.
+
+        Raises:
+            RunMismatch: the strategy is not the one that began it.
+        """
+        search = ProblemSearch(problem, self._strategy, run_seed=self._run_seed)
+        self._open[problem.problem_id] = OpenSearch(search, order, now_s)
+        self._gathering.opened(problem.problem_id)
+        if record is not None:
+            self._advance(problem.problem_id, search.restore(record), now_s)
+            return
+        if self.ledger.exhausted:
+            search.skip()
+            self._conclude(problem.problem_id, now_s)
+            return
+        self._advance(problem.problem_id, search.begin(), now_s)
+
+    def generator_up(self, replica: str, num_slots: int) -> None:
+        """A generator is ready; its engine works on `num_slots` calls at a time."""
+        self.samples.replica_up(replica, num_slots)
+
+    def prm_up(self, replica: str, num_slots: int) -> None:
+        """A PRM is ready, likewise."""
+        self.scores.replica_up(replica, num_slots)
+
+    def generator_down(self, replica: str, cause: str, *, now_s: float) -> None:
+        """A generator is gone: its work waits again; a task that kills engines fails its problem."""
+        for task in self.samples.replica_down(replica):
+            self._discard(task.key)
+            self._fail(task.problem_id, f"killed its generator repeatedly: {cause}", now_s)
+
+    def prm_down(self, replica: str, cause: str, *, now_s: float) -> None:
+        """A PRM is gone, likewise."""
+        for task in self.scores.replica_down(replica):
+            self._fail(task.problem_id, f"killed its PRM repeatedly: {cause}", now_s)
+
+    def generator_results(self, replica: str, results: Sequence[SampleResult], *, now_s: float) -> None:
+        """Results of a generator, in any order; what nobody waits for is ignored."""
+        for result in results:
+            task = self.samples.flying(result.key, replica)
+            if task is None:
+                continue
+            if isinstance(result, Sampled):
+                self._sampled(task, result, replica, now_s)
+            else:
+                self._unserved(self.samples, task, result, now_s)
+
+    def prm_results(self, replica: str, results: Sequence[ScoreResult], *, now_s: float) -> None:
+        """Results of a PRM, likewise."""
+        for result in results:
+            task = self.scores.flying(result.key, replica)
+            if task is None:
+                continue
+            if isinstance(result, Scored):
+                self.counts.scored(result)
+                self.scores.settle(task.key)
+                self._discard(task.key)
+                opened = self._open[task.problem_id]
+                opened.keys.discard(task.key)
+                self._advance(task.problem_id, opened.search.scored(task, result, replica=replica), now_s)
+            else:
+                self._unserved(self.scores, task, result, now_s)
+
+    def pump(self, *, now_s: float) -> Outgoing:
+        """Grant and assign what can be; refuse what the budget has nothing for."""
+        outgoing = Outgoing()
+        self._pump_samples(outgoing, now_s)
+        # After the samples: a search that is denied one may ask for scores, and no event need come that pumps again.
+        while (following := self.scores.peek()) is not None:
+            scoring, replica = following
+            key = self.scores.take(scoring.key, replica)
+            in_full = scoring.key in self._full_prefix
+            call = self._open[scoring.problem_id].score_call(key, scoring, replica, in_full=in_full)
+            outgoing.scores.setdefault(replica, []).append(call)
+        outgoing.cancelled_samples, self._cancelled_samples = self._cancelled_samples, {}
+        outgoing.cancelled_scores, self._cancelled_scores = self._cancelled_scores, {}
+        return outgoing
+
+    def take_concluded(self) -> list[Concluded]:
+        """Searches that ended since the last call."""
+        concluded, self._concluded = self._concluded, []
+        return concluded
+
+    def _pump_samples(self, outgoing: Outgoing, now_s: float) -> None:
+        while True:
+            if self.ledger.exhausted:
+                self._refuse_all(now_s)
+                return
+            if not self._gathering.complete:
+                return
+            following = self.samples.peek()
+            if following is None:
+                return
+            task, replica = following
+            granted = self._grant(task)
+            if granted is Refusal.EXHAUSTED:
+                continue
+            if isinstance(granted, Refusal):
+                outgoing.wants_lease = granted is Refusal.LEASE
+                return
+            key = self.samples.take(task.key, replica)
+            in_full = task.key in self._full_prefix
+            call = self._open[task.problem_id].sample_call(
+                key, task, replica, max_tokens=granted, sampling=self._sampling, in_full=in_full
+            )
+            outgoing.samples.setdefault(replica, []).append(call)
+
+    def _grant(self, task: SampleTask) -> int | Refusal:
+        wanted = task.max_tokens
+        useful = wanted if self.ledger.total_tokens is None else self._lengths.useful_tokens(task.until, wanted)
+        return self.ledger.grant(task.key, wanted_tokens=wanted, useful_tokens=useful)
+
+    def _refuse_all(self, now_s: float) -> None:
+        """The budget is gone: every waiting sample is denied, which lets its search conclude."""
+        while (task := self.samples.refuse()) is not None:
+            self._discard(task.key)
+            opened = self._open[task.problem_id]
+            opened.keys.discard(task.key)
+            self._advance(task.problem_id, opened.search.denied(task), now_s)
+
+    def _sampled(self, task: SampleTask, result: Sampled, replica: str, now_s: float) -> None:
+        used = result.generated_tokens
+        granted = self.ledger.settle(task.key, used_tokens=used)
+        self.counts.sampled(result)
+        self._lengths.observe(task.until, used)
+        self.samples.settle(task.key)
+        self._discard(task.key)
+        opened = self._open[task.problem_id]
+        opened.keys.discard(task.key)
+        tasks = opened.search.sampled(task, result, granted_tokens=granted, replica=replica)
+        self._advance(task.problem_id, tasks, now_s)
+
+    def _unserved(
+        self, dispatcher: Dispatcher[SampleTask] | Dispatcher[ScoreTask], task: Task, result: object, now_s: float
+    ) -> None:
+        """A live replica had no use for a call: send it again, in full or for another try, or give the problem up."""
+        if isinstance(result, PrefixMissing):
+            self._full_prefix.add(task.key)
+            dispatcher.retry(task.key)
+        elif isinstance(result, CallFailed):
+            attempts = self._attempts[task.key] = self._attempts.get(task.key, 0) + 1
+            if result.retryable and attempts < MAX_ATTEMPTS:
+                dispatcher.retry(task.key)
+            else:
+                self._fail(task.problem_id, result.error, now_s)
+
+    def _fail(self, problem_id: str, error: str, now_s: float) -> None:
+        opened = self._open.get(problem_id)
+        if opened is None:
+            return
+        for cancelled, dispatcher in (
+            (self._cancelled_samples, self.samples),
+            (self._cancelled_scores, self.scores),
+        ):
+            for replica, keys in dispatcher.drop(opened.keys).items():
+                cancelled.setdefault(replica, []).extend(keys)
+        for key in opened.keys:
+            self._discard(key)
+        opened.search.failed(error)
+        self._conclude(problem_id, now_s)
+
+    def _advance(self, problem_id: str, tasks: Iterable[Task], now_s: float) -> None:
+        opened = self._open[problem_id]
+        for task in tasks:
+            if isinstance(task, ScoreTask) and not self._has_prm:
+                self._fail(problem_id, "the strategy asks for scores, and the recipe has no [prm]", now_s)
+                return
+            opened.keys.add(task.key)
+            place = (opened.order, task.request, task.child)
+            if isinstance(task, SampleTask):
+                self._gathering.ready(problem_id)
+                self.samples.push(task, (-(task.worth or 0.0), *place))
+            else:
+                self.scores.push(task, (0.0, *place))
+        if opened.search.finished:
+            self._conclude(problem_id, now_s)
+
+    def _conclude(self, problem_id: str, now_s: float) -> None:
+        opened = self._open.pop(problem_id)
+        self._gathering.ready(problem_id)
+        self._concluded.append(Concluded(opened.search, now_s - opened.opened_s))
+
+    def _discard(self, key: str) -> None:
+        """A task is over; a sample that will have no result gives its reservation back."""
+        self.ledger.settle(key, used_tokens=0)
+        self._attempts.pop(key, None)
+        self._full_prefix.discard(key)
+
+    def _generator_of(self, task: SampleTask) -> str | None:
+        return self._open[task.problem_id].generator_of(task)
+
+    def _prm_of(self, task: ScoreTask) -> str | None:
+        return self._open[task.problem_id].prm_of(task)

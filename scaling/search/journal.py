@@ -1,0 +1,157 @@
+"""From delivered requests to rows of the `steps` and `requests` tables, and back."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+
+from records.calls import Sampled, Scored
+from records.path import FinishReason, Path, PrmScore
+from records.request import Expand, Reply, ReplyKind, Score
+from records.rows import RequestRow, StepRow
+from scaling.search.tasks import SampleTask
+
+
+def request_hash(request: Expand | Score) -> str:
+    """Fingerprint of a request's content; a replayed strategy must ask for the same."""
+    if isinstance(request, Score):
+        content: tuple[object, ...] = ("score", tuple(path.node_id for path in request.paths))
+    else:
+        parents = tuple((path.node_id, num_samples) for path, num_samples in request.parents)
+        bounds = (request.until.value, request.max_tokens, request.max_path_tokens)
+        content = ("expand", parents, bounds, request.scoring.value, request.temperature, request.top_logprobs)
+    return hashlib.blake2b(repr(content).encode(), digest_size=16).hexdigest()
+
+
+def request_row(
+    problem_id: str,
+    number: int,
+    request: Expand | Score,
+    reply: Reply,
+    *,
+    granted_tokens: tuple[int, ...] = (),
+    scored: Sequence[Scored] = (),
+) -> RequestRow:
+    """The row of one request and its reply.
+
+    Args:
+        problem_id: of the problem.
+        number: of the request within the problem.
+        request: what was asked.
+        reply: what was delivered.
+        granted_tokens: per child of an `Expand`, 0 where the budget had nothing.
+        scored: the PRM's work for a `Score` (an `Expand` has it on its step rows).
+    """
+    expand = request if isinstance(request, Expand) else None
+    asked = (
+        [path for path, _ in expand.parents] if expand else list(request.paths if isinstance(request, Score) else ())
+    )
+    scores = [path.score for path in reply.paths]
+    return RequestRow(
+        problem_id=problem_id,
+        request=number,
+        request_hash=request_hash(request),
+        kind="expand" if expand else "score",
+        node_ids=tuple(path.node_id for path in asked),
+        num_samples=tuple(num_samples for _, num_samples in expand.parents) if expand else (),
+        until=expand.until.value if expand else None,
+        max_tokens=expand.max_tokens if expand else None,
+        scoring=expand.scoring.value if expand else None,
+        temperature=expand.temperature if expand else None,
+        granted_tokens=granted_tokens,
+        reply_kind=reply.kind.value,
+        child_ids=tuple(path.node_id for path in reply.paths) if expand else (),
+        p_lower=tuple(score.lower if score else None for score in scores),
+        p_median=tuple(score.median if score else None for score in scores),
+        p_upper=tuple(score.upper if score else None for score in scores),
+        prm_tokens=sum(result.prm_tokens for result in scored),
+        prm_cached_tokens=sum(result.cached_tokens for result in scored),
+        prm_truncated=any(result.truncated for result in scored),
+        worth=expand.worth if expand else None,
+    )
+
+
+def recorded_reply(request: Expand | Score, row: RequestRow, samples: Sequence[Sequence[StepRow]]) -> Reply:
+    """The reply that `row` records, as it was delivered.
+
+    Args:
+        request: the one that the strategy made just now, equal to the recorded one.
+        row: of the request.
+        samples: of an `Expand`, the step rows of each delivered child.
+    """
+    kind = ReplyKind(row.reply_kind)
+    if isinstance(request, Score):
+        scores = [recorded_score(*quantiles) for quantiles in zip(row.p_lower, row.p_median, row.p_upper, strict=True)]
+        paths = tuple(replace(path, score=score) for path, score in zip(request.paths, scores, strict=True))
+        return Reply(kind, paths)
+    parents = {path.node_id: path for path, _ in request.parents}
+    return Reply(kind, tuple(recorded_leaf(parents[rows[0].parent_id], rows) for rows in samples))
+
+
+def recorded_leaf(parent: Path, rows: Sequence[StepRow]) -> Path:
+    """The path that one sample's step rows record, as a continuation of `parent`."""
+    path = parent
+    for row in rows:
+        path = Path(
+            row.node_id,
+            path,
+            row.text,
+            row.token_ids,
+            FinishReason(row.finish_reason),
+            row.logprob_sum,
+            recorded_score(row.p_lower, row.p_median, row.p_upper),
+            row.token_confidences,
+            row.sampled_logprob_sum,
+        )
+    return path
+
+
+def recorded_score(lower: float | None, median: float | None, upper: float | None) -> PrmScore | None:
+    """The PRM's view that three columns hold; None where nobody asked."""
+    return None if lower is None or median is None or upper is None else PrmScore(lower, median, upper)
+
+
+def step_rows(
+    task: SampleTask,
+    nodes: Sequence[Path],
+    sampled: Sampled,
+    scored: Scored | None,
+    *,
+    replica: str,
+    prm_replica: str | None,
+) -> list[StepRow]:
+    """The rows of one sample's steps; what belongs to the whole sample stands on its first or last row."""
+    depth_before = task.parent.depth
+    rows = []
+    for index, node in enumerate(nodes):
+        first, last = index == 0, index == len(nodes) - 1
+        score = node.score
+        rows.append(
+            StepRow(
+                problem_id=task.problem_id,
+                request=task.request,
+                node_id=node.node_id,
+                parent_id=task.parent.node_id if first else nodes[index - 1].node_id,
+                depth=depth_before + index + 1,
+                text=node.text,
+                token_ids=node.token_ids,
+                logprob_sum=node.logprob_sum,
+                token_confidences=node.token_confidences,
+                sampled_logprob_sum=node.sampled_logprob_sum,
+                finish_reason=str(node.finish_reason),
+                p_lower=score.lower if score else None,
+                p_median=score.median if score else None,
+                p_upper=score.upper if score else None,
+                generated_tokens=len(node.token_ids),
+                prompt_tokens=sampled.prompt_tokens if first else 0,
+                cached_tokens=sampled.cached_tokens if first else 0,
+                prm_tokens=scored.prm_tokens if scored and last else 0,
+                prm_cached_tokens=scored.cached_tokens if scored and last else 0,
+                prm_truncated=scored is not None and scored.truncated and last,
+                seed=task.seed,
+                replica=replica,
+                prm_replica=prm_replica,
+                queued_seconds=sampled.queued_s,
+                run_seconds=sampled.run_s,
+            )
+        )
+    return rows

@@ -1,0 +1,150 @@
+"""Percentile bootstrap over problems: rows of one problem are drawn together, because they depend on each other.
+
+A resample draws as many problems as there are, with replacement. What it comes to depends on how often each problem was
+drawn (its multiplicity) and nothing else. So a statistic is a function of multiplicities, [R, P] to [R], and a ratio of
+sums over rows is one product of the multiplicities with sums per problem: no row is copied.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from scaling.calibration.observed import Bools, Floats, Ints
+
+CONFIDENCE = 0.95
+"""Of every interval."""
+PART_SIZE = 2**22
+"""Multiplicities that are drawn at a time."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Clusters:
+    """Which problem each of some rows belongs to.
+
+    Attributes:
+        index: [N], number of the row's problem.
+        count: how many problems there are, P; some may have no row here.
+    """
+
+    index: Ints
+    count: int
+
+    @classmethod
+    def of(cls, problem_ids: Sequence[str]) -> "Clusters":
+        """Problems are numbered in the order of their ids, so that the order of rows decides nothing."""
+        unique, index = np.unique(np.asarray(problem_ids, dtype=np.str_), return_inverse=True)
+        return cls(index.astype(np.int64), len(unique))
+
+    def where(self, mask: Bools) -> "Clusters":
+        """The rows where `mask` is true; the problems keep their numbers."""
+        return Clusters(self.index[mask], self.count)
+
+    def sums(self, values: Floats) -> Floats:
+        """Sums of `values` [N, D] (or [N]) over each problem's rows, [P, D]."""
+        columns = values.T if values.ndim == 2 else values[np.newaxis]
+        return np.stack([np.bincount(self.index, weights=column, minlength=self.count) for column in columns], axis=1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Statistic:
+    """A number that depends on which problems there are, and how often.
+
+    Attributes:
+        at: multiplicities [R, P] -> values [R]; NaN where the number is not defined.
+        num_problems: problems that can change it.
+    """
+
+    at: Callable[[Floats], Floats]
+    num_problems: int
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number with a 95% interval.
+
+    Attributes:
+        value: null where it is not defined (no row, no pair).
+        lower: ends of the interval (`upper` alike); null where fewer than two problems say something.
+    """
+
+    value: float | None
+    lower: float | None
+    upper: float | None
+
+
+def ratio_of_sums(clusters: Clusters, numerator: Floats, denominator: Floats) -> Statistic:
+    """sum(numerator) / sum(denominator) over rows, [N] each: a mean where the denominator is 1, or weights."""
+    sums = np.concatenate([clusters.sums(numerator), clusters.sums(denominator)], axis=1)
+    return ratio_of_totals(sums[:, 0], sums[:, 1])
+
+
+def ratio_of_totals(numerator: Floats, denominator: Floats) -> Statistic:
+    """The same from what each problem contributes, [P] each."""
+    sums = np.stack([numerator, denominator], axis=1)
+
+    def at(multiplicity: Floats) -> Floats:
+        totals = multiplicity @ sums
+        return divide(totals[:, 0], totals[:, 1])
+
+    return Statistic(at, int(np.count_nonzero(denominator)))
+
+
+def divide(numerator: Floats, denominator: Floats) -> Floats:
+    """Element by element; NaN where the denominator is 0."""
+    undefined = np.full(numerator.shape, np.nan)
+    return np.asarray(np.divide(numerator, denominator, out=undefined, where=denominator != 0), dtype=np.float64)
+
+
+def draw(num_problems: int, num_resamples: int, seed: int) -> Floats:
+    """Multiplicities [R, P] of the problems in each resample; every row sums to P."""
+    return np.concatenate([np.empty((0, num_problems)), *_parts(num_problems, num_resamples, seed)])
+
+
+def resampled_sums(sums: Floats, num_resamples: int, seed: int) -> Floats:
+    """What D sums over problems, contributed by each in [P, D], come to in each resample of `draw`: [R, D].
+
+    The multiplicities are never all in memory, so there may be millions of problems.
+    """
+    empty = np.empty((0, sums.shape[1]))
+    return np.concatenate([empty, *(part @ sums for part in _parts(len(sums), num_resamples, seed))])
+
+
+def _parts(num_problems: int, num_resamples: int, seed: int) -> Iterator[Floats]:
+    """The rows of `draw`, about `PART_SIZE` numbers at a time."""
+    if num_problems == 0:  # every resample is empty
+        yield np.empty((num_resamples, 0))
+        return
+    generator = np.random.default_rng(seed)
+    chances = np.full(num_problems, 1.0 / num_problems)
+    step = max(1, PART_SIZE // num_problems)
+    for begin in range(0, num_resamples, step):
+        size = min(step, num_resamples - begin)
+        yield generator.multinomial(num_problems, chances, size=size).astype(np.float64)
+
+
+def interval(values: Floats) -> tuple[float, float] | None:
+    """The middle 95% of resampled values [R]; those that are not defined (NaN) do not count. None if none is."""
+    defined = values[~np.isnan(values)]
+    if defined.size == 0:
+        return None
+    lower, upper = np.quantile(defined, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(lower), float(upper)
+
+
+def estimated(value: float, values: Floats, num_problems: int) -> Estimate:
+    """A number and its resampled values [R], with an interval where several problems have a say.
+
+    One problem says nothing about others, so it gives no interval.
+    """
+    if math.isnan(value):
+        return Estimate(None, None, None)
+    bounds = interval(values) if num_problems > 1 else None
+    return Estimate(value, *(bounds or (None, None)))
+
+
+def estimate(statistic: Statistic, multiplicity: Floats) -> Estimate:
+    """A statistic on all problems, with the interval that resamples [R, P] give it."""
+    whole = statistic.at(np.ones((1, multiplicity.shape[1])))
+    return estimated(float(whole[0]), statistic.at(multiplicity), statistic.num_problems)

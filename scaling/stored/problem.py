@@ -1,0 +1,125 @@
+"""The stored samples of one problem: from rows to whole samples, each with its scores, its cost and its answer."""
+
+import random
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from records.failure import InvalidInput
+from records.path import Path
+from records.problem import Problem
+from records.rows import RequestRow, StepRow
+from scaling.answers.extract import extract_answer
+from scaling.search.journal import recorded_leaf, recorded_score
+from scaling.seeds import seed_for
+
+
+class NotStored(InvalidInput):
+    """A strategy asks for something that was not sampled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What some calls took, in tokens; `prompt` and `prm` include their cached ones."""
+
+    generated_tokens: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    prm_tokens: int = 0
+    prm_cached_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredSample:
+    """One whole sample.
+
+    Attributes:
+        path: its leaf, with the scores that were asked for.
+        unscored: the same path as a strategy without a PRM sees it.
+        cost: of sampling and scoring it.
+        answer: as extracted; None where it states none.
+        every_step_scored: all of its nodes have a score.
+    """
+
+    path: Path
+    unscored: Path
+    cost: Cost
+    answer: str | None
+    every_step_scored: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredProblem:
+    """The samples of one problem.
+
+    Attributes:
+        root: the bare question, with its score where it was asked for.
+        root_cost: of that score.
+        samples: in child order.
+        verdicts: answer as extracted -> whether it is right, for every answer of a sample and for None, which is no
+            answer; null where nobody could tell.
+    """
+
+    problem_id: str
+    root: Path
+    root_cost: Cost
+    samples: tuple[StoredSample, ...]
+    verdicts: Mapping[str | None, bool | None]
+
+    def order(self, run_seed: int, number: int) -> list[int]:
+        """One order of the samples; 0 is the one that they were drawn in, others are named by run and problem."""
+        order = list(range(len(self.samples)))
+        if number > 0:
+            random.Random(seed_for(run_seed, self.problem_id, "order", number)).shuffle(order)  # noqa: S311 (no secret)
+        return order
+
+
+def stored_problem(problem: Problem, steps: Sequence[StepRow], requests: Sequence[RequestRow]) -> StoredProblem:
+    """The samples that the rows of one problem record, in child order; not graded yet.
+
+    Args:
+        problem: whose they are.
+        steps: its rows of `steps`, by node.
+        requests: its rows of `requests`, by number: a score of the bare question, or whole samples of it.
+    """
+    root, root_cost = Path(0, None, problem.question), Cost()
+    samples: list[StoredSample] = []
+    next_node = 1
+    for request in requests:
+        if request.kind == "score":
+            root = replace(root, score=recorded_score(request.p_lower[0], request.p_median[0], request.p_upper[0]))
+            root_cost = Cost(prm_tokens=request.prm_tokens, prm_cached_tokens=request.prm_cached_tokens)
+        for leaf in request.child_ids:
+            rows = steps[next_node - 1 : leaf]  # node ids count the step rows up from 1
+            samples.append(_stored_sample(root, rows))
+            next_node = leaf + 1
+    return StoredProblem(problem.problem_id, root, root_cost, tuple(samples), {})
+
+
+def _stored_sample(root: Path, rows: Sequence[StepRow]) -> StoredSample:
+    path = recorded_leaf(root, rows)
+    bare = [replace(row, p_lower=None, p_median=None, p_upper=None) for row in rows]
+    cost = Cost(
+        generated_tokens=sum(row.generated_tokens for row in rows),
+        prompt_tokens=sum(row.prompt_tokens for row in rows),
+        cached_tokens=sum(row.cached_tokens for row in rows),
+        prm_tokens=sum(row.prm_tokens for row in rows),
+        prm_cached_tokens=sum(row.prm_cached_tokens for row in rows),
+    )
+    scored = all(node.score is not None for node in path.lineage)
+    return StoredSample(path, recorded_leaf(root, bare), cost, extract_answer(path.solution), scored)
+
+
+def finished_answers(problem: Problem, steps: Sequence[StepRow]) -> list[str | None]:
+    """The answers of all samples that a search has brought to their end, whatever became of them."""
+    nodes = {0: Path(0, None, problem.question)}
+    answers: list[str | None] = []
+    for row in sorted(steps, key=lambda row: row.node_id):
+        path = nodes[row.node_id] = recorded_leaf(nodes[row.parent_id], [row])
+        if path.finished:
+            answers.append(extract_answer(path.solution))
+    return answers
+
+
+def any_right(verdicts: Collection[bool | None]) -> bool | None:
+    """Whether one of some answers is right; None where none is known to be and some could not be graded."""
+    return True if True in verdicts else (None if None in verdicts else False)

@@ -1,0 +1,150 @@
+"""DeepConf: the generator's own confidence filters, weighs and stops traces (Fu et al., arXiv 2508.15260).
+
+    offline   `num_samples` traces; the `keep_share` (eta) that the generator was surest of vote
+    online    warm-up    `num_warmup` whole traces; threshold s = percentile 100 (1 - eta) of their lowest groups
+              waves      `wave_size` traces grow step by step; one whose lowest group falls below s is aborted
+              consensus  before each wave: stop when the leading answer has at least `consensus` (tau) of all votes
+              end        consensus, or `num_samples` traces, warm-up and aborted ones included; the others vote
+
+A vote weighs as much as the confidence of its trace. From the paper's code: a group counts once
+its window is full, a trace that ends before has its mean, and warm-up traces below s do not vote. Different: the code
+has no consensus stop, and aborts at the token; here a trace ends with the step in which it fell, so that steps stay
+steps. Waves are taken in order, and a wave is judged when it is complete.
+
+Only traces that state an answer are filtered offline (ours). When nothing that was kept states an answer, what was
+filtered or aborted votes. No PRM is needed.
+"""
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+
+import numpy as np
+
+from records.path import Path
+from records.request import Expand, Reply, ReplyKind, Scoring, Until
+from scaling.answers.extract import canonical_answer, extract_answer
+from scaling.strategies.stepwise import closed, one_step
+from scaling.strategy import Choice, Request, SearchLimits, Strategy
+from scaling.uncertainty.selection import TOP_LOGPROBS, Selection, weighted_vote
+from scaling.uncertainty.token_confidence import TraceConfidence, latest_group, most_confident
+
+Weigh = Callable[[Path], float]
+ROUNDING = 1e-9
+"""Nats by which equal confidences may differ after averaging."""
+
+
+def deepconf_offline(
+    root: Path,
+    *,
+    limits: SearchLimits,
+    num_samples: int,
+    top_logprobs: int = TOP_LOGPROBS,
+    window: int = 128,
+    keep_share: float = 0.9,
+    trace_confidence: TraceConfidence = TraceConfidence.LOWEST_GROUP,
+    selection: Selection = Selection.CONFIDENCE_VOTE,
+) -> Strategy:
+    """Sample `num_samples` traces, keep the surest `keep_share` of those with an answer, and vote."""
+    asked = ((root, num_samples),)
+    reply = yield Expand(asked, Until.END, limits.max_tokens, top_logprobs=top_logprobs)
+    stating = [path for path in reply.paths if extract_answer(path.solution) is not None]
+    kept = most_confident([trace_confidence.of(path, window) for path in stating], keep_share)
+    return _vote([stating[index] for index in kept], reply.paths, _weigher(selection, trace_confidence, window))
+
+
+def deepconf_online(
+    root: Path,
+    *,
+    limits: SearchLimits,
+    num_samples: int,
+    num_warmup: int = 16,
+    wave_size: int = 8,
+    max_steps: int = 1000,
+    top_logprobs: int = TOP_LOGPROBS,
+    window: int = 128,
+    keep_share: float = 0.9,
+    consensus: float = 0.95,
+    trace_confidence: TraceConfidence = TraceConfidence.LOWEST_GROUP,
+    selection: Selection = Selection.CONFIDENCE_VOTE,
+) -> Strategy:
+    """At most `num_samples` traces; after the first `num_warmup`, `wave_size` at a time, each as long as it is sure."""
+    asked = ((root, num_warmup),)
+    reply = yield Expand(asked, Until.END, limits.max_tokens, top_logprobs=top_logprobs)
+    weigh = _weigher(selection, trace_confidence, window)
+    wave = list(reply.paths)
+    threshold = lowest_allowed([TraceConfidence.LOWEST_GROUP.of(path, window) for path in wave], keep_share)
+
+    def ask(growing: Sequence[tuple[Path, int]]) -> Expand:
+        return one_step(growing, limits, scoring=Scoring.NONE, top_logprobs=top_logprobs)
+
+    def goes_on(path: Path) -> bool:
+        return not closed(path, limits) and latest_group(path, window) >= threshold
+
+    begun: list[Path] = []
+    kept: list[Path] = []
+    votes: dict[str, float] = {}
+    while True:
+        begun += wave
+        sure = [path for path in wave if TraceConfidence.LOWEST_GROUP.of(path, window) >= threshold]
+        kept += sure
+        _count(sure, weigh, votes)
+        num_left = num_samples - len(begun)
+        if reply.kind is not ReplyKind.FULL or num_left <= 0 or leading_share(votes) >= consensus:
+            return _vote(kept, begun, weigh)
+        wave, reply = yield from _grown(root, min(wave_size, num_left), max_steps, ask, goes_on)
+
+
+def lowest_allowed(lowest: Sequence[float], keep_share: float) -> float:
+    """s: the percentile 100 (1 - eta) of the warm-up's lowest groups, less what rounding may take; 0 of none."""
+    return float(np.percentile(lowest, 100 * (1 - keep_share))) - ROUNDING if lowest else 0.0
+
+
+def leading_share(votes: Mapping[str, float]) -> float:
+    """beta: the part of all votes that the leading answer has, in [0, 1]; 0 where nobody has voted."""
+    total = sum(votes.values())
+    return max(votes.values()) / total if total > 0 else 0.0
+
+
+def _grown(
+    root: Path,
+    num_traces: int,
+    max_steps: int,
+    ask: Callable[[Sequence[tuple[Path, int]]], Expand],
+    goes_on: Callable[[Path], bool],
+) -> Generator[Request, Reply, tuple[list[Path], Reply]]:
+    """A wave: where each trace ended or was aborted, in order, and the last reply.
+
+    If that is not `FULL`, what it delivered stands behind the others.
+    """
+    traces = [root] * num_traces
+    growing = list(range(num_traces))
+    for step in range(max_steps):
+        reply = yield ask([(traces[index], 1) for index in growing] if step else [(root, num_traces)])
+        if reply.kind is not ReplyKind.FULL:
+            gone = {root.node_id, *(path.parent.node_id for path in reply.paths if path.parent is not None)}
+            return [*(path for path in traces if path.node_id not in gone), *reply.paths], reply
+        for index, path in zip(growing, reply.paths, strict=True):
+            traces[index] = path
+        growing = [index for index in growing if goes_on(traces[index])]
+        if not growing:
+            break
+    return traces, reply
+
+
+def _count(paths: Sequence[Path], weigh: Weigh, votes: dict[str, float]) -> None:
+    """Add the votes of some traces."""
+    for path in paths:
+        answer = extract_answer(path.solution)
+        if answer is not None:
+            form = canonical_answer(answer)
+            votes[form] = votes.get(form, 0.0) + weigh(path)
+
+
+def _vote(kept: Sequence[Path], begun: Sequence[Path], weigh: Weigh) -> Choice:
+    choice = weighted_vote(kept, weigh)
+    return choice if choice.answer is not None else weighted_vote(begun, weigh)
+
+
+def _weigher(selection: Selection, confidence: TraceConfidence, window: int) -> Weigh:
+    if selection is Selection.MAJORITY:
+        return lambda _: 1.0
+    return lambda path: confidence.of(path, window)

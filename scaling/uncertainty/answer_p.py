@@ -1,0 +1,49 @@
+"""How sure is the answer of a search that samples whole solutions by themselves? Ours.
+
+The PRM's view of the chosen path is what the best of many scores looks like, and knows nothing of the other samples:
+whether they agree with it. The posterior of `posterior` reads both. Its model here says nothing of the problem
+beforehand (a sample is right with a chance that is uniform in [0, 1]), so the bare question need not be scored:
+
+    mean 1/2, strength 2    Beta(1, 1)
+    spread 10               two wrong samples agree seldom
+    weight 1, correlation 1 samples with one answer are misjudged alike: the mean of their scores is worth one score
+
+It holds for samples that know nothing of each other. Candidates of a search by steps share prefixes and were selected
+by their scores: there the chosen path's own score stands.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+from records.path import Path, PrmScore
+from scaling.answers.extract import canonical_answer, extract_answer
+from scaling.strategy import Choice, Strategy
+from scaling.uncertainty.aggregation import Estimate, success_probability
+from scaling.uncertainty.posterior import AnswerModel, answer_posterior
+
+SCORED = AnswerModel(mean=0.5, strength=2.0, spread=10.0, weight=1.0, correlation=1.0)
+UNSCORED = replace(SCORED, weight=0.0)
+
+
+def with_answer_p(function: Any, root: Path, **arguments: Any) -> Strategy:
+    """The strategy `function`, whose candidates are all its whole samples, with the posterior of its answer.
+
+    A strategy that says itself how sure it is keeps its word.
+    """
+    choice: Choice = yield from function(root, **arguments)
+    return choice if choice.answer_p is not None else replace(choice, answer_p=posterior_of(choice))
+
+
+def posterior_of(choice: Choice) -> PrmScore | None:
+    """That the chosen answer is right, given all candidates: one number, as the three quantiles.
+
+    None without an answer, and where there is one sample only: then the PRM's view of it is all there is.
+    """
+    if choice.answer is None or len(choice.candidates) < 2:
+        return None
+    scored = all(path.score is not None for path in choice.candidates)
+    chances = [success_probability(path, Estimate.MEAN) if scored else 0.5 for path in choice.candidates]
+    answers = [extract_answer(path.solution) for path in choice.candidates]
+    forms = [None if answer is None else canonical_answer(answer) for answer in answers]
+    p = answer_posterior(forms, chances, SCORED if scored else UNSCORED).probabilities[canonical_answer(choice.answer)]
+    return PrmScore(p, p, p)

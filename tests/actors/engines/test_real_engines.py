@@ -1,0 +1,155 @@
+"""The real engines against transformers in float32, under seeded load, and dying."""
+
+import asyncio
+import itertools
+import json
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
+
+from actors.engines.protocol import SampleRequest
+from actors.engines.serving import watchdog_process as guardian
+from actors.replicas.generator import Generator
+from actors.replicas.prm import Prm
+from records.calls import SampleCall, Sampled, Sampling, ScoreCall, TextPrefix, TokenPrefix, root_prefix_id
+from records.failure import ReplicaDied
+from records.request import Until
+from tests.actors.conftest import REAL_GENERATOR, REAL_PRM
+
+pytestmark = [pytest.mark.vllm, pytest.mark.asyncio(loop_scope="session")]
+
+QUESTION = "Compute (4 + 17) * 3 - 18."
+STEPS = ("4+17=21 so 21*3-18\n\n", "21*3=63 so 63-18\n\n", "63-18=45 so 45\n\n", "\\boxed{45}")
+
+
+async def test_log_probabilities_are_those_of_transformers(generator_on_vllm):
+    engine = generator_on_vllm.replica.engine
+    model = AutoModelForCausalLM.from_pretrained(REAL_GENERATOR.model, dtype=torch.float32)
+    prompt_ids = engine.tokenizer.encode(QUESTION + "\n\n")
+    for seed, until in itertools.product(range(3), (Until.END, Until.STEP)):
+        sample = await engine.sample(
+            SampleRequest(prompt_ids=prompt_ids, until=until, max_tokens=60, seed=seed, sampling=Sampling(1.3, 0.9))
+        )
+        with torch.no_grad():
+            logits = model(torch.tensor([prompt_ids + sample.token_ids])).logits[0, len(prompt_ids) - 1 : -1]
+        wanted = logits.log_softmax(-1).gather(1, torch.tensor(sample.token_ids)[:, None])[:, 0]
+        assert list(sample.logprobs) == pytest.approx(wanted.tolist(), abs=1e-3)
+
+
+async def test_certainty_is_that_of_transformers(generator_on_vllm):
+    """VLLM's log-probabilities are those before temperature; ours, after it, are what the sampler drew from."""
+    replica = generator_on_vllm.replica
+    model = AutoModelForCausalLM.from_pretrained(REAL_GENERATOR.model, dtype=torch.float32)
+    prompt_ids = replica.engine.tokenizer.encode(QUESTION + "\n\n")
+    calls = [
+        SampleCall(
+            f"{until}-{temperature}-{seed}", root_prefix_id(QUESTION), TokenPrefix(QUESTION, ()), until, 60, seed,
+            Sampling(temperature), 20,
+        )
+        for until in (Until.END, Until.STEP)
+        for temperature in (0.25, 0.5)
+        for seed in range(4)
+    ]  # fmt: skip
+    for call, sampled in zip(calls, await generator_on_vllm.ask(calls), strict=True):
+        token_ids = [token_id for step in sampled.steps for token_id in step.token_ids]
+        with torch.no_grad():
+            logits = model(torch.tensor([[*prompt_ids, *token_ids]])).logits[0, len(prompt_ids) - 1 : -1]
+        confidences = -logits.log_softmax(-1).topk(20).values.mean(-1)
+        found = [confidence for step in sampled.steps for confidence in step.token_confidences]
+        assert found == pytest.approx(confidences.tolist(), abs=2e-3)
+        drawn = (logits / call.sampling.temperature).log_softmax(-1).gather(1, torch.tensor(token_ids)[:, None])
+        assert sum(step.sampled_logprob_sum for step in sampled.steps) == pytest.approx(float(drawn.sum()), abs=2e-2)
+
+
+async def test_prm_scores_are_those_of_transformers_cached_and_not(prm_on_vllm):
+    replica = prm_on_vllm.replica
+    form = replica.engine.format
+    head = load_file(Path(REAL_PRM.model) / "head.safetensors")
+    model = AutoModelForCausalLM.from_pretrained(REAL_PRM.model, dtype=torch.float32).model
+    ids = list(form.question_ids(QUESTION))
+    for step in STEPS:
+        ids += form.step_ids(step, first=step is STEPS[0])
+        with torch.no_grad():
+            hidden = model(torch.tensor([ids])).last_hidden_state[0, -1]
+        wanted = float(torch.sigmoid(head["weight"] @ hidden + head["bias"])[0])
+        cached = await replica.engine.score(ids)
+        await replica.engine._handle.llm.reset_prefix_cache()
+        fresh = await replica.engine.score(ids)
+        assert fresh.cached_tokens == 0
+        assert cached.score.median == pytest.approx(fresh.score.median, abs=1e-6)
+        assert fresh.score.median == pytest.approx(wanted, abs=1e-4)
+        await replica.engine.score(ids)
+
+
+async def test_the_golden_scores_are_met(prm_on_vllm):
+    assert prm_on_vllm.info.details["golden_max_error"] < 1e-3
+    golden = [each for each in json.loads((Path(REAL_PRM.model) / "golden.json").read_text()) if each["steps"]]
+    calls = [
+        ScoreCall(
+            str(at), root_prefix_id(each["question"]), TextPrefix(each["question"], ()), tuple(each["steps"]), True
+        )
+        for at, each in enumerate(golden)
+    ]
+    for each, scored in zip(golden, await prm_on_vllm.ask(calls), strict=True):
+        assert [score.median for score in scored.scores] == pytest.approx(each["scores"][1:], abs=1e-4)
+
+
+async def test_many_long_seeded_requests_at_once(generator_on_vllm):
+    """What kills vLLM's CPU engine where prompts are prefilled in chunks; more of it than one batch holds."""
+    calls = [
+        SampleCall(
+            key=f"{number}",
+            prefix_id=root_prefix_id(f"long-{number}"),
+            prefix=TokenPrefix(f"Compute {number} + " + "1 + " * 50, tuple(range(33, 33 + number % 90))),
+            until=(Until.END, Until.STEP, Until.TOKENS)[number % 3],
+            max_tokens=20 + number % 60,
+            seed=2**63 - 1 - number,
+            sampling=Sampling(1.0),
+        )
+        for number in range(192)
+    ]
+    results = await generator_on_vllm.ask(calls)
+    assert all(isinstance(result, Sampled) for result in results)
+    assert min(result.prompt_tokens for result in results) > 200
+
+
+def engine_processes() -> set[int]:
+    return {child.pid for child in multiprocessing.active_children() if child.pid is not None}
+
+
+def guardians() -> set[psutil.Process]:
+    return {child for child in psutil.Process().children() if guardian.__file__ in child.cmdline()}
+
+
+@pytest.mark.parametrize("make", [lambda die: Generator(REAL_GENERATOR, die=die), lambda die: Prm(REAL_PRM, die=die)])
+async def test_a_killed_engine_takes_its_replica_down(make, caplog):
+    others, other_guardians = engine_processes(), guardians()
+    deaths: list[int] = []
+    replica = make(deaths.append)
+    info = await replica.hello()
+    (engine,) = engine_processes() - others
+    (watching,) = guardians() - other_guardians
+    call: SampleCall | ScoreCall
+    if isinstance(replica, Generator):
+        prefix = TokenPrefix(QUESTION, ())
+        call = SampleCall("a", root_prefix_id(QUESTION), prefix, Until.END, 400, 0, Sampling(1.9))
+    else:
+        call = ScoreCall("a", root_prefix_id(QUESTION), TextPrefix(QUESTION, ()), STEPS * 6, every=True)
+    await replica.submit(info.incarnation, 1, [call])
+    waiting = asyncio.create_task(replica.collect(info.incarnation, 1, 0, 60.0))
+    await asyncio.sleep(0)
+    os.kill(engine, signal.SIGKILL)
+    with pytest.raises(ReplicaDied):
+        await waiting
+    assert deaths == [1]
+    with pytest.raises(ReplicaDied):
+        await replica.check_health(5.0)
+    await replica.close()
+    assert not watching.is_running()

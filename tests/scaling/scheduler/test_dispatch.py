@@ -1,0 +1,205 @@
+"""The dispatcher: every task is in one place, prefixes attract, the dead give back, culprits are isolated."""
+
+from dataclasses import dataclass
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from scaling.scheduler.dispatch import SUSPECT_DEATHS, Dispatcher
+
+
+@dataclass(frozen=True)
+class Job:
+    key: str
+    problem_id: str
+    home: str | None = None
+
+
+def job(name: str, home: str | None = None) -> Job:
+    return Job(name, name.partition("/")[0], home)
+
+
+def dispatcher(*replicas: str, slots: int = 4) -> Dispatcher[Job]:
+    made: Dispatcher[Job] = Dispatcher(lambda one: one.home, lambda *_: None)
+    for replica in replicas:
+        made.replica_up(replica, slots)
+    return made
+
+
+def sent(made: Dispatcher[Job]) -> list[tuple[str, str]]:
+    """Everything that can be sent now, as (call, replica)."""
+    calls = []
+    while (following := made.peek()) is not None:
+        calls.append((made.take(following[0].key, following[1]), following[1]))
+    return calls
+
+
+def test_tasks_leave_by_rank_and_go_to_the_holder_of_their_prefix():
+    made = dispatcher("a", "b")
+    for name, home, rank in (
+        ("late", "b", (0.0, 1, 0, 0)),
+        ("first", "a", (0.0, 0, 0, 0)),
+        ("second", "a", (0.0, 0, 0, 1)),
+    ):
+        made.push(job(name, home), rank)
+    assert sent(made) == [("first~1", "a"), ("second~1", "a"), ("late~1", "b")]
+
+
+def test_what_is_worth_most_leaves_first_and_equal_worth_by_rank():
+    made = dispatcher("a")
+    for name, worth, order in (("none", 0.0, 0), ("late", 0.5, 2), ("early", 0.5, 1), ("best", 0.7, 3)):
+        made.push(job(name), (-worth, order, 0, 0))
+    assert [call for call, _ in sent(made)] == ["best~1", "early~1", "late~1", "none~1"]
+
+
+def test_a_replica_that_is_ahead_or_full_sheds_to_the_least_loaded():
+    made = dispatcher("a", "b", slots=16)  # 20 calls each
+    for index in range(50):
+        made.push(job(f"{index:02}", "a"), (0.0, 0, 0, index))
+    loads = [replica for _, replica in sent(made)]
+    assert loads[:6] == ["a"] * 6
+    assert loads[6:10] == ["b", "a", "b", "a"]
+    assert (loads.count("a"), loads.count("b")) == (20, 20)
+    assert made.num_waiting == 10
+
+
+def test_a_dead_replicas_work_goes_before_everything_that_was_never_sent():
+    made = dispatcher("a", slots=1)
+    made.push(job("old"), (0.0, 5, 0, 0))
+    assert sent(made) == [("old~1", "a")]
+    made.push(job("new"), (0.0, 0, 0, 0))
+    assert made.replica_down("a") == []
+    made.replica_up("b", 2)
+    assert sent(made) == [("old~2", "b"), ("new~1", "b")]
+    assert made.flying("old~1", "a") is None
+    assert made.flying("old~2", "b") == job("old")
+
+
+def test_a_suspect_travels_alone_and_is_the_culprit_of_the_next_death():
+    made = dispatcher("a")
+    for index in range(3):
+        made.push(job(f"p{index}/x"), (0.0, index, 0, 0))
+    for _ in range(SUSPECT_DEATHS):
+        sent(made)
+        assert made.replica_down("a") == []
+        made.replica_up("a", 4)
+    assert [call for call, _ in sent(made)] == ["p0/x~3"]
+    assert made.replica_down("a") == [job("p0/x")]
+    made.replica_up("a", 4)
+    assert [call for call, _ in sent(made)] == ["p1/x~3"]
+    made.settle("p1/x")
+    assert [call for call, _ in sent(made)] == ["p2/x~3"]
+
+
+class Machine(RuleBasedStateMachine):
+    """Random pushes, sends, results, deaths and drops against a plain model of where each task is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made = dispatcher()
+        self.up: set[str] = set()
+        self.waiting: set[str] = set()
+        self.flying: dict[str, tuple[str, str]] = {}
+        self.count = 0
+
+    @rule(home=st.sampled_from([None, "a", "b"]))
+    def push(self, home: str | None) -> None:
+        self.count += 1
+        self.made.push(job(f"k{self.count}", home), (0.0, self.count % 5, 0, self.count))
+        self.waiting.add(f"k{self.count}")
+
+    @rule(replica=st.sampled_from("abc"), slots=st.integers(1, 4))
+    def start(self, replica: str, slots: int) -> None:
+        if replica not in self.up:
+            self.made.replica_up(replica, slots)
+            self.up.add(replica)
+
+    @rule(replica=st.sampled_from("abc"))
+    def kill(self, replica: str) -> None:
+        culprits = {task.key for task in self.made.replica_down(replica)}
+        self.up.discard(replica)
+        for key in [key for key, (where, _) in self.flying.items() if where == replica]:
+            del self.flying[key]
+            if key not in culprits:
+                self.waiting.add(key)
+
+    @rule()
+    def send_all(self) -> None:
+        for call, replica in sent(self.made):
+            key = call.partition("~")[0]
+            assert replica in self.up
+            self.waiting.remove(key)
+            self.flying[key] = (replica, call)
+
+    @precondition(lambda self: self.flying)
+    @rule(data=st.data(), again=st.booleans())
+    def result(self, data: st.DataObject, again: bool) -> None:
+        key = data.draw(st.sampled_from(sorted(self.flying)))
+        replica, call = self.flying.pop(key)
+        assert self.made.flying(call, replica) is not None
+        if again:
+            self.made.retry(key)
+            self.waiting.add(key)
+        else:
+            self.made.settle(key)
+        assert self.made.flying(call, replica) is None
+
+    @precondition(lambda self: self.waiting or self.flying)
+    @rule(data=st.data())
+    def drop(self, data: st.DataObject) -> None:
+        keys = data.draw(st.sets(st.sampled_from(sorted(self.waiting | set(self.flying)))))
+        expected: dict[str, set[str]] = {}
+        for key in keys:
+            self.waiting.discard(key)
+            if key in self.flying:
+                replica, call = self.flying.pop(key)
+                expected.setdefault(replica, set()).add(call)
+        assert {where: set(calls) for where, calls in self.made.drop(sorted(keys)).items()} == expected
+
+    @rule()
+    def refuse(self) -> None:
+        task = self.made.refuse()
+        if task is None:
+            assert not self.waiting
+        else:
+            self.waiting.remove(task.key)
+
+    @invariant()
+    def everything_is_somewhere(self) -> None:
+        assert self.made.num_waiting == len(self.waiting)
+        assert self.made.num_in_flight == len(self.flying)
+        for replica in self.up:
+            held = sum(where == replica for where, _ in self.flying.values())
+            assert self.made.load(replica) == held
+
+
+TestMachine = Machine.TestCase
+TestMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+def test_a_broken_replica_proves_nothing_against_its_calls_while_there_is_another():
+    made = dispatcher("bad", "good")
+    made.push(job("p0/x", "bad"), (0.0, 0, 0, 0))
+    for _ in range(SUSPECT_DEATHS + 3):
+        calls = sent(made)
+        if calls and calls[0][1] == "good":
+            break
+        assert made.replica_down("bad") == []
+        made.replica_up("bad", 4)
+    assert calls[0][1] == "good"
+
+
+def test_a_suspect_empties_one_replica_and_the_others_go_on():
+    made = dispatcher("a", "b", "c", slots=2)
+    made.push(job("p0/x"), (0.0, 0, 0, 0))
+    for _ in range(SUSPECT_DEATHS):
+        [(_, replica)] = sent(made)
+        made.replica_down(replica)
+        made.replica_up(replica, 2)
+    for index in range(6):
+        made.push(job(f"q{index}"), (0.0, 1, 0, index))
+    where = dict(sent(made))
+    alone = where.pop("p0/x~3")
+    assert alone not in where.values()
+    assert len(set(where.values())) == 2
