@@ -20,10 +20,11 @@ from itertools import islice
 
 from actors.controller.fleet import Fleet, cancel_all
 from actors.controller.metrics import RunMetrics
-from actors.controller.protocols import AnswerGrader, MetricsExporter, RunWriter
+from actors.controller.protocols import MetricsExporter, RunWriter
 from actors.controller.recorder import Recorder
 from actors.controller.settings import Generator, Prm, RunSettings, RunSoFar, ledger_of, meter_of, with_rows
 from actors.controller.time_limits import TimeLimits
+from actors.grading.grader import AnswerGrader
 from actors.writer.store_retry import Outage, patiently
 from records.failure import ActorDied, Fenced, StoreFailed, first_failure
 from records.problem import Problem

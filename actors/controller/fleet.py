@@ -13,7 +13,7 @@ from actors.controller.settings import Generator, Prm, RunSettings
 from records.calls import SampleCall, SampleResult, ScoreCall, ScoreResult
 from records.failure import ReplicaFailed
 from records.replica import ReplicaInfo
-from scaling.scheduler.outgoing import Outgoing
+from scaling.scheduler.dispatch import Outgoing
 from scaling.scheduler.scheduler import Scheduler
 from scaling.search.accounting import Models
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
-from actors.grading.grader import GradeFailure, GradeRequest
 from records.metrics import Reading
 from records.replica import Replica
 from records.rows import OpenRecord, ProblemRecord
@@ -39,19 +38,6 @@ class RunWriter(Protocol):
 
     async def heartbeat(self, progress: Mapping[str, object], usage: Usage) -> None:
         """Say that this controller lives, how far it is (JSON-ready values), and what its replicas have come to."""
-        ...
-
-
-class AnswerGrader(Protocol):
-    """Compares answers with their keys."""
-
-    @property
-    def failures(self) -> Mapping[GradeFailure, int]:
-        """Answers that have no verdict although there is a key, by kind of failure."""
-        ...
-
-    async def grade(self, requests: Sequence[GradeRequest]) -> list[bool | None]:
-        """One verdict each, in order; None without a key, or where the grader failed or ran out of time."""
         ...
 
 

@@ -12,9 +12,9 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from actors.controller.protocols import AnswerGrader, RunWriter
+from actors.controller.protocols import RunWriter
 from actors.controller.settings import RunSettings
-from actors.grading.grader import GradeRequest
+from actors.grading.grader import AnswerGrader, GradeRequest
 from actors.writer.store_retry import patiently
 from records.rows import OpenRecord, ProblemRecord, RolloutRow
 from scaling.budget.ledger import Ledger

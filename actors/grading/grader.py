@@ -16,11 +16,11 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from records.failure import InvalidInput
 
@@ -265,3 +265,16 @@ def _worker_environment() -> dict[str, str]:
     threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     path = [entry for entry in sys.path if entry] + [os.getcwd()]  # noqa: PTH109  # a string is what is wanted
     return {**threads, **os.environ, "PYTHONPATH": os.pathsep.join(path)}
+
+
+class AnswerGrader(Protocol):
+    """Compares answers with their keys."""
+
+    @property
+    def failures(self) -> Mapping[GradeFailure, int]:
+        """Answers that have no verdict although there is a key, by kind of failure."""
+        ...
+
+    async def grade(self, requests: Sequence[GradeRequest]) -> list[bool | None]:
+        """One verdict each, in order; None without a key, or where the grader failed or ran out of time."""
+        ...

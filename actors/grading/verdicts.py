@@ -2,8 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from actors.controller.protocols import AnswerGrader
-from actors.grading.grader import GradeRequest
+from actors.grading.grader import AnswerGrader, GradeRequest
 
 Verdicts = Mapping[str | None, bool | None]
 """Answer as extracted -> whether it is right; null where nobody could tell."""

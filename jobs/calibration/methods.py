@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 from actors.trainer.dataset import TrainingSet
 from actors.trainer.trainer import Outputs
+from scaling.arrays import Floats
 from scaling.calibration.baselines import Baseline, Constant, fit, fit_constant
 from scaling.calibration.conformal import lower_shift
 from scaling.calibration.heads import HeadSpec, predict
-from scaling.calibration.observed import Floats, Predictions
+from scaling.calibration.observed import Predictions
 
 UNCALIBRATED, CONSTANT, UNSHIFTED, CALIBRATED = "uncalibrated", "constant", "calibrated, no shift", "calibrated"
 

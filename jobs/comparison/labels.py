@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from scaling.calibration.observed import Bools, Floats
+from scaling.arrays import Bools, Floats
 
 DISTANCES = (9.0, 11.0, 13.0, 18.0, 24.0, 31.0, 40.0, 52.0)
 NUM_ANGLES = 16

@@ -22,7 +22,7 @@ from jobs.display.numbers import UNKNOWN, count, percent
 from records.failure import InvalidInput
 from records.rows import Status
 from records.run_folder.reader import Run
-from scaling.calibration.observed import Floats
+from scaling.arrays import Floats
 from scaling.statistics.bootstrap import Estimate
 from scaling.statistics.paired import Pairs, Side, compare_paired
 from scaling.statistics.paired_rows import Change, PairedComparison, SideAccuracy

@@ -14,7 +14,7 @@ import numpy as np
 
 from jobs.comparison.labels import place_labels
 from jobs.display.numbers import count
-from scaling.calibration.observed import Floats
+from scaling.arrays import Floats
 from scaling.statistics.bootstrap import Estimate
 from scaling.statistics.comparison_rows import Comparison, Row, known_value
 

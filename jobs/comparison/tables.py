@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from scaling.calibration.observed import Floats
+from scaling.arrays import Floats
 from scaling.statistics.comparison import Measured, comparable
 from scaling.statistics.comparison_rows import Comparison
 

@@ -16,8 +16,8 @@ from records.run_folder.epochs import utc
 from records.run_folder.prediction import Prediction, Range
 from records.run_folder.reader import Run, read_run
 from records.usage import Role, last_by_epoch
+from scaling.arrays import Floats
 from scaling.budget.metering import ReplicaRate, cost_of
-from scaling.calibration.observed import Floats
 from scaling.estimation.cost_model import Power, Speed, busy_s, kwh, speed_of, wall_s
 from scaling.estimation.prediction import CONFIDENCE, Population, Predicted, predict, predict_right, ranged
 

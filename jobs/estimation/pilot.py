@@ -26,8 +26,7 @@ from records.problem import Problem
 from records.request import Expand, Reply, ReplyKind, Score
 from records.run_folder import layout
 from records.run_folder.reader import read_run
-from scaling.estimation.pilot import stratified
-from scaling.estimation.prediction import Population
+from scaling.estimation.prediction import Population, stratified
 from scaling.strategy import StrategyFactory
 
 

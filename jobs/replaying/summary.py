@@ -14,7 +14,7 @@ from jobs.display.numbers import count, points, thousandths, with_interval
 from jobs.replaying.session import Actual, Played
 from jobs.replaying.settings import ReplaySetting
 from records.rows import Status
-from scaling.calibration.observed import Floats
+from scaling.arrays import Floats
 from scaling.stored.statistics import Decided, Decisions, Standing, standing
 
 MAX_EXAMPLES = 3

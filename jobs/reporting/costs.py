@@ -7,7 +7,7 @@ import numpy as np
 
 from records.rows import ProblemRow
 from records.run_folder.manifest import Manifest
-from scaling.calibration.observed import Floats
+from scaling.arrays import Floats
 
 NUM_BINS = 10
 

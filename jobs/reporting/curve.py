@@ -13,7 +13,7 @@ import numpy as np
 from jobs.recipes.load import Recipe
 from jobs.recipes.strategy_factory import strategy_factory
 from jobs.reporting.graded_samples import Witness
-from scaling.calibration.observed import Floats
+from scaling.arrays import Floats
 from scaling.statistics.bootstrap import Estimate, draw, estimate, ratio_of_totals
 from scaling.stored.problem import NotStored, StoredProblem
 from scaling.stored.sample_player import Outcome, play

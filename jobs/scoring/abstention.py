@@ -12,7 +12,8 @@ from records.path import PrmScore
 from records.run_folder.commits import Part
 from records.run_folder.store import Store
 from scaling.statistics.accuracy import accuracy_interval
-from scaling.uncertainty.abstention import probability_of, risk_coverage
+from scaling.statistics.risk_coverage import risk_coverage
+from scaling.uncertainty.abstention import probability_of
 from scaling.uncertainty.aggregation import Estimate
 
 _COLUMNS = ("answer", "answer_p_lower", "answer_p_median", "answer_p_upper", "correct", "abstained")

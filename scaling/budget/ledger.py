@@ -11,10 +11,12 @@ what was leased and not accounted for can be charged as lost. Without a cap ever
 Where problems compete in windows, each window may spend up to an end of its own; the rest remains for those after it.
 """
 
+from bisect import bisect_left, insort
+from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum
 
-from scaling.budget.windows import window_share
+from records.request import Until
 
 
 class Refusal(Enum):
@@ -145,3 +147,41 @@ class Ledger:
             self._blocked_tokens = max(self._blocked_tokens, granted)
             return Refusal.LEASE
         return granted
+
+
+class LengthEstimate:
+    """A high quantile of the lengths (tokens) seen lately, per kind of expansion."""
+
+    def __init__(self, *, quantile: float = 0.95, window: int = 512) -> None:
+        self._quantile = quantile
+        self._window = window
+        self._seen = {until: deque[int]() for until in Until}
+        self._ordered: dict[Until, list[int]] = {until: [] for until in Until}
+
+    def observe(self, until: Until, num_tokens: int) -> None:
+        """A sample of this kind took `num_tokens`."""
+        seen, ordered = self._seen[until], self._ordered[until]
+        if len(seen) == self._window:
+            del ordered[bisect_left(ordered, seen.popleft())]
+        seen.append(num_tokens)
+        insort(ordered, num_tokens)
+
+    def useful_tokens(self, until: Until, max_tokens: int) -> int:
+        """Tokens that are enough for most samples of this kind; `max_tokens` while none was seen."""
+        ordered = self._ordered[until]
+        if not ordered:
+            return max_tokens
+        return min(max_tokens, ordered[min(len(ordered) - 1, int(self._quantile * len(ordered)))])
+
+
+def window_share(left_tokens: int, held_tokens: int, *, num_problems: int, num_left: int) -> int:
+    """Tokens that a window may spend: in proportion to its problems, of what the problems that are left have together.
+
+    Args:
+        left_tokens: of the run's cap.
+        held_tokens: what the window's problems were given in earlier epochs; it counts as theirs.
+        num_problems: in the window.
+        num_left: without a row, those of the window among them.
+    """
+    fair = (left_tokens + held_tokens) * num_problems // num_left
+    return min(max(0, fair - held_tokens), left_tokens)

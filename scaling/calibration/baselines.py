@@ -14,7 +14,8 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
 
-from scaling.calibration.observed import Floats, Observed, Predictions, probabilities
+from scaling.arrays import Floats
+from scaling.calibration.observed import Observed, Predictions, probabilities
 
 CLIP = 1e-6
 """Scores are clipped to [CLIP, 1 - CLIP] before their logit is taken: a score of exactly 0 or 1 has none."""

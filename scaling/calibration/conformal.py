@@ -13,7 +13,8 @@ import math
 
 import numpy as np
 
-from scaling.calibration.observed import Floats, Observed
+from scaling.arrays import Floats
+from scaling.calibration.observed import Observed
 
 
 def least_problems(coverage: float) -> int:

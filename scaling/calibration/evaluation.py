@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scaling.arrays import Floats
 from scaling.calibration.metric_groups import Groups
-from scaling.calibration.observed import Floats, Observed, Predictions
+from scaling.calibration.observed import Observed, Predictions
 from scaling.statistics.bootstrap import Estimate, Statistic, divide, draw, estimated
 
 DEFAULT_LEVELS = (0.1, 0.5, 0.9)

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scaling.arrays import Bools
 from scaling.calibration import metrics
 from scaling.calibration.metrics import Rows
-from scaling.calibration.observed import Bools, Observed, Predictions
+from scaling.calibration.observed import Observed, Predictions
 from scaling.statistics.bootstrap import Statistic
 
 

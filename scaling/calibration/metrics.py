@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_array
 
-from scaling.calibration.observed import Bools, Floats, Ints, Observed
+from scaling.arrays import Bools, Floats, Ints
+from scaling.calibration.observed import Observed
 from scaling.statistics.bootstrap import Clusters, Statistic, divide, ratio_of_sums, ratio_of_totals
 
 NUM_BINS = 10

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scaling.arrays import Floats
 from scaling.calibration.metrics import NUM_BINS, Rows, equal_width_bins, success_rate
-from scaling.calibration.observed import Floats, Observed, probabilities
+from scaling.calibration.observed import Observed, probabilities
 from scaling.statistics.bootstrap import draw, interval
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from records.path import PrmScore
+from scaling.arrays import Floats
 from scaling.calibration.metrics import (
     Rows,
     auc,
@@ -20,7 +21,7 @@ from scaling.calibration.metrics import (
     signed_error,
     success_rate,
 )
-from scaling.calibration.observed import Floats, Observed
+from scaling.calibration.observed import Observed
 from scaling.calibration.reliability import ReliabilityBin, reliability
 from scaling.statistics.bootstrap import Estimate, draw, estimate
 

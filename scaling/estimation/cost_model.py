@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from records.usage import Role, Usage
-from scaling.calibration.observed import Floats
+from scaling.arrays import Floats
 
 WATT_SECONDS_PER_KWH = 3.6e6
 

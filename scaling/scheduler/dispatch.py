@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
+from records.calls import SampleCall, ScoreCall
+
 SUSPECT_DEATHS = 2
 """Replica deaths after which a task is isolated; innocent bystanders of two crashes are common, of three are not."""
 
@@ -249,3 +251,14 @@ class Dispatcher(Generic[TaskT]):
             key=lambda name: (name in item.died_on, len(open_loads[name].keys) / open_loads[name].capacity, name),
             default=None,
         )
+
+
+@dataclass(slots=True)
+class Outgoing:
+    """Calls and cancelled keys by replica, and whether the ledger waits for a higher ceiling."""
+
+    samples: dict[str, list[SampleCall]] = field(default_factory=dict)
+    scores: dict[str, list[ScoreCall]] = field(default_factory=dict)
+    cancelled_samples: dict[str, list[str]] = field(default_factory=dict)
+    cancelled_scores: dict[str, list[str]] = field(default_factory=dict)
+    wants_lease: bool = False

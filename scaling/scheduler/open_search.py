@@ -57,3 +57,26 @@ class OpenSearch:
         texts = tuple(node.text for node in task.prefix.lineage)
         prefix = None if known else TextPrefix(task.prefix.root.text, texts)
         return ScoreCall(key, held.prefix_id, prefix, task.steps, task.every)
+
+
+class WindowBarrier:
+    """Waits until `num_problems` are open and each has asked for a sample, or has ended without."""
+
+    def __init__(self, num_problems: int = 0) -> None:
+        self._num_to_open = num_problems
+        self._reading: set[str] = set()
+
+    @property
+    def complete(self) -> bool:
+        """Samples may be granted."""
+        return self._num_to_open <= 0 and not self._reading
+
+    def opened(self, problem_id: str) -> None:
+        """A problem has begun."""
+        if self._num_to_open > 0:
+            self._num_to_open -= 1
+            self._reading.add(problem_id)
+
+    def ready(self, problem_id: str) -> None:
+        """A problem asks for a sample, or has ended."""
+        self._reading.discard(problem_id)

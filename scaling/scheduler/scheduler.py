@@ -11,13 +11,10 @@ from dataclasses import dataclass
 from records.calls import CallFailed, PrefixMissing, Sampled, SampleResult, Sampling, Scored, ScoreResult
 from records.problem import Problem
 from records.rows import OpenRecord
-from scaling.budget.ledger import Ledger, Refusal
-from scaling.budget.lengths import LengthEstimate
-from scaling.budget.windows import Gathering
+from scaling.budget.ledger import Ledger, LengthEstimate, Refusal
 from scaling.scheduler.counts import Counts
-from scaling.scheduler.dispatch import Dispatcher, OnFlight
-from scaling.scheduler.open_search import OpenSearch
-from scaling.scheduler.outgoing import Outgoing
+from scaling.scheduler.dispatch import Dispatcher, OnFlight, Outgoing
+from scaling.scheduler.open_search import OpenSearch, WindowBarrier
 from scaling.search.problem_search import ProblemSearch
 from scaling.search.tasks import SampleTask, ScoreTask, Task
 from scaling.strategy import StrategyFactory
@@ -69,7 +66,7 @@ class Scheduler:
         self._concluded: list[Concluded] = []
         self._attempts: dict[str, int] = {}
         self._full_prefix: set[str] = set()
-        self._gathering = Gathering()
+        self._gathering = WindowBarrier()
         self._cancelled_samples: dict[str, list[str]] = {}
         self._cancelled_scores: dict[str, list[str]] = {}
 
@@ -98,7 +95,7 @@ class Scheduler:
 
         `num_left` problems have no row yet; `held_tokens` is what earlier epochs gave to those of this window.
         """
-        self._gathering = Gathering(num_problems)
+        self._gathering = WindowBarrier(num_problems)
         self.ledger.begin_window(num_problems=num_problems, num_left=num_left, held_tokens=held_tokens)
 
     def open(self, problem: Problem, *, order: int, now_s: float, record: OpenRecord | None = None) -> None:

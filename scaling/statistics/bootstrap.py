@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scaling.calibration.observed import Bools, Floats, Ints
+from scaling.arrays import Bools, Floats, Ints
 
 CONFIDENCE = 0.95
 """Of every interval."""

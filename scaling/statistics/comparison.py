@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from records.failure import NothingToCompare
-from scaling.calibration.observed import Bools, Floats, Ints
+from scaling.arrays import Bools, Floats, Ints
 from scaling.statistics.bootstrap import Estimate, Statistic, draw, estimate, ratio_of_totals
 from scaling.statistics.comparison_rows import Comparison, Row, known_value, pareto_front
-from scaling.uncertainty.abstention import mean_risk
+from scaling.statistics.risk_coverage import mean_risk
 
 __all__ = ["ByOrder", "Comparison", "Measured", "Row", "comparable", "compare"]
 

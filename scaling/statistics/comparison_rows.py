@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scaling.calibration.observed import Bools, Floats
+from scaling.arrays import Bools, Floats
 from scaling.statistics.bootstrap import Estimate
 
 

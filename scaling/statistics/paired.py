@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import binomtest
 
-from scaling.calibration.observed import Bools, Floats
+from scaling.arrays import Bools, Floats
 from scaling.statistics.accuracy import accuracy_interval
 from scaling.statistics.bootstrap import Estimate, divide, estimated, resampled_sums
 from scaling.statistics.paired_rows import Change, ChangedProblem, CostDifference, PairedComparison, SideAccuracy

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from scaling.calibration.observed import Bools, Floats
+from scaling.arrays import Bools, Floats
 from scaling.statistics.bootstrap import Estimate, draw, estimate, ratio_of_totals
 
 NUM_RESAMPLES = 2000

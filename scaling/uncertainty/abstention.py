@@ -1,22 +1,13 @@
-"""Answering only when sure: what is left to be wrong, against how much is answered.
+"""Answering only when sure.
 
 A run keeps every answer; `Abstention` marks those that it does not stand by, by a threshold on the answer's own
-probability. So one run serves every threshold, and the curve shows what each buys (Geifman and El-Yaniv, Selective
-Classification for Deep Neural Networks, arXiv 1705.08500).
+probability. So one run serves every threshold, and `scaling.statistics.risk_coverage` shows what each buys.
 """
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
 
 from records.path import PrmScore
-from scaling.statistics.bootstrap import Statistic, divide
 from scaling.uncertainty.aggregation import Estimate
-
-Areas: TypeAlias = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,90 +30,3 @@ class Abstention:
 def probability_of(answer: str | None, answer_p: PrmScore | None, estimate: Estimate) -> float:
     """That an answer is right, in [0, 1]; 0 where there is no answer, or nobody knows."""
     return 0.0 if answer is None or answer_p is None else estimate.of(answer_p)
-
-
-@dataclass(frozen=True, slots=True)
-class RiskCoverage:
-    """One point per distinct probability, from the surest answers only to all of them.
-
-    Attributes:
-        thresholds: answer where the probability is at least this: [K], falling.
-        coverage: share of problems that are then answered: [K], rising to 1.
-        risk: share of wrong answers among those: [K].
-    """
-
-    thresholds: NDArray[np.float64]
-    coverage: NDArray[np.float64]
-    risk: NDArray[np.float64]
-
-    @property
-    def mean_risk(self) -> float:
-        """Area under risk against coverage (AURC), by steps: the smaller, the better it knows when it is wrong."""
-        return float((np.diff(self.coverage, prepend=0.0) * self.risk).sum())
-
-    def at(self, threshold: float) -> tuple[float, float | None]:
-        """Coverage and risk when abstaining below a threshold; risk is None where nothing is answered."""
-        answered = int((self.thresholds >= threshold).sum())
-        if answered == 0:
-            return 0.0, None
-        return float(self.coverage[answered - 1]), float(self.risk[answered - 1])
-
-
-def risk_coverage(probabilities: Sequence[float], correct: Sequence[bool]) -> RiskCoverage:
-    """The curve of some answered problems.
-
-    Args:
-        probabilities: that each answer is right, by the system itself; for a problem without an answer 0.
-        correct: whether it is; leave out what nobody could grade.
-
-    Raises:
-        ValueError: there is nothing, the lengths differ, or a probability is NaN.
-    """
-    p, right = np.asarray(probabilities, dtype=np.float64), np.asarray(correct, dtype=np.bool_)
-    if p.shape != right.shape or len(p) == 0:
-        raise ValueError(f"needs as many probabilities as verdicts, and some: got {len(p)} and {len(right)}")
-    if np.isnan(p).any():
-        raise ValueError("probabilities must not be NaN: an answer without one counts as 0")
-    order = np.argsort(-p, kind="stable")
-    last_of_equals = np.flatnonzero(np.diff(p[order], append=-np.inf))
-    num_answered = last_of_equals + 1
-    num_wrong = np.cumsum(~right[order])[last_of_equals]
-    return RiskCoverage(p[order][last_of_equals], num_answered / len(p), num_wrong / num_answered)
-
-
-def mean_risk(probabilities: NDArray[np.float64], correct: NDArray[np.float64]) -> Statistic:
-    """`RiskCoverage.mean_risk` of each of O runs on the same P problems, averaged over runs; for resampled problems.
-
-    Args:
-        probabilities: [O, P], of each answer; NaN where it has none, which counts as 0.
-        correct: [O, P], 1 right, 0 wrong, NaN not graded: left out of that run.
-    """
-    runs = [_run(p, right) for p, right in zip(probabilities, correct, strict=True)]
-
-    def at(multiplicity: NDArray[np.float64]) -> NDArray[np.float64]:
-        areas = np.stack([run(multiplicity) for run in runs])
-        is_defined = ~np.isnan(areas)
-        return divide(np.where(is_defined, areas, 0.0).sum(axis=0), is_defined.sum(axis=0).astype(np.float64))
-
-    return Statistic(at, int((~np.isnan(correct)).any(axis=0).sum()))
-
-
-def _run(probabilities: NDArray[np.float64], correct: NDArray[np.float64]) -> Areas:
-    """Multiplicities [R, P] -> area [R] of one run; NaN where no graded problem was drawn."""
-    graded = np.flatnonzero(~np.isnan(correct))
-    p = np.nan_to_num(probabilities[graded], nan=0.0)
-    surest_first = np.argsort(-p, kind="stable")
-    ends = np.flatnonzero(np.diff(p[surest_first], append=-np.inf))
-    problems = graded[surest_first]
-    is_wrong = 1.0 - correct[problems]
-
-    def area(multiplicity: NDArray[np.float64]) -> NDArray[np.float64]:
-        if len(problems) == 0:
-            return np.full(len(multiplicity), np.nan)
-        weights = multiplicity[:, problems]
-        answered = np.cumsum(weights, axis=1)[:, ends]
-        wrong = np.cumsum(weights * is_wrong, axis=1)[:, ends]
-        risk = np.divide(wrong, answered, out=np.zeros_like(wrong), where=answered > 0)
-        return divide((np.diff(answered, axis=1, prepend=0.0) * risk).sum(axis=1), answered[:, -1])
-
-    return area

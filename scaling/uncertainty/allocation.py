@@ -11,9 +11,7 @@ Dantzig, Operations Research 5, 1957). That is before anything is sampled. Once 
 expectation is taken under their posterior (`AnswerPosterior.coverage_gain`).
 """
 
-import heapq
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from records.path import Path, PrmScore
@@ -80,38 +78,3 @@ def belief_of(question: Path, strength: float | None = None) -> Belief:
         fitted = mean * (1 - mean) / variance - 1 if variance > 0 else math.inf
         strength = POINT_STRENGTH if lower == upper else min(max(fitted, MIN_STRENGTH), MAX_STRENGTH)
     return Belief(mean * strength, (1 - mean) * strength)
-
-
-def allocate(
-    beliefs: Sequence[Belief],
-    total_cost: float,
-    *,
-    max_samples: int,
-    costs: Sequence[float] | None = None,
-) -> list[int]:
-    """How many samples each problem gets, without looking at any: greedily where the next one adds most per cost.
-
-    With equal costs no other allocation of that total has a higher expected coverage. With unequal ones none is better
-    by the gain of one sample.
-
-    Args:
-        beliefs: of each problem.
-        total_cost: what all samples together may cost; never exceeded.
-        max_samples: of one problem.
-        costs: of one sample of each problem, above 0; None: 1 each.
-
-    Returns:
-        For each problem the number of its samples. Of equal gains the earlier problem's goes first.
-    """
-    prices = [1.0] * len(beliefs) if costs is None else costs
-    counts, left = [0] * len(beliefs), total_cost
-    heap = [(-belief.gain(0) / price, index) for index, (belief, price) in enumerate(zip(beliefs, prices, strict=True))]
-    heapq.heapify(heap)
-    while heap:
-        _, index = heapq.heappop(heap)
-        if prices[index] > left or counts[index] == max_samples:
-            continue  # what is left buys it no sample, now or later
-        left -= prices[index]
-        counts[index] += 1
-        heapq.heappush(heap, (-beliefs[index].gain(counts[index]) / prices[index], index))
-    return counts

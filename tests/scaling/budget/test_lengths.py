@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from records.request import Until
-from scaling.budget.lengths import LengthEstimate
+from scaling.budget.ledger import LengthEstimate
 
 
 @given(st.lists(st.integers(1, 50), max_size=60), st.integers(1, 20), st.integers(1, 60))

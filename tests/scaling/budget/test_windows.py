@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaling.budget.ledger import Ledger
-from scaling.budget.windows import Gathering, window_share
+from scaling.budget.ledger import Ledger, window_share
+from scaling.scheduler.open_search import WindowBarrier
 
 
 @given(
@@ -46,7 +46,7 @@ def test_a_ledger_spends_no_more_than_a_window_may():
 
 
 def test_a_window_is_complete_when_all_are_open_and_each_is_ready_or_over():
-    window = Gathering(2)
+    window = WindowBarrier(2)
     window.opened("a")
     window.ready("a")
     assert not window.complete
@@ -56,4 +56,4 @@ def test_a_window_is_complete_when_all_are_open_and_each_is_ready_or_over():
     assert window.complete
     window.opened("later")
     assert window.complete
-    assert Gathering().complete
+    assert WindowBarrier().complete

@@ -8,8 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scaling.estimation.pilot import stratified
-from scaling.estimation.prediction import CONFIDENCE, NUM_RESAMPLES, Population, predict, predict_right, ranged
+from scaling.estimation.prediction import (
+    CONFIDENCE,
+    NUM_RESAMPLES,
+    Population,
+    predict,
+    predict_right,
+    ranged,
+    stratified,
+)
 
 
 def made(num_problems: int, seed: int, *, noise: float) -> tuple[Population, np.ndarray]:

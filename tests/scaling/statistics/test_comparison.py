@@ -13,7 +13,7 @@ from records.failure import NothingToCompare
 from scaling.statistics.bootstrap import Estimate, draw, interval
 from scaling.statistics.comparison import ByOrder, Measured, comparable, compare
 from scaling.statistics.comparison_rows import pareto_front
-from scaling.uncertainty.abstention import risk_coverage
+from scaling.statistics.risk_coverage import risk_coverage
 
 UNKNOWN = Estimate(None, None, None)
 KINDS = ("num_samples", "prompt_tokens", "cached_tokens", "pruned_tokens", "prm_tokens", "prm_cached_tokens")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaling.statistics.bootstrap import draw
-from scaling.uncertainty.abstention import mean_risk, risk_coverage
+from scaling.statistics.risk_coverage import mean_risk, risk_coverage
 
 ROWS = st.lists(
     st.tuples(st.sampled_from([0.0, 0.2, 0.5, 0.5000001, 1.0]) | st.floats(0, 1), st.booleans()),

@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 
 from records.path import FinishReason, Path, PrmScore
 from records.request import Reply, ReplyKind
+from scaling.statistics.risk_coverage import risk_coverage
 from scaling.strategies.best_of_n import best_of_n
 from scaling.strategies.majority import majority
 from scaling.strategies.sequential import sequential
 from scaling.strategy import Choice, Request
-from scaling.uncertainty.abstention import Abstention, risk_coverage
+from scaling.uncertainty.abstention import Abstention
 from scaling.uncertainty.aggregation import Aggregation, Estimate
 from scaling.uncertainty.answer_p import posterior_of, with_answer_p
 from scaling.uncertainty.selection import Selection, choose
