@@ -21,7 +21,7 @@ from records.path import PrmScore
 from records.problem import Problem
 from records.run_folder.prediction import Range
 from records.run_folder.reader import Run, read_run
-from scaling.estimation.prediction import Population, predict, predict_right, ranged
+from scaling.estimation.prediction import Population, predict_right, predict_total, ranged
 
 COSTS = ("generated_tokens", "prompt_tokens", "prm_tokens", "flops")
 
@@ -61,7 +61,7 @@ def _estimated(run: Run, scores: dict[str, PrmScore | None], num_pilot: int, rep
 def _repeated(known: Population, costs: np.ndarray, pilots: Sequence[np.ndarray]) -> dict[str, float]:
     spans = []
     for seed, index in enumerate(pilots):
-        found = predict(known, index, costs[index], seed=seed)
+        found = predict_total(known, index, costs[index], seed=seed)
         spans.append(ranged(found.totals[0], found.draws[:, 0]))
     return _quality(spans, float(costs.sum()))
 

@@ -22,10 +22,10 @@ from actors.engines.model_files import (
 )
 from actors.engines.prm.families import find_family
 from actors.engines.prm.public_heads import PrmFolder
+from actors.engines.prm.writer import GOLDEN_FILE
 from actors.engines.protocol import EngineFacts, EngineScore
 from actors.engines.settings import PrmSettings
 from actors.engines.text import read_tokenizer
-from actors.replicas.prm import GOLDEN_FILE
 from benchmarks.recorded import path_ids
 from records.path import PrmScore
 

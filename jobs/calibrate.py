@@ -19,7 +19,7 @@ from uuid import uuid4
 
 from rich.console import Console
 
-from actors.trainer.checkpoint import CHECKPOINT, Position, remove_states
+from actors.trainer.checkpoint import CHECKPOINT, Position, remove_training_states
 from actors.trainer.trainer import Outputs
 from actors.writer.lease import Claim, HeldLease, acquire, beating, newest_lease, this_process
 from actors.writer.store_retry import patiently_blocking
@@ -42,7 +42,7 @@ from scaling.calibration.observed import Predictions
 MAX_IDLE_TRAINERS = 3
 """Trainers in a row that die before another checkpoint is written; then the calibration ends."""
 REPORT_FOLDER = "calibration"
-SUMMARY_FILE = "summary.json"
+_SUMMARY_FILE = "summary.json"
 REPORT_COLUMNS = 120
 """Of the tables where no terminal says how many there are."""
 NUM_EXAMPLES = 4
@@ -88,7 +88,7 @@ def read_result(plan: CalibrationPlan) -> tuple[dict[str, Any], CalibrationRepor
     Raises:
         StoreFailed: its files are gone or damaged.
     """
-    names = [f"{REPORT_FOLDER}/{SUMMARY_FILE}", f"{REPORT_FOLDER}/{REPORT_FILE}"]
+    names = [f"{REPORT_FOLDER}/{_SUMMARY_FILE}", f"{REPORT_FOLDER}/{REPORT_FILE}"]
     found = [plan.output.read(name) for name in names]
     if found[0] is None or found[1] is None:
         raise StoreFailed(f"{plan.output.uri} is finished, and lacks {' or '.join(names)}")
@@ -131,7 +131,7 @@ def finish(training: Store, lease: HeldLease, note: Callable[[str], None]) -> No
     """
     _check_held(lease, note)
     patiently_blocking(lambda: training.create(SUCCESS, b""), note)
-    patiently_blocking(lambda: remove_states(training), note)
+    patiently_blocking(lambda: remove_training_states(training), note)
 
 
 def _check_held(lease: HeldLease, note: Callable[[str], None]) -> None:
@@ -192,7 +192,7 @@ def _write_report(
         seed=plan.seed,
     )
     write_report(report, folder)
-    (folder / SUMMARY_FILE).write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    (folder / _SUMMARY_FILE).write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     for file in sorted(folder.iterdir()):
         name = f"{REPORT_FOLDER}/{file.name}"
         patiently_blocking(partial(plan.output.upload, name, file), note)

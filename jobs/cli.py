@@ -35,7 +35,7 @@ from jobs.command_line.status import add_status_arguments, status_options
 from jobs.command_line.submit import SubmitOptions, add_submit_arguments, submit_options
 from records.failure import Failure, InvalidInput, RunLocked, RunMismatch
 
-FAILED = 1
+_FAILED = 1
 REFUSED = 2
 
 Options = (
@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None, *, command: str | None = None) -> in
         status: int = import_module(f"jobs.{name.replace('-', '_')}").run(options)
     except Failure as failure:
         sys.stderr.write(f"parsimony: error: {failure}\n")
-        return REFUSED if isinstance(failure, InvalidInput | RunMismatch | RunLocked) else FAILED
+        return REFUSED if isinstance(failure, InvalidInput | RunMismatch | RunLocked) else _FAILED
     except KeyboardInterrupt:
         return interrupted_status()
     return status

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from actors.writer.store_retry import patiently_blocking
 from cluster.store import open_store
 from jobs.command_line.options import CompareOptions
-from jobs.comparison.console import as_json, print_comparison
+from jobs.comparison.console import comparison_json, print_comparison
 from jobs.comparison.measure import Fixed, Shared, measured_alone, played, shared
 from jobs.comparison.plot import draw_comparison
 from jobs.comparison.runs import SharedRun, carry_out_runs, plan_runs, shared_runs
@@ -32,13 +32,14 @@ from jobs.scoring.plan import Plan
 from records.failure import InvalidInput
 from records.run_folder.reader import read_run
 from records.schemas import PARQUET_OPTIONS
-from scaling.statistics.comparison import Comparison, Measured, compare
+from scaling.statistics.comparison import Measured, compare
+from scaling.statistics.comparison_rows import SettingsComparison
 
 SETTINGS_FILE = "settings.parquet"
 PROBLEMS_FILE = "problems.parquet"
 JSON_FILE = "comparison.json"
 PLOT_FILE = "comparison.png"
-MIN_PROBLEMS = 2
+_MIN_PROBLEMS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Compared:
         problem_ids: in the input's order.
     """
 
-    comparison: Comparison
+    comparison: SettingsComparison
     measured: Sequence[Measured]
     problem_ids: Sequence[str]
 
@@ -63,8 +64,8 @@ def run(options: CompareOptions) -> int:
     planned = plan_runs(shared_runs(settings), options)
     _check_problems(planned)
     carry_out_runs(planned)
-    compared = compare_runs(planned, settings, baseline, options)
-    said = json.dumps(as_json(compared.comparison), indent=2, allow_nan=False) + "\n"
+    compared = compare_settings(planned, settings, baseline, options)
+    said = json.dumps(comparison_json(compared.comparison), indent=2, allow_nan=False) + "\n"
     _write(compared, said, options.output)
     if options.json:
         sys.stdout.write(said)
@@ -73,7 +74,7 @@ def run(options: CompareOptions) -> int:
     return SOME_FAILED if any(np.isnan(item.generated_tokens).any() for item in compared.measured) else 0
 
 
-def compare_runs(
+def compare_settings(
     planned: Sequence[tuple[SharedRun, Plan]], settings: Sequence[Setting], baseline: Setting, options: CompareOptions
 ) -> Compared:
     """Read finished runs, play what is shared, and compare."""
@@ -134,7 +135,7 @@ def _check_problems(planned: Sequence[tuple[SharedRun, Plan]]) -> None:
                 f"{problems.path}: no problem has an answer key by {run.path}, and nobody can say which strategy is "
                 "right; name the column with --set problems.reference=COLUMN"
             )
-        if problems.num_problems < MIN_PROBLEMS:
+        if problems.num_problems < _MIN_PROBLEMS:
             raise InvalidInput(f"{problems.path}: one problem says nothing about a strategy; compare on more")
 
 

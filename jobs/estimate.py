@@ -26,7 +26,7 @@ from jobs.estimation.measure import (
     prediction,
 )
 from jobs.estimation.pilot import Pilot, carry_out_pilot, choose, plan_pilots, population, question_scores
-from jobs.estimation.result import Estimate, StrategyEstimate
+from jobs.estimation.result import RunEstimate, StrategyEstimate
 from jobs.recipes.load import load_recipe
 from jobs.recipes.sections import NO_CAPS
 from jobs.scoring.cost import role_sections
@@ -41,7 +41,7 @@ MIN_PILOT = 5
 
 
 def run(options: EstimateOptions) -> int:
-    """Estimate; the exit status.
+    """RunEstimate; the exit status.
 
     Raises:
         InvalidInput: what is wrong, and what to do.
@@ -57,7 +57,7 @@ def run(options: EstimateOptions) -> int:
     return 0
 
 
-def estimate(options: EstimateOptions) -> Estimate:
+def estimate(options: EstimateOptions) -> RunEstimate:
     """Run the pilots and predict. Raises as `run`."""
     questions, pilots = plan_pilots(options)
     for pilot in pilots:
@@ -77,7 +77,7 @@ def estimate(options: EstimateOptions) -> Estimate:
     }
     counted = (len(positions), len(problems))
     estimates = tuple(_strategy(options, pilot, measured[pilot.setting.label], counted) for pilot in pilots)
-    return Estimate(
+    return RunEstimate(
         problems=options.problems,
         num_problems=len(problems),
         pilot_problems=len(positions),

@@ -21,7 +21,7 @@ from actors.grading.verdicts import Verdicts, distinct_verdicts
 from jobs.command_line.options import ExportOptions
 from jobs.exporting.files import RowFile, Target
 from jobs.exporting.layouts import LAYOUTS, Shape, label_sources, schema_of
-from jobs.exporting.source import Source, stored_paths
+from jobs.exporting.source import ExportSource, stored_paths
 from jobs.recipes.load import Recipe
 from jobs.recipes.recorded import recorded_recipe
 from jobs.recipes.sections import GraderSection
@@ -95,7 +95,7 @@ def export(options: ExportOptions) -> ExportSummary:
             "--threshold is of counted continuations, which only a run of `parsimony rollout` has; steps of "
             f"{options.run} have the outcomes of their paths"
         )
-    source = Source.of(found)
+    source = ExportSource.of(found)
     with tempfile.TemporaryDirectory(prefix="parsimony-", ignore_cleanup_errors=True) as folder:
         scratch = Path(folder)
         file = scratch / "rows"
@@ -106,7 +106,9 @@ def export(options: ExportOptions) -> ExportSummary:
     return summary
 
 
-async def _write(options: ExportOptions, recipe: Recipe, source: Source, file: Path, file_format: str) -> ExportSummary:
+async def _write(
+    options: ExportOptions, recipe: Recipe, source: ExportSource, file: Path, file_format: str
+) -> ExportSummary:
     layout, shape = LAYOUTS[options.layout], _shape(options, recipe)
     left_out = Counter({"failed": source.num_failed, "no row yet": source.num_missing})
     sources: Counter[str] = Counter()

@@ -29,7 +29,7 @@ from jobs.recipes.strategy_factory import strategy_factory
 from jobs.replaying.rescoring import other_prm, rescored, scored_anew
 from jobs.replaying.session import Played, Playing
 from jobs.replaying.settings import ReplaySetting, replay_settings
-from jobs.replaying.summary import ReplaySummary, as_json, print_replay, summarised
+from jobs.replaying.summary import ReplaySummary, print_replay, replay_json, summarised
 from jobs.score import SOME_FAILED
 from records.failure import InvalidInput
 from records.rows import ProblemRecord
@@ -40,7 +40,7 @@ from records.schemas import PARQUET_OPTIONS
 from scaling.search.accounting import Models
 
 TABLE_FILE = "replay.parquet"
-SUMMARY_FILE = "summary.json"
+_SUMMARY_FILE = "summary.json"
 
 
 def run(options: ReplayOptions) -> int:
@@ -59,7 +59,7 @@ def run(options: ReplayOptions) -> int:
         records = rescored(records, scores)
         models = replace(models, num_prm_parameters=other.model.num_parameters)
     played, summary = replay_run(there, settings, options, records=records, models=models)
-    said = json.dumps(as_json(summary), indent=2, allow_nan=False) + "\n"
+    said = json.dumps(replay_json(summary), indent=2, allow_nan=False) + "\n"
     _write(played, said, store)
     if options.json:
         sys.stdout.write(said)
@@ -121,8 +121,8 @@ def _write(played: Played, said: str, store: Store) -> None:
     with tempfile.TemporaryDirectory(prefix="parsimony-") as folder:
         spool = Path(folder)
         pq.write_table(played.table, spool / TABLE_FILE, **PARQUET_OPTIONS)
-        (spool / SUMMARY_FILE).write_text(said)
-        for name in (TABLE_FILE, SUMMARY_FILE):
+        (spool / _SUMMARY_FILE).write_text(said)
+        for name in (TABLE_FILE, _SUMMARY_FILE):
             patiently_blocking(partial(store.upload, name, spool / name), _note)
 
 

@@ -16,11 +16,10 @@ from rich.console import Console
 from actors.writer.store_retry import patiently_blocking
 from cluster.store import open_store
 from jobs.command_line.report import ReportOptions
-from jobs.comparison.paired_runs import as_json as paired_json
-from jobs.comparison.paired_runs import compare_runs, print_paired
+from jobs.comparison.paired_runs import compare_paired_runs, paired_json, print_paired
 from jobs.reporting.contents import RESERVED_BYTES, Found, contents, find
 from jobs.reporting.page import render
-from jobs.reporting.source import Source, read_source
+from jobs.reporting.source import ReportSource, read_source
 from jobs.scoring.summary import print_summary
 from records.failure import InvalidInput
 from records.run_folder.reader import read_run
@@ -53,10 +52,10 @@ def run(options: ReportOptions) -> int:
     return 0
 
 
-def _compared(source: Source, other: str | None) -> PairedComparison | None:
+def _compared(source: ReportSource, other: str | None) -> PairedComparison | None:
     if other is None:
         return None
-    return compare_runs(source.run, read_run(other), seed=source.run.manifest.seed)
+    return compare_paired_runs(source.run, read_run(other), seed=source.run.manifest.seed)
 
 
 def _write(output: str, page: bytes) -> None:

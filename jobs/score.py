@@ -19,11 +19,11 @@ from actors.writer.store_retry import patiently_blocking
 from jobs.command_line.options import ScoreOptions
 from jobs.command_line.signals import treat_sigterm_as_interrupt
 from jobs.recipes.load import Recipe, operational_keys
-from jobs.scoring.driver import Reign
+from jobs.scoring.driver import RunDriver
 from jobs.scoring.plan import Plan, make_plan
 from jobs.scoring.progress import ProgressDisplay
 from jobs.scoring.replicas import Replicas, cpu_slots, launch, node_slots
-from jobs.scoring.summary import Summary, as_json, print_summary
+from jobs.scoring.summary import Summary, print_summary, summary_json
 from jobs.status import read_status
 from records.failure import ActorDied
 from records.run_folder import layout
@@ -37,7 +37,7 @@ def run(options: ScoreOptions) -> int:
     """Score a problem set; the exit status."""
     summary = carry_out(make_plan(options))
     if options.json:
-        sys.stdout.write(as_json(summary) + "\n")
+        sys.stdout.write(summary_json(summary) + "\n")
     else:
         print_summary(summary, Console())
     return SOME_FAILED if summary.problems["failed"] else 0
@@ -100,7 +100,7 @@ def score(plan: Plan, replicas: Replicas) -> Summary:
             display.note(f"warning: {warning}")
         if plan.only is not None:
             display.note(f"a pilot: {len(plan.only)} of {plan.problems.num_problems} problems")
-        reign = Reign(plan, replicas, Path(spool), display, on_state=on_state)
+        reign = RunDriver(plan, replicas, Path(spool), display, on_state=on_state)
         begun_at: list[tuple[int, int]] = []
         while True:
             try:

@@ -27,8 +27,8 @@ from records.run_folder.epochs import utc
 if TYPE_CHECKING:
     from cluster.job_client import Job, JobClient
 
-POLL_S = 0.5
-FAILED = 1
+_POLL_S = 0.5
+_FAILED = 1
 
 
 def run(options: SubmitOptions) -> int:
@@ -58,7 +58,7 @@ def exit_status(job: "Job") -> int:
     if job.status == "STOPPED":
         return TERMINATED
     if job.exit_code is None:
-        return FAILED
+        return _FAILED
     return job.exit_code if job.exit_code > 0 else 128 - job.exit_code  # Ray says -9 of a process that SIGKILL ended
 
 
@@ -153,7 +153,7 @@ def _stop(options: JobCommand, client: "JobClient") -> int:
     while options.wait and not job.ended:
         if time.monotonic() > deadline_s:
             raise ClusterFailed(f"{job.submission_id} is still {job.status} after {2 * STOP_WAIT_S} s")
-        time.sleep(POLL_S)
+        time.sleep(_POLL_S)
         job = _found(client, job.submission_id)
     _say(_state(job))
     return 0

@@ -5,7 +5,7 @@ and its reply is a row of the `requests` table, so a new strategy object can be 
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from enum import StrEnum
 
 from records.path import Path
@@ -53,8 +53,10 @@ class Expand:
             log-probabilities under the distribution drawn from. At most `generator.max_logprobs`.
         max_path_tokens: most tokens of a whole path; a child gets what its parent has left of it, at least 1, and never
             more than `max_tokens`. None: only `max_tokens` bounds a child.
-        worth: expected gain per expected token; under a cap, what is worth most is sampled first. None: nobody ranks
-            it. It decides when something is sampled, never what, so it is no part of the request's hash.
+        priority: under a cap, what has the highest is sampled first (in vLLM the lowest goes first); strategies say the
+            expected gain per expected token. None: nobody ranks it. It decides when something is sampled, never what,
+            so it is no part of the request's hash. The column of `requests` is `worth`.
+        worth: the same under its old name, for strategies written before.
     """
 
     parents: tuple[tuple[Path, int], ...]
@@ -64,16 +66,19 @@ class Expand:
     temperature: float | None = None
     top_logprobs: int = 0
     max_path_tokens: int | None = None
-    worth: float | None = None
+    priority: float | None = None
+    worth: InitVar[float | None] = None
 
-    def __post_init__(self) -> None:
-        """Refuse a worth that cannot be ranked.
+    def __post_init__(self, worth: float | None) -> None:
+        """Refuse a priority that cannot be ranked.
 
         Raises:
             ValueError: it is not a number.
         """
-        if self.worth is not None and math.isnan(self.worth):
-            raise ValueError("worth is NaN: it cannot be ranked")
+        if worth is not None:
+            object.__setattr__(self, "priority", worth)
+        if self.priority is not None and math.isnan(self.priority):
+            raise ValueError("priority is NaN: it cannot be ranked")
 
     def most_tokens(self, parent: Path) -> int:
         """Of one child of `parent`."""

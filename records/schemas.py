@@ -16,7 +16,7 @@ SCHEMA_VERSION = 1
 """Of the tables together; in the manifest and in the metadata of every part."""
 
 Row = ProblemRow | StepRow | RequestRow | RolloutRow
-RowT = TypeVar("RowT", ProblemRow, StepRow, RequestRow, RolloutRow)
+_RowT = TypeVar("_RowT", ProblemRow, StepRow, RequestRow, RolloutRow)
 
 PARQUET_OPTIONS: dict[str, Any] = {
     "version": "2.6",
@@ -166,7 +166,7 @@ def to_table(table: Table, rows: Sequence[Row]) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def to_rows(row_type: type[RowT], table: pa.Table) -> list[RowT]:
+def to_rows(row_type: type[_RowT], table: pa.Table) -> list[_RowT]:
     """The rows that `to_table` was given, in order. Columns that this version does not know are left out."""
     (schema,) = (SCHEMAS[name] for name, kind in ROW_TYPES.items() if kind is row_type)
     columns = [_values(column, table.column(column.name)) for column in schema]

@@ -22,10 +22,10 @@ from actors.controller.fleet import Fleet, cancel_all
 from actors.controller.metrics import RunMetrics
 from actors.controller.protocols import MetricsExporter, RunWriter
 from actors.controller.recorder import Recorder
-from actors.controller.settings import Generator, Prm, RunSettings, RunSoFar, ledger_of, meter_of, with_rows
+from actors.controller.settings import GeneratorHandle, PrmHandle, RunSettings, RunSoFar, ledger_of, meter_of, with_rows
 from actors.controller.time_limits import TimeLimits
 from actors.grading.grader import AnswerGrader
-from actors.writer.store_retry import Outage, patiently
+from actors.writer.store_retry import StoreRetry, patiently
 from records.failure import ActorDied, Fenced, StoreFailed, first_failure
 from records.problem import Problem
 from records.progress import Progress
@@ -62,8 +62,8 @@ class Controller:
         strategy: StrategyFactory,
         settings: RunSettings,
         so_far: RunSoFar,
-        generators: Sequence[Generator],
-        prms: Sequence[Prm],
+        generators: Sequence[GeneratorHandle],
+        prms: Sequence[PrmHandle],
         writer: RunWriter,
         grader: AnswerGrader,
         metrics: MetricsExporter,
@@ -231,7 +231,7 @@ class Controller:
         await self._until(lambda: self.scheduler.num_open == 0)
 
     def _may_open(self) -> bool:
-        return self.scheduler.hungry and self._num_begun < self._settings.max_open_problems
+        return self.scheduler.wants_more_problems and self._num_begun < self._settings.max_open_problems
 
     def _may_compete(self) -> bool:
         """All of a window have to be open; rows of the one before it are waited for only if they are being written."""
@@ -282,7 +282,7 @@ class Controller:
         self._pump()
 
     async def _heartbeats(self) -> None:
-        outage = Outage(self._clock)
+        outage = StoreRetry(self._clock)
         while True:
             try:
                 progress, usage = self._snapshot()

@@ -8,8 +8,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from actors.controller.replica_client import MAX_FAILED_STARTS, ReplicaLink
-from actors.controller.settings import Generator, Prm, RunSettings
+from actors.controller.replica_client import MAX_FAILED_STARTS, ReplicaClient
+from actors.controller.settings import GeneratorHandle, PrmHandle, RunSettings
 from records.calls import SampleCall, SampleResult, ScoreCall, ScoreResult
 from records.failure import ReplicaFailed
 from records.replica import ReplicaInfo
@@ -17,8 +17,8 @@ from scaling.scheduler.dispatch import Outgoing
 from scaling.scheduler.scheduler import Scheduler
 from scaling.search.accounting import Models
 
-GeneratorLink = ReplicaLink[SampleCall, SampleResult]
-PrmLink = ReplicaLink[ScoreCall, ScoreResult]
+GeneratorLink = ReplicaClient[SampleCall, SampleResult]
+_PrmClient = ReplicaClient[ScoreCall, ScoreResult]
 
 
 class ReplicaState(NamedTuple):
@@ -49,8 +49,8 @@ class Fleet:
     def __init__(
         self,
         *,
-        generators: Sequence[Generator],
-        prms: Sequence[Prm],
+        generators: Sequence[GeneratorHandle],
+        prms: Sequence[PrmHandle],
         settings: RunSettings,
         scheduler: Scheduler,
         clock: Callable[[], float],
@@ -65,7 +65,7 @@ class Fleet:
         self._needs_generator, self._needs_prm = bool(generators), bool(prms)
         self._roles = dict.fromkeys(self._generators, "generator") | dict.fromkeys(self._prms, "prm")
         self._up: dict[str, ReplicaInfo] = {}
-        self._given_up: list[GeneratorLink | PrmLink] = []
+        self._given_up: list[GeneratorLink | _PrmClient] = []
 
     @property
     def num_ready(self) -> int:
@@ -114,15 +114,15 @@ class Fleet:
         for replica, scores in outgoing.scores.items():
             self._prms[replica].send(scores)
 
-    def _links(self) -> list[GeneratorLink | PrmLink]:
+    def _links(self) -> list[GeneratorLink | _PrmClient]:
         return [*self._generators.values(), *self._prms.values()]
 
-    def _generator_link(self, handle: Generator) -> GeneratorLink:
+    def _generator_link(self, handle: GeneratorHandle) -> GeneratorLink:
         def on_results(replica: str, results: Sequence[SampleResult]) -> None:
             self._scheduler.generator_results(replica, results, now_s=self._clock())
             self._on_event()
 
-        return ReplicaLink(
+        return ReplicaClient(
             handle,
             epoch=self._settings.replica_epoch,
             on_up=partial(self._on_up, self._scheduler.generator_up),
@@ -131,12 +131,12 @@ class Fleet:
             health=self._settings.health,
         )
 
-    def _prm_link(self, handle: Prm) -> PrmLink:
+    def _prm_link(self, handle: PrmHandle) -> _PrmClient:
         def on_results(replica: str, results: Sequence[ScoreResult]) -> None:
             self._scheduler.prm_results(replica, results, now_s=self._clock())
             self._on_event()
 
-        return ReplicaLink(
+        return ReplicaClient(
             handle,
             epoch=self._settings.replica_epoch,
             on_up=partial(self._on_up, self._scheduler.prm_up),
@@ -158,10 +158,10 @@ class Fleet:
         requeue(replica, cause, now_s=self._clock())
         self._on_event()
 
-    async def _keep(self, link: GeneratorLink | PrmLink) -> None:
+    async def _keep(self, link: GeneratorLink | _PrmClient) -> None:
         """Keep a replica in service; the run ends when the last of a role is given up."""
         cause = await link.run()
-        links: dict[str, GeneratorLink] | dict[str, PrmLink]
+        links: dict[str, GeneratorLink] | dict[str, _PrmClient]
         links = self._generators if link.replica_id in self._generators else self._prms
         del links[link.replica_id]
         self._given_up.append(link)

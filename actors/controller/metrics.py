@@ -17,7 +17,7 @@ from records.usage import Role, Usage
 from scaling.budget.metering import ReplicaRate, cost_of
 from scaling.scheduler.scheduler import Scheduler
 
-INTERVAL_S = 1.0
+METRICS_INTERVAL_S = 1.0
 """Between two snapshots. Ray hands them on every 10 s (`RAY_metrics_report_interval_ms`), and every second at most."""
 
 
@@ -50,7 +50,7 @@ class RunMetrics:
         """Export until cancelled. `snapshot`: how far the run is, and what it has held, now."""
         while True:
             self.export(*snapshot())
-            await asyncio.sleep(INTERVAL_S)
+            await asyncio.sleep(METRICS_INTERVAL_S)
 
     def export(self, progress: Progress, usage: Usage) -> None:
         """Export what is true now."""

@@ -12,8 +12,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from actors.controller.replica_client import HealthCheck, ReplicaLink
-from actors.controller.settings import Prm
+from actors.controller.replica_client import HealthCheck, ReplicaClient
+from actors.controller.settings import PrmHandle
 from records.calls import CallFailed, ScoreCall, Scored, ScoreResult
 from records.failure import ReplicaDied
 from records.replica import ReplicaInfo
@@ -23,7 +23,7 @@ from scaling.scheduler.scheduler import MAX_ATTEMPTS
 EPOCH = 1
 """The replicas are ours alone, so there is no other."""
 
-PrmLink = ReplicaLink[ScoreCall, ScoreResult]
+_PrmClient = ReplicaClient[ScoreCall, ScoreResult]
 
 
 @dataclass(slots=True)
@@ -59,15 +59,15 @@ class PathScorer:
 
     def __init__(
         self,
-        prms: Sequence[Prm],
+        prms: Sequence[PrmHandle],
         *,
         on_scored: Callable[[ScoreCall, Scored], None],
         on_failed: Callable[[ScoreCall, str], None],
         health: HealthCheck | None = None,
     ) -> None:
         self._on_scored, self._on_failed = on_scored, on_failed
-        self._links: dict[str, PrmLink] = {
-            prm.replica_id: ReplicaLink(
+        self._links: dict[str, _PrmClient] = {
+            prm.replica_id: ReplicaClient(
                 prm,
                 epoch=EPOCH,
                 on_up=self._up,

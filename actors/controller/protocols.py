@@ -9,10 +9,10 @@ from records.rows import OpenRecord, ProblemRecord
 from records.usage import Usage
 
 CallT_contra = TypeVar("CallT_contra", contravariant=True)
-ResultT = TypeVar("ResultT")
+_ResultT = TypeVar("_ResultT")
 
 
-class ReplicaHandle(Replica[CallT_contra, ResultT], Protocol[CallT_contra, ResultT]):
+class ReplicaHandle(Replica[CallT_contra, _ResultT], Protocol[CallT_contra, _ResultT]):
     """A replica that can be replaced when it dies or hangs."""
 
     @property

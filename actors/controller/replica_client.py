@@ -16,8 +16,8 @@ from actors.replicas.mailbox import Keyed
 from records.failure import Fenced, ReplicaDied, ReplicaFailed, StaleEpoch
 from records.replica import ReplicaInfo
 
-CallT = TypeVar("CallT", bound=Keyed)
-ResultT = TypeVar("ResultT")
+_CallT = TypeVar("_CallT", bound=Keyed)
+_ResultT = TypeVar("_ResultT")
 
 MAX_FAILED_STARTS = 5
 """Starts in a row without one result after which a replica is given up."""
@@ -47,7 +47,7 @@ class HealthCheck:
     backoff_s: float = 2.0
 
 
-class ReplicaLink(Generic[CallT, ResultT]):
+class ReplicaClient(Generic[_CallT, _ResultT]):
     """Keeps one replica supplied for one epoch.
 
     Args:
@@ -61,12 +61,12 @@ class ReplicaLink(Generic[CallT, ResultT]):
 
     def __init__(
         self,
-        handle: ReplicaHandle[CallT, ResultT],
+        handle: ReplicaHandle[_CallT, _ResultT],
         *,
         epoch: int,
         on_up: Callable[[str, ReplicaInfo], None],
         on_down: Callable[[str, str], None],
-        on_results: Callable[[str, Sequence[ResultT]], None],
+        on_results: Callable[[str, Sequence[_ResultT]], None],
         health: HealthCheck,
     ) -> None:
         self.replica_id = handle.replica_id
@@ -76,12 +76,12 @@ class ReplicaLink(Generic[CallT, ResultT]):
         self._on_up, self._on_down, self._on_results = on_up, on_down, on_results
         self._health = health
         self._backoff_s = health.backoff_s
-        self._outbox: list[CallT] = []
+        self._outbox: list[_CallT] = []
         self._cancelled: list[str] = []
         self._wake = asyncio.Event()
         self._num_results = 0
 
-    def send(self, calls: Sequence[CallT]) -> None:
+    def send(self, calls: Sequence[_CallT]) -> None:
         """Queue calls for the next batch."""
         self._outbox += calls
         self._wake.set()

@@ -13,8 +13,8 @@ from scaling.budget.ledger import Ledger
 from scaling.budget.metering import Meter, ReplicaRate
 from scaling.uncertainty.abstention import Abstention
 
-Generator = ReplicaHandle[SampleCall, SampleResult]
-Prm = ReplicaHandle[ScoreCall, ScoreResult]
+GeneratorHandle = ReplicaHandle[SampleCall, SampleResult]
+PrmHandle = ReplicaHandle[ScoreCall, ScoreResult]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,14 +100,19 @@ def ledger_of(settings: RunSettings, so_far: RunSoFar) -> Ledger:
     )
 
 
-def roles_of(generators: Sequence[Generator], prms: Sequence[Prm]) -> dict[str, Role]:
+def roles_of(generators: Sequence[GeneratorHandle], prms: Sequence[PrmHandle]) -> dict[str, Role]:
     """The role of each replica, by name."""
     roles: dict[str, Role] = {handle.replica_id: "generator" for handle in generators}
     return roles | {handle.replica_id: "prm" for handle in prms}
 
 
 def meter_of(
-    settings: RunSettings, so_far: RunSoFar, generators: Sequence[Generator], prms: Sequence[Prm], *, now_s: float
+    settings: RunSettings,
+    so_far: RunSoFar,
+    generators: Sequence[GeneratorHandle],
+    prms: Sequence[PrmHandle],
+    *,
+    now_s: float,
 ) -> Meter:
     """Of the replicas' time in this epoch, for the problems that have no row yet."""
     return Meter(roles_of(generators, prms), num_problems=so_far.num_owed, startup_s=settings.startup_s, now_s=now_s)

@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 from actors.controller.settings import RunSettings, RunSoFar
 from records.usage import Usage
-from scaling.budget.time_caps import Held, TimeCaps, replica_seconds
+from scaling.budget.time_caps import HeldCost, TimeCaps, replica_seconds
 from scaling.scheduler.counts import Counts
 
-INTERVAL_S = 0.25
+CHECK_INTERVAL_S = 0.25
 """Between two looks."""
 
 
@@ -44,7 +44,7 @@ class TimeLimits:
         )
         self._counts, self._usage, self._clock, self._on_reached = counts, usage, clock, on_reached
 
-    def held(self) -> Held:
+    def held(self) -> HeldCost:
         """What the replicas' time has come to in the whole run."""
         return self._caps.held(self._usage())
 
@@ -56,7 +56,7 @@ class TimeLimits:
             if reached is not None:
                 self._on_reached(reached)
                 return
-            await asyncio.sleep(INTERVAL_S)
+            await asyncio.sleep(CHECK_INTERVAL_S)
 
     def _reached(self) -> str | None:
         if self._ends_s is not None and self._clock() >= self._ends_s:

@@ -29,13 +29,13 @@ class Engine(Protocol):
         ...
 
 
-CallT = TypeVar("CallT", bound=Keyed)
-ResultT = TypeVar("ResultT")
+_CallT = TypeVar("_CallT", bound=Keyed)
+_ResultT = TypeVar("_ResultT")
 EngineT = TypeVar("EngineT", bound=Engine)
 
 
-class ModelReplica(ABC, Generic[CallT, ResultT, EngineT]):
-    """Speaks `records.replica.Replica[CallT, ResultT]` for one engine. Lives in one event loop."""
+class ModelReplica(ABC, Generic[_CallT, _ResultT, EngineT]):
+    """Speaks `records.replica.Replica[_CallT, _ResultT]` for one engine. Lives in one event loop."""
 
     def __init__(self, build: Callable[[], EngineT], *, queue_limit: int, die: Callable[[int], object]) -> None:
         """Prepare a replica; nothing is loaded before `hello`.
@@ -48,7 +48,7 @@ class ModelReplica(ABC, Generic[CallT, ResultT, EngineT]):
         """
         self.incarnation = uuid.uuid4().hex
         self._build = build
-        self._mailbox: Mailbox[CallT, ResultT] = Mailbox(
+        self._mailbox: Mailbox[_CallT, _ResultT] = Mailbox(
             self._serve, incarnation=self.incarnation, queue_limit=queue_limit, die=die
         )
         self._starting = asyncio.Lock()
@@ -68,7 +68,7 @@ class ModelReplica(ABC, Generic[CallT, ResultT, EngineT]):
         """Check the engine that was just built and say what it is."""
 
     @abstractmethod
-    async def _serve(self, call: CallT) -> ResultT:
+    async def _serve(self, call: _CallT) -> _ResultT:
         """Answer one call."""
 
     @abstractmethod
@@ -103,11 +103,11 @@ class ModelReplica(ABC, Generic[CallT, ResultT, EngineT]):
         except Exception as error:
             raise ReplicaDied(f"the engine did not come up: {type(error).__name__}: {error}") from error
 
-    async def submit(self, incarnation: str, epoch: int, calls: Sequence[CallT]) -> None:
+    async def submit(self, incarnation: str, epoch: int, calls: Sequence[_CallT]) -> None:
         """See `Replica.submit`."""
         self._mailbox.submit(incarnation, epoch, calls)
 
-    async def collect(self, incarnation: str, epoch: int, acked: int, max_wait_s: float) -> Collected[ResultT]:
+    async def collect(self, incarnation: str, epoch: int, acked: int, max_wait_s: float) -> Collected[_ResultT]:
         """See `Replica.collect`."""
         return await self._mailbox.collect(incarnation, epoch, acked, max_wait_s)
 

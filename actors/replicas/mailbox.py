@@ -36,16 +36,16 @@ class Keyed(Protocol):
         ...
 
 
-CallT = TypeVar("CallT", bound=Keyed)
-ResultT = TypeVar("ResultT")
+_CallT = TypeVar("_CallT", bound=Keyed)
+_ResultT = TypeVar("_ResultT")
 
 
-class Mailbox(Generic[CallT, ResultT]):
+class Mailbox(Generic[_CallT, _ResultT]):
     """Accepts calls, runs `serve` on each, keeps the results until they are acknowledged. Lives in one event loop."""
 
     def __init__(
         self,
-        serve: Callable[[CallT], Awaitable[ResultT]],
+        serve: Callable[[_CallT], Awaitable[_ResultT]],
         *,
         incarnation: str,
         queue_limit: int,
@@ -64,16 +64,16 @@ class Mailbox(Generic[CallT, ResultT]):
         self._queue_limit = queue_limit
         self._die = die
         self._epoch = 0
-        self._tasks: dict[str, asyncio.Task[ResultT]] = {}
+        self._tasks: dict[str, asyncio.Task[_ResultT]] = {}
         self._ended: OrderedDict[str, None] = OrderedDict()
-        self._results: deque[tuple[int, ResultT]] = deque()
+        self._results: deque[tuple[int, _ResultT]] = deque()
         self._last = 0
         self._delivered = 0
         self._news = asyncio.Event()
         self._broken: BaseException | None = None
-        self._aborted: set[asyncio.Task[ResultT]] = set()
+        self._aborted: set[asyncio.Task[_ResultT]] = set()
 
-    def submit(self, incarnation: str, epoch: int, calls: Sequence[CallT]) -> None:
+    def submit(self, incarnation: str, epoch: int, calls: Sequence[_CallT]) -> None:
         """Start every call whose key is new.
 
         Raises:
@@ -92,7 +92,7 @@ class Mailbox(Generic[CallT, ResultT]):
             self._tasks[key] = task
             task.add_done_callback(lambda task, key=key: self._end(key, task))  # type: ignore[misc]
 
-    async def collect(self, incarnation: str, epoch: int, acked: int, max_wait_s: float) -> Collected[ResultT]:
+    async def collect(self, incarnation: str, epoch: int, acked: int, max_wait_s: float) -> Collected[_ResultT]:
         """All finished results after number `acked`, as soon as there is one; none after `max_wait_s`.
 
         Raises:
@@ -169,10 +169,10 @@ class Mailbox(Generic[CallT, ResultT]):
         if len(self._ended) > REMEMBERED_KEYS:
             self._ended.popitem(last=False)
 
-    async def _run(self, call: CallT) -> ResultT:
+    async def _run(self, call: _CallT) -> _ResultT:
         return await self._serve(call)
 
-    def _end(self, key: str, task: asyncio.Task[ResultT]) -> None:
+    def _end(self, key: str, task: asyncio.Task[_ResultT]) -> None:
         self._aborted.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self.fail(error)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from actors.engines.formats import PrmFormat
+from actors.engines.prm.writer import GOLDEN_FILE
 from actors.engines.protocol import EngineRefused, PrmEngine
 from actors.engines.serving.vllm_prm import VllmPrm
 from actors.engines.settings import PrmSettings
@@ -27,7 +28,6 @@ from records.calls import (
 from records.failure import PreflightFailed
 from records.replica import ReplicaInfo
 
-GOLDEN_FILE = "golden.json"
 FULL_PRECISION_TOLERANCE = 1e-3
 HALF_PRECISION_TOLERANCE = 5e-2
 

@@ -57,7 +57,7 @@ class TrainingState:
     optimizer: bytes
 
 
-def write_state(store: Store, state: TrainingState) -> None:
+def write_training_state(store: Store, state: TrainingState) -> None:
     """Write a checkpoint, and remove those that are not as far. May raise `StoreFailed`."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:
@@ -72,7 +72,7 @@ def write_state(store: Store, state: TrainingState) -> None:
             store.delete(older)
 
 
-def read_state(store: Store) -> TrainingState | None:
+def read_training_state(store: Store) -> TrainingState | None:
     """The checkpoint that is furthest; None where there is none.
 
     Raises:
@@ -97,7 +97,7 @@ def _decoded(data: bytes, uri: str) -> TrainingState:
     return TrainingState(position=Position(**content), **parts)
 
 
-def remove_states(store: Store) -> None:
+def remove_training_states(store: Store) -> None:
     """Remove all checkpoints."""
     for name in store.list(CHECKPOINT):
         store.delete(name)

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from actors.engines.model_files import CONFIG_FILE
 from actors.engines.training.engine import Batch, TrainingEngine
 from actors.trainer.batches import epoch_batches, evaluation_points, learning_rate, passes
-from actors.trainer.checkpoint import Position, TrainingState, read_state, write_state
+from actors.trainer.checkpoint import Position, TrainingState, read_training_state, write_training_state
 from actors.trainer.dataset import TrainingSet
 from actors.trainer.progress import Speed, TrainerProgress, TrainerSettings
 from actors.writer.store_retry import patiently_blocking
@@ -195,7 +195,7 @@ class Trainer:
 
     def _begin(self, engine: TrainingEngine) -> TrainingState:
         """The last checkpoint, loaded; or the untrained model."""
-        state = patiently_blocking(lambda: read_state(self._store), self._note)
+        state = patiently_blocking(lambda: read_training_state(self._store), self._note)
         if state is None:
             untrained = engine.state()
             return TrainingState(model=untrained, best=untrained, optimizer=engine.optimizer_state())
@@ -248,7 +248,7 @@ class Trainer:
     def _write(self, engine: TrainingEngine, position: Position, best: bytes) -> float:
         """Write a checkpoint; the moment."""
         state = TrainingState(position=position, model=engine.state(), best=best, optimizer=engine.optimizer_state())
-        patiently_blocking(lambda: write_state(self._store, state), self._note)
+        patiently_blocking(lambda: write_training_state(self._store, state), self._note)
         return self._clock()
 
     def _show(self, position: Position, plan: "_Plan") -> None:

@@ -76,7 +76,7 @@ def agree_on_manifest(store: Store, manifest: Manifest, free: tuple[str, ...]) -
     return tuple(drift(begun, manifest))
 
 
-def read_state(
+def read_run_state(
     store: Store, log: Log, *, earlier: Sequence[Lease], drift: tuple[str, ...], finished: bool = False
 ) -> RunState:
     """The state after `log` and the `earlier` leases. Raises `StoreFailed` if parts do not hold what commits say."""

@@ -16,7 +16,7 @@ OUTAGE_S = 300.0
 """A store that is out for longer ends the run, which the same command resumes: idle engines cost money."""
 
 
-class Outage:
+class StoreRetry:
     """The failures in a row of one thing that a store is asked for.
 
     Args:
@@ -49,7 +49,7 @@ async def patiently(ask: Callable[[], Awaitable[T]], note: Callable[[str], None]
         ask: safe to repeat.
         note: tells the user.
     """
-    outage = Outage()
+    outage = StoreRetry()
     while True:
         try:
             return await ask()
@@ -59,7 +59,7 @@ async def patiently(ask: Callable[[], Awaitable[T]], note: Callable[[str], None]
 
 def patiently_blocking(ask: Callable[[], T], note: Callable[[str], None]) -> T:
     """`patiently` outside an event loop."""
-    outage = Outage()
+    outage = StoreRetry()
     while True:
         try:
             return ask()
@@ -67,7 +67,7 @@ def patiently_blocking(ask: Callable[[], T], note: Callable[[str], None]) -> T:
             time.sleep(_told(outage, failed, note))
 
 
-def _told(outage: Outage, failed: StoreFailed, note: Callable[[str], None]) -> float:
+def _told(outage: StoreRetry, failed: StoreFailed, note: Callable[[str], None]) -> float:
     wait_s = outage.wait_s(failed)
     note(f"the store does not answer ({failed}); trying again in {wait_s:g} s")
     return wait_s

@@ -30,7 +30,7 @@ from actors.writer.buffer import Buffer
 from actors.writer.commit_log import CommitLog, Draft
 from actors.writer.lease import Claim, HeldLease, acquire, beating, newest_lease, read_leases
 from actors.writer.parts import write_parts
-from actors.writer.run_state import RunState, agree_on_manifest, read_state
+from actors.writer.run_state import RunState, agree_on_manifest, read_run_state
 from records.jsonio import encode
 from records.rows import OpenRecord, ProblemRecord
 from records.run_folder import layout
@@ -118,7 +118,7 @@ class Writer:
         # Asked after the lease was read: a controller finishes the run before it releases its lease.
         if self._store.read(layout.SUCCESS) is not None:
             earlier = [newest] if newest is not None else []
-            return read_state(self._store, read_log(self._store), earlier=earlier, drift=drift, finished=True)
+            return read_run_state(self._store, read_log(self._store), earlier=earlier, drift=drift, finished=True)
         now_s = self._clock()
         claim = Claim(writer=self._token, owner=owner, take_over=take_over, again=again, fresh_s=self._fresh_s)
         lease = acquire(self._store, claim, newest, now_s)
@@ -127,7 +127,7 @@ class Writer:
         with beating(held, self._clock, self._fresh_s / 6):
             commits.fence(utc(now_s))
             earlier = read_leases(self._store, lease.epoch)
-            state = read_state(self._store, commits.log, earlier=earlier, drift=drift)
+            state = read_run_state(self._store, commits.log, earlier=earlier, drift=drift)
         self._held = _Held(held, commits, Buffer(state.done, commits.log.batches), now_s)
         return state
 

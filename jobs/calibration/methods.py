@@ -12,7 +12,7 @@ from actors.trainer.trainer import Outputs
 from scaling.arrays import Floats
 from scaling.calibration.baselines import Baseline, Constant, fit, fit_constant
 from scaling.calibration.conformal import lower_shift
-from scaling.calibration.heads import HeadSpec, predict
+from scaling.calibration.heads import HeadSpec, predict_success
 from scaling.calibration.observed import Predictions
 
 UNCALIBRATED, CONSTANT, UNSHIFTED, CALIBRATED = "uncalibrated", "constant", "calibrated, no shift", "calibrated"
@@ -56,7 +56,7 @@ def fit_shift(held_out: TrainingSet, outputs: Floats, head: HeadSpec, *, coverag
     """The shift of the lower quantile, by the open prefixes of problems of its own: budgets depend on no others."""
     rows = held_out.sampled
     rows = rows[~held_out.observed.terminal[rows]]
-    lower = predict(head, outputs[rows], head.levels).quantiles[:, 0]
+    lower = predict_success(head, outputs[rows], head.levels).quantiles[:, 0]
     return lower_shift(lower, held_out.observed.at(rows), coverage=coverage)
 
 
@@ -78,6 +78,6 @@ def methods(found: Outputs, fitted: Fitted, head: HeadSpec, shifted: HeadSpec) -
 
 
 def _of(head: HeadSpec, found: Outputs) -> Predictions:
-    said = predict(head, found.outputs, head.levels)
+    said = predict_success(head, found.outputs, head.levels)
     quantiles = {level: said.quantiles[:, at] for at, level in enumerate(head.levels)}
     return Predictions(mean=said.mean, quantiles=quantiles)

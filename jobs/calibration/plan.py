@@ -41,7 +41,7 @@ TRAINING_FOLDER = "_training"
 """Below the output: manifest, lease and checkpoints."""
 SUCCESS = "_SUCCESS"
 """In that folder: the PRM is whole."""
-MIN_PROBLEMS = 2
+_MIN_PROBLEMS = 2
 """Of each split: fewer say nothing about another problem."""
 
 
@@ -194,7 +194,7 @@ def _split(rollouts: Rollouts, recipe: Recipe, writer: _SetWriter) -> dict[str, 
     for name, own in splits.items():
         open_problems = {own.observed.problem_ids[row] for row in np.flatnonzero(~own.observed.terminal)}
         found = len(open_problems)
-        least = max(MIN_PROBLEMS, least_problems(coverage) if name == CONFORMAL and coverage is not None else 0)
+        least = max(_MIN_PROBLEMS, least_problems(coverage) if name == CONFORMAL and coverage is not None else 0)
         if found < least:
             share = "what the shares leave" if name == TRAINING else f"calibration.{name}_share"
             raise InvalidInput(

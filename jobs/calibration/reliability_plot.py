@@ -33,7 +33,7 @@ STYLES = {
     "calibrated": Style("#0072B2", "o", "-", hatch=None, is_filled=True),
 }
 """Method -> its style, in colours by M. Okabe and K. Ito, which every kind of colour vision tells apart."""
-INK = "#333333"
+_INK = "#333333"
 
 
 def draw(panels: Mapping[str, Curves], path: Path) -> None:
@@ -67,7 +67,7 @@ def draw(panels: Mapping[str, Curves], path: Path) -> None:
 
 
 def _draw_curves(axes: "Axes", curves: Curves) -> None:
-    axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, alpha=0.6, zorder=1)
+    axes.plot([0, 1], [0, 1], color=_INK, linewidth=0.8, alpha=0.6, zorder=1)
     for method, bins in curves.items():
         style = STYLES[method]
         points = [

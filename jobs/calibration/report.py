@@ -19,7 +19,7 @@ from scaling.calibration.evaluation import EvaluationTable, evaluate
 from scaling.calibration.metrics import NUM_BINS
 from scaling.calibration.observed import Observed, Predictions
 from scaling.calibration.reliability import ReliabilityBin, reliability
-from scaling.statistics.bootstrap import Estimate
+from scaling.statistics.bootstrap import IntervalEstimate
 
 UNCALIBRATED = "uncalibrated"
 CALIBRATED = "calibrated"
@@ -41,7 +41,7 @@ ERRORS = {
 COMPARED = {"Brier": "brier", "ECE": "ece_equal_width", "pinball": "pinball_mean"}
 """Heading -> loss, in its last table."""
 
-NOTE = (
+_NOTE = (
     "Brackets: 95% intervals over problems. Covered: the share of prefixes whose success rate is below the quantile, "
     "and at or below it; the level should lie between. All over open prefixes, but for AUC of finished ones."
 )
@@ -88,7 +88,7 @@ def build_report(
     )
 
 
-def as_json(report: CalibrationReport) -> str:
+def calibration_json(report: CalibrationReport) -> str:
     """For `--json`: one object; `records.jsonio.decode` reads it back."""
     return encode(report).decode()
 
@@ -134,7 +134,7 @@ def print_report(report: CalibrationReport, console: Console) -> None:
             console.print()
             console.print(part, highlight=False, markup=False)
         console.print()
-    console.print(NOTE, highlight=False, markup=False)
+    console.print(_NOTE, highlight=False, markup=False)
 
 
 def _facts(table: EvaluationTable) -> str:
@@ -162,7 +162,7 @@ def _quantiles(table: EvaluationTable) -> Table:
             method,
             _cell(estimates["pinball_mean"]),
             *(f"{_number(below.value)} to {_number(at_or_below.value)}" for below, at_or_below in ends),
-            _cell(estimates.get("brier_median", Estimate(None, None, None))),
+            _cell(estimates.get("brier_median", IntervalEstimate(None, None, None))),
         )
     return grid
 
@@ -177,7 +177,7 @@ def _comparisons(table: EvaluationTable) -> Table:
         cells: list[str] = []
         for metric in COMPARED.values():
             item = table.comparison(CALIBRATED, method, metric)
-            cells += [_cell(item.difference, sign="+"), _cell(item.ratio or Estimate(None, None, None))]
+            cells += [_cell(item.difference, sign="+"), _cell(item.ratio or IntervalEstimate(None, None, None))]
         grid.add_row(method, *cells)
     return grid
 
@@ -190,7 +190,7 @@ def _grid(title: str, *headings: str) -> Table:
     return grid
 
 
-def _cell(estimate: Estimate, sign: str = "") -> str:
+def _cell(estimate: IntervalEstimate, sign: str = "") -> str:
     """A number, and its interval below."""
     value = _number(estimate.value, sign)
     if estimate.lower is None:

@@ -15,7 +15,7 @@ from actors.engines.training.engine import TorchTraining, TrainingEngine
 from actors.trainer.progress import TrainerProgress, TrainerSettings
 from actors.trainer.trainer import Trainer
 from actors.writer.lease import HeldLease
-from actors.writer.store_retry import Outage
+from actors.writer.store_retry import StoreRetry
 from cluster.s3_client import is_s3
 from cluster.staging import stage_folder
 from jobs.calibration.plan import CalibrationPlan
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from cluster.launch import Resources
     from cluster.remote import RemoteTrainer
 
-POLL_S = 0.5
-HEARTBEAT_S = 5.0
+_POLL_S = 0.5
+_HEARTBEAT_S = 5.0
 
 
 class TrainerActor:
@@ -45,7 +45,7 @@ class TrainerActor:
 
     def __init__(self, plan: CalibrationPlan, lease: HeldLease, spool: Path, display: CalibrationDisplay) -> None:
         self._plan, self._lease, self._display = plan, lease, display
-        self._outage = Outage()
+        self._outage = StoreRetry()
         self._beaten_s = 0.0
         self._on_gpu, self._resources = _resources(plan)
         self._beside_driver = not is_s3(plan.output.uri)
@@ -68,7 +68,7 @@ class TrainerActor:
         self._remote = RemoteTrainer(self._build, self._resources, beside_driver=self._beside_driver)
         begun_s = time.monotonic()
         limit_s = self._plan.recipe.cluster.start_timeout_s
-        while not self._remote.started(POLL_S):
+        while not self._remote.started(_POLL_S):
             waited_s = time.monotonic() - begun_s
             self._show(TrainerProgress(phase="waiting for a node", elapsed_s=waited_s))
             if waited_s > limit_s:
@@ -84,7 +84,7 @@ class TrainerActor:
         """
         remote = self._started()
         remote.begin(method, *args, **kwargs)
-        while not remote.finished(POLL_S):
+        while not remote.finished(_POLL_S):
             self._follow(remote)
         result = remote.result()
         self._follow(remote)
@@ -96,7 +96,7 @@ class TrainerActor:
         if remote is None or not remote.busy:
             return
         remote.call("stop")
-        while not remote.finished(POLL_S):
+        while not remote.finished(_POLL_S):
             self._follow(remote)
         remote.result()
 
@@ -119,7 +119,7 @@ class TrainerActor:
     def _show(self, progress: TrainerProgress) -> None:
         self._display.show(progress)
         now_s = time.monotonic()
-        if now_s - self._beaten_s < HEARTBEAT_S:
+        if now_s - self._beaten_s < _HEARTBEAT_S:
             return
         self._beaten_s = now_s
         try:

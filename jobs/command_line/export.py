@@ -5,7 +5,7 @@ import argparse
 from jobs.command_line.common import positive, share
 from jobs.command_line.options import ExportOptions
 
-LAYOUTS = ("preference", "stepwise", "distillation", "paths")
+LAYOUT_NAMES = ("preference", "stepwise", "distillation", "paths")
 FORMATS = ("parquet", "jsonl")
 
 
@@ -16,7 +16,7 @@ def add_export_arguments(parser: argparse.ArgumentParser) -> None:
         "preference: right paths against wrong ones (TRL's DPO, reward); stepwise: a label for each step (TRL's PRM); "
         "distillation: the best path of each problem (TRL's SFT); paths: everything, one row per finished path"
     )
-    parser.add_argument("--layout", required=True, choices=LAYOUTS, help=text)
+    parser.add_argument("--layout", required=True, choices=LAYOUT_NAMES, help=text)
     parser.add_argument("--output", required=True, metavar="URI", help="file to write, local or s3://bucket/key")
     text = "default: by the suffix of the output, .parquet or .jsonl"
     parser.add_argument("--format", choices=FORMATS, help=text)

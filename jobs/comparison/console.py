@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from jobs.display.numbers import count, percent, points, thousandths, with_interval
-from scaling.statistics.comparison_rows import Comparison, Row
+from scaling.statistics.comparison_rows import Row, SettingsComparison
 
-KINDS = {
+_KINDS = {
     "samples": "num_samples",
     "gener-\nated": "generated_tokens",
     "pruned": "pruned_tokens",
@@ -28,7 +28,7 @@ LABEL_WIDTH = 25
 FRONTS = {(True, True): "both", (True, False): "tokens", (False, True): "FLOPs", (False, False): ""}
 """On the front by tokens, by FLOPs -> word."""
 
-NOTE = (
+_NOTE = (
     "Brackets: 95% intervals over problems, all settings on the same resamples. Ratios: all tokens, or FLOPs, over the "
     "baseline's. Not worse: `yes` where the lower end of the difference is within the margin, `by point` where only "
     "its value is. Front: no other setting is as accurate for less, by tokens or by FLOPs."
@@ -39,9 +39,9 @@ KINDS_NOTE = (
 )
 
 
-def print_comparison(comparison: Comparison, console: Console) -> None:
+def print_comparison(comparison: SettingsComparison, console: Console) -> None:
     """Accuracy and cost against the baseline; then tokens by kind; then what they share, and which is the cheapest."""
-    parts = (_facts(comparison), "", _results(comparison), "", NOTE, "", _kinds(comparison), "", KINDS_NOTE, "")
+    parts = (_facts(comparison), "", _results(comparison), "", _NOTE, "", _kinds(comparison), "", KINDS_NOTE, "")
     for part in parts:
         console.print(part, highlight=False, markup=False)
     for line in _sharing(comparison):
@@ -49,7 +49,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     console.print(verdict(comparison), style="bold", highlight=False, markup=False)
 
 
-def as_json(comparison: Comparison) -> dict[str, Any]:
+def comparison_json(comparison: SettingsComparison) -> dict[str, Any]:
     """All of it, and the labels of the cheapest; estimates are objects of value, lower and upper, null if unknown."""
     return asdict(comparison) | {
         "cheapest_by_flops": comparison.cheapest_by_flops,
@@ -57,7 +57,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def verdict(comparison: Comparison) -> str:
+def verdict(comparison: SettingsComparison) -> str:
     """Which setting is the cheapest that is not worse, by FLOPs and by tokens, in one sentence each."""
     by_flops, by_tokens = comparison.cheapest_by_flops, comparison.cheapest_by_tokens
     subject = f"not worse than {comparison.baseline} by more than {points(comparison.margin)} points"
@@ -77,7 +77,7 @@ def _named(row: Row) -> str:
     return f"{row.label} ({flops} of its FLOPs, {tokens} of its generated tokens, {difference} points)"
 
 
-def _facts(comparison: Comparison) -> str:
+def _facts(comparison: SettingsComparison) -> str:
     left = comparison.num_left_out
     out = f"; {left:,} left out, which some setting has no verdict or no costs for" if left else ""
     return (
@@ -90,7 +90,7 @@ def _plural(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def _results(comparison: Comparison) -> Table:
+def _results(comparison: SettingsComparison) -> Table:
     headings = ("accuracy\n%", "coverage\n%", "tokens per\nproblem", "tokens /\nbaseline", "FLOPs /\nbaseline")
     grid = _grid("Setting", *headings, "accuracy -\nbaseline", "not\nworse", "front")
     for number, row in enumerate(comparison.rows, 1):
@@ -110,20 +110,20 @@ def _results(comparison: Comparison) -> Table:
     return grid
 
 
-def _kinds(comparison: Comparison) -> Table:
-    grid = _grid("Per problem", *KINDS, "AURC", "against\nfixed")
+def _kinds(comparison: SettingsComparison) -> Table:
+    grid = _grid("Per problem", *_KINDS, "AURC", "against\nfixed")
     for number, row in enumerate(comparison.rows, 1):
         grid.add_row(
             str(number),
             _wrapped(row.label),
-            *(count(getattr(row, field).value) for field in KINDS.values()),
+            *(count(getattr(row, field).value) for field in _KINDS.values()),
             with_interval(row.aurc, thousandths),
             with_interval(row.fixed_difference, lambda value: points(value, "+")),
         )
     return grid
 
 
-def _sharing(comparison: Comparison) -> list[str]:
+def _sharing(comparison: SettingsComparison) -> list[str]:
     """Which settings come from the same samples, and over how many orders of them each number is a mean."""
     groups: dict[tuple[str | None, int], list[int]] = {}
     for number, row in enumerate(comparison.rows, 1):

@@ -1,8 +1,8 @@
 """Two runs on the same problems, from their tables: joined by problem id, checked, and compared.
 
-    compared = compare_runs(read_run("runs/a"), read_run("runs/b"))
+    compared = compare_paired_runs(read_run("runs/a"), read_run("runs/b"))
     print_paired(compared, Console())
-    as_json(compared)
+    paired_json(compared)
 
 Runs may be unfinished, and their inputs may differ in which problems they have: only problems with a row in both count,
 and how many were left out and why is said. Held in memory: the columns of `problems` that are compared.
@@ -23,7 +23,7 @@ from records.failure import InvalidInput
 from records.rows import Status
 from records.run_folder.reader import Run
 from scaling.arrays import Floats
-from scaling.statistics.bootstrap import Estimate
+from scaling.statistics.bootstrap import IntervalEstimate
 from scaling.statistics.paired import Pairs, Side, compare_paired
 from scaling.statistics.paired_rows import Change, PairedComparison, SideAccuracy
 
@@ -46,11 +46,11 @@ COSTS = (
 _COLUMNS = ("problem_id", "status", "answer", "correct", "question", "reference", *COSTS)
 MAX_ANSWER_CHARS = 40
 """Of an answer on the terminal."""
-MAX_CHANGED = 20
+_MAX_CHANGED = 20
 """Changed problems on the terminal, of each kind; the JSON has all."""
 
 
-def compare_runs(
+def compare_paired_runs(
     first: Run, second: Run, *, labels: tuple[str, str] | None = None, num_resamples: int = 2000, seed: int = 0
 ) -> PairedComparison:
     """Compare two runs on the problems that both have a row of; differences are second minus first.
@@ -103,7 +103,7 @@ def compare_runs(
     return compare_paired(pairs, num_resamples=num_resamples, seed=seed)
 
 
-def as_json(compared: PairedComparison) -> dict[str, Any]:
+def paired_json(compared: PairedComparison) -> dict[str, Any]:
     """All of it; estimates are objects of value, lower and upper, null if unknown."""
     return asdict(compared)
 
@@ -216,12 +216,12 @@ def _print_changed(compared: PairedComparison, change: Change, title: str, conso
         return
     console.print(f"\n{title} ({len(found)}):", highlight=False, markup=False)
     table = _grid("problem", "first answer", "second answer", "reference", justify="left")
-    for item in found[:MAX_CHANGED]:
+    for item in found[:_MAX_CHANGED]:
         answers = (item.first_answer, item.second_answer, item.reference)
         table.add_row(item.problem_id, *(_short(text, MAX_ANSWER_CHARS) for text in answers))
     console.print(table, highlight=False, markup=False)
-    if len(found) > MAX_CHANGED:
-        console.print(f"... and {len(found) - MAX_CHANGED} more; --json has all.", highlight=False, markup=False)
+    if len(found) > _MAX_CHANGED:
+        console.print(f"... and {len(found) - _MAX_CHANGED} more; --json has all.", highlight=False, markup=False)
 
 
 def _grid(title: str, *headings: str, justify: Any = "right") -> Table:
@@ -232,7 +232,7 @@ def _grid(title: str, *headings: str, justify: Any = "right") -> Table:
     return grid
 
 
-def _interval(estimate: Estimate, written: Any) -> str:
+def _interval(estimate: IntervalEstimate, written: Any) -> str:
     if estimate.lower is None:
         return ""
     return f"{written(estimate.lower)} to {written(estimate.upper)}"

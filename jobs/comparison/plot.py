@@ -15,8 +15,8 @@ import numpy as np
 from jobs.comparison.labels import place_labels
 from jobs.display.numbers import count
 from scaling.arrays import Floats
-from scaling.statistics.bootstrap import Estimate
-from scaling.statistics.comparison_rows import Comparison, Row, known_value
+from scaling.statistics.bootstrap import IntervalEstimate
+from scaling.statistics.comparison_rows import Row, SettingsComparison, known_value
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +26,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 """By M. Okabe and K. Ito, which every kind of colour vision tells apart; their yellow is too pale for lines."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 """Their number and that of colours have no common factor, so that 63 strategies look different."""
-INK = "#333333"
+_INK = "#333333"
 FRONT, MARGIN = "#B0B0B0", "#F1E9C9"
 LOG_ABOVE = 4.0
 """Costs that differ by more than this factor are drawn on a logarithmic axis."""
@@ -42,7 +42,7 @@ class Panel:
     """One kind of cost."""
 
     title: str
-    cost: Callable[[Row], Estimate]
+    cost: Callable[[Row], IntervalEstimate]
     is_on_front: Callable[[Row], bool]
 
     def place(self, row: Row) -> tuple[float, float]:
@@ -72,7 +72,7 @@ PANELS = (
 )
 
 
-def draw_comparison(comparison: Comparison, path_or_buffer: Path | str | IO[bytes]) -> None:
+def draw_comparison(comparison: SettingsComparison, path_or_buffer: Path | str | IO[bytes]) -> None:
     """Write the plot, 200 dots per inch; the suffix of a path decides the format, a buffer gets PNG.
 
     Bars are 95% intervals. Filled points are not worse than the baseline by more than the margin, as the lower end of
@@ -111,12 +111,12 @@ def _looks(rows: Sequence[Row]) -> list[dict[str, Any]]:
     ]
 
 
-def _draw_panel(axes: "Axes", panel: Panel, comparison: Comparison, looks: Sequence[dict[str, Any]]) -> None:
+def _draw_panel(axes: "Axes", panel: Panel, comparison: SettingsComparison, looks: Sequence[dict[str, Any]]) -> None:
     rows = comparison.rows
     _set_scale(axes, panel, rows)
     base = 100 * known_value(comparison.row(comparison.baseline).accuracy)
     axes.axhspan(base - 100 * comparison.margin, base, color=MARGIN, linewidth=0, zorder=0)
-    axes.axhline(base, color=INK, linewidth=0.8, linestyle=":", zorder=1)
+    axes.axhline(base, color=_INK, linewidth=0.8, linestyle=":", zorder=1)
     axes.plot(*panel.front(rows).T, color=FRONT, linewidth=4.0, zorder=1.5)
     for path, look in _paths(panel, rows, looks):
         axes.plot(*path.T, color=look["color"], linewidth=1.0, alpha=0.7, zorder=2)
@@ -156,18 +156,22 @@ def _paths(panel: Panel, rows: Sequence[Row], looks: Sequence[dict[str, Any]]) -
 
 
 def _add_legends(
-    figure: "Figure", comparison: Comparison, looks: Sequence[dict[str, Any]], labels: Sequence[str], num_columns: int
+    figure: "Figure",
+    comparison: SettingsComparison,
+    looks: Sequence[dict[str, Any]],
+    labels: Sequence[str],
+    num_columns: int,
 ) -> None:
     """Above, what lines and fills mean; below, every setting by its number."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    point: dict[str, Any] = {"color": INK, "marker": "o", "linestyle": "none", "markersize": 6.0}
+    point: dict[str, Any] = {"color": _INK, "marker": "o", "linestyle": "none", "markersize": 6.0}
     margin = f"{100 * comparison.margin:g} points"
     meanings = {
         "Pareto front": Line2D([], [], color=FRONT, linewidth=4.0),
         f"baseline ({comparison.baseline}) and {margin} below it": Patch(
-            facecolor=MARGIN, edgecolor=INK, linestyle=":"
+            facecolor=MARGIN, edgecolor=_INK, linestyle=":"
         ),
         f"not worse by more than {margin} (95%)": Line2D([], [], **point),
         "may be worse than that": Line2D([], [], **point, markerfacecolor="white"),
@@ -206,7 +210,7 @@ def _number_points(axes: "Axes", panel: Panel, rows: Sequence[Row], looks: Seque
             fontsize=FONT_SIZE,
             color=tuple(0.7 * part for part in to_rgb(look["color"])),
             fontweight="bold",
-            arrowprops={"arrowstyle": "-", "color": INK, "linewidth": 0.4, "shrinkA": 0, "shrinkB": 3}
+            arrowprops={"arrowstyle": "-", "color": _INK, "linewidth": 0.4, "shrinkA": 0, "shrinkB": 3}
             if is_far
             else None,
             zorder=4,

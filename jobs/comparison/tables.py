@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from scaling.arrays import Floats
 from scaling.statistics.comparison import Measured, comparable
-from scaling.statistics.comparison_rows import Comparison
+from scaling.statistics.comparison_rows import SettingsComparison
 
 ESTIMATES = {
     "accuracy": "accuracy",
@@ -88,7 +88,7 @@ PROBLEMS = pa.schema(
 """Of `problems_table`."""
 
 
-def settings_table(comparison: Comparison) -> pa.Table:
+def settings_table(comparison: SettingsComparison) -> pa.Table:
     """One row for each setting, in the order of the comparison; `SETTINGS` is the schema."""
     lines = []
     for row in comparison.rows:

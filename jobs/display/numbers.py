@@ -56,7 +56,7 @@ def thousandths(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value:.3f}".removeprefix("0")
 
 
-class Interval(Protocol):
+class NumberWithInterval(Protocol):
     """A number with the ends of its interval; null where unknown."""
 
     @property
@@ -75,7 +75,7 @@ class Interval(Protocol):
         ...
 
 
-def with_interval(number: Interval, written: Callable[[float | None], str]) -> str:
+def with_interval(number: NumberWithInterval, written: Callable[[float | None], str]) -> str:
     """A number, and its interval below."""
     value = written(number.value)
     if number.lower is None:

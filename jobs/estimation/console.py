@@ -5,12 +5,12 @@ from rich.table import Table
 
 from jobs.display.numbers import count, duration, percent
 from jobs.estimation.advice import Advice
-from jobs.estimation.result import Estimate, StrategyEstimate
+from jobs.estimation.result import RunEstimate, StrategyEstimate
 from records.run_folder.prediction import Prediction, Range
 from scaling.statistics.accuracy import accuracy_interval
 
 
-def print_estimate(found: Estimate, console: Console) -> None:
+def print_estimate(found: RunEstimate, console: Console) -> None:
     """What each strategy takes, and what follows."""
 
     def say(text: str) -> None:

@@ -19,7 +19,7 @@ from records.usage import Role, last_by_epoch
 from scaling.arrays import Floats
 from scaling.budget.metering import ReplicaRate, cost_of
 from scaling.estimation.cost_model import Power, Speed, busy_s, kwh, speed_of, wall_s
-from scaling.estimation.prediction import CONFIDENCE, Population, Predicted, predict, predict_right, ranged
+from scaling.estimation.prediction import CONFIDENCE, Population, PredictedTotal, predict_right, predict_total, ranged
 
 TOKENS = ("generated", "prompt", "cached", "pruned", "prm", "prm_cached")
 _COLUMNS = (*(f"{kind}_tokens" for kind in TOKENS), "flops")
@@ -40,7 +40,7 @@ class Measured:
         power: likewise; None where the devices are unknown.
     """
 
-    predicted: Predicted
+    predicted: PredictedTotal
     right: Floats | None
     num_graded: int
     num_right: int
@@ -92,7 +92,7 @@ def measure(pilot: Pilot, everything: Population, chosen: Chosen) -> Measured:
     num_gpus = gpus_per_replica(recipe, on_gpus=any(row["gpu_seconds"] is not None for row in own))
     graded = ~np.isnan(verdicts)
     return Measured(
-        predicted=predict(everything, index, costs, seed=recipe.seed),
+        predicted=predict_total(everything, index, costs, seed=recipe.seed),
         right=_right(verdicts, len(everything.planned), recipe.seed),
         num_graded=int(graded.sum()),
         num_right=int(verdicts[graded].sum()),

@@ -34,7 +34,7 @@ class StrategyEstimate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
+class RunEstimate:
     """All that an estimate found: each strategy, and what follows for who wants an accuracy or has a budget."""
 
     problems: str

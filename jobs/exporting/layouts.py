@@ -22,7 +22,7 @@ from scaling.stored.training_data import (
     step_labels,
 )
 
-Row = dict[str, Any]
+ExampleRow = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +65,7 @@ class Layout(NamedTuple):
     schema: pa.Schema
     text_columns: tuple[str, ...]
     candidates: Callable[[ProblemPaths, Shape], Sequence[FinishedPath]]
-    rows: Callable[[ProblemPaths, Shape], list[Row] | str]
+    rows: Callable[[ProblemPaths, Shape], list[ExampleRow] | str]
 
 
 def schema_of(layout: Layout, shape: Shape) -> pa.Schema:
@@ -80,7 +80,7 @@ def _everything(problem: ProblemPaths, _: Shape) -> Sequence[FinishedPath]:
     return problem.paths
 
 
-def _preference(problem: ProblemPaths, shape: Shape) -> list[Row] | str:
+def _preference(problem: ProblemPaths, shape: Shape) -> list[ExampleRow] | str:
     outcomes = {item.outcome for item in problem.paths}
     if reason := _ungraded(problem):
         return reason
@@ -101,7 +101,7 @@ def _preference(problem: ProblemPaths, shape: Shape) -> list[Row] | str:
     ]
 
 
-def _side(side: str, item: FinishedPath, shape: Shape) -> Row:
+def _side(side: str, item: FinishedPath, shape: Shape) -> ExampleRow:
     return {
         side: _completion(item, shape),
         f"{side}_score": item.score,
@@ -117,7 +117,7 @@ def _trajectories(problem: ProblemPaths, shape: Shape) -> Sequence[FinishedPath]
     return [item for item in problem.paths if item.request == 0] if shape.is_rollout else problem.paths
 
 
-def _stepwise(problem: ProblemPaths, shape: Shape) -> list[Row] | str:
+def _stepwise(problem: ProblemPaths, shape: Shape) -> list[ExampleRow] | str:
     rows = []
     for same in distinct_texts(problem.paths).values():
         item = same[0]
@@ -127,7 +127,7 @@ def _stepwise(problem: ProblemPaths, shape: Shape) -> list[Row] | str:
     return rows or _ungraded(problem) or "no labelled path"
 
 
-def _labelled(problem: ProblemPaths, item: FinishedPath, labels: StepLabels, shape: Shape) -> Row:
+def _labelled(problem: ProblemPaths, item: FinishedPath, labels: StepLabels, shape: Shape) -> ExampleRow:
     return {
         "prompt": _text(problem, shape),
         "completions": [node.text.removesuffix(shape.separator) for node in item.path.lineage],
@@ -150,7 +150,7 @@ def _to_distil(problem: ProblemPaths, shape: Shape) -> Sequence[FinishedPath]:
     return [] if item is None else [item]
 
 
-def _distillation(problem: ProblemPaths, shape: Shape) -> list[Row] | str:
+def _distillation(problem: ProblemPaths, shape: Shape) -> list[ExampleRow] | str:
     item = best_right_path(problem) if shape.only_correct else answering_path(problem)
     if item is None:
         return _nothing_to_distil(problem, shape)
@@ -176,11 +176,11 @@ def _nothing_to_distil(problem: ProblemPaths, shape: Shape) -> str:
     return "no answer" if problem.answer is None else "no path that ended with the answer"
 
 
-def _paths(problem: ProblemPaths, _: Shape) -> list[Row] | str:
+def _paths(problem: ProblemPaths, _: Shape) -> list[ExampleRow] | str:
     return [_flat(problem, item) for item in problem.paths] or "no finished path"
 
 
-def _flat(problem: ProblemPaths, item: FinishedPath) -> Row:
+def _flat(problem: ProblemPaths, item: FinishedPath) -> ExampleRow:
     lineage = item.path.lineage
     return {
         "problem_id": problem.problem_id,

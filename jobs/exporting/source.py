@@ -31,7 +31,7 @@ from scaling.uncertainty.aggregation import Aggregation
 
 GROUP_STEPS = 50_000
 """Of the problems of one group, unless there would be too many groups, or one problem has more."""
-MAX_GROUPS = 200
+_MAX_GROUPS = 200
 """Files that are written to at a time."""
 
 _COLUMNS: dict[Table, tuple[str, ...]] = {
@@ -51,7 +51,7 @@ Rows = Mapping[str, list[dict[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class ExportSource:
     """Which problems of a run can be exported.
 
     Attributes:
@@ -69,7 +69,7 @@ class Source:
     num_missing: int
 
     @classmethod
-    def of(cls, run: Run) -> "Source":
+    def of(cls, run: Run) -> "ExportSource":
         """Read the ids of a run's problems, and cut them into groups.
 
         Raises:
@@ -84,7 +84,7 @@ class Source:
                 else:
                     sizes.append((row["problem_id"], row["num_steps"]))
         sizes.sort()
-        bound = max(GROUP_STEPS, 2 * sum(steps for _, steps in sizes) // MAX_GROUPS)
+        bound = max(GROUP_STEPS, 2 * sum(steps for _, steps in sizes) // _MAX_GROUPS)
         group_of: dict[str, int] = {}
         number = held = 0
         for problem_id, steps in sizes:
@@ -97,7 +97,7 @@ class Source:
         return cls(run=run, group_of=group_of, num_groups=num_groups, num_failed=num_failed, num_missing=num_missing)
 
 
-def stored_paths(source: Source, scratch: File, aggregation: Aggregation) -> Iterator[list[ProblemPaths]]:
+def stored_paths(source: ExportSource, scratch: File, aggregation: Aggregation) -> Iterator[list[ProblemPaths]]:
     """The problems of each group, by id, with their finished paths; not graded yet.
 
     Args:
@@ -115,7 +115,7 @@ def stored_paths(source: Source, scratch: File, aggregation: Aggregation) -> Ite
         yield [_problem_paths(source.run.uri, row[0], rows, aggregation) for _, row in sorted(rows["problems"].items())]
 
 
-def _spool(source: Source, table: Table, scratch: File) -> None:
+def _spool(source: ExportSource, table: Table, scratch: File) -> None:
     """Write the rows of each group to a file of its own."""
     writers: dict[int, pa.ipc.RecordBatchStreamWriter] = {}
     with ExitStack() as stack:

@@ -1,6 +1,6 @@
 """Problem files as rows, one at a time: JSON Lines, CSV and Parquet, on a local disk or under s3://.
 
-    rows(path, wanted) -> Row(number, columns), Row(number, LineError), ...
+    rows(path, wanted) -> FileRow(number, columns), FileRow(number, LineError), ...
 
 A row that cannot be read is told in its place, and the next one is read. Never more than a line, or a Parquet batch, is
 held. The extension says what a file is.
@@ -36,7 +36,7 @@ class NoColumns(LineError):
     """It is not even known what to read, so there is no use in looking at the next line."""
 
 
-class Row(NamedTuple):
+class FileRow(NamedTuple):
     """One row of a file.
 
     Attributes:
@@ -48,7 +48,7 @@ class Row(NamedTuple):
     columns: dict[str, object] | LineError
 
 
-def rows(path: str, wanted: Collection[str]) -> Iterator[Row]:
+def rows(path: str, wanted: Collection[str]) -> Iterator[FileRow]:
     """The rows of a file in order, blank lines left out.
 
     Args:
@@ -60,7 +60,7 @@ def rows(path: str, wanted: Collection[str]) -> Iterator[Row]:
     """
     if path.lower().endswith(".parquet"):
         return _parquet_rows(path, wanted)
-    readers: dict[str, Callable[[Iterator[bytes]], Iterator[Row]]] = {
+    readers: dict[str, Callable[[Iterator[bytes]], Iterator[FileRow]]] = {
         ".jsonl": _json_rows,
         ".csv": lambda lines: _csv_rows(lines, wanted),
     }
@@ -91,7 +91,7 @@ def _local(path: str) -> Path:
     return stage_file(path)
 
 
-def _text_rows(path: str, reader: Callable[[Iterator[bytes]], Iterator[Row]]) -> Iterator[Row]:
+def _text_rows(path: str, reader: Callable[[Iterator[bytes]], Iterator[FileRow]]) -> Iterator[FileRow]:
     """What `reader` makes of the lines; a byte order mark is dropped."""
     try:
         with _opened(path) as file:
@@ -116,10 +116,10 @@ def _all(first: bytes, rest: BinaryIO) -> Iterator[bytes]:
     yield from rest
 
 
-def _json_rows(lines: Iterator[bytes]) -> Iterator[Row]:
+def _json_rows(lines: Iterator[bytes]) -> Iterator[FileRow]:
     for number, line in enumerate(lines, start=1):
         if line.strip():
-            yield Row(number, _json_columns(line))
+            yield FileRow(number, _json_columns(line))
 
 
 def _json_columns(line: bytes) -> dict[str, object] | LineError:
@@ -140,7 +140,7 @@ def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not a JSON number")
 
 
-def _csv_rows(lines: Iterator[bytes], wanted: Collection[str]) -> Iterator[Row]:
+def _csv_rows(lines: Iterator[bytes], wanted: Collection[str]) -> Iterator[FileRow]:
     """A row may span lines, in quotes; the first one names the columns. An empty cell is null."""
     csv.field_size_limit(MAX_CELL_CHARS)
     # What is no UTF-8 becomes lone surrogates, so that it is told where it stands and reading goes on.
@@ -152,16 +152,16 @@ def _csv_rows(lines: Iterator[bytes], wanted: Collection[str]) -> Iterator[Row]:
             cells = next(reader, None)
         except csv.Error as error:
             mistake = f"not CSV: {error}; put a cell with commas, quotes or line ends in quotes, and double its quotes"
-            yield Row(number, LineError(mistake) if header else NoColumns(mistake))
+            yield FileRow(number, LineError(mistake) if header else NoColumns(mistake))
             continue
         if cells is None:
             return
         if not cells:
             continue
         if header is not None:
-            yield Row(number, _csv_columns(header, cells))
+            yield FileRow(number, _csv_columns(header, cells))
         elif unusable := _header_mistake(cells, wanted):
-            yield Row(number, NoColumns(unusable))
+            yield FileRow(number, NoColumns(unusable))
             return
         else:
             header = cells
@@ -194,7 +194,7 @@ def _is_utf8(cells: list[str]) -> bool:
     return True
 
 
-def _parquet_rows(path: str, wanted: Collection[str]) -> Iterator[Row]:
+def _parquet_rows(path: str, wanted: Collection[str]) -> Iterator[FileRow]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -207,7 +207,7 @@ def _parquet_rows(path: str, wanted: Collection[str]) -> Iterator[Row]:
                 others: dict[str, object] = dict.fromkeys(names)
                 for at in range(batch.num_rows):
                     number += 1
-                    yield Row(number, _parquet_columns(batch, at, others))
+                    yield FileRow(number, _parquet_columns(batch, at, others))
     except (pa.ArrowException, OSError) as error:
         where = f" after row {number}" if number else ""
         raise InvalidInput(

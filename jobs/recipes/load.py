@@ -26,7 +26,7 @@ from records.calls import Sampling
 from records.failure import InvalidInput
 from scaling.strategy import SearchLimits
 from scaling.uncertainty.abstention import Abstention
-from scaling.uncertainty.aggregation import Estimate
+from scaling.uncertainty.aggregation import ScoreEstimate
 
 __all__ = [
     "Recipe",
@@ -125,7 +125,7 @@ def abstention(recipe: Recipe) -> Abstention | None:
     below = recipe.answer.abstain_below
     if below is None or not recipe.strategy.answers:
         return None
-    return Abstention(below, Estimate(recipe.answer.estimate))
+    return Abstention(below, ScoreEstimate(recipe.answer.estimate))
 
 
 def as_json(recipe: Recipe) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from scaling.strategies.rollout import rollout
 from scaling.strategies.sample import sample
 from scaling.strategies.sequential import sequential
 from scaling.strategy import Choice, Strategy, StrategyFactory
-from scaling.uncertainty.aggregation import Aggregation, Estimate
+from scaling.uncertainty.aggregation import Aggregation, ScoreEstimate
 from scaling.uncertainty.answer_p import with_answer_p
 from scaling.uncertainty.selection import Selection
 from scaling.uncertainty.token_confidence import TraceConfidence
@@ -57,7 +57,7 @@ _ENUMS: dict[str, type[StrEnum]] = {
     "aggregation": Aggregation,
     "weight_by": Aggregation,
     "selection": Selection,
-    "estimate": Estimate,
+    "estimate": ScoreEstimate,
     "adapt": Adapt,
     "objective": Objective,
     "resampling": Resampling,

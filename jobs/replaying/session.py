@@ -33,7 +33,7 @@ from scaling.strategy import StrategyFactory
 BATCH_PROBLEMS = 64
 """Problems whose answers are graded together."""
 
-Line = dict[str, Any]
+TableLine = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Played:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HeldProblems:
     """A problem in work."""
 
     record: ProblemRecord
@@ -112,9 +112,9 @@ class Playing:
         tables.append(pa.Table.from_pylist(lines, schema=schema))
         return Played(replay_table(tables, self.settings, self._unlike), actual)
 
-    async def _batch(self, batch: Sequence[ProblemRecord], graders: Graders) -> tuple[list[Actual], list[Line]]:
+    async def _batch(self, batch: Sequence[ProblemRecord], graders: Graders) -> tuple[list[Actual], list[TableLine]]:
         held = [
-            Held(record, stored_tree(record, top_logprobs=self.num_logprobs))
+            HeldProblems(record, stored_tree(record, top_logprobs=self.num_logprobs))
             for record in batch
             if record.problem.status is not Status.FAILED
         ]
@@ -125,7 +125,7 @@ class Playing:
         verdicts = {
             grader_name(section): await graders.verdicts(section, rows, answers) for section in graders.sections
         }
-        lines: list[Line] = []
+        lines: list[TableLine] = []
         for setting in self.settings:
             graded = verdicts[grader_name(setting.recipe.grader)]
             if setting.shares_cap:
@@ -142,7 +142,7 @@ class Playing:
         actual = [Actual(record.problem, covered.get(record.problem.problem_id)) for record in batch]
         return actual, lines
 
-    def _line(self, setting: ReplaySetting, item: Held, found: Replayed, verdicts: Verdicts) -> Line:
+    def _line(self, setting: ReplaySetting, item: HeldProblems, found: Replayed, verdicts: Verdicts) -> TableLine:
         problem_id = item.record.problem.problem_id
         if found.choice is None:
             why = found.left or f"failed: {found.error}"
@@ -188,7 +188,7 @@ class Playing:
             "flops": flops(self.models, computed, cost.prm_tokens - cost.prm_cached_tokens),
         }
 
-    def _hold(self, setting: ReplaySetting, held: Sequence[Held], verdicts: Sequence[Verdicts]) -> None:
+    def _hold(self, setting: ReplaySetting, held: Sequence[HeldProblems], verdicts: Sequence[Verdicts]) -> None:
         """Keep the samples of some problems for when all are there."""
         kept = self._shared.setdefault(setting.label, [])
         for item, known in zip(held, verdicts, strict=True):
@@ -198,7 +198,7 @@ class Playing:
                 stored = whole_samples(item.record)
             kept.append(replace(stored, verdicts=known))
 
-    def _together(self, setting: ReplaySetting) -> list[Line]:
+    def _together(self, setting: ReplaySetting) -> list[TableLine]:
         stored = self._shared.get(setting.label, [])
         found = self._unshared.get(setting.label) or shared_out(
             self._strategies[setting.label], stored, setting.recipe.budget.total_tokens
@@ -211,7 +211,7 @@ class Playing:
         ]
 
 
-def _by_problem(replays: Mapping[str, Sequence[Replayed]], held: Sequence[Held]) -> list[list[Replayed]]:
+def _by_problem(replays: Mapping[str, Sequence[Replayed]], held: Sequence[HeldProblems]) -> list[list[Replayed]]:
     return [[own[number] for own in replays.values()] for number in range(len(held))]
 
 

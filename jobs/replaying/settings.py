@@ -94,8 +94,8 @@ def _setting(
     if shares_cap and not (recipe.strategy.allocates and whole):
         raise InvalidInput(
             f"{label}: budget.total_tokens ends problems by chance of order, which a replay cannot know; only "
-            f"strategies that share a cap out by worth can be replayed under another one, and {recipe.strategy.name} "
-            "does not"
+            "strategies that share a cap out by priority can be replayed under another one, and "
+            f"{recipe.strategy.name} does not"
         )
     for key, value in recipe.budget.time_caps.items():
         if value != base.budget.time_caps.get(key):

@@ -17,9 +17,9 @@ from records.rows import Status
 from scaling.arrays import Floats
 from scaling.stored.statistics import Decided, Decisions, Standing, standing
 
-MAX_EXAMPLES = 3
+_MAX_EXAMPLES = 3
 _FIELDS = tuple(field.name for field in fields(Decided))
-NOTE = (
+_NOTE = (
     "Brackets: 95% intervals over problems. Left: share of problems (of decisions) that asked for what is not stored; "
     "they are unknown, and accuracy is over the others. Bounds: if all unknown ones were wrong, or right. The run: its "
     "accuracy on the same problems. Ratios: over the run's on the same problems."
@@ -87,7 +87,7 @@ def summarised(
     )
 
 
-def as_json(summary: ReplaySummary) -> dict[str, Any]:
+def replay_json(summary: ReplaySummary) -> dict[str, Any]:
     """All of it; estimates are objects of value, lower and upper, null where unknown."""
     return {
         "run": summary.run,
@@ -118,7 +118,7 @@ def as_json(summary: ReplaySummary) -> dict[str, Any]:
 
 def print_replay(summary: ReplaySummary, console: Console) -> None:
     """Accuracy and cost of each setting beside the run's."""
-    for part in (_facts(summary), "", _results(summary), "", NOTE, *_examples(summary)):
+    for part in (_facts(summary), "", _results(summary), "", _NOTE, *_examples(summary)):
         console.print(part, highlight=False, markup=False)
 
 
@@ -134,7 +134,7 @@ def _facts(summary: ReplaySummary) -> str:
 def _examples(summary: ReplaySummary) -> list[str]:
     """What it was that some decisions asked for and that is not stored: the first of each setting, a few of them."""
     left = [(setting.label, why) for setting, decisions, _ in summary.settings if (why := decisions.first_left)]
-    return ["", *(f"Left ({label}): {why}." for label, why in left[:MAX_EXAMPLES])] if left else []
+    return ["", *(f"Left ({label}): {why}." for label, why in left[:_MAX_EXAMPLES])] if left else []
 
 
 def _results(summary: ReplaySummary) -> Table:

@@ -19,7 +19,7 @@ COUNTS = (
     "prm_cached_tokens",
     "flops",
 )
-NUMBERS = ("correct", "covered", "abstained", "answer_p_lower", "answer_p_median", "answer_p_upper", *COUNTS)
+_NUMBERS = ("correct", "covered", "abstained", "answer_p_lower", "answer_p_median", "answer_p_upper", *COUNTS)
 """Columns of what a problem came to; means over orders where there are several."""
 CUT = "the run's cap cut it, and under this setting some problem asks for something else"
 
@@ -39,7 +39,7 @@ def line_schema(settings: Sequence[ReplaySetting]) -> pa.Schema:
             pa.field("left_why", pa.string()),
             pa.field("num_requests", pa.int32()),
             pa.field("answer", pa.string()),
-            *(pa.field(name, pa.float64()) for name in NUMBERS),
+            *(pa.field(name, pa.float64()) for name in _NUMBERS),
             pa.field(_IS_CUT, pa.bool_(), nullable=False),
         ]
     )
@@ -83,7 +83,7 @@ def replay_table(lines: Iterable[pa.Table], settings: Sequence[ReplaySetting], u
     is_unknown = pc.and_(table[_IS_CUT], pc.is_in(table["setting"], value_set=pa.array(sorted(unlike), pa.string())))
     is_unknown = pc.and_(is_unknown, pc.invert(table["left_tree"]))
     columns = {name: table[name] for name in table.schema.names if name != _IS_CUT}
-    for name in ("answer", *NUMBERS):
+    for name in ("answer", *_NUMBERS):
         columns[name] = pc.if_else(is_unknown, pa.scalar(None, columns[name].type), columns[name])
     columns["left_tree"] = pc.or_(columns["left_tree"], is_unknown)
     columns["left_why"] = pc.if_else(is_unknown, CUT, columns["left_why"])

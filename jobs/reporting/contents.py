@@ -17,15 +17,15 @@ from jobs.reporting.listing import fitting_ids, listing
 from jobs.reporting.paired import paired_section
 from jobs.reporting.predicted import predicted_section
 from jobs.reporting.scores import prm_section, score_checks
-from jobs.reporting.source import Source, dearest, slowest
+from jobs.reporting.source import ReportSource, dearest, slowest
 from jobs.reporting.trees import finish_reasons, tree_json
-from jobs.reporting.utilisation import intervals, usage_diagram
+from jobs.reporting.utilisation import usage_diagram, usage_intervals
 from jobs.scoring.energy import run_kwh
 from jobs.scoring.summary import Summary
 from records.rows import ProblemRow
 from records.run_folder.epochs import utc
 from scaling.calibration.within_run import ScoreCheck
-from scaling.statistics.bootstrap import Estimate
+from scaling.statistics.bootstrap import IntervalEstimate
 from scaling.statistics.paired_rows import PairedComparison
 
 RESERVED_BYTES = 600_000
@@ -54,7 +54,7 @@ class Found:
         kwh: energy of the replicas' devices; None where that is unknown.
     """
 
-    source: Source
+    source: ReportSource
     state: str
     summary: Summary
     witnesses: Sequence[Witness]
@@ -67,7 +67,7 @@ class Found:
     kwh: float | None
 
 
-def find(source: Source, *, max_bytes: int, paired: PairedComparison | None) -> Found:
+def find(source: ReportSource, *, max_bytes: int, paired: PairedComparison | None) -> Found:
     """Read the trees and compute the numbers.
 
     Args:
@@ -153,7 +153,11 @@ def contents(found: Found) -> dict[str, Any]:
 
 def _curve_section(found: Found) -> dict[str, Any]:
     point = _run_point(found)
-    words = f"This run: {plots.with_interval(point)} right at {count(point.tokens)} tokens a problem." if point else ""
+    words = (
+        f"This run: {plots.accuracy_with_interval(point)} right at {count(point.tokens)} tokens a problem."
+        if point
+        else ""
+    )
     strategy = found.summary.strategy
     return {
         "curve": plots.curve_diagram(found.curve, point, strategy) if found.curve.lines else None,
@@ -168,7 +172,7 @@ def _run_point(found: Found) -> CurvePoint | None:
     if not known:
         return None
     summary = found.summary
-    accuracy = Estimate(summary.accuracy, summary.accuracy_lower, summary.accuracy_upper)
+    accuracy = IntervalEstimate(summary.accuracy, summary.accuracy_lower, summary.accuracy_upper)
     tokens = sum(row.generated_tokens for row in known) / len(known)
     return CurvePoint(round(sum(row.num_samples for row in known) / len(known)), tokens, accuracy)
 
@@ -211,7 +215,7 @@ def _cost_section(found: Found) -> dict[str, Any]:
 
 
 def _usage_section(found: Found) -> dict[str, Any]:
-    run_intervals = intervals(found.source.run.log.usages)
+    run_intervals = usage_intervals(found.source.run.log.usages)
     return {
         "usage": usage_diagram(run_intervals) if run_intervals else None,
         "why_no_usage": "No commit of this run says how busy its replicas were.",

@@ -14,7 +14,7 @@ from jobs.recipes.load import Recipe
 from jobs.recipes.strategy_factory import strategy_factory
 from jobs.reporting.graded_samples import Witness
 from scaling.arrays import Floats
-from scaling.statistics.bootstrap import Estimate, draw, estimate, ratio_of_totals
+from scaling.statistics.bootstrap import IntervalEstimate, draw_resamples, estimate, ratio_of_totals
 from scaling.stored.problem import NotStored, StoredProblem
 from scaling.stored.sample_player import Outcome, play
 from scaling.strategy import StrategyFactory
@@ -36,11 +36,11 @@ class CurvePoint:
 
     num_samples: int
     tokens: float
-    accuracy: Estimate
+    accuracy: IntervalEstimate
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class CurveLine:
     """One way to choose an answer, with more and more samples."""
 
     label: str
@@ -58,7 +58,7 @@ class Curve:
         why_not: a sentence, where there is no line.
     """
 
-    lines: tuple[Line, ...]
+    lines: tuple[CurveLine, ...]
     num_problems: int
     num_orders: int
     why_not: str | None
@@ -100,7 +100,7 @@ def _none(why: str) -> Curve:
 
 def _lines(
     recipe: Recipe, problems: Sequence[StoredProblem], orders: Sequence[Sequence[Sequence[int]]], counts: Sequence[int]
-) -> list[Line]:
+) -> list[CurveLine]:
     played: dict[str, list[CurvePoint | None]] = {}
     for count in counts:
         for label, strategy in _strategies(recipe, count).items():
@@ -116,7 +116,7 @@ def _lines(
             if label == "majority":
                 covered = [[outcome.covered for outcome in own] for own in outcomes]
                 played.setdefault(COVERAGE, []).append(_point(count, outcomes, covered, recipe.seed))
-    lines = [Line(label, tuple(point for point in points if point)) for label, points in played.items()]
+    lines = [CurveLine(label, tuple(point for point in points if point)) for label, points in played.items()]
     return [line for line in lines if line.points]
 
 
@@ -154,6 +154,6 @@ def _mean(verdicts: Sequence[bool | None]) -> float:
     return float("nan") if None in verdicts else float(np.mean([bool(verdict) for verdict in verdicts]))
 
 
-def _accuracy(right: Floats, seed: int) -> Estimate:
-    multiplicity = draw(len(right), NUM_RESAMPLES, seed)
+def _accuracy(right: Floats, seed: int) -> IntervalEstimate:
+    multiplicity = draw_resamples(len(right), NUM_RESAMPLES, seed)
     return estimate(ratio_of_totals(right, np.ones_like(right)), multiplicity)

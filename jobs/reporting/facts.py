@@ -10,12 +10,12 @@ from jobs.scoring.abstention import AbstentionSummary, summarize_abstention
 from jobs.scoring.summary import Summary, summarize
 from records.rows import ProblemRow, Status
 from records.run_folder.reader import Run
-from scaling.uncertainty.aggregation import Estimate
+from scaling.uncertainty.aggregation import ScoreEstimate
 
 _VARYING = re.compile(r"0x[0-9a-fA-F]+|[0-9a-f]{12,}|\d+(?:\.\d+)?|'[^']*'|\"[^\"]*\"")
-MAX_EXAMPLES = 20
+_MAX_EXAMPLES = 20
 """Problems that are named of one group of failures."""
-MAX_GROUPS = 50
+_MAX_GROUPS = 50
 MAX_MESSAGE_CHARS = 1000
 
 
@@ -26,7 +26,7 @@ class FailureGroup:
     Attributes:
         message: of the first, at most `MAX_MESSAGE_CHARS` of it.
         num_problems: how many.
-        problem_ids: of the first `MAX_EXAMPLES`.
+        problem_ids: of the first `_MAX_EXAMPLES`.
     """
 
     message: str
@@ -77,13 +77,13 @@ def _abstention(recipe: Mapping[str, Any], rows: Sequence[ProblemRow]) -> Absten
         for row in rows
         if row.abstained is not None
     ]
-    return summarize_abstention(decided, below, Estimate(section["estimate"])) if decided else None
+    return summarize_abstention(decided, below, ScoreEstimate(section["estimate"])) if decided else None
 
 
 def failure_groups(rows: Sequence[ProblemRow]) -> list[FailureGroup]:
     """Failed problems by message, the most frequent first; numbers, quoted names and addresses make no difference.
 
-    At most `MAX_GROUPS`.
+    At most `_MAX_GROUPS`.
     """
     groups: dict[str, list[tuple[str, str]]] = {}
     for row in rows:
@@ -93,9 +93,9 @@ def failure_groups(rows: Sequence[ProblemRow]) -> list[FailureGroup]:
     ordered = sorted(groups.values(), key=lambda group: (-len(group), group[0][0]))
     return [
         FailureGroup(
-            group[0][0][:MAX_MESSAGE_CHARS], len(group), tuple(problem_id for _, problem_id in group[:MAX_EXAMPLES])
+            group[0][0][:MAX_MESSAGE_CHARS], len(group), tuple(problem_id for _, problem_id in group[:_MAX_EXAMPLES])
         )
-        for group in ordered[:MAX_GROUPS]
+        for group in ordered[:_MAX_GROUPS]
     ]
 
 

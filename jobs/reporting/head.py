@@ -13,7 +13,7 @@ from records.run_folder.commits import Totals
 from records.run_folder.manifest import Manifest
 from records.run_folder.reader import Run
 
-UNKNOWN = "unknown"
+_UNKNOWN = "unknown"
 
 
 def head(run: Run, rows: Sequence[ProblemRow], summary: Summary, state: str) -> dict[str, Any]:
@@ -46,9 +46,9 @@ def budget_text(manifest: Manifest) -> str:
 def _section(recipe: Mapping[str, object], name: str) -> str:
     section = recipe.get(name)
     if not isinstance(section, Mapping):
-        return UNKNOWN
+        return _UNKNOWN
     options = [f"{key} = {value}" for key, value in section.items() if key != "name" and value is not None]
-    return " with ".join(part for part in (str(section.get("name", UNKNOWN)), ", ".join(options)) if part)
+    return " with ".join(part for part in (str(section.get("name", _UNKNOWN)), ", ".join(options)) if part)
 
 
 def _lede(run: Run, summary: Summary, state: str) -> str:
@@ -79,7 +79,7 @@ def _cards(summary: Summary, rows: Sequence[ProblemRow], totals: Totals) -> list
     pruned = percent(ratio(tokens["pruned"], tokens["generated"]))
     gpu_s = known_total([row.gpu_seconds for row in rows])
     usd = known_total([row.usd for row in rows])
-    rate = UNKNOWN if summary.tokens_per_second is None else f"{count(summary.tokens_per_second)} tokens a second"
+    rate = _UNKNOWN if summary.tokens_per_second is None else f"{count(summary.tokens_per_second)} tokens a second"
     statuses = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in summary.problems.items() if number)
     return [
         _card("Accuracy", _known(summary.accuracy, percent), _accuracy_note(summary, done)),
@@ -102,7 +102,7 @@ def _card(name: str, value: str, more: str) -> dict[str, str]:
 
 
 def _known(value: float | None, say: Any) -> str:
-    return UNKNOWN if value is None else str(say(value))
+    return _UNKNOWN if value is None else str(say(value))
 
 
 def _accuracy_note(summary: Summary, done: int) -> str:
@@ -127,8 +127,8 @@ def _facts(run: Run, summary: Summary) -> list[tuple[str, str]]:
     facts += [
         ("Seed", str(manifest.seed)),
         ("Input", f"{manifest.num_problems:,} problems, fingerprint {manifest.input_fingerprint[:12]}"),
-        ("Versions", ", ".join(f"{name} {version}" for name, version in manifest.versions.items()) or UNKNOWN),
-        ("Git revision", manifest.git_revision or UNKNOWN),
+        ("Versions", ", ".join(f"{name} {version}" for name, version in manifest.versions.items()) or _UNKNOWN),
+        ("Git revision", manifest.git_revision or _UNKNOWN),
     ]
     found = summary.abstention
     if found is not None:

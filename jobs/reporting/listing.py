@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jobs.reporting.embedding import packed
-from jobs.reporting.source import Source
+from jobs.reporting.source import ReportSource
 from records.rows import ProblemRow
 
 TEXT_CHARS = 120
@@ -12,7 +12,7 @@ TEXT_CHARS = 120
 ANSWER_CHARS = 200
 
 
-def listing(source: Source, places: Mapping[str, tuple[int, int]], ids: Sequence[str]) -> dict[str, list[Any]]:
+def listing(source: ReportSource, places: Mapping[str, tuple[int, int]], ids: Sequence[str]) -> dict[str, list[Any]]:
     """Columns over problems, sorted by id.
 
     Args:
@@ -49,7 +49,7 @@ def _short(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.4g}")
 
 
-def fitting_ids(source: Source, max_bytes: int) -> list[str]:
+def fitting_ids(source: ReportSource, max_bytes: int) -> list[str]:
     """As many problems, by precedence, as have room in a table of that size."""
     ids = list(source.order)
     while ids and (size := len(packed(listing(source, dict.fromkeys(ids, (99, 99)), ids)))) > max_bytes:

@@ -4,10 +4,10 @@ from typing import Any
 
 from jobs.display.numbers import count, percent
 from jobs.reporting.plots import Table
-from scaling.statistics.bootstrap import Estimate
+from scaling.statistics.bootstrap import IntervalEstimate
 from scaling.statistics.paired_rows import Change, PairedComparison
 
-MAX_CHANGED = 500
+_MAX_CHANGED = 500
 """Changed problems in the page; the JSON has all."""
 
 
@@ -32,7 +32,7 @@ def paired_section(compared: PairedComparison) -> dict[str, Any]:
                 "other_answer": _answer(item.second_answer),
                 "reference": _answer(item.reference),
             }
-            for item in compared.changed[:MAX_CHANGED]
+            for item in compared.changed[:_MAX_CHANGED]
         ],
     }
 
@@ -49,7 +49,7 @@ def _lede(compared: PairedComparison) -> str:
     )
 
 
-def _points(difference: Estimate) -> str:
+def _points(difference: IntervalEstimate) -> str:
     if difference.lower is None or difference.upper is None:
         return f"{100 * (difference.value or 0.0):+.1f}"
     lower, upper = 100 * difference.lower, 100 * difference.upper
@@ -87,7 +87,7 @@ def _table(compared: PairedComparison) -> Table:
     return Table("Both runs, on the same problems", headings, tuple(lines))
 
 
-def _signed(difference: Estimate) -> str:
+def _signed(difference: IntervalEstimate) -> str:
     if difference.value is None:
         return "unknown"
     value = _with_sign(difference.value)
@@ -100,7 +100,7 @@ def _with_sign(value: float) -> str:
     return f"{'-' if value < 0 else '+'}{count(abs(value))}" if value else "0"
 
 
-def _ratio(ratio: Estimate) -> str:
+def _ratio(ratio: IntervalEstimate) -> str:
     if ratio.value is None:
         return "unknown"
     if ratio.lower is None or ratio.upper is None:

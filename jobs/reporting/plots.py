@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MARKERS = ("o", "s", "^", "D", "v")
+_MARKERS = ("o", "s", "^", "D", "v")
 LINES = ("-", "--", "-.", ":", "-")
 
 
@@ -50,7 +50,7 @@ def curve_diagram(curve: Curve, run_point: CurvePoint | None, strategy: str) -> 
         for number, line in enumerate(curve.lines):
             tokens = [point.tokens for point in line.points]
             values = [100 * (point.accuracy.value or 0.0) for point in line.points]
-            axes.plot(tokens, values, color=SERIES[number], marker=MARKERS[number], linestyle=LINES[number],
+            axes.plot(tokens, values, color=SERIES[number], marker=_MARKERS[number], linestyle=LINES[number],
                       label=line.label, linewidth=1.8, markersize=5)  # fmt: skip
             _band(axes, line.points, SERIES[number])
         if run_point is not None:
@@ -62,13 +62,13 @@ def curve_diagram(curve: Curve, run_point: CurvePoint | None, strategy: str) -> 
         axes.legend(loc="lower right", fontsize=9)
 
     rows = [
-        (line.label, str(point.num_samples), f"{point.tokens:.0f}", with_interval(point))
+        (line.label, str(point.num_samples), f"{point.tokens:.0f}", accuracy_with_interval(point))
         for line in curve.lines
         for point in line.points
     ]
     if run_point is not None:
         rows.append((f"this run ({strategy})", str(run_point.num_samples), f"{run_point.tokens:.0f}",
-                     with_interval(run_point)))  # fmt: skip
+                     accuracy_with_interval(run_point)))  # fmt: skip
     words = Words("curve", "Accuracy against generated tokens",
                   f"One line for each way to choose an answer, at 1, 2, 4 and more samples, and one for {COVERAGE}. "
                   "The table beneath has every point.")  # fmt: skip
@@ -105,7 +105,7 @@ def _count_axis(axes: "Axes") -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def with_interval(point: CurvePoint) -> str:
+def accuracy_with_interval(point: CurvePoint) -> str:
     """Accuracy in percent, with its interval."""
     accuracy = point.accuracy
     if accuracy.lower is None:

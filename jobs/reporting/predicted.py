@@ -9,7 +9,7 @@ from jobs.scoring.summary import Summary
 from records.run_folder.commits import Totals
 from records.run_folder.prediction import Prediction, Range
 
-UNKNOWN = "unknown"
+_UNKNOWN = "unknown"
 
 
 def predicted_section(
@@ -83,8 +83,8 @@ def _line(
 ) -> tuple[str, ...]:
     interval = f"{say(predicted.estimate)} ({say(predicted.lower)} to {say(predicted.upper)})"
     if actual is None:
-        return name, interval, UNKNOWN, UNKNOWN, UNKNOWN
-    ratio = f"{actual / predicted.estimate:.3f}" if predicted.estimate else UNKNOWN
+        return name, interval, _UNKNOWN, _UNKNOWN, _UNKNOWN
+    ratio = f"{actual / predicted.estimate:.3f}" if predicted.estimate else _UNKNOWN
     inside = "yes" if predicted.lower <= actual <= predicted.upper else "no"
     return name, interval, say(actual), ratio, inside if whole else "not over yet"
 

@@ -6,14 +6,14 @@ from typing import Any
 from jobs.reporting.graded_samples import Witness, chosen_outcomes, finished_outcomes, root_outcomes
 from jobs.reporting.plots import Table, reliability_diagram
 from scaling.calibration.within_run import ScoreCheck, check_scores
-from scaling.statistics.bootstrap import Estimate
+from scaling.statistics.bootstrap import IntervalEstimate
 
-KINDS = {
+_KINDS = {
     "bare question": root_outcomes,
     "finished samples": finished_outcomes,
     "chosen path": chosen_outcomes,
 }
-NUMBERS: dict[str, Callable[[ScoreCheck], Estimate | None]] = {
+_NUMBERS: dict[str, Callable[[ScoreCheck], IntervalEstimate | None]] = {
     "Right": lambda check: check.observed,
     "Brier": lambda check: check.brier,
     "Brier above chance": lambda check: check.brier_above_floor,
@@ -41,7 +41,7 @@ or above. It holds the chance of few samples too, so it may lie below the interv
 
 def score_checks(witnesses: Sequence[Witness], seed: int) -> dict[str, ScoreCheck]:
     """Kind of score -> check; of those that the run has."""
-    found = {name: outcomes(witnesses) for name, outcomes in KINDS.items()}
+    found = {name: outcomes(witnesses) for name, outcomes in _KINDS.items()}
     return {name: check_scores(outcomes, seed=seed) for name, outcomes in found.items() if outcomes}
 
 
@@ -74,7 +74,7 @@ def _table(checks: dict[str, ScoreCheck]) -> Table:
         ("Rows", *(f"{check.num_rows:,}" for check in checks.values())),
         ("Problems", *(f"{check.num_problems:,}" for check in checks.values())),
     ]
-    for name, number in NUMBERS.items():
+    for name, number in _NUMBERS.items():
         found = [number(check) for check in checks.values()]
         if any(estimate is not None and estimate.value is not None for estimate in found):
             lines.append((name, *(said(estimate) for estimate in found)))
@@ -82,7 +82,7 @@ def _table(checks: dict[str, ScoreCheck]) -> Table:
     return Table("Scores against outcomes, with 95% intervals over problems", headings, tuple(lines))
 
 
-def said(number: Estimate | None) -> str:
+def said(number: IntervalEstimate | None) -> str:
     """A number and its interval."""
     if number is None or number.value is None:
         return "unknown"

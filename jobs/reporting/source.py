@@ -27,7 +27,7 @@ MAX_SAMPLED = 2000
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ReportSource:
     """A run, read once.
 
     Attributes:
@@ -77,7 +77,7 @@ class Source:
             raise StoreFailed(f"{self.run.uri}: a part of {table} is gone or damaged: {error}") from error
 
 
-def read_source(run: Run, *, named: Sequence[str] = ()) -> Source:
+def read_source(run: Run, *, named: Sequence[str] = ()) -> ReportSource:
     """Read the problem rows of a run, and rank its problems.
 
     Args:
@@ -96,7 +96,9 @@ def read_source(run: Run, *, named: Sequence[str] = ()) -> Source:
     random.Random(run.manifest.seed).shuffle(shuffled)  # noqa: S311 (no secret)
     order = _precedence(rows, sorted(run.log.open_problems), named, shuffled)
     by_id = {row.problem_id: row for row in rows}
-    return Source(run, rows, Replayer.of(run.manifest), order, _fitting(shuffled[:MAX_SAMPLED], by_id, _MOST_SAMPLED))
+    return ReportSource(
+        run, rows, Replayer.of(run.manifest), order, _fitting(shuffled[:MAX_SAMPLED], by_id, _MOST_SAMPLED)
+    )
 
 
 def _precedence(

@@ -1,7 +1,7 @@
 """Diagrams as inline SVG that follows the page: text stays text, colours are the page's own, light and dark.
 
 matplotlib writes colours and fonts into `style` attributes, which the page's Content-Security-Policy forbids. Here each
-colour of `COLOURS` becomes a class of the page's style sheet, and everything else a plain attribute.
+colour of `THEME_COLOURS` becomes a class of the page's style sheet, and everything else a plain attribute.
 """
 
 import io
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 INK, MUTED, GRID, SURFACE = "#010101", "#020202", "#030303", "#040404"
 SERIES = ("#0a0001", "#0a0002", "#0a0003", "#0a0004", "#0a0005")
-COLOURS = {INK: "ink", MUTED: "muted", GRID: "grid", SURFACE: "surface"} | {
+THEME_COLOURS = {INK: "ink", MUTED: "muted", GRID: "grid", SURFACE: "surface"} | {
     colour: f"s{number}" for number, colour in enumerate(SERIES, start=1)
 }
 """Stand-ins that no diagram has by chance -> the style sheet's name."""
@@ -69,7 +69,7 @@ def inline_svg(draw: Callable[["Figure"], None], words: Words, *, width_in: floa
     """An `<svg>` element to stand in the page.
 
     Args:
-        draw: fills the figure; colours are those of `COLOURS`.
+        draw: fills the figure; colours are those of `THEME_COLOURS`.
         words: its name, title and description.
         width_in: of the figure, in inches.
         height_in: likewise.
@@ -108,8 +108,8 @@ def _unstyle(element: ET.Element, name: str) -> None:
     """Declarations become attributes, colours of the page classes."""
     classes = []
     for key, value in _declarations(element.attrib.pop("style", "")):
-        if key in {"fill", "stroke"} and value in COLOURS:
-            classes.append(f"{key}-{COLOURS[value]}")
+        if key in {"fill", "stroke"} and value in THEME_COLOURS:
+            classes.append(f"{key}-{THEME_COLOURS[value]}")
         elif value.startswith("url(#"):
             element.set(key, value.replace("#", f"#{name}-"))
         elif key not in _DROPPED:

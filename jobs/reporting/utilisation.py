@@ -20,7 +20,7 @@ MAX_INTERVALS = 120
 
 
 @dataclass(frozen=True, slots=True)
-class Interval:
+class UsageInterval:
     """The time between two commits of one epoch.
 
     Attributes:
@@ -36,20 +36,20 @@ class Interval:
     calls: dict[Role, float | None]
 
 
-def intervals(points: Sequence[UsagePoint]) -> list[Interval]:
+def usage_intervals(points: Sequence[UsagePoint]) -> list[UsageInterval]:
     """Between neighbours of one epoch, at most `MAX_INTERVALS` or one more for each epoch; an epoch begins at 0."""
     if not points:
         return []
     start_s = min(_moment_s(point) - point.usage.elapsed_s for point in points)
     step = max(1, -(-len(points) // MAX_INTERVALS))
-    found: list[Interval] = []
+    found: list[UsageInterval] = []
     for epoch, group in groupby(points, key=lambda point: point.epoch):
         own = list(group)
         begun_s = _moment_s(own[0]) - own[0].usage.elapsed_s - start_s
         kept = [*own[:-1][step - 1 :: step], own[-1]]
         states = [(0.0, _counters(None)), *((point.usage.elapsed_s, _counters(point)) for point in kept)]
         found += [
-            Interval(epoch, begun_s + before_s, begun_s + after_s, *_shares(before, after))
+            UsageInterval(epoch, begun_s + before_s, begun_s + after_s, *_shares(before, after))
             for (before_s, before), (after_s, after) in pairwise(states)
             if after_s > before_s
         ]
@@ -84,7 +84,7 @@ def _moment_s(point: UsagePoint) -> float:
     return datetime.fromisoformat(point.created_at).timestamp()
 
 
-def usage_diagram(found: Sequence[Interval]) -> Diagram:
+def usage_diagram(found: Sequence[UsageInterval]) -> Diagram:
     """Busy share and calls in flight of each role over time; at least one interval."""
     roles = [role for role in ROLES if any(item.busy[role] is not None for item in found)]
 

@@ -14,7 +14,7 @@ from records.run_folder.store import Store
 from scaling.statistics.accuracy import accuracy_interval
 from scaling.statistics.risk_coverage import risk_coverage
 from scaling.uncertainty.abstention import probability_of
-from scaling.uncertainty.aggregation import Estimate
+from scaling.uncertainty.aggregation import ScoreEstimate
 
 _COLUMNS = ("answer", "answer_p_lower", "answer_p_median", "answer_p_upper", "correct", "abstained")
 
@@ -86,10 +86,12 @@ class AbstentionReader:
             self._num_parts += 1
         if not self._rows:
             return None
-        return summarize_abstention(self._rows, self._section["abstain_below"], Estimate(self._section["estimate"]))
+        return summarize_abstention(
+            self._rows, self._section["abstain_below"], ScoreEstimate(self._section["estimate"])
+        )
 
 
-def summarize_abstention(rows: Sequence[Mapping[str, Any]], below: float, estimate: Estimate) -> AbstentionSummary:
+def summarize_abstention(rows: Sequence[Mapping[str, Any]], below: float, estimate: ScoreEstimate) -> AbstentionSummary:
     """The summary of rows of `problems`, each with a decision."""
     answered = [row for row in rows if not row["abstained"]]
     graded = [row for row in answered if row["correct"] is not None]
@@ -123,7 +125,7 @@ def summarize_abstention(rows: Sequence[Mapping[str, Any]], below: float, estima
     )
 
 
-def _probability(row: Mapping[str, Any], estimate: Estimate) -> float:
+def _probability(row: Mapping[str, Any], estimate: ScoreEstimate) -> float:
     quantiles = (row["answer_p_lower"], row["answer_p_median"], row["answer_p_upper"])
     answer_p = None if None in quantiles else PrmScore(*quantiles)
     return probability_of(row["answer"], answer_p, estimate)

@@ -18,7 +18,7 @@ from actors.grading.grader import Grader
 from actors.writer.journals import read_journals
 from actors.writer.lease import this_process
 from actors.writer.run_state import RunState
-from actors.writer.store_retry import Outage, patiently_blocking
+from actors.writer.store_retry import StoreRetry, patiently_blocking
 from actors.writer.writer import Writer
 from jobs.recipes.load import abstention, operational_keys, sampling
 from jobs.scoring.plan import OwedProblems, Plan
@@ -37,7 +37,7 @@ POLL_S = 0.5
 HEARTBEAT_S = 5.0
 
 
-class Reign:
+class RunDriver:
     """Reigns over one run, one at a time: `run` again after `ActorDied` is the next one.
 
     Args:
@@ -100,7 +100,7 @@ class Reign:
     def _introduce(self, state: RunState, writer: "RemoteWriter") -> None:
         """Wait for the models and check them, with a sign of life for user and lease; let the run go if it fails."""
         started_s = beaten_s = time.monotonic()
-        outage = Outage()
+        outage = StoreRetry()
 
         def on_tick(num_ready: int) -> None:
             nonlocal beaten_s

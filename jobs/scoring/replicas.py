@@ -7,9 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from actors.controller.settings import Generator as GeneratorHandle
-from actors.controller.settings import Prm as PrmHandle
-from actors.controller.settings import roles_of
+from actors.controller.settings import GeneratorHandle, PrmHandle, roles_of
 from actors.replicas.generator import Generator
 from actors.replicas.preflight import check_together
 from actors.replicas.prm import Prm

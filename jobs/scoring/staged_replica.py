@@ -12,10 +12,10 @@ from cluster.staging import stage_folder
 from records.failure import ReplicaDied, StoreFailed
 from records.replica import Collected, Replica, ReplicaInfo
 
-SettingsT = TypeVar("SettingsT", bound=EngineSettings)
+_SettingsT = TypeVar("_SettingsT", bound=EngineSettings)
 
 
-class StagedReplica(Generic[SettingsT]):
+class StagedReplica(Generic[_SettingsT]):
     """A replica that begins with a download: `hello` stages the model, and from then on it is the replica of `make`.
 
     Replicas on one node share one download. It counts against `cluster.start_timeout_s`.
@@ -25,7 +25,7 @@ class StagedReplica(Generic[SettingsT]):
         settings: whose model is an `s3://` address, as which the replica still introduces itself.
     """
 
-    def __init__(self, make: Callable[[SettingsT], Replica[Any, Any]], settings: SettingsT) -> None:
+    def __init__(self, make: Callable[[_SettingsT], Replica[Any, Any]], settings: _SettingsT) -> None:
         self._make = make
         self._settings = settings
         self._starting = asyncio.Lock()
@@ -69,6 +69,6 @@ class StagedReplica(Generic[SettingsT]):
         return self._replica
 
 
-def builder(make: Callable[[SettingsT], Replica[Any, Any]], settings: SettingsT) -> Callable[[], Any]:
+def builder(make: Callable[[_SettingsT], Replica[Any, Any]], settings: _SettingsT) -> Callable[[], Any]:
     """What an actor calls to have its replica; travels."""
     return partial(StagedReplica, make, settings) if is_s3(settings.model) else partial(make, settings)

@@ -110,7 +110,7 @@ def summarize(
     )
 
 
-def as_json(summary: Summary) -> str:
+def summary_json(summary: Summary) -> str:
     """For `--json`: one object."""
     return json.dumps(asdict(summary), indent=2, allow_nan=False)
 

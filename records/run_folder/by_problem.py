@@ -16,7 +16,7 @@ from records.run_folder.layout import Table
 from records.run_folder.reader import Run
 from records.schemas import to_rows
 
-RowT = TypeVar("RowT", StepRow, RequestRow)
+_RowT = TypeVar("_RowT", StepRow, RequestRow)
 
 
 def records_of(run: Run) -> Iterator[ProblemRecord]:
@@ -45,6 +45,6 @@ def _of(table: Table, parts: Iterable[Part]) -> list[Part]:
     return [part for part in parts if part.table == table]
 
 
-def _add(held: defaultdict[str, list[RowT]], rows: Iterable[RowT]) -> None:
+def _add(held: defaultdict[str, list[_RowT]], rows: Iterable[_RowT]) -> None:
     for row in rows:
         held[row.problem_id].append(row)

@@ -15,7 +15,7 @@ from scaling.budget.metering import ROLES, ReplicaRate, cost_of
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HeldCost:
     """What replicas have come to; None where nobody knows: without a price, or without a GPU."""
 
     usd: float | None
@@ -38,10 +38,10 @@ class TimeCaps:
     total_gpu_seconds: float | None = None
     before_s: Mapping[Role, float] = field(default_factory=lambda: dict.fromkeys(ROLES, 0.0))
 
-    def held(self, usage: Usage) -> Held:
+    def held(self, usage: Usage) -> HeldCost:
         """What the whole run has come to, `usage` being of the present epoch so far."""
         gpu_seconds, usd = cost_of({role: self.before_s[role] + usage.held_s(role) for role in ROLES}, self.rates)
-        return Held(usd, gpu_seconds)
+        return HeldCost(usd, gpu_seconds)
 
     def reached(self, usage: Usage, drain_s: float) -> str | None:
         """The cap that is reached, in words; None while none is.

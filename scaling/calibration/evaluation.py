@@ -17,7 +17,7 @@ import numpy as np
 from scaling.arrays import Floats
 from scaling.calibration.metric_groups import Groups
 from scaling.calibration.observed import Observed, Predictions
-from scaling.statistics.bootstrap import Estimate, Statistic, divide, draw, estimated
+from scaling.statistics.bootstrap import IntervalEstimate, Statistic, divide, draw_resamples, estimated
 
 DEFAULT_LEVELS = (0.1, 0.5, 0.9)
 """Where no method has quantiles."""
@@ -28,7 +28,7 @@ SHARES = ("below", "at_or_below")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class MethodComparison:
     """Two methods by one metric, on the same resamples.
 
     Attributes:
@@ -43,8 +43,8 @@ class Comparison:
     method: str
     baseline: str
     metric: str
-    difference: Estimate
-    ratio: Estimate | None
+    difference: IntervalEstimate
+    ratio: IntervalEstimate | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,11 +71,11 @@ class EvaluationTable:
     num_trials: int
     num_resamples: int
     seed: int
-    reference: dict[str, Estimate]
-    methods: dict[str, dict[str, Estimate]]
-    comparisons: tuple[Comparison, ...]
+    reference: dict[str, IntervalEstimate]
+    methods: dict[str, dict[str, IntervalEstimate]]
+    comparisons: tuple[MethodComparison, ...]
 
-    def comparison(self, method: str, baseline: str, metric: str) -> Comparison:
+    def comparison(self, method: str, baseline: str, metric: str) -> MethodComparison:
         """Of two methods, the later one first.
 
         Raises:
@@ -105,7 +105,7 @@ def evaluate(
         raise ValueError("an evaluation set must have rows")
     groups = Groups.of(observed)
     levels = _levels(observed, methods)
-    multiplicity = draw(groups.all.clusters.count, num_resamples, seed)
+    multiplicity = draw_resamples(groups.all.clusters.count, num_resamples, seed)
     drawn = {
         name: {key: _Drawn.of(statistic, multiplicity) for key, statistic in groups.method(predictions, levels).items()}
         for name, predictions in methods.items()
@@ -143,21 +143,21 @@ class _Drawn:
         whole = statistic.at(np.ones((1, multiplicity.shape[1])))
         return cls(float(whole[0]), statistic.at(multiplicity), statistic.num_problems)
 
-    def estimate(self) -> Estimate:
+    def estimate(self) -> IntervalEstimate:
         return estimated(self.value, self.values, self.num_problems)
 
 
-def _compare(method: str, baseline: str, key: str, drawn: Mapping[str, Mapping[str, _Drawn]]) -> Comparison:
+def _compare(method: str, baseline: str, key: str, drawn: Mapping[str, Mapping[str, _Drawn]]) -> MethodComparison:
     one, other = drawn[method][key], drawn[baseline][key]
     num_problems = min(one.num_problems, other.num_problems)
     difference = _Drawn(one.value - other.value, one.values - other.values, num_problems)
     ratio = None
     if key.startswith(LOSSES) and _positive(other.estimate()):
         ratio = _Drawn(one.value / other.value, divide(one.values, other.values), num_problems).estimate()
-    return Comparison(method=method, baseline=baseline, metric=key, difference=difference.estimate(), ratio=ratio)
+    return MethodComparison(method=method, baseline=baseline, metric=key, difference=difference.estimate(), ratio=ratio)
 
 
-def _positive(estimate: Estimate) -> bool:
+def _positive(estimate: IntervalEstimate) -> bool:
     """As far as is known."""
     return all(number is None or number > 0 for number in (estimate.value, estimate.lower))
 

@@ -20,7 +20,7 @@ from scipy.special import betainc, betaincinv, betaln, expit, gammaln
 from records.failure import InvalidInput
 from records.path import PrmScore
 
-Floats = NDArray[np.float64]
+_Floats = NDArray[np.float64]
 
 PROBABILITY, QUANTILE, BETA_BINOMIAL = "probability", "quantile", "beta-binomial"
 KINDS = (PROBABILITY, QUANTILE, BETA_BINOMIAL)
@@ -128,7 +128,7 @@ POINT = HeadSpec(kind=PROBABILITY, levels=(MEDIAN,))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Predicted:
+class HeadPrediction:
     """The success probability of N prefixes, as a head sees it.
 
     Attributes:
@@ -136,11 +136,11 @@ class Predicted:
         quantiles: [N, L], of the L levels asked for, not falling along the last axis.
     """
 
-    mean: Floats
-    quantiles: Floats
+    mean: _Floats
+    quantiles: _Floats
 
 
-def predict(spec: HeadSpec, outputs: NDArray[np.floating[Any]], levels: Sequence[float]) -> Predicted:
+def predict_success(spec: HeadSpec, outputs: NDArray[np.floating[Any]], levels: Sequence[float]) -> HeadPrediction:
     """Mean and quantiles for a head's outputs.
 
     A quantile head has only its own levels; its mean is the integral of the piecewise linear quantile function through
@@ -162,19 +162,21 @@ def predict(spec: HeadSpec, outputs: NDArray[np.floating[Any]], levels: Sequence
     z = np.asarray(outputs, dtype=np.float64)
     if spec.kind == PROBABILITY:
         mean = expit(z[:, 0])
-        return Predicted(mean, np.repeat(mean[:, None], len(levels), axis=1))
+        return HeadPrediction(mean, np.repeat(mean[:, None], len(levels), axis=1))
     if spec.kind == QUANTILE:
         if not set(levels) <= set(spec.levels):
             raise ValueError(f"a head of the levels {list(spec.levels)} has no quantiles at {list(levels)}")
         own = np.sort(expit(z), axis=1)
         shifted = _shift_lower(own, spec.levels, spec)
-        return Predicted(_mean_of_quantiles(own, spec.levels), shifted[:, [spec.levels.index(each) for each in levels]])
+        return HeadPrediction(
+            _mean_of_quantiles(own, spec.levels), shifted[:, [spec.levels.index(each) for each in levels]]
+        )
     a, b = beta_shapes(z)
     wanted = sorted({*levels, *spec.levels})
     quantiles = betaincinv(a[:, None], b[:, None], np.array(wanted))
     quantiles = np.maximum.accumulate(quantiles, axis=1)  # the inversion is exact to rounding only
     shifted = _shift_lower(quantiles, wanted, spec)
-    return Predicted(expit(z[:, 0]), shifted[:, [wanted.index(each) for each in levels]])
+    return HeadPrediction(expit(z[:, 0]), shifted[:, [wanted.index(each) for each in levels]])
 
 
 def score(spec: HeadSpec, outputs: NDArray[np.floating[Any]]) -> PrmScore:
@@ -185,13 +187,13 @@ def score(spec: HeadSpec, outputs: NDArray[np.floating[Any]]) -> PrmScore:
         outputs: [K].
     """
     levels = sorted({spec.levels[0], MEDIAN, spec.levels[-1]})
-    quantiles = predict(spec, outputs[None, :], levels).quantiles[0]
+    quantiles = predict_success(spec, outputs[None, :], levels).quantiles[0]
     return PrmScore(
         lower=float(quantiles[0]), median=float(quantiles[levels.index(MEDIAN)]), upper=float(quantiles[-1])
     )
 
 
-def beta_shapes(outputs: NDArray[np.floating[Any]]) -> tuple[Floats, Floats]:
+def beta_shapes(outputs: NDArray[np.floating[Any]]) -> tuple[_Floats, _Floats]:
     """The shapes a and b of the Beta distribution, each [N], of a Beta-Binomial head's outputs [N, 2].
 
     The first output is the logit of the mean m, the second the logarithm of the concentration c = a + b, which is kept
@@ -202,7 +204,7 @@ def beta_shapes(outputs: NDArray[np.floating[Any]]) -> tuple[Floats, Floats]:
     return np.maximum(expit(z[:, 0]) * c, MIN_SHAPE), np.maximum(expit(-z[:, 0]) * c, MIN_SHAPE)
 
 
-def beta_binomial_nll(a: Floats, b: Floats, successes: NDArray[Any], trials: NDArray[Any]) -> Floats:
+def beta_binomial_nll(a: _Floats, b: _Floats, successes: NDArray[Any], trials: NDArray[Any]) -> _Floats:
     """-log P(Z = successes) in nats, Z ~ Beta-Binomial(trials, a, b); all arrays [N].
 
     -log C(n, Z) - log B(Z + a, n - Z + b) + log B(a, b).
@@ -212,12 +214,12 @@ def beta_binomial_nll(a: Floats, b: Floats, successes: NDArray[Any], trials: NDA
     return np.asarray(betaln(a, b) - betaln(z + a, n - z + b) - choose)
 
 
-def beta_cdf(a: Floats, b: Floats, p: Floats) -> Floats:
+def beta_cdf(a: _Floats, b: _Floats, p: _Floats) -> _Floats:
     """P(success probability <= p) under Beta(a, b); all arrays [N]."""
     return np.asarray(betainc(a, b, p))
 
 
-def _shift_lower(quantiles: Floats, levels: Sequence[float], spec: HeadSpec) -> Floats:
+def _shift_lower(quantiles: _Floats, levels: Sequence[float], spec: HeadSpec) -> _Floats:
     """The quantiles [N, L] with those up to the spec's first level moved down by its shift."""
     num_lower = sum(level <= spec.levels[0] for level in levels)
     shifted = quantiles.copy()
@@ -226,7 +228,7 @@ def _shift_lower(quantiles: Floats, levels: Sequence[float], spec: HeadSpec) -> 
     return shifted
 
 
-def _mean_of_quantiles(quantiles: Floats, levels: Sequence[float]) -> Floats:
+def _mean_of_quantiles(quantiles: _Floats, levels: Sequence[float]) -> _Floats:
     at = np.array([0.0, *levels, 1.0])
     padded = np.concatenate([quantiles[:, :1], quantiles, quantiles[:, -1:]], axis=1)
     return np.asarray(np.trapezoid(padded, at, axis=1))

@@ -91,7 +91,7 @@ def _of_open(rows: Rows, predictions: Predictions, levels: tuple[float, ...]) ->
         "signed_error": metrics.signed_error(rows, mean),
         "ece_equal_width": metrics.calibration_error(rows, mean, metrics.equal_width_bins(mean)),
         "ece_equal_mass": metrics.calibration_error(rows, mean, metrics.equal_mass_bins(mean)),
-        "auc": metrics.auc(rows, mean),
+        "auc": metrics.auc_of_trials(rows, mean),
         "auc_within": metrics.auc_within(rows, mean),
     }
     if 0.5 in levels:

@@ -185,7 +185,7 @@ def share_below_snapped(rows: Rows, quantile: Floats) -> Statistic:
     return rows.mean((rows.successes < np.floor(quantile * rows.trials + _GRID_SLACK)).astype(np.float64))
 
 
-def auc(rows: Rows, estimate: Floats) -> Statistic:
+def auc_of_trials(rows: Rows, estimate: Floats) -> Statistic:
     """Chance that a random success has a higher estimate than a random failure, ties counting half.
 
     Every trial is an outcome: a row is Z successes and N - Z failures, which tie with each other. So even the true
@@ -211,7 +211,7 @@ def auc(rows: Rows, estimate: Floats) -> Statistic:
 
 
 def auc_within(rows: Rows, estimate: Floats) -> Statistic:
-    """The mean of each problem's own `auc`, over problems with both outcomes; each counts once, however many its pairs.
+    """The mean of each problem's own `auc_of_trials`, over problems with both outcomes; each problem counts once.
 
     What choosing among one problem's prefixes depends on. Ours;
     `scaling.statistics.accuracy.within_problem_auc` pools pairs.

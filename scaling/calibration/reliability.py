@@ -7,7 +7,7 @@ import numpy as np
 from scaling.arrays import Floats
 from scaling.calibration.metrics import NUM_BINS, Rows, equal_width_bins, success_rate
 from scaling.calibration.observed import Observed, probabilities
-from scaling.statistics.bootstrap import draw, interval
+from scaling.statistics.bootstrap import draw_resamples, interval
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,7 @@ def reliability(
     rows, means = Rows.of(observed).where(~observed.terminal), checked[~observed.terminal]
     if rows.clusters.count == 0:
         raise ValueError("an evaluation set must have rows")
-    multiplicity = draw(rows.clusters.count, num_resamples, seed)
+    multiplicity = draw_resamples(rows.clusters.count, num_resamples, seed)
     bins = equal_width_bins(means, num_bins)
     return tuple(
         _bin(

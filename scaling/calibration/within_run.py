@@ -13,7 +13,7 @@ from records.path import PrmScore
 from scaling.arrays import Floats
 from scaling.calibration.metrics import (
     Rows,
-    auc,
+    auc_of_trials,
     brier,
     brier_above_floor,
     calibration_error,
@@ -23,9 +23,9 @@ from scaling.calibration.metrics import (
 )
 from scaling.calibration.observed import Observed
 from scaling.calibration.reliability import ReliabilityBin, reliability
-from scaling.statistics.bootstrap import Estimate, draw, estimate
+from scaling.statistics.bootstrap import IntervalEstimate, draw_resamples, estimate
 
-NUM_RESAMPLES = 1000
+_NUM_RESAMPLES = 1000
 _SLACK = 1e-9
 """What rounding may do to a count."""
 
@@ -60,9 +60,9 @@ class Coverage:
         above: over it.
     """
 
-    below: Estimate
-    within: Estimate
-    above: Estimate
+    below: IntervalEstimate
+    within: IntervalEstimate
+    above: IntervalEstimate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,12 +86,12 @@ class ScoreCheck:
     num_rows: int
     num_problems: int
     num_trials: int
-    observed: Estimate
-    brier: Estimate
-    brier_above_floor: Estimate
-    calibration_error: Estimate
-    signed_error: Estimate
-    auc: Estimate
+    observed: IntervalEstimate
+    brier: IntervalEstimate
+    brier_above_floor: IntervalEstimate
+    calibration_error: IntervalEstimate
+    signed_error: IntervalEstimate
+    auc: IntervalEstimate
     bins: tuple[ReliabilityBin, ...]
     coverage: Coverage | None
 
@@ -112,7 +112,7 @@ def check_scores(outcomes: Sequence[ScoredOutcome], *, seed: int) -> ScoreCheck:
     )
     rows = Rows.of(observed)
     median = np.array([row.score.median for row in outcomes], dtype=np.float64)
-    multiplicity = draw(rows.clusters.count, NUM_RESAMPLES, seed)
+    multiplicity = draw_resamples(rows.clusters.count, _NUM_RESAMPLES, seed)
     return ScoreCheck(
         num_rows=len(outcomes),
         num_problems=rows.clusters.count,
@@ -122,8 +122,8 @@ def check_scores(outcomes: Sequence[ScoredOutcome], *, seed: int) -> ScoreCheck:
         brier_above_floor=estimate(brier_above_floor(rows, median), multiplicity),
         calibration_error=estimate(calibration_error(rows, median, equal_width_bins(median)), multiplicity),
         signed_error=estimate(signed_error(rows, median), multiplicity),
-        auc=estimate(auc(rows, median), multiplicity),
-        bins=reliability(observed, median, num_resamples=NUM_RESAMPLES, seed=seed),
+        auc=estimate(auc_of_trials(rows, median), multiplicity),
+        bins=reliability(observed, median, num_resamples=_NUM_RESAMPLES, seed=seed),
         coverage=_coverage(outcomes, rows, multiplicity),
     )
 

@@ -25,7 +25,7 @@ import numpy as np
 from records.run_folder.prediction import Range
 from scaling.arrays import Floats, Ints
 from scaling.seeds import seed_for
-from scaling.statistics.bootstrap import draw
+from scaling.statistics.bootstrap import draw_resamples
 
 CONFIDENCE = 0.9
 """Of every interval of a prediction."""
@@ -39,7 +39,7 @@ _RIDGE = 1e-3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Predicted:
+class PredictedTotal:
     """Totals of Q costs over all problems, [Q], and the same as they might come out, [R, Q]."""
 
     totals: Floats
@@ -59,7 +59,7 @@ class Population:
     planned: Floats
 
 
-def predict(population: Population, index: Ints, costs: Floats, *, seed: int) -> Predicted:
+def predict_total(population: Population, index: Ints, costs: Floats, *, seed: int) -> PredictedTotal:
     """Predict the totals of some costs.
 
     Args:
@@ -82,7 +82,7 @@ def predict(population: Population, index: Ints, costs: Floats, *, seed: int) ->
     rates = costs / planned[:, np.newaxis]
     seen = costs.sum(axis=0)
     best = _fit(x, rates, planned)
-    multiplicity = draw(num_pilot, NUM_RESAMPLES, seed)
+    multiplicity = draw_resamples(num_pilot, NUM_RESAMPLES, seed)
     fits = np.stack([_fit(x, rates, planned * times) for times in multiplicity])  # [R, F, Q]
     errors = (rates - x @ best) / np.sqrt(1.0 - _leverage(x, planned))[:, np.newaxis]
     spread = _own_errors(errors, planned, population.planned[others])
@@ -90,7 +90,7 @@ def predict(population: Population, index: Ints, costs: Floats, *, seed: int) ->
     totals = np.maximum(seen + reach @ best, seen)
     draws = np.maximum(seen + np.einsum("f,rfq->rq", reach, fits) + noise, seen)
     there = costs.any(axis=0)  # a cost that nobody had is not a tiny one
-    return Predicted(np.where(there, totals, 0.0), np.where(there, draws, 0.0))
+    return PredictedTotal(np.where(there, totals, 0.0), np.where(there, draws, 0.0))
 
 
 def predict_right(num_right: int, num_graded: int, num_problems: int, *, seed: int) -> tuple[float, Floats]:

@@ -41,8 +41,8 @@ class HasKey(Protocol):
 
 TaskT = TypeVar("TaskT", bound=HasKey)
 Rank = tuple[float, int, int, int]
-"""(-worth, admission order of the problem, request, child): what is worth most goes first; among equals and where
-nothing is ranked (worth 0), what was begun first is finished first."""
+"""(-priority, admission order of the problem, request, child): the highest priority goes first; among equals and where
+nothing is ranked (priority 0), what was begun first is finished first."""
 
 
 OnFlight = Callable[[str, str, int], None]

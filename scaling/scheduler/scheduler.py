@@ -81,7 +81,7 @@ class Scheduler:
         return [opened.search for opened in self._open.values()] + waiting
 
     @property
-    def hungry(self) -> bool:
+    def wants_more_problems(self) -> bool:
         """Another problem should be opened to keep the generators' batches full, or the PRMs' where nobody samples.
 
         Demand is counted in samples, waiting or in flight; a problem that waits for the PRM counts as one.
@@ -272,7 +272,7 @@ class Scheduler:
             place = (opened.order, task.request, task.child)
             if isinstance(task, SampleTask):
                 self._gathering.ready(problem_id)
-                self.samples.push(task, (-(task.worth or 0.0), *place))
+                self.samples.push(task, (-(task.priority or 0.0), *place))
             else:
                 self.scores.push(task, (0.0, *place))
         if opened.search.finished:

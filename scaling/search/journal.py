@@ -66,7 +66,7 @@ def request_row(
         prm_tokens=sum(result.prm_tokens for result in scored),
         prm_cached_tokens=sum(result.cached_tokens for result in scored),
         prm_truncated=any(result.truncated for result in scored),
-        worth=expand.worth if expand else None,
+        worth=expand.priority if expand else None,
     )
 
 

@@ -12,7 +12,7 @@ from records.path import Path
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class PrefixHolder:
     """A prefix and the replica that holds it; `replica` None: nobody is known to."""
 
     prefix_id: str
@@ -23,15 +23,15 @@ class Locality:
     """The generator's and the PRM's prefixes of one problem, by node."""
 
     def __init__(self, root: Path) -> None:
-        held = Held(root_prefix_id(root.text), None)
-        self._generator: dict[int, Held] = {root.node_id: held}
-        self._prm: dict[int, Held] = {root.node_id: held}
+        held = PrefixHolder(root_prefix_id(root.text), None)
+        self._generator: dict[int, PrefixHolder] = {root.node_id: held}
+        self._prm: dict[int, PrefixHolder] = {root.node_id: held}
 
-    def generator(self, path: Path) -> Held:
+    def generator(self, path: Path) -> PrefixHolder:
         """The generator's prefix of `path`."""
         return self._generator[path.node_id]
 
-    def prm(self, path: Path) -> Held:
+    def prm(self, path: Path) -> PrefixHolder:
         """The PRM's prefix of `path`."""
         return self._prm[path.node_id]
 
@@ -45,14 +45,14 @@ class Locality:
         for step in steps:
             token_ids += step.token_ids
             holder = replica if step is steps[-1] else None
-            self._generator[step.node_id] = Held(child_prefix_id(prefix_id, token_ids), holder)
-            self._prm[step.node_id] = Held(child_prefix_id(self._prm_id(step), [step.text]), None)
+            self._generator[step.node_id] = PrefixHolder(child_prefix_id(prefix_id, token_ids), holder)
+            self._prm[step.node_id] = PrefixHolder(child_prefix_id(self._prm_id(step), [step.text]), None)
 
     def scored(self, path: Path, replica: str) -> None:
         """`replica` scored `path`, so it holds it and every step before it."""
         node: Path | None = path
         while node is not None:
-            self._prm[node.node_id] = Held(self._prm[node.node_id].prefix_id, replica)
+            self._prm[node.node_id] = PrefixHolder(self._prm[node.node_id].prefix_id, replica)
             node = node.parent
 
     def _prm_id(self, step: Path) -> str:

@@ -278,7 +278,7 @@ class ProblemSearch:
                 seed=seed_for(self._run_seed, problem_id, number, child),
                 temperature=request.temperature,
                 top_logprobs=request.top_logprobs,
-                worth=request.worth,
+                priority=request.priority,
             )
             for child, parent in enumerate(parents)
         ]

@@ -17,7 +17,7 @@ class SampleTask:
         seed: 63 bits, derived from names.
         temperature: of the sample, from the whole distribution; None: the run's sampling.
         top_logprobs: likeliest tokens per position to compute confidences over; 0: none.
-        worth: expected gain per expected token; None: nobody ranks it.
+        priority: of the request that it is for; the highest is sampled first. None: nobody ranks it.
     """
 
     key: str
@@ -30,7 +30,7 @@ class SampleTask:
     seed: int
     temperature: float | None = None
     top_logprobs: int = 0
-    worth: float | None = None
+    priority: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

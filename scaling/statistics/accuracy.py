@@ -39,7 +39,7 @@ def accuracy_interval(num_correct: int, num_graded: int, level: float = 0.95) ->
     return lower, upper
 
 
-def auc(scores: Sequence[float], correct: Sequence[bool]) -> float | None:
+def auc_of_paths(scores: Sequence[float], correct: Sequence[bool]) -> float | None:
     """Chance that a random correct path scores above a random wrong one, ties counting half; None without such a pair.
 
     Over paths of many problems this mostly measures whether the score knows hard problems from easy ones; see
@@ -50,7 +50,7 @@ def auc(scores: Sequence[float], correct: Sequence[bool]) -> float | None:
 
 
 def within_problem_auc(problem_ids: Sequence[str], scores: Sequence[float], correct: Sequence[bool]) -> float | None:
-    """`auc` over the pairs of one problem only, all problems' pairs pooled: what choosing an answer depends on."""
+    """`auc_of_paths` over pairs of one problem only, pooled over problems: what choosing an answer depends on."""
     paths_of: dict[str, list[tuple[float, bool]]] = {}
     for problem_id, score, is_correct in zip(problem_ids, scores, correct, strict=True):
         paths_of.setdefault(problem_id, []).append((score, is_correct))

@@ -13,7 +13,7 @@ import numpy as np
 
 from scaling.arrays import Bools, Floats, Ints
 
-CONFIDENCE = 0.95
+_CONFIDENCE = 0.95
 """Of every interval."""
 PART_SIZE = 2**22
 """Multiplicities that are drawn at a time."""
@@ -61,7 +61,7 @@ class Statistic:
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class IntervalEstimate:
     """A number with a 95% interval.
 
     Attributes:
@@ -97,13 +97,13 @@ def divide(numerator: Floats, denominator: Floats) -> Floats:
     return np.asarray(np.divide(numerator, denominator, out=undefined, where=denominator != 0), dtype=np.float64)
 
 
-def draw(num_problems: int, num_resamples: int, seed: int) -> Floats:
+def draw_resamples(num_problems: int, num_resamples: int, seed: int) -> Floats:
     """Multiplicities [R, P] of the problems in each resample; every row sums to P."""
     return np.concatenate([np.empty((0, num_problems)), *_parts(num_problems, num_resamples, seed)])
 
 
 def resampled_sums(sums: Floats, num_resamples: int, seed: int) -> Floats:
-    """What D sums over problems, contributed by each in [P, D], come to in each resample of `draw`: [R, D].
+    """What D sums over problems, contributed by each in [P, D], come to in each resample of `draw_resamples`: [R, D].
 
     The multiplicities are never all in memory, so there may be millions of problems.
     """
@@ -112,7 +112,7 @@ def resampled_sums(sums: Floats, num_resamples: int, seed: int) -> Floats:
 
 
 def _parts(num_problems: int, num_resamples: int, seed: int) -> Iterator[Floats]:
-    """The rows of `draw`, about `PART_SIZE` numbers at a time."""
+    """The rows of `draw_resamples`, about `PART_SIZE` numbers at a time."""
     if num_problems == 0:  # every resample is empty
         yield np.empty((num_resamples, 0))
         return
@@ -129,22 +129,22 @@ def interval(values: Floats) -> tuple[float, float] | None:
     defined = values[~np.isnan(values)]
     if defined.size == 0:
         return None
-    lower, upper = np.quantile(defined, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    lower, upper = np.quantile(defined, [(1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2])
     return float(lower), float(upper)
 
 
-def estimated(value: float, values: Floats, num_problems: int) -> Estimate:
+def estimated(value: float, values: Floats, num_problems: int) -> IntervalEstimate:
     """A number and its resampled values [R], with an interval where several problems have a say.
 
     One problem says nothing about others, so it gives no interval.
     """
     if math.isnan(value):
-        return Estimate(None, None, None)
+        return IntervalEstimate(None, None, None)
     bounds = interval(values) if num_problems > 1 else None
-    return Estimate(value, *(bounds or (None, None)))
+    return IntervalEstimate(value, *(bounds or (None, None)))
 
 
-def estimate(statistic: Statistic, multiplicity: Floats) -> Estimate:
+def estimate(statistic: Statistic, multiplicity: Floats) -> IntervalEstimate:
     """A statistic on all problems, with the interval that resamples [R, P] give it."""
     whole = statistic.at(np.ones((1, multiplicity.shape[1])))
     return estimated(float(whole[0]), statistic.at(multiplicity), statistic.num_problems)

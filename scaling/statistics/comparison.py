@@ -18,15 +18,15 @@ import numpy as np
 
 from records.failure import NothingToCompare
 from scaling.arrays import Bools, Floats, Ints
-from scaling.statistics.bootstrap import Estimate, Statistic, draw, estimate, ratio_of_totals
-from scaling.statistics.comparison_rows import Comparison, Row, known_value, pareto_front
+from scaling.statistics.bootstrap import IntervalEstimate, Statistic, draw_resamples, estimate, ratio_of_totals
+from scaling.statistics.comparison_rows import Row, SettingsComparison, known_value, pareto_front
 from scaling.statistics.risk_coverage import mean_risk
 
-__all__ = ["ByOrder", "Comparison", "Measured", "Row", "comparable", "compare"]
+__all__ = ["ByOrder", "Measured", "Row", "SettingsComparison", "comparable", "compare"]
 
 REQUIRED = ("correct", "generated_tokens", "flops")
 """What a setting must know about a problem to be compared on it."""
-MEANS = (
+_MEANS = (
     "num_samples",
     "prompt_tokens",
     "cached_tokens",
@@ -35,7 +35,7 @@ MEANS = (
     "prm_cached_tokens",
 )
 """What a setting may not know at all; if it does, a problem of which it does not is left out like the others."""
-ROUNDING = 1e-9
+_ROUNDING = 1e-9
 """A difference smaller than this, in accuracy, is one of summation."""
 
 
@@ -99,14 +99,14 @@ class Measured:
 
     def columns(self) -> dict[str, Floats]:
         """The arrays that a problem must be known in: required ones, and the others where any problem is."""
-        found: dict[str, Floats | None] = {name: getattr(self, name) for name in (*MEANS, "fixed_at_same_tokens")}
+        found: dict[str, Floats | None] = {name: getattr(self, name) for name in (*_MEANS, "fixed_at_same_tokens")}
         known = {name: values for name, values in found.items() if values is not None and not np.isnan(values).all()}
         return {name: getattr(self, name) for name in REQUIRED} | known
 
 
 def compare(
     settings: Sequence[Measured], *, baseline: str, margin: float, num_resamples: int = 2000, seed: int
-) -> Comparison:
+) -> SettingsComparison:
     """Compare settings on the problems that all of them know.
 
     Args:
@@ -128,7 +128,7 @@ def compare(
         raise NothingToCompare(f"no problem has a verdict and its costs in every setting; problems that have: {counts}")
     reference = next(item for item in settings if item.label == baseline)
     order = _order([reference, *settings], known)
-    multiplicity = draw(len(order), num_resamples, seed)
+    multiplicity = draw_resamples(len(order), num_resamples, seed)
     kept = {item.label: _take(item, order) for item in settings}
     estimates = {label: _estimates(item, kept[baseline], multiplicity) for label, item in kept.items()}
     accuracy = [known_value(found["accuracy"]) for found in estimates.values()]
@@ -152,7 +152,7 @@ def compare(
         )
         for number, (item, found) in enumerate(zip(settings, estimates.values(), strict=True))
     )
-    return Comparison(
+    return SettingsComparison(
         rows=rows,
         baseline=baseline,
         margin=margin,
@@ -220,7 +220,7 @@ def _estimates(item: Measured, baseline: Measured, multiplicity: Floats) -> dict
     known = item.columns()
     ones = np.ones_like(item.correct)
     statistics = {
-        name: ratio_of_totals(known[name], ones) for name in ("generated_tokens", "flops", *MEANS) if name in known
+        name: ratio_of_totals(known[name], ones) for name in ("generated_tokens", "flops", *_MEANS) if name in known
     }
     # Over the problems in which it is known: one answer that nobody chose and nobody could grade leaves none out.
     known_covered = (~np.isnan(item.covered)).astype(np.float64)
@@ -235,8 +235,8 @@ def _estimates(item: Measured, baseline: Measured, multiplicity: Floats) -> dict
     if not np.isnan(answer_p).all():
         statistics["aurc"] = mean_risk(answer_p, correct)
     found = {name: estimate(statistic, multiplicity) for name, statistic in statistics.items()}
-    unknown = Estimate(None, None, None)
-    return dict.fromkeys((*MEANS, "fixed_difference", "aurc"), unknown) | found
+    unknown = IntervalEstimate(None, None, None)
+    return dict.fromkeys((*_MEANS, "fixed_difference", "aurc"), unknown) | found
 
 
 def _ratio(own: Floats, others: Floats) -> Statistic:
@@ -246,4 +246,4 @@ def _ratio(own: Floats, others: Floats) -> Statistic:
 
 
 def _at_least(number: float | None, bound: float) -> bool:
-    return number is not None and number >= bound - ROUNDING
+    return number is not None and number >= bound - _ROUNDING

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scaling.arrays import Bools, Floats
-from scaling.statistics.bootstrap import Estimate
+from scaling.statistics.bootstrap import IntervalEstimate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,21 +39,21 @@ class Row:
     shared_with: str | None
     num_orders: int
     is_baseline: bool
-    accuracy: Estimate
-    coverage: Estimate
-    num_samples: Estimate
-    generated_tokens: Estimate
-    pruned_tokens: Estimate
-    prompt_tokens: Estimate
-    cached_tokens: Estimate
-    prm_tokens: Estimate
-    prm_cached_tokens: Estimate
-    flops: Estimate
-    generated_tokens_ratio: Estimate
-    flops_ratio: Estimate
-    accuracy_difference: Estimate
-    fixed_difference: Estimate
-    aurc: Estimate
+    accuracy: IntervalEstimate
+    coverage: IntervalEstimate
+    num_samples: IntervalEstimate
+    generated_tokens: IntervalEstimate
+    pruned_tokens: IntervalEstimate
+    prompt_tokens: IntervalEstimate
+    cached_tokens: IntervalEstimate
+    prm_tokens: IntervalEstimate
+    prm_cached_tokens: IntervalEstimate
+    flops: IntervalEstimate
+    generated_tokens_ratio: IntervalEstimate
+    flops_ratio: IntervalEstimate
+    accuracy_difference: IntervalEstimate
+    fixed_difference: IntervalEstimate
+    aurc: IntervalEstimate
     is_not_worse: bool
     is_not_worse_by_point: bool
     is_on_flops_front: bool
@@ -61,7 +61,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class SettingsComparison:
     """All settings.
 
     Attributes:
@@ -103,7 +103,7 @@ class Comparison:
                 return row
         raise KeyError(label)
 
-    def _cheapest(self, cost: Callable[[Row], Estimate]) -> str:
+    def _cheapest(self, cost: Callable[[Row], IntervalEstimate]) -> str:
         """Of equals the baseline, which nobody has to change to, then the first."""
         able = sorted((row for row in self.rows if row.is_not_worse), key=lambda row: not row.is_baseline)
         return min(able, key=lambda row: _significant([known_value(cost(row))])[0]).label
@@ -121,7 +121,7 @@ def _significant(values: Iterable[float]) -> Floats:
     return np.array([float(f"{value:.12g}") for value in values], dtype=np.float64)
 
 
-def known_value(item: Estimate) -> float:
+def known_value(item: IntervalEstimate) -> float:
     """Of an estimate that is always known."""
     if item.value is None:
         raise ValueError("a mean over problems is known")

@@ -17,7 +17,7 @@ from scipy.stats import binomtest
 
 from scaling.arrays import Bools, Floats
 from scaling.statistics.accuracy import accuracy_interval
-from scaling.statistics.bootstrap import Estimate, divide, estimated, resampled_sums
+from scaling.statistics.bootstrap import IntervalEstimate, divide, estimated, resampled_sums
 from scaling.statistics.paired_rows import Change, ChangedProblem, CostDifference, PairedComparison, SideAccuracy
 
 
@@ -124,8 +124,8 @@ def compare_paired(pairs: Pairs, *, num_resamples: int = 2000, seed: int = 0) ->
 class _Difference:
     num_problems: int
     means: tuple[float | None, float | None]
-    difference: Estimate
-    ratio: Estimate
+    difference: IntervalEstimate
+    ratio: IntervalEstimate
 
 
 def _differences(columns: Sequence[Floats], num_resamples: int, seed: int) -> list[_Difference]:

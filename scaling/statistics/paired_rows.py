@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from scaling.statistics.bootstrap import Estimate
+from scaling.statistics.bootstrap import IntervalEstimate
 
 
 class Change(StrEnum):
@@ -47,8 +47,8 @@ class CostDifference:
     num_problems: int
     first: float | None
     second: float | None
-    difference: Estimate
-    ratio: Estimate
+    difference: IntervalEstimate
+    ratio: IntervalEstimate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +98,7 @@ class PairedComparison:
     both_wrong: int
     right_to_wrong: int
     wrong_to_right: int
-    accuracy_difference: Estimate
+    accuracy_difference: IntervalEstimate
     mcnemar_p: float | None
     costs: tuple[CostDifference, ...]
     changed: tuple[ChangedProblem, ...]

@@ -64,9 +64,9 @@ class Playback:
         return sum(sample.cost.generated_tokens for sample in self._wanted())
 
     @property
-    def worth(self) -> float | None:
+    def priority(self) -> float | None:
         """What it says its request is worth (`Expand.worth`)."""
-        return self.request.worth if isinstance(self.request, Expand) else None
+        return self.request.priority if isinstance(self.request, Expand) else None
 
     def serve(self) -> None:
         """Give it what it waits for."""

@@ -1,6 +1,6 @@
 """Strategies of many problems, played side by side on stored samples under one cap: the dearest wish is served first.
 
-The controller grants waiting requests in the order of what they are worth; here one request is served at a time, so
+The controller grants waiting requests in the order of their priority; here one request is served at a time, so
 that every decision knows all that came before it. A real run has many in flight and decides a little earlier.
 """
 
@@ -22,7 +22,7 @@ def play_together(
 ) -> list[Outcome]:
     """Run one strategy on all problems under a cap on generated tokens; an outcome per problem.
 
-    The request that says it is worth most goes first, of equals the earlier problem's; one that says nothing goes
+    The request with the highest priority goes first, of equals the earlier problem's; one that says nothing goes
     before all others. A request that does not fit into what is left ends the spending: all that wait conclude with what
     they have, and less than one request's tokens stay unspent.
 
@@ -50,5 +50,5 @@ def play_together(
 
 def _rank(playback: Playback) -> float:
     """Scores, which cost no tokens of the cap, before everything; then by falling worth."""
-    worth = playback.worth
-    return -math.inf if worth is None or not isinstance(playback.request, Expand) else -worth
+    priority = playback.priority
+    return -math.inf if priority is None or not isinstance(playback.request, Expand) else -priority

@@ -11,10 +11,10 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from scaling.arrays import Bools, Floats
-from scaling.statistics.bootstrap import Estimate, draw, estimate, ratio_of_totals
+from scaling.statistics.bootstrap import IntervalEstimate, draw_resamples, estimate, ratio_of_totals
 
-NUM_RESAMPLES = 2000
-UNKNOWN = Estimate(None, None, None)
+_NUM_RESAMPLES = 2000
+UNKNOWN = IntervalEstimate(None, None, None)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -45,7 +45,7 @@ class Decided:
     flops: Floats
 
 
-MEANS = tuple(field.name for field in fields(Decided) if field.name not in ("correct", "covered", "abstained"))
+_MEANS = tuple(field.name for field in fields(Decided) if field.name not in ("correct", "covered", "abstained"))
 """Costs: means per problem."""
 
 
@@ -98,16 +98,16 @@ class Standing:
 
     num_known: int
     num_graded: int
-    accuracy: Estimate
+    accuracy: IntervalEstimate
     accuracy_if_wrong: float | None
     accuracy_if_right: float | None
-    run_accuracy: Estimate
-    accuracy_difference: Estimate
-    coverage: Estimate
-    abstained: Estimate
-    accuracy_answered: Estimate
-    means: Mapping[str, Estimate]
-    ratios: Mapping[str, Estimate]
+    run_accuracy: IntervalEstimate
+    accuracy_difference: IntervalEstimate
+    coverage: IntervalEstimate
+    abstained: IntervalEstimate
+    accuracy_answered: IntervalEstimate
+    means: Mapping[str, IntervalEstimate]
+    ratios: Mapping[str, IntervalEstimate]
 
 
 def standing(setting: Decided, run: Decided, left: Bools, *, seed: int) -> Standing:
@@ -120,10 +120,10 @@ def standing(setting: Decided, run: Decided, left: Bools, *, seed: int) -> Stand
         seed: of the bootstrap; the same for all settings, so that they are resampled alike.
     """
     known = ~left
-    multiplicity = draw(len(left), NUM_RESAMPLES, seed)
+    multiplicity = draw_resamples(len(left), _NUM_RESAMPLES, seed)
     graded = known & ~np.isnan(setting.correct) & ~np.isnan(run.correct)
 
-    def mean(values: Floats, where: Bools) -> Estimate:
+    def mean(values: Floats, where: Bools) -> IntervalEstimate:
         where = where & ~np.isnan(values)
         return _share(np.where(where, values, 0.0), where.astype(np.float64), multiplicity)
 
@@ -140,16 +140,16 @@ def standing(setting: Decided, run: Decided, left: Bools, *, seed: int) -> Stand
         coverage=mean(setting.covered, known),
         abstained=mean(setting.abstained, known),
         accuracy_answered=mean(setting.correct, answered),
-        means={name: mean(getattr(setting, name), known) for name in MEANS},
-        ratios={name: _ratio(getattr(setting, name), getattr(run, name), known, multiplicity) for name in MEANS},
+        means={name: mean(getattr(setting, name), known) for name in _MEANS},
+        ratios={name: _ratio(getattr(setting, name), getattr(run, name), known, multiplicity) for name in _MEANS},
     )
 
 
-def _share(numerator: Floats, denominator: Floats, multiplicity: Floats) -> Estimate:
+def _share(numerator: Floats, denominator: Floats, multiplicity: Floats) -> IntervalEstimate:
     return estimate(ratio_of_totals(numerator, denominator), multiplicity) if denominator.any() else UNKNOWN
 
 
-def _ratio(own: Floats, others: Floats, known: Bools, multiplicity: Floats) -> Estimate:
+def _ratio(own: Floats, others: Floats, known: Bools, multiplicity: Floats) -> IntervalEstimate:
     known = known & ~np.isnan(own) & ~np.isnan(others)
     return _share(np.where(known, own, 0.0), np.where(known, others, 0.0), multiplicity)
 

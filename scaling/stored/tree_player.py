@@ -42,7 +42,7 @@ class Replayed:
         pruned_tokens: generated, and in no candidate for the answer.
         cost: of the children, and of all scores.
         is_cut: a reply that the run's cap had cut was given as recorded.
-        differs: it asked for something else than the run did, or said another worth.
+        differs: it asked for something else than the run did, or said another priority.
     """
 
     choice: Choice | None
@@ -126,7 +126,7 @@ class _Playback:
         if own is None:
             children = [child for path, count in request.parents for child in self._next_of(path, count, request)]
             return self._delivered(request, ReplyKind.FULL, children)
-        self._is_reranked |= request.worth != own.worth
+        self._is_reranked |= request.priority != own.worth
         return self._delivered(request, ReplyKind(own.reply_kind), [self._tree.by_leaf[leaf] for leaf in own.child_ids])
 
     def replayed(self, choice: Choice | None, *, left: str | None = None, error: str | None = None) -> Replayed:

@@ -20,7 +20,7 @@ from records.path import Path
 from records.request import Score
 from scaling.strategies.beam_search import best, grow_beams
 from scaling.strategy import SearchLimits, Strategy
-from scaling.uncertainty.aggregation import Aggregation, Estimate, success_probability
+from scaling.uncertainty.aggregation import Aggregation, ScoreEstimate, success_probability
 from scaling.uncertainty.samples_needed import beams_needed, children_needed, samples_needed
 from scaling.uncertainty.selection import Selection, choose
 
@@ -42,7 +42,7 @@ def adaptive_beam_search(
     max_steps: int,
     adapt: Adapt = Adapt.BEAMS,
     confidence: float = 0.99,
-    estimate: Estimate = Estimate.LOWER,
+    estimate: ScoreEstimate = ScoreEstimate.LOWER,
     adapt_first: bool = False,
     frequency: int = 1,
     aggregation: Aggregation = Aggregation.LAST,

@@ -9,7 +9,7 @@ Hopeless problems look hardest of all and cost the most; `hopeless_below` (ours,
 from records.path import Path
 from records.request import Expand, Score, Until
 from scaling.strategy import SearchLimits, Strategy
-from scaling.uncertainty.aggregation import Aggregation, Estimate, success_probability
+from scaling.uncertainty.aggregation import Aggregation, ScoreEstimate, success_probability
 from scaling.uncertainty.samples_needed import samples_needed
 from scaling.uncertainty.selection import Selection, choose
 
@@ -21,7 +21,7 @@ def adaptive_best_of_n(
     num_samples: int,
     min_samples: int = 1,
     confidence: float = 0.99,
-    estimate: Estimate = Estimate.LOWER,
+    estimate: ScoreEstimate = ScoreEstimate.LOWER,
     hopeless_below: float = 0.0,
     aggregation: Aggregation = Aggregation.LAST,
     selection: Selection = Selection.BEST,
@@ -29,7 +29,7 @@ def adaptive_best_of_n(
     """Best of between `min_samples` and `num_samples`; the fewest where even the upper quantile is hopeless."""
     reply = yield Score((root,))
     [scored] = reply.paths
-    if success_probability(scored, Estimate.UPPER) < hopeless_below:
+    if success_probability(scored, ScoreEstimate.UPPER) < hopeless_below:
         count = min_samples
     else:
         needed = samples_needed(success_probability(scored, estimate), confidence)

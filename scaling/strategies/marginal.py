@@ -1,6 +1,6 @@
 """Best-of-N in which problems compete for each sample: under the run's cap, the best offer is sampled first (ours).
 
-    offer        what the problem's next wave can win, per expected token: the `worth` of its request
+    offer        what the problem's next wave can win, per expected token: the `priority` of its request
                    coverage   chance that no sample so far is right and the wave holds a right one,
                               E[(1 - p)^n - (1 - p)^(n + wave)] given answers and scores so far
                    accuracy   the same, and `RIVALS_SHARE` of the chance that some sample so far is right, the answer
@@ -18,7 +18,7 @@ from enum import StrEnum
 from records.path import Path
 from records.request import Expand, ReplyKind, Score, Until
 from scaling.strategy import SearchLimits, Strategy
-from scaling.uncertainty.aggregation import Aggregation, Estimate
+from scaling.uncertainty.aggregation import Aggregation, ScoreEstimate
 from scaling.uncertainty.allocation import belief_of
 from scaling.uncertainty.evidence import Evidence
 from scaling.uncertainty.posterior import AnswerModel
@@ -51,7 +51,7 @@ def marginal(
     prior_strength: float | None = None,
     wrong_spread: float = 10.0,
     score_weight: float = 0.2,
-    estimate: Estimate = Estimate.MEAN,
+    estimate: ScoreEstimate = ScoreEstimate.MEAN,
     aggregation: Aggregation = Aggregation.LAST,
     selection: Selection | None = None,
 ) -> Strategy:
@@ -71,10 +71,10 @@ def marginal(
         gain = _gain(objective, evidence, wave)
         if num_drawn and gain < min_gain * wave:
             break
-        worth = gain / (wave * tokens / (1 + num_drawn))
+        priority = gain / (wave * tokens / (1 + num_drawn))
         asked = ((root, wave),)
         reply = yield Expand(
-            asked, Until.END, limits.max_tokens, aggregation.scoring, top_logprobs=num_logprobs, worth=worth
+            asked, Until.END, limits.max_tokens, aggregation.scoring, top_logprobs=num_logprobs, priority=priority
         )
         evidence.add(reply.paths)
         tokens += sum(len(path.solution_token_ids) for path in reply.paths)

@@ -13,7 +13,7 @@ The posterior's chance becomes the answer's own probability.
 from records.path import Path
 from records.request import Expand, ReplyKind, Score, Until
 from scaling.strategy import SearchLimits, Strategy
-from scaling.uncertainty.aggregation import Aggregation, Estimate, success_probability
+from scaling.uncertainty.aggregation import Aggregation, ScoreEstimate, success_probability
 from scaling.uncertainty.evidence import Evidence
 from scaling.uncertainty.posterior import AnswerModel
 from scaling.uncertainty.selection import Selection
@@ -30,7 +30,7 @@ def sequential(
     prior_strength: float = 2.0,
     wrong_spread: float = 10.0,
     score_weight: float = 0.2,
-    estimate: Estimate = Estimate.MEAN,
+    estimate: ScoreEstimate = ScoreEstimate.MEAN,
     aggregation: Aggregation = Aggregation.LAST,
     selection: Selection | None = None,
 ) -> Strategy:

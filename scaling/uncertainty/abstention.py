@@ -7,7 +7,7 @@ probability. So one run serves every threshold, and `scaling.statistics.risk_cov
 from dataclasses import dataclass
 
 from records.path import PrmScore
-from scaling.uncertainty.aggregation import Estimate
+from scaling.uncertainty.aggregation import ScoreEstimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +20,13 @@ class Abstention:
     """
 
     below: float
-    estimate: Estimate
+    estimate: ScoreEstimate
 
     def abstains(self, answer: str | None, answer_p: PrmScore | None) -> bool:
         """Whether it abstains; without an answer, or without its probability, it does."""
         return probability_of(answer, answer_p, self.estimate) < self.below
 
 
-def probability_of(answer: str | None, answer_p: PrmScore | None, estimate: Estimate) -> float:
+def probability_of(answer: str | None, answer_p: PrmScore | None, estimate: ScoreEstimate) -> float:
     """That an answer is right, in [0, 1]; 0 where there is no answer, or nobody knows."""
     return 0.0 if answer is None or answer_p is None else estimate.of(answer_p)

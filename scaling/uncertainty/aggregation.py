@@ -11,7 +11,7 @@ from records.path import Path, PrmScore
 from records.request import Scoring
 
 
-class Estimate(StrEnum):
+class ScoreEstimate(StrEnum):
     """Which number of the PRM's view of a path is read as its success probability. An uncalibrated PRM has one only."""
 
     LOWER = "lower"
@@ -25,13 +25,13 @@ class Estimate(StrEnum):
     def of(self, score: PrmScore) -> float:
         """The number, in [0, 1]."""
         match self:
-            case Estimate.LOWER:
+            case ScoreEstimate.LOWER:
                 return _number(score.lower)
-            case Estimate.MEDIAN:
+            case ScoreEstimate.MEDIAN:
                 return _number(score.median)
-            case Estimate.UPPER:
+            case ScoreEstimate.UPPER:
                 return _number(score.upper)
-            case Estimate.MEAN:
+            case ScoreEstimate.MEAN:
                 return _number(0.3 * score.lower + 0.4 * score.median + 0.3 * score.upper)
 
 
@@ -63,7 +63,7 @@ def aggregate(path: Path, aggregation: Aggregation) -> float:
     return min(medians)
 
 
-def success_probability(path: Path, estimate: Estimate) -> float:
+def success_probability(path: Path, estimate: ScoreEstimate) -> float:
     """The PRM's estimate that a path, or the bare question, comes to a right answer: of its last step, in [0, 1].
 
     Raises:

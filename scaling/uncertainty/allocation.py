@@ -15,7 +15,7 @@ import math
 from dataclasses import dataclass
 
 from records.path import Path, PrmScore
-from scaling.uncertainty.aggregation import Estimate
+from scaling.uncertainty.aggregation import ScoreEstimate
 from scaling.uncertainty.samples_needed import MIN_P
 
 MIN_STRENGTH, MAX_STRENGTH = 0.5, 50.0
@@ -71,8 +71,8 @@ def belief_of(question: Path, strength: float | None = None) -> Belief:
     if question.score is None:
         raise ValueError("the question has no score")
     score = question.score
-    lower, median, upper = (each.of(score) for each in (Estimate.LOWER, Estimate.MEDIAN, Estimate.UPPER))
-    mean = min(max(Estimate.MEAN.of(PrmScore(lower, median, upper)), MIN_P), 1 - MIN_P)
+    lower, median, upper = (each.of(score) for each in (ScoreEstimate.LOWER, ScoreEstimate.MEDIAN, ScoreEstimate.UPPER))
+    mean = min(max(ScoreEstimate.MEAN.of(PrmScore(lower, median, upper)), MIN_P), 1 - MIN_P)
     if strength is None:
         variance = 0.3 * (lower - mean) ** 2 + 0.4 * (median - mean) ** 2 + 0.3 * (upper - mean) ** 2
         fitted = mean * (1 - mean) / variance - 1 if variance > 0 else math.inf

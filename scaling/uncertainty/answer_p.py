@@ -18,7 +18,7 @@ from typing import Any
 from records.path import Path, PrmScore
 from scaling.answers.extract import canonical_answer, extract_answer
 from scaling.strategy import Choice, Strategy
-from scaling.uncertainty.aggregation import Estimate, success_probability
+from scaling.uncertainty.aggregation import ScoreEstimate, success_probability
 from scaling.uncertainty.posterior import AnswerModel, answer_posterior
 
 SCORED = AnswerModel(mean=0.5, strength=2.0, spread=10.0, weight=1.0, correlation=1.0)
@@ -42,7 +42,7 @@ def posterior_of(choice: Choice) -> PrmScore | None:
     if choice.answer is None or len(choice.candidates) < 2:
         return None
     scored = all(path.score is not None for path in choice.candidates)
-    chances = [success_probability(path, Estimate.MEAN) if scored else 0.5 for path in choice.candidates]
+    chances = [success_probability(path, ScoreEstimate.MEAN) if scored else 0.5 for path in choice.candidates]
     answers = [extract_answer(path.solution) for path in choice.candidates]
     forms = [None if answer is None else canonical_answer(answer) for answer in answers]
     p = answer_posterior(forms, chances, SCORED if scored else UNSCORED).probabilities[canonical_answer(choice.answer)]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from records.path import Path, PrmScore
 from scaling.answers.extract import canonical_answer, extract_answer
 from scaling.strategy import Choice
-from scaling.uncertainty.aggregation import Aggregation, Estimate, success_probability
+from scaling.uncertainty.aggregation import Aggregation, ScoreEstimate, success_probability
 from scaling.uncertainty.posterior import AnswerModel, AnswerPosterior, answer_posterior
 from scaling.uncertainty.selection import Selection, choose, choose_best
 
@@ -28,7 +28,7 @@ class Evidence:
     """
 
     model: AnswerModel
-    estimate: Estimate
+    estimate: ScoreEstimate
     aggregation: Aggregation
     selection: Selection | None
     samples: list[Path] = field(default_factory=list, init=False)

@@ -9,7 +9,7 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
-from actors.trainer.checkpoint import CHECKPOINT, read_state
+from actors.trainer.checkpoint import CHECKPOINT, read_training_state
 from cluster.store import LocalStore
 from examples.arithmetic.problems import LEVELS, parse_question, problem_set, solve
 from jobs.cli import main
@@ -89,7 +89,7 @@ def test_killed_and_resumed_it_ends_where_an_unbroken_one_does(tmp_path, drivers
     killed.wait_for_batches(9)
     killed.kill()  # and the trainer: Ray would let it go on for seconds, and it may finish
     assert "a new trainer goes on" in killed.log.read_text()
-    left = read_state(killed.training).position.num_done
+    left = read_training_state(killed.training).position.num_done
     assert 9 <= left < expected["training"]["batches"]
     assert not (tmp_path / "killed/config.json").exists()
 

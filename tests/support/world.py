@@ -118,7 +118,7 @@ class World:
             if number == self.max_rounds:
                 return
             num_wanted = self._num_wanted(waiting)
-            while waiting and (num_wanted > 0 or (self.window is None and self.scheduler.hungry)):
+            while waiting and (num_wanted > 0 or (self.window is None and self.scheduler.wants_more_problems)):
                 num_wanted -= 1
                 order, problem = waiting.pop(0)
                 record = self.journals.get(problem.problem_id)

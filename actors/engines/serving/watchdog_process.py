@@ -19,13 +19,13 @@ import time
 
 LOOK_S = 1.0
 """Between two looks while the engine loads: what starts and is orphaned in between is not found."""
-RETRY_S = 0.05
+_RETRY_S = 0.05
 GIVE_UP_S = 60.0
 """A process may take this long to die: a driver call cannot be interrupted."""
 
 Processes = dict[int, tuple[int, int]]
 """By process id: the parent's id, and the start in clock ticks from boot."""
-Family = dict[int, int]
+ProcessTree = dict[int, int]
 """By process id: the start in clock ticks from boot."""
 
 
@@ -47,7 +47,7 @@ def read_processes() -> Processes:
     return {pid: process for pid in pids if (process := read_process(pid)) is not None}
 
 
-def grown(family: Family, since: int, processes: Processes) -> Family:
+def grown(family: ProcessTree, since: int, processes: Processes) -> ProcessTree:
     """Those of the family that live, and what descends from them and started after `since` (or in the same tick).
 
     Args:
@@ -78,7 +78,7 @@ def read_program(pid: int) -> list[bytes]:
         return []
 
 
-def kill(family: Family) -> None:
+def kill(family: ProcessTree) -> None:
     """Send SIGKILL to each that still is who it was."""
     for pid, start in family.items():
         process = read_process(pid)
@@ -98,7 +98,7 @@ def main() -> None:
     since = read_processes()[me][1]
     guardian = read_program(me)
 
-    def look(family: Family) -> Family:
+    def look(family: ProcessTree) -> ProcessTree:
         found = grown(family, since, read_processes())
         return {pid: start for pid, start in found.items() if read_program(pid) != guardian}
 
@@ -113,11 +113,11 @@ def main() -> None:
         message = os.read(sys.stdin.fileno(), 64)
     # The pipe can be closed without a death, and at a death it closes first.
     while (process := read_process(owner)) is not None and process[1] == owner_start:
-        time.sleep(RETRY_S)
+        time.sleep(_RETRY_S)
     give_up_s = time.monotonic() + GIVE_UP_S
     while (family := look(family)) and time.monotonic() < give_up_s:
         kill(family)
-        time.sleep(RETRY_S)
+        time.sleep(_RETRY_S)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ from actors.engines.training.lora import Adapters, adapted_layers
 from actors.engines.training.losses import losses
 from actors.engines.training.torch_head import TorchHead
 from records.failure import InvalidInput
-from scaling.calibration.heads import BETA_BINOMIAL, POINT, PROBABILITY, QUANTILE, HeadSpec, predict, score
+from scaling.calibration.heads import BETA_BINOMIAL, POINT, PROBABILITY, QUANTILE, HeadSpec, predict_success, score
 
 if TYPE_CHECKING:
     import torch
@@ -101,7 +101,7 @@ class TrainablePrm:
         return self._torch_head.outputs(self._hidden(batch, places))
 
     def predicted(self, batch: Sequence[Sequence[int]], places: Sequence[Sequence[int]]) -> NDArray[np.float64]:
-        """Raw outputs [P, K] without gradients, for `scaling.calibration.heads.predict`. Arguments as for `outputs`."""
+        """Raw outputs [P, K] without gradients; arguments as for `outputs`."""
         import torch
 
         with torch.no_grad():
@@ -114,7 +114,7 @@ class TrainablePrm:
 
         with torch.no_grad(), self._adapters.disabled():
             logits = self._torch_head.old_logits(self._hidden(batch, places))
-        return predict(POINT, logits.double().cpu().numpy()[:, None], [0.5]).mean
+        return predict_success(POINT, logits.double().cpu().numpy()[:, None], [0.5]).mean
 
     def loss(
         self, outputs: "torch.Tensor", successes: "torch.Tensor", trials: "torch.Tensor", weights: "torch.Tensor"

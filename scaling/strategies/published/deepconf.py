@@ -28,7 +28,7 @@ from scaling.uncertainty.selection import TOP_LOGPROBS, Selection, weighted_vote
 from scaling.uncertainty.token_confidence import TraceConfidence, latest_group, most_confident
 
 Weigh = Callable[[Path], float]
-ROUNDING = 1e-9
+_ROUNDING = 1e-9
 """Nats by which equal confidences may differ after averaging."""
 
 
@@ -95,7 +95,7 @@ def deepconf_online(
 
 def lowest_allowed(lowest: Sequence[float], keep_share: float) -> float:
     """s: the percentile 100 (1 - eta) of the warm-up's lowest groups, less what rounding may take; 0 of none."""
-    return float(np.percentile(lowest, 100 * (1 - keep_share))) - ROUNDING if lowest else 0.0
+    return float(np.percentile(lowest, 100 * (1 - keep_share))) - _ROUNDING if lowest else 0.0
 
 
 def leading_share(votes: Mapping[str, float]) -> float:

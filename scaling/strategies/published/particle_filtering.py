@@ -75,7 +75,7 @@ def particle_filtering(
         drawn_from = particles if resample_finished else [path for path in particles if not closed(path, limits)]
         weights = particle_weights([value(path, aggregation) for path in drawn_from], temperature)
         finished |= {path.node_id: path for path in particles if path.finished}
-        draws = draw(weights, len(drawn_from), resampling, (seed, root.text, step))
+        draws = draw_particles(weights, len(drawn_from), resampling, (seed, root.text, step))
         particles = [*kept, *(drawn_from[index] for index in draws)]
     return choose(particles, selection, aggregation)
 
@@ -90,7 +90,9 @@ def particle_weights(scores: Sequence[float], temperature: float) -> list[float]
     return [each / total for each in odds]
 
 
-def draw(weights: Sequence[float], num_draws: int, resampling: Resampling, name: tuple[str | int, ...]) -> list[int]:
+def draw_particles(
+    weights: Sequence[float], num_draws: int, resampling: Resampling, name: tuple[str | int, ...]
+) -> list[int]:
     """Indices drawn with replacement by weight; `name` says which draw it is, and the same name draws the same.
 
     Args:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from actors.controller.replica_client import HealthCheck, ReplicaLink
+from actors.controller.replica_client import HealthCheck, ReplicaClient
 from records.failure import ReplicaDied
 from records.replica import ReplicaInfo
 
@@ -41,7 +41,7 @@ class DyingReplica:
 async def test_a_cancelled_link_ends_although_its_replica_dies_in_the_same_moment(turns):
     """A task group with a failed task raises that failure, and forgets that it was cancelled too."""
     replica = DyingReplica()
-    link = ReplicaLink(
+    link = ReplicaClient(
         replica,
         epoch=1,
         on_up=lambda name, info: None,

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from actors.controller.metrics import INTERVAL_S
+from actors.controller.metrics import METRICS_INTERVAL_S
 from records.metrics import CAP_GPU_SECONDS, METRICS, TOKENS, Kind
 from records.run_folder.reader import read_run
 from scaling.budget.metering import ReplicaRate
@@ -22,8 +22,8 @@ REPLICAS = (("generator", "generator-0"), ("generator", "generator-1"), ("prm", 
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """A snapshot with every turn of the loop, instead of every second."""
-    assert INTERVAL_S == 1.0
-    monkeypatch.setattr("actors.controller.metrics.INTERVAL_S", 0.0)
+    assert METRICS_INTERVAL_S == 1.0
+    monkeypatch.setattr("actors.controller.metrics.METRICS_INTERVAL_S", 0.0)
 
 
 async def test_the_last_readings_are_the_runs_rows(tmp_path, often):
@@ -95,7 +95,7 @@ async def test_a_death_is_counted_and_the_replica_comes_back(tmp_path, often):
 
 
 async def test_the_commit_lag_grows_while_nothing_becomes_visible(tmp_path, monkeypatch):
-    monkeypatch.setattr("actors.controller.metrics.INTERVAL_S", 0.01)
+    monkeypatch.setattr("actors.controller.metrics.METRICS_INTERVAL_S", 0.01)
     run = LocalRun(tmp_path / "run", problems(20), flush_s=0.5)
     async with asyncio.timeout(60):
         await run.run()

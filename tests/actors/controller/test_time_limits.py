@@ -23,7 +23,7 @@ RATES = {"generator": ReplicaRate(0, 3600.0), "prm": ReplicaRate(0, 3600.0)}
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """A look with every turn of the loop."""
-    monkeypatch.setattr("actors.controller.time_limits.INTERVAL_S", 0.0)
+    monkeypatch.setattr("actors.controller.time_limits.CHECK_INTERVAL_S", 0.0)
 
 
 def statuses(run: LocalRun) -> Counter[str]:

@@ -13,7 +13,7 @@ from actors.engines.formats import path_ids
 from actors.engines.training.trainable import TrainablePrm
 from actors.replicas.prm import Prm
 from records.path import PrmScore
-from scaling.calibration.heads import HeadSpec, predict
+from scaling.calibration.heads import HeadSpec, predict_success
 from tests.actors.conftest import REAL_PRM, Client, PrmClient
 from tests.actors.engines.test_public_prms import score_call
 from tests.actors.engines.test_trainable import LORA, QUESTION, STEPS, TRAINED_FOR, fit, settings_of
@@ -42,7 +42,7 @@ class Calibrated:
     def expected(self, paths: list[list[int]]) -> np.ndarray:
         """Served quantiles, [paths, 3]."""
         outputs = self.trained.predicted(paths, [[len(ids) - 1] for ids in paths])
-        return predict(replace(self.trained.head, lower_shift=SHIFT), outputs, (0.1, 0.5, 0.9)).quantiles
+        return predict_success(replace(self.trained.head, lower_shift=SHIFT), outputs, (0.1, 0.5, 0.9)).quantiles
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=CASES, ids="-".join)

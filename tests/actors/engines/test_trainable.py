@@ -29,7 +29,7 @@ from actors.replicas.preflight import check_prm
 from actors.replicas.prm import PathIds
 from records.failure import InvalidInput, TrainingFailed
 from records.path import PrmScore
-from scaling.calibration.heads import HeadSpec, beta_binomial_nll, beta_shapes, predict
+from scaling.calibration.heads import HeadSpec, beta_binomial_nll, beta_shapes, predict_success
 from tests.actors.conftest import REAL_PRM
 from tests.support.tiny_prms import make_prm
 
@@ -128,7 +128,7 @@ def test_it_begins_at_the_old_score_learns_and_saves_what_it_is(folders, tmp_pat
     outputs = prm.predicted(batch, places)
     if kind == "quantile":
         assert 1 / (1 + np.exp(-outputs)) == pytest.approx(np.repeat(np.array(old)[:, None], 3, axis=1), abs=1e-5)
-    assert predict(prm.head, outputs, (0.1, 0.5, 0.9)).mean == pytest.approx(old, abs=1e-5)
+    assert predict_success(prm.head, outputs, (0.1, 0.5, 0.9)).mean == pytest.approx(old, abs=1e-5)
 
     before, after = fit(prm)
     assert after < before - 0.02
@@ -137,7 +137,9 @@ def test_it_begins_at_the_old_score_learns_and_saves_what_it_is(folders, tmp_pat
     saved = tmp_path / "deep" / "calibrated"
     prm.save(saved, trained_for=TRAINED_FOR, notes={"seed": 1}, examples=[(QUESTION, STEPS)], lower_shift=0.01)
     check_prm(settings_of("auto", saved))
-    expected = predict(replace(prm.head, lower_shift=0.01), prm.predicted(batch, places), (0.1, 0.5, 0.9)).quantiles
+    expected = predict_success(
+        replace(prm.head, lower_shift=0.01), prm.predicted(batch, places), (0.1, 0.5, 0.9)
+    ).quantiles
     assert np.ptp(expected) > 0.02
     served = [[each.lower, each.median, each.upper] for each in serve(saved, "auto", paths)]
     assert np.array(served) == pytest.approx(expected, abs=1e-5)
@@ -241,7 +243,7 @@ def test_a_gpu_trains_as_the_cpu_does(folders, tmp_path):
     assert fit(on_gpu, num_steps=3)[1] == pytest.approx(fit(on_cpu, num_steps=3)[1], abs=1e-2)
     on_gpu.save(tmp_path / "prm", trained_for=TRAINED_FOR, notes={}, examples=[(QUESTION, STEPS)])
     served = [score.median for score in serve(tmp_path / "prm", "auto", paths)]
-    expected = predict(on_gpu.head, on_gpu.predicted(batch, places), [0.5]).quantiles[:, 0]
+    expected = predict_success(on_gpu.head, on_gpu.predicted(batch, places), [0.5]).quantiles[:, 0]
     assert served == pytest.approx(expected, abs=1e-3)
 
 

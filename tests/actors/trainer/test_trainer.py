@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from actors.trainer.batches import epoch_batches, evaluation_points, learning_rate, passes
-from actors.trainer.checkpoint import Position, TrainingState, read_state, write_state
+from actors.trainer.checkpoint import Position, TrainingState, read_training_state, write_training_state
 from actors.trainer.dataset import training_set
 from actors.trainer.progress import TrainerSettings
 from actors.trainer.trainer import Trainer
@@ -137,7 +137,7 @@ def test_a_stop_leaves_a_checkpoint_to_go_on_from(store):
     engine.accumulate = stop_soon
     position = stopped.train()
     assert not position.finished
-    kept = read_state(store)
+    kept = read_training_state(store)
     assert kept.position == position
     assert 0 < position.num_done < 10
     again = trainer(store, FakeTraining())
@@ -154,16 +154,16 @@ def test_a_checkpoint_that_gives_way_to_a_further_one_is_not_a_beginning(tmp_pat
         def read(self, name):
             if self.further is not None:
                 further, self.further = self.further, None
-                write_state(self, further)
+                write_training_state(self, further)
             return super().read(name)
 
     store = Overtaken(tmp_path)
     states = [
         TrainingState(position=Position(num_done=done), model=b"m", best=b"b", optimizer=b"o") for done in (10, 11)
     ]
-    write_state(store, states[0])
+    write_training_state(store, states[0])
     store.further = states[1]
-    assert read_state(store) == states[1]
+    assert read_training_state(store) == states[1]
 
 
 def test_it_stops_when_nothing_is_gained(store):
@@ -183,7 +183,7 @@ def test_it_stops_when_nothing_is_gained(store):
 def test_a_loss_that_is_no_number_ends_it(store):
     with pytest.raises(TrainingFailed, match="learning_rate"):
         trainer(store, FakeTraining(fail_at=5)).train()
-    assert read_state(store).position.num_done < 5  # nothing of it was written
+    assert read_training_state(store).position.num_done < 5  # nothing of it was written
 
 
 @pytest.mark.parametrize("num_good", [0, 1])
@@ -195,7 +195,7 @@ def test_a_held_out_loss_that_is_no_number_ends_it(store, num_good):
     engine.loss = lambda batch: next(held_out)
     with pytest.raises(TrainingFailed, match=r"stopping problems is nan: lower calibration\.learning_rate"):
         judged.train()
-    kept = read_state(store)
+    kept = read_training_state(store)
     assert (kept is None) if num_good == 0 else (kept.position.held_out == ((0, 0.5),))
 
 

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from rich.console import Console
 
-from jobs.comparison.console import as_json, print_comparison, verdict
+from jobs.comparison.console import comparison_json, print_comparison, verdict
 from jobs.comparison.labels import MARKER_RADIUS, place_labels
 from jobs.comparison.plot import COLOURS, MARKERS, draw_comparison
 from jobs.comparison.tables import ESTIMATES, MEASURES, PROBLEMS, SETTINGS, problems_table, settings_table
@@ -132,7 +132,7 @@ def test_the_verdict_names_the_cheapest_or_says_that_there_is_none():
 
 def test_json_has_null_for_what_is_unknown():
     comparison = compared(some_settings(25))
-    read = json.loads(json.dumps(as_json(comparison), allow_nan=False))
+    read = json.loads(json.dumps(comparison_json(comparison), allow_nan=False))
     assert [row["label"] for row in read["rows"]] == [row.label for row in comparison.rows]
     assert read["rows"][0]["fixed_difference"] == {"value": None, "lower": None, "upper": None}
     assert read["rows"][1]["accuracy"]["lower"] == comparison.rows[1].accuracy.lower

@@ -13,7 +13,7 @@ from rich.console import Console
 from actors.writer.lease import this_process
 from actors.writer.writer import Writer
 from cluster.store import LocalStore
-from jobs.comparison.paired_runs import COSTS, as_json, compare_runs, print_paired
+from jobs.comparison.paired_runs import COSTS, compare_paired_runs, paired_json, print_paired
 from records.failure import InvalidInput
 from records.rows import ProblemRecord, Status
 from records.run_folder.reader import Run, read_run
@@ -76,7 +76,7 @@ def test_two_runs_are_joined_by_problem_whatever_their_order(make_run: MakeRun) 
         ],
         finished=False,
     )
-    compared = compare_runs(first, second)
+    compared = compare_paired_runs(first, second)
     assert compared.left_out == {
         "no row yet in the second run": 1,
         "not among the first run's problems": 1,
@@ -97,12 +97,12 @@ def test_two_runs_are_joined_by_problem_whatever_their_order(make_run: MakeRun) 
     for part in ("1 failed in the first run", "[bold]5 no[/bold]", "p = 1", "1.750", "Left out: 1 no row yet in"):
         assert part in text
     assert "usd" not in text
-    assert json.loads(json.dumps(as_json(compared), allow_nan=False))["changed"][0]["change"] == "right_to_wrong"
+    assert json.loads(json.dumps(paired_json(compared), allow_nan=False))["changed"][0]["change"] == "right_to_wrong"
 
 
 def test_a_run_and_itself_do_not_differ(make_run: MakeRun) -> None:
     run = make_run("run", [problem("a"), problem("b", correct=False), problem("c", correct=None)])
-    compared = compare_runs(run, run, labels=("mine", "mine again"))
+    compared = compare_paired_runs(run, run, labels=("mine", "mine again"))
     assert (compared.accuracy_difference.value, compared.mcnemar_p, compared.changed) == (0, 1, ())
     assert all(cost.ratio.value in (1, None) for cost in compared.costs)
     assert (compared.first.label, compared.second.label) == ("mine", "mine again")
@@ -110,7 +110,7 @@ def test_a_run_and_itself_do_not_differ(make_run: MakeRun) -> None:
 
 def test_nothing_graded_says_so(make_run: MakeRun) -> None:
     run = make_run("run", [problem("a", correct=None)])
-    compared = compare_runs(run, run)
+    compared = compare_paired_runs(run, run)
     assert (compared.mcnemar_p, compared.first.accuracy, compared.accuracy_difference.value) == (None, None, None)
     assert "nothing can be said" in printed(compared)
 
@@ -120,13 +120,13 @@ def test_another_problem_of_the_same_name_is_refused(make_run: MakeRun, column: 
     first = make_run("first", [problem("a"), problem("b"), problem("c")])
     second = make_run("second", [problem("c", **{column: "other"}), problem("b", **{column: "else"}), problem("a")])
     with pytest.raises(InvalidInput, match=rf"problem 'b' has another {column}.*'else'.*2 of 3 common problems"):
-        compare_runs(first, second)
+        compare_paired_runs(first, second)
 
 
 def test_runs_without_a_common_problem_are_refused(make_run: MakeRun) -> None:
     begun = make_run("begun", [], finished=False)
     with pytest.raises(InvalidInput, match=r"begun \(0\) have no problem id in common"):
-        compare_runs(make_run("first", [problem("a")]), begun)
+        compare_paired_runs(make_run("first", [problem("a")]), begun)
 
 
 def test_every_cost_of_a_problem_is_compared() -> None:

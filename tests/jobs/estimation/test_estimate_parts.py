@@ -16,7 +16,7 @@ from jobs.estimation.console import print_estimate
 from jobs.estimation.measure import Measured
 from jobs.estimation.measure import prediction as prediction_of
 from jobs.estimation.pilot import choose, plan_pilots, planned_samples, population
-from jobs.estimation.result import Estimate, StrategyEstimate
+from jobs.estimation.result import RunEstimate, StrategyEstimate
 from jobs.recipes.load import load_recipe
 from jobs.recipes.strategy_factory import strategy_factory
 from records.failure import InvalidInput
@@ -26,7 +26,7 @@ from records.run_folder.prediction import Prediction, Range
 from records.usage import Role
 from scaling.budget.metering import ReplicaRate
 from scaling.estimation.cost_model import Power, Speed
-from scaling.estimation.prediction import Predicted
+from scaling.estimation.prediction import PredictedTotal
 from scaling.uncertainty.samples_needed import samples_needed
 
 EXAMPLE = Path(__file__).parents[3] / "examples/arithmetic"
@@ -165,7 +165,7 @@ def test_the_table_reads_well():
         generators_per_prm=0.5, replicas=several,
     )  # fmt: skip
     advice = advise({"best-of-n": several[0]}, {"best-of-n": 1.0}, {"best-of-n": 1.0}, accuracy=0.6, max_usd=1.0)
-    made = Estimate(problems="p.jsonl", num_problems=100, pilot_problems=50, strategies=(item,), advice=advice)
+    made = RunEstimate(problems="p.jsonl", num_problems=100, pilot_problems=50, strategies=(item,), advice=advice)
     stream = io.StringIO()
     print_estimate(made, Console(file=stream, width=80))
     text = stream.getvalue()
@@ -195,7 +195,7 @@ def made(roles: tuple[Role, ...], busy: tuple[Role, ...]) -> Measured:
     """A strategy after its pilot, which took what 10 draws say; `busy` roles computed something."""
     totals = np.asarray([900.0, 100.0, 0.0, 0.0, 400.0, 0.0, 1e9])
     return Measured(
-        predicted=Predicted(totals, np.tile(totals, (10, 1))),
+        predicted=PredictedTotal(totals, np.tile(totals, (10, 1))),
         right=None,
         num_graded=0,
         num_right=0,

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from jobs.cli import main
 from jobs.command_line.export import FORMATS
-from jobs.command_line.export import LAYOUTS as NAMES
+from jobs.command_line.export import LAYOUT_NAMES as NAMES
 from jobs.exporting import source as export_source
 from jobs.exporting.layouts import LAYOUTS
-from jobs.exporting.source import Source, stored_paths
+from jobs.exporting.source import ExportSource, stored_paths
 from records.rows import RolloutRow, Status
 from scaling.uncertainty.aggregation import Aggregation
 from tests.records.trees import Sample, ending, problem, write_run
@@ -279,7 +279,7 @@ def test_paths_come_by_names_however_they_were_written(tmp_path_factory, drawn, 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(export_source, "GROUP_STEPS", group_steps)
         for number in (0, seed):
-            source = Source.of(write_run(folder / str(number), records, seed=number))
+            source = ExportSource.of(write_run(folder / str(number), records, seed=number))
             scratch = folder / f"scratch-{number}"
             scratch.mkdir()
             groups = list(stored_paths(source, scratch, Aggregation.LAST))

@@ -18,9 +18,9 @@ from jobs.reporting.facts import failure_groups, known_total, summary_of
 from jobs.reporting.graded_samples import Witness, finished_outcomes, graded, root_outcomes, witness
 from jobs.reporting.page import render
 from jobs.reporting.predicted import predicted_section
-from jobs.reporting.source import Source, read_source
+from jobs.reporting.source import ReportSource, read_source
 from jobs.reporting.trees import tree_json
-from jobs.reporting.utilisation import MAX_INTERVALS, intervals
+from jobs.reporting.utilisation import MAX_INTERVALS, usage_intervals
 from records.jsonio import encode
 from records.path import PrmScore
 from records.problem import Problem
@@ -35,12 +35,12 @@ BEST_OF_8 = {"name": "best-of-n", "num_samples": 8}
 BEAM = {"name": "beam-search", "num_samples": 8, "beam_width": 2, "max_steps": 6}
 
 
-def source_of(folder: Path, strategy: dict[str, object], *, num_problems: int = 40) -> Source:
+def source_of(folder: Path, strategy: dict[str, object], *, num_problems: int = 40) -> ReportSource:
     write_run(folder, made_problems(num_problems), strategy=strategy, seed=3)
     return read_source(read_run(folder))
 
 
-def witnesses_of(source: Source, *, whole: bool) -> list[Witness]:
+def witnesses_of(source: ReportSource, *, whole: bool) -> list[Witness]:
     found = [witness(tree, takes_whole_samples=whole) for tree in source.trees()]
     told, why_not = graded([item for item in found if item], source.replayer.recipe)
     assert why_not is None
@@ -48,12 +48,12 @@ def witnesses_of(source: Source, *, whole: bool) -> list[Witness]:
 
 
 @pytest.fixture(scope="module")
-def best_of_8(tmp_path_factory: pytest.TempPathFactory) -> Source:
+def best_of_8(tmp_path_factory: pytest.TempPathFactory) -> ReportSource:
     return source_of(tmp_path_factory.mktemp("best") / "run", BEST_OF_8)
 
 
 @pytest.fixture(scope="module")
-def told(best_of_8: Source) -> list[Witness]:
+def told(best_of_8: ReportSource) -> list[Witness]:
     return witnesses_of(best_of_8, whole=True)
 
 
@@ -100,7 +100,7 @@ def test_a_failed_problem_has_no_choice(tmp_path: Path) -> None:
     assert fine.chosen_score.median == fine.row.answer_p_median
 
 
-def test_the_curve_is_what_a_direct_computation_says(best_of_8: Source, told: list[Witness]) -> None:
+def test_the_curve_is_what_a_direct_computation_says(best_of_8: ReportSource, told: list[Witness]) -> None:
     found = curve(told, best_of_8.replayer.recipe, why_ungraded=None)
     assert (found.num_problems, found.num_orders, found.why_not) == (40, NUM_ORDERS, None)
     lines = {line.label: {point.num_samples: point for point in line.points} for line in found.lines}
@@ -139,7 +139,9 @@ def test_a_strategy_that_stops_early_is_played_in_the_order_drawn_and_no_further
     assert fewest < max(item.row.num_samples for item in told)
 
 
-def test_a_run_that_abstains_has_a_curve_of_strategies_that_cannot(told: list[Witness], best_of_8: Source) -> None:
+def test_a_run_that_abstains_has_a_curve_of_strategies_that_cannot(
+    told: list[Witness], best_of_8: ReportSource
+) -> None:
     recipe = best_of_8.replayer.recipe
     assert recipe is not None
     tables = recipe.model_dump()
@@ -197,7 +199,7 @@ def test_an_interval_that_only_the_grid_misses_holds() -> None:
     assert (found.below.value, found.within.value, found.above.value) == (0, 0.5, 0.5)
 
 
-def test_flops_of_the_phases_add_up_with_and_without_known_sizes(best_of_8: Source) -> None:
+def test_flops_of_the_phases_add_up_with_and_without_known_sizes(best_of_8: ReportSource) -> None:
     rows, manifest = best_of_8.rows, best_of_8.run.manifest
     nameless = replace(
         manifest, models={role: replace(model, num_parameters=None) for role, model in manifest.models.items()}
@@ -260,19 +262,19 @@ def usage_point(epoch: int, elapsed_s: float, busy_s: float, *, begun: int = 0) 
 
 def test_utilisation_is_the_difference_of_neighbours_within_an_epoch() -> None:
     points = [usage_point(1, 10, 0), usage_point(1, 20, 10), usage_point(2, 30, 15, begun=5)]
-    found = intervals(points)
+    found = usage_intervals(points)
     assert [(item.epoch, item.start_s, item.end_s) for item in found] == [(1, 0, 10), (1, 10, 20), (2, 300, 330)]
     assert [item.busy["generator"] for item in found] == [0.0, 1.0, 0.5]
     assert [item.calls["generator"] for item in found] == [0.0, 3.0, 1.5]
     assert all(item.busy["prm"] is None for item in found)
-    assert intervals([]) == []
+    assert usage_intervals([]) == []
 
 
 @given(count=st.integers(1, 600), epochs=st.integers(1, 4))
 @settings(max_examples=40)
 def test_long_runs_are_taken_together_and_lose_no_second(count: int, epochs: int) -> None:
     points = [usage_point(epoch, at + 1, (at + 1) / 2) for epoch in range(epochs) for at in range(count)]
-    found = intervals(points)
+    found = usage_intervals(points)
     assert len(found) <= MAX_INTERVALS + epochs
     assert sum(item.end_s - item.start_s for item in found) == pytest.approx(epochs * count)
     assert all(item.busy["generator"] == pytest.approx(0.5) for item in found)

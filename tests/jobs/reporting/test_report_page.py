@@ -27,7 +27,7 @@ from jobs.reporting.embedding import CHUNK_BYTES, pack_trees, packed, script_jso
 from jobs.reporting.facts import state_of
 from jobs.reporting.page import address
 from jobs.reporting.source import dearest, read_source, slowest
-from jobs.reporting.svg import COLOURS, SERIES, Words, inline_svg
+from jobs.reporting.svg import SERIES, THEME_COLOURS, Words, inline_svg
 from jobs.reporting.trees import tree_json
 from records.jsonio import encode
 from records.rows import Status
@@ -335,7 +335,7 @@ def test_a_diagram_takes_its_colours_from_the_page() -> None:
         lambda figure: figure.subplots().plot([0, 1], [0, 1], color=SERIES[0], label="a < b"),  # type: ignore[arg-type]
         Words("name", "A title & more", "What there is to be seen"),
     )
-    assert not any(colour in svg for colour in COLOURS)
+    assert not any(colour in svg for colour in THEME_COLOURS)
     assert "stroke-s1" in svg
     assert "style" not in svg
     assert 'role="img" class="plot" aria-labelledby="name-title name-description"' in svg

@@ -19,7 +19,7 @@ from jobs.status import read_status, status_json
 from records.failure import InvalidInput, RunMismatch
 from records.run_folder.reader import read_run
 from scaling.uncertainty.abstention import Abstention
-from scaling.uncertainty.aggregation import Estimate
+from scaling.uncertainty.aggregation import ScoreEstimate
 from tests.records import builders
 from tests.support.local import LocalRun, problems
 
@@ -34,8 +34,8 @@ def recipe(name: str, *overrides: str):
 def test_off_unless_asked_for():
     assert abstention(recipe("best-of-16")) is None
     found = abstention(recipe("best-of-16", "answer.abstain_below=0.9", "answer.estimate=mean"))
-    assert found == Abstention(0.9, Estimate.MEAN)
-    assert abstention(recipe("beam-16", "answer.abstain_below=1.0")) == Abstention(1.0, Estimate.LOWER)
+    assert found == Abstention(0.9, ScoreEstimate.MEAN)
+    assert abstention(recipe("beam-16", "answer.abstain_below=1.0")) == Abstention(1.0, ScoreEstimate.LOWER)
 
 
 @pytest.mark.parametrize("below", ["0.0", "1.01", "-0.5", '"often"'])
@@ -138,7 +138,7 @@ def test_people_and_programs_are_told(store: LocalStore):
 
 def test_without_verdicts_nothing_is_made_up():
     rows = [{"abstained": index % 2 == 0, "correct": None} for index in range(6)]
-    found = summarize_abstention(rows, 0.8, Estimate.LOWER)
+    found = summarize_abstention(rows, 0.8, ScoreEstimate.LOWER)
     assert (found.answered, found.abstained, found.graded) == (3, 3, 0)
     assert {found.accuracy, found.coverage, found.risk, found.aurc, found.aurc_random, found.aurc_best} == {None}
 
@@ -151,7 +151,7 @@ def test_a_run_that_never_abstains_says_nothing_of_it(store: LocalStore):
     assert AbstentionReader(store, RECIPE).read([]) is None
 
 
-@pytest.mark.parametrize("rule", [None, Abstention(0.6, Estimate.LOWER), Abstention(0.6, Estimate.UPPER)])
+@pytest.mark.parametrize("rule", [None, Abstention(0.6, ScoreEstimate.LOWER), Abstention(0.6, ScoreEstimate.UPPER)])
 async def test_a_run_writes_its_decisions_and_keeps_its_answers(tmp_path, rule):
     run = LocalRun(tmp_path / "run", problems(20), abstention=rule)
     await run.run()

@@ -13,7 +13,7 @@ from actors.writer.lease import this_process
 from actors.writer.writer import FRESH_S
 from cluster.store import LocalStore
 from jobs.cli import main
-from jobs.scoring.summary import as_json, print_summary, summarize
+from jobs.scoring.summary import print_summary, summarize, summary_json
 from jobs.status import RunStatus, State, print_status, read_status, status_json
 from records.failure import InvalidInput, StoreFailed
 from records.jsonio import encode
@@ -232,7 +232,7 @@ def test_a_summary_gives_accuracy_with_its_interval() -> None:
 
 
 def test_a_summary_of_nothing_makes_nothing_up() -> None:
-    summary = json.loads(as_json(summarize(Totals(), run="r", strategy="s", finished=False, num_problems=3)))
+    summary = json.loads(summary_json(summarize(Totals(), run="r", strategy="s", finished=False, num_problems=3)))
     unknown = {key for key, value in summary.items() if value is None}
     assert unknown == {
         "gpu_seconds",

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from records.usage import ReplicaUsage, Usage
 from scaling.budget.metering import ReplicaRate
-from scaling.budget.time_caps import Held, TimeCaps, replica_seconds
+from scaling.budget.time_caps import HeldCost, TimeCaps, replica_seconds
 
 SECONDS = st.floats(0, 1e6)
 
@@ -32,7 +32,7 @@ def test_spent_and_reached_are_the_plain_sums(before, now, drain_s, cap):
     gpu_seconds = sum(RATES[one.role].num_gpus * one.held_s for epoch in (*before, now) for one in epoch.replicas)
     before_s = replica_seconds(before)
     uncapped = TimeCaps(rates=RATES, before_s=before_s)
-    assert uncapped.held(now) == Held(pytest.approx(usd), pytest.approx(gpu_seconds))
+    assert uncapped.held(now) == HeldCost(pytest.approx(usd), pytest.approx(gpu_seconds))
     assert uncapped.reached(now, drain_s) is None
     # Only replicas that are held now take part in the end.
     end_usd = usd + drain_s * sum(USD_PER_S[one.role] for one in now.replicas)
@@ -47,8 +47,8 @@ def test_spent_and_reached_are_the_plain_sums(before, now, drain_s, cap):
 
 def test_what_nobody_knows_is_not_zero():
     unpriced = TimeCaps(rates={"generator": ReplicaRate(0, None), "prm": ReplicaRate(0, 3.6)})
-    assert unpriced.held(usage(replica("generator", 10), replica("prm", 10))) == Held(None, None)
-    assert TimeCaps(rates={}).held(usage()) == Held(None, None)
+    assert unpriced.held(usage(replica("generator", 10), replica("prm", 10))) == HeldCost(None, None)
+    assert TimeCaps(rates={}).held(usage()) == HeldCost(None, None)
 
 
 def test_the_cap_that_is_reached_is_named():

@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 from scaling.calibration import metrics
 from scaling.calibration.metrics import Rows
 from scaling.statistics import accuracy as statistics
-from scaling.statistics.bootstrap import Clusters, draw, interval
+from scaling.statistics.bootstrap import Clusters, draw_resamples, interval
 
 SCORES = st.sampled_from([0.0, 0.05, 0.25, 0.3, 0.5, 0.99, 1.0])
 COUNTS = st.integers(1, 5).flatmap(lambda trials: st.tuples(st.integers(0, trials), st.just(trials)))
@@ -116,9 +116,9 @@ def test_coverage_at_a_grid_point_in_spite_of_rounding():
 def test_auc_counts_trials():
     # .75 has 2 right and 2 wrong, .25 has 4 wrong, .5 has 1 right.
     pairs, ordered = 3 * 6, 2 * (4 + 2 / 2) + 1 * 4
-    assert by_hand(metrics.auc, FIRST, SECOND, THIRD) == pytest.approx(ordered / pairs)
+    assert by_hand(metrics.auc_of_trials, FIRST, SECOND, THIRD) == pytest.approx(ordered / pairs)
     assert by_hand(metrics.auc_within, FIRST, SECOND, THIRD) == pytest.approx((2 * (4 + 2 / 2)) / (2 * 6))
-    assert math.isnan(by_hand(metrics.auc, SECOND))
+    assert math.isnan(by_hand(metrics.auc_of_trials, SECOND))
     assert math.isnan(by_hand(metrics.auc_within, SECOND, THIRD))
 
 
@@ -133,7 +133,7 @@ def test_a_group_without_rows_has_no_metric():
         metrics.calibration_error(rows, none, bins),
         metrics.pinball(rows, none, 0.1),
         metrics.share_below(rows, none),
-        metrics.auc(rows, none),
+        metrics.auc_of_trials(rows, none),
         metrics.auc_within(rows, none),
     ):
         assert statistic.num_problems == 0
@@ -189,7 +189,7 @@ SLOW = {
         lambda rows, estimate: metrics.calibration_error(rows, estimate, metrics.equal_width_bins(estimate)),
         slow_calibration_error,
     ),
-    "auc": (metrics.auc, slow_auc),
+    "auc": (metrics.auc_of_trials, slow_auc),
     "auc_within": (
         metrics.auc_within,
         lambda lines: mean(found for own in of_each_problem(lines) if not math.isnan(found := slow_auc(own))),
@@ -220,8 +220,8 @@ def test_auc_agrees_with_others(lines):
     rows = rows_of(lines)
     scores = [r for _, (_, n), r in lines for _ in range(n)]
     outcomes = [trial < z for _, (z, n), _ in lines for trial in range(n)]
-    expected = statistics.auc(scores, outcomes)
-    found = by_hand(metrics.auc, *lines)
+    expected = statistics.auc_of_paths(scores, outcomes)
+    found = by_hand(metrics.auc_of_trials, *lines)
     if expected is None:
         assert math.isnan(found)
     else:
@@ -249,7 +249,7 @@ def test_splitting_counts_of_a_row_changes_no_auc(lines, data):
     left_right = data.draw(st.integers(max(0, z - (n - left)), min(left, z)))
     parts = [(left_right, left), (z - left_right, n - left)]
     split = [*lines[:number], *lines[number + 1 :], *((problem, part, estimate) for part in parts if part[1])]
-    for metric in (metrics.auc, metrics.auc_within):
+    for metric in (metrics.auc_of_trials, metrics.auc_within):
         assert by_hand(metric, *lines) == pytest.approx(by_hand(metric, *split), nan_ok=True)
 
 
@@ -352,14 +352,14 @@ def test_an_interval_over_problems_holds_the_truth_as_often_as_it_says():
         rows = Rows(
             Clusters(np.arange(60).repeat(25), 60), np.ones(1500, dtype=np.int64), np.ones(1500, dtype=np.int64)
         )
-        lower, upper = interval(metrics.Rows.mean(rows, errors).at(draw(60, 400, case)))
+        lower, upper = interval(metrics.Rows.mean(rows, errors).at(draw_resamples(60, 400, case)))
         held += lower <= 0.1 <= upper
     assert 0.90 <= held / 300 <= 0.98
 
 
 def test_resamples_have_as_many_problems_as_the_set():
-    multiplicity = draw(7, 1000, 1)
+    multiplicity = draw_resamples(7, 1000, 1)
     assert multiplicity.shape == (1000, 7)
     assert (multiplicity.sum(axis=1) == 7).all()
     assert multiplicity.mean(axis=0) == pytest.approx(np.ones(7), abs=0.15)
-    assert (draw(7, 1000, 1) == multiplicity).all()
+    assert (draw_resamples(7, 1000, 1) == multiplicity).all()

@@ -14,7 +14,7 @@ from scaling.calibration.evaluation import EvaluationTable, evaluate
 from scaling.calibration.metric_groups import Groups
 from scaling.calibration.observed import Observed, Predictions
 from scaling.calibration.reliability import reliability
-from scaling.statistics.bootstrap import Estimate
+from scaling.statistics.bootstrap import IntervalEstimate
 
 LEVELS = (0.1, 0.5, 0.9)
 
@@ -58,8 +58,8 @@ def test_a_set_of_three_rows_by_hand():
     found = table.methods["one"]
     assert found["brier"].value == found["root_brier"].value == 1 / 32
     assert (found["brier"].lower, found["brier"].upper) == (0, 1 / 16)
-    assert found["terminal_brier"] == Estimate(0.25, None, None)  # of one problem: no interval
-    assert found["terminal_auc_within"] == Estimate(None, None, None)  # no failure among finished ones
+    assert found["terminal_brier"] == IntervalEstimate(0.25, None, None)  # of one problem: no interval
+    assert found["terminal_auc_within"] == IntervalEstimate(None, None, None)  # no failure among finished ones
     assert found["signed_error"].value == 1 / 8
     assert table.reference["success_rate"].value == 0.75
     assert table.reference["noise_floor"].value == pytest.approx(0.25 / 3 / 2)
@@ -115,8 +115,8 @@ def test_a_method_does_not_differ_from_itself():
     observed, methods = simulated()
     same = {"one": methods["calibrated"], "other": methods["calibrated"]}
     for item in evaluate(observed, same, num_resamples=50, seed=1).comparisons:
-        assert item.difference == Estimate(0.0, 0.0, 0.0)
-        assert item.ratio in (None, Estimate(1.0, 1.0, 1.0))
+        assert item.difference == IntervalEstimate(0.0, 0.0, 0.0)
+        assert item.ratio in (None, IntervalEstimate(1.0, 1.0, 1.0))
 
 
 def test_intervals_are_those_of_rows_drawn_by_problem():
@@ -193,10 +193,10 @@ def constant_set(successes, trials, terminal=False, problems=("a", "b", "c")):
 def test_a_set_without_any_success():
     table = evaluate(constant_set(0, 8), {"one": Predictions(mean=np.full(3, 0.25))}, num_resamples=20, seed=1)
     found = table.methods["one"]
-    assert found["brier"] == Estimate(1 / 16, 1 / 16, 1 / 16)
-    assert table.reference["noise_floor"] == Estimate(0.0, 0.0, 0.0)
-    assert found["auc"] == found["auc_within"] == Estimate(None, None, None)
-    assert found["terminal_brier"] == Estimate(None, None, None)
+    assert found["brier"] == IntervalEstimate(1 / 16, 1 / 16, 1 / 16)
+    assert table.reference["noise_floor"] == IntervalEstimate(0.0, 0.0, 0.0)
+    assert found["auc"] == found["auc_within"] == IntervalEstimate(None, None, None)
+    assert found["terminal_brier"] == IntervalEstimate(None, None, None)
     assert found["at_or_below@0.1"].value == 1.0
 
 

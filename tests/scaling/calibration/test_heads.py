@@ -9,7 +9,7 @@ from scipy.integrate import quad
 from scipy.stats import beta, betabinom
 
 from records.failure import InvalidInput
-from scaling.calibration.heads import POINT, HeadSpec, beta_binomial_nll, beta_shapes, predict, score
+from scaling.calibration.heads import POINT, HeadSpec, beta_binomial_nll, beta_shapes, predict_success, score
 
 LOGITS = st.floats(-60, 60)
 LEVELS = st.sets(st.floats(0.01, 0.99), max_size=6).map(lambda found: tuple(sorted(found | {0.5})))
@@ -39,7 +39,7 @@ def test_a_description_survives_json(spec):
 def test_whatever_the_outputs_are_quantiles_are_ordered_probabilities(spec, data):
     outputs = data.draw(arrays(np.float64, (3, spec.num_outputs), elements=LOGITS))
     levels = spec.levels if spec.kind == "quantile" else tuple(sorted({0.02, *spec.levels, 0.98}))
-    found = predict(spec, outputs, levels)
+    found = predict_success(spec, outputs, levels)
     assert found.mean.shape == (3,)
     assert found.quantiles.shape == (3, len(levels))
     everything = np.concatenate([found.mean[:, None], found.quantiles], axis=1)
@@ -48,12 +48,12 @@ def test_whatever_the_outputs_are_quantiles_are_ordered_probabilities(spec, data
     assert everything.max() <= 1
     assert (np.diff(found.quantiles, axis=1) >= 0).all()
     served = score(spec, outputs[0])
-    own = predict(spec, outputs, spec.levels).quantiles[0]
+    own = predict_success(spec, outputs, spec.levels).quantiles[0]
     assert (served.lower, served.median, served.upper) == (own[0], own[spec.levels.index(0.5)], own[-1])
 
 
 def test_a_probability_stands_for_every_quantile():
-    found = predict(POINT, np.array([[0.3], [-2.0]]), [0.1, 0.9])
+    found = predict_success(POINT, np.array([[0.3], [-2.0]]), [0.1, 0.9])
     wanted = [sigmoid(0.3), sigmoid(-2.0)]
     assert list(found.mean) == pytest.approx(wanted)
     assert found.quantiles.tolist() == [[pytest.approx(each)] * 2 for each in wanted]
@@ -62,7 +62,7 @@ def test_a_probability_stands_for_every_quantile():
 @given(z=st.lists(LOGITS, min_size=4, max_size=4))
 def test_the_mean_of_a_quantile_head_is_the_integral_of_its_quantile_function(z):
     levels = (0.1, 0.3, 0.5, 0.9)
-    found = predict(HeadSpec(kind="quantile", levels=levels), np.array([z]), levels)
+    found = predict_success(HeadSpec(kind="quantile", levels=levels), np.array([z]), levels)
     own = sorted(map(sigmoid, z))
     assert list(found.quantiles[0]) == pytest.approx(own)
     area, _ = quad(lambda level: np.interp(level, levels, own), 0, 1, points=levels)
@@ -72,7 +72,7 @@ def test_the_mean_of_a_quantile_head_is_the_integral_of_its_quantile_function(z)
 @given(z=st.floats(-15, 15), log_concentration=st.floats(-4, 9))
 def test_a_beta_binomial_head_gives_the_quantiles_of_its_beta_distribution(z, log_concentration):
     spec, levels = HeadSpec(kind="beta-binomial"), (0.1, 0.25, 0.5, 0.9)
-    found = predict(spec, np.array([[z, log_concentration]]), levels)
+    found = predict_success(spec, np.array([[z, log_concentration]]), levels)
     mean, c = sigmoid(z), np.exp(log_concentration)
     assert found.mean[0] == pytest.approx(mean, abs=1e-9)
     distribution = beta(mean * c, (1 - mean) * c)
@@ -89,7 +89,7 @@ def test_a_concentration_is_kept_within_bounds():
     assert a[1] == pytest.approx(5e-3)
     assert b[2] > 0
     assert a[3] > 0
-    extreme = predict(HeadSpec(kind="beta-binomial"), np.array([[800.0, 1.0], [-800.0, 1.0]]), [0.1, 0.5, 0.9])
+    extreme = predict_success(HeadSpec(kind="beta-binomial"), np.array([[800.0, 1.0], [-800.0, 1.0]]), [0.1, 0.5, 0.9])
     assert extreme.mean.tolist() == pytest.approx([1.0, 0.0])
     assert extreme.quantiles == pytest.approx(np.array([[1.0] * 3, [0.0] * 3]))
 
@@ -104,14 +104,14 @@ def test_the_likelihood_is_that_of_scipy(trials, share, a, b):
 @pytest.mark.parametrize("kind", ["quantile", "beta-binomial"])
 def test_the_shift_moves_the_lower_quantile_only(kind):
     outputs = np.array([[0.0, 0.5, 1.0]] if kind == "quantile" else [[0.5, 1.0]])
-    plain = predict(HeadSpec(kind=kind), outputs, [0.1, 0.5, 0.9])
+    plain = predict_success(HeadSpec(kind=kind), outputs, [0.1, 0.5, 0.9])
     for shift, wanted in (
         (0.05, plain.quantiles[0, 0] - 0.05),
         (0.9, 0.0),
         (-0.001, plain.quantiles[0, 0] + 0.001),
         (-0.9, plain.quantiles[0, 1]),
     ):
-        shifted = predict(HeadSpec(kind=kind, lower_shift=shift), outputs, [0.1, 0.5, 0.9])
+        shifted = predict_success(HeadSpec(kind=kind, lower_shift=shift), outputs, [0.1, 0.5, 0.9])
         assert shifted.quantiles[0].tolist() == pytest.approx([wanted, *plain.quantiles[0, 1:]])
         assert shifted.mean == plain.mean
 
@@ -138,8 +138,8 @@ def test_what_is_no_head_is_refused(fields, words):
 def test_levels_and_outputs_that_a_head_does_not_have_are_refused():
     spec = HeadSpec(kind="quantile")
     with pytest.raises(ValueError, match="no quantiles at"):
-        predict(spec, np.zeros((1, 3)), [0.2])
+        predict_success(spec, np.zeros((1, 3)), [0.2])
     with pytest.raises(ValueError, match=r"\[N, 3\]"):
-        predict(spec, np.zeros((1, 2)), [0.5])
+        predict_success(spec, np.zeros((1, 2)), [0.5])
     with pytest.raises(ValueError, match="increase"):
-        predict(HeadSpec(kind="beta-binomial"), np.zeros((1, 2)), [0.5, 0.1])
+        predict_success(HeadSpec(kind="beta-binomial"), np.zeros((1, 2)), [0.5, 0.1])

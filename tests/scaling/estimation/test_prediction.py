@@ -12,8 +12,8 @@ from scaling.estimation.prediction import (
     CONFIDENCE,
     NUM_RESAMPLES,
     Population,
-    predict,
     predict_right,
+    predict_total,
     ranged,
     stratified,
 )
@@ -31,7 +31,7 @@ def made(num_problems: int, seed: int, *, noise: float) -> tuple[Population, np.
 
 def test_a_pilot_of_all_problems_is_certain():
     everything, costs = made(40, 0, noise=0.3)
-    found = predict(everything, np.arange(40), costs, seed=1)
+    found = predict_total(everything, np.arange(40), costs, seed=1)
     assert found.totals == pytest.approx(costs.sum(axis=0))
     assert found.draws == pytest.approx(np.broadcast_to(costs.sum(axis=0), (NUM_RESAMPLES, 2)))
 
@@ -39,7 +39,7 @@ def test_a_pilot_of_all_problems_is_certain():
 def test_costs_without_errors_are_predicted_almost_exactly():
     everything, costs = made(2000, 1, noise=0.0)
     index = np.arange(0, 2000, 40)
-    found = predict(everything, index, costs[index], seed=1)
+    found = predict_total(everything, index, costs[index], seed=1)
     assert found.totals == pytest.approx(costs.sum(axis=0), rel=2e-3)
     span = ranged(found.totals[0], found.draws[:, 0])
     assert (span.upper - span.lower) / found.totals[0] < 0.01
@@ -51,7 +51,7 @@ def test_the_intervals_hold_as_often_as_they_say():
     for seed in range(200):
         everything, costs = made(500, seed, noise=0.25)
         index = np.asarray(stratified(list(everything.features[:, 0]), 50, run_seed=seed))
-        found = predict(everything, index, costs[index], seed=seed)
+        found = predict_total(everything, index, costs[index], seed=seed)
         span = ranged(found.totals[0], found.draws[:, 0])
         actual = costs[:, 0].sum()
         inside += span.lower <= actual <= span.upper
@@ -82,7 +82,7 @@ def test_what_the_strategy_plans_is_worth_more_than_any_feature():
     blind = Population(everything.features, np.ones(500))
 
     def width(known: Population) -> float:
-        found = predict(known, index, costs[index], seed=3)
+        found = predict_total(known, index, costs[index], seed=3)
         span = ranged(found.totals[0], found.draws[:, 0])
         return span.upper - span.lower
 
@@ -104,7 +104,7 @@ def test_no_pilot_is_too_odd(num_pilot, num_others, num_features, constant, seed
     features = np.zeros((total, num_features)) if constant else rng.random((total, num_features))
     everything = Population(features, rng.integers(1, 9, total).astype(float))
     costs = np.stack([rng.random(num_pilot) * 100, np.zeros(num_pilot)], axis=1)
-    found = predict(everything, np.arange(num_pilot), costs, seed=seed)
+    found = predict_total(everything, np.arange(num_pilot), costs, seed=seed)
     assert np.isfinite(found.draws).all()
     assert (found.draws >= costs.sum(axis=0) - 1e-9).all()
     assert not found.draws[:, 1].any()
@@ -113,7 +113,7 @@ def test_no_pilot_is_too_odd(num_pilot, num_others, num_features, constant, seed
 
 def test_an_empty_pilot_says_nothing():
     with pytest.raises(ValueError, match="without problems"):
-        predict(Population(np.zeros((3, 1)), np.ones(3)), np.asarray([], dtype=int), np.zeros((0, 1)), seed=0)
+        predict_total(Population(np.zeros((3, 1)), np.ones(3)), np.asarray([], dtype=int), np.zeros((0, 1)), seed=0)
 
 
 @given(st.lists(st.floats(-5, 5), min_size=1, max_size=60), st.integers(1, 70), st.integers(0, 9))

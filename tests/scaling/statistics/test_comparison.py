@@ -10,12 +10,12 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from records.failure import NothingToCompare
-from scaling.statistics.bootstrap import Estimate, draw, interval
+from scaling.statistics.bootstrap import IntervalEstimate, draw_resamples, interval
 from scaling.statistics.comparison import ByOrder, Measured, comparable, compare
 from scaling.statistics.comparison_rows import pareto_front
 from scaling.statistics.risk_coverage import risk_coverage
 
-UNKNOWN = Estimate(None, None, None)
+UNKNOWN = IntervalEstimate(None, None, None)
 KINDS = ("num_samples", "prompt_tokens", "cached_tokens", "pruned_tokens", "prm_tokens", "prm_cached_tokens")
 
 
@@ -86,7 +86,7 @@ def by_loop(settings, num_resamples, seed):
     base = settings[0]
     order = sorted(range(len(base.correct)), key=lambda number: (base.correct[number], base.generated_tokens[number]))
     everything = np.array(order)
-    drawn = [np.repeat(everything, times.astype(int)) for times in draw(len(order), num_resamples, seed)]
+    drawn = [np.repeat(everything, times.astype(int)) for times in draw_resamples(len(order), num_resamples, seed)]
     for item in settings:
         risks = zip(item.by_order.answer_p, item.by_order.correct, strict=True)
         runs = [(np.nan_to_num(answer_p), right) for answer_p, right in risks]
@@ -130,9 +130,11 @@ def test_equals_have_no_difference(settings, seed):
     twins = [settings[0], replace(settings[0], label="twin"), *settings[1:]]
     row = compare(twins, baseline="s0", margin=0.0, num_resamples=20, seed=seed).row("twin")
     has_interval = len(settings[0].correct) > 1
-    assert row.accuracy_difference == Estimate(0.0, *((0.0, 0.0) if has_interval else (None, None)))
+    assert row.accuracy_difference == IntervalEstimate(0.0, *((0.0, 0.0) if has_interval else (None, None)))
     assert (
-        row.flops_ratio == row.generated_tokens_ratio == Estimate(1.0, *((1.0, 1.0) if has_interval else (None, None)))
+        row.flops_ratio
+        == row.generated_tokens_ratio
+        == IntervalEstimate(1.0, *((1.0, 1.0) if has_interval else (None, None)))
     )
     assert row.is_not_worse == has_interval
     assert row.is_not_worse_by_point
@@ -228,7 +230,7 @@ def test_a_comparison_by_hand():
     rows = {row.label: row for row in comparison.rows}
     assert [row.accuracy.value for row in comparison.rows] == [0.5, 0.5, 0.0, 0.75]
     assert rows["cheap"].generated_tokens_ratio.value == 0.25
-    assert rows["cheap"].flops_ratio == Estimate(2.0, 2.0, 2.0)
+    assert rows["cheap"].flops_ratio == IntervalEstimate(2.0, 2.0, 2.0)
     assert rows["bad"].accuracy_difference.value == -0.5
     assert (rows["good"].accuracy_difference.lower, rows["good"].accuracy_difference.upper) == (0.0, 0.75)
     assert [row.is_not_worse for row in comparison.rows] == [True, True, False, True]
@@ -254,7 +256,7 @@ def test_without_resamples_only_the_baseline_is_known_not_to_be_worse():
     comparison = compare(settings, baseline="base", margin=0.0, num_resamples=0, seed=0)
     assert [row.is_not_worse for row in comparison.rows] == [True, False]
     assert comparison.cheapest_by_flops == "base"
-    assert comparison.row("other").accuracy == Estimate(1.0, None, None)
+    assert comparison.row("other").accuracy == IntervalEstimate(1.0, None, None)
 
 
 def test_what_a_setting_does_not_know_is_unknown_and_leaves_no_problem_out():

@@ -11,7 +11,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from scaling.statistics import bootstrap
-from scaling.statistics.bootstrap import Estimate, draw, interval, resampled_sums
+from scaling.statistics.bootstrap import IntervalEstimate, draw_resamples, interval, resampled_sums
 from scaling.statistics.paired import Pairs, Side, compare_paired, mcnemar_p
 from scaling.statistics.paired_rows import Change
 
@@ -52,7 +52,7 @@ def test_every_number_is_what_a_loop_over_resamples_gives():
     def by_loop(number, left, right):
         """`number` of both, on copies of the drawn problems that both know."""
         resampled = []
-        for times in draw(40, 60, 1):
+        for times in draw_resamples(40, 60, 1):
             at = np.repeat(np.arange(40), times.astype(int))
             at = at[~np.isnan(left[at] + right[at])]
             resampled.append(number(left[at], right[at]))
@@ -129,7 +129,7 @@ def test_swapping_the_runs_negates(drawn):
     differences += [(cost.difference, other.difference) for cost, other in zip(forth.costs, back.costs, strict=True)]
     for there, again in differences:
         if there.value is None:
-            assert there == again == Estimate(None, None, None)
+            assert there == again == IntervalEstimate(None, None, None)
             continue
         assert there.value == pytest.approx(-again.value)
         if there.lower is not None:
@@ -186,8 +186,8 @@ def test_what_does_not_fit_is_refused():
 
 def test_resamples_drawn_part_by_part_are_those_drawn_at_once(monkeypatch):
     sums = np.random.default_rng(0).random((50, 3))
-    whole = draw(50, 33, 4) @ sums
+    whole = draw_resamples(50, 33, 4) @ sums
     monkeypatch.setattr(bootstrap, "PART_SIZE", 200)
     assert resampled_sums(sums, 33, 4) == pytest.approx(whole)
     assert resampled_sums(sums, 0, 4).shape == (0, 3)
-    assert draw(0, 2, 4).shape == (2, 0)
+    assert draw_resamples(0, 2, 4).shape == (2, 0)

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaling.statistics.accuracy import accuracy_interval, auc, within_problem_auc
+from scaling.statistics.accuracy import accuracy_interval, auc_of_paths, within_problem_auc
 
 paths = st.lists(
     st.tuples(st.sampled_from("abc"), st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]), st.booleans()), max_size=20
@@ -49,12 +49,12 @@ def test_auc_counts_pairs(drawn: list[tuple[str, float, bool]]) -> None:
         ]
         return sum(pairs) / len(pairs) if pairs else None
 
-    assert auc(scores, correct) == pytest.approx(share_ordered(same_problem=False))
+    assert auc_of_paths(scores, correct) == pytest.approx(share_ordered(same_problem=False))
     assert within_problem_auc(ids, scores, correct) == pytest.approx(share_ordered(same_problem=True))
 
 
 def test_auc_refuses_what_it_cannot_rank() -> None:
     with pytest.raises(ValueError, match="NaN"):
-        auc([0.5, float("nan")], [True, False])
+        auc_of_paths([0.5, float("nan")], [True, False])
     with pytest.raises(ValueError, match="as long as"):
-        auc([0.5], [True, False])
+        auc_of_paths([0.5], [True, False])

@@ -130,7 +130,7 @@ def greedy(root: Path, *, worths: dict[str, list[float]], most: int):
     taken: list[Path] = []
     while len(taken) < most:
         worth = worths[root.text][len(taken)]
-        reply = yield Expand(((root, 1),), Until.END, LIMITS.max_tokens, Scoring.NONE, worth=worth)
+        reply = yield Expand(((root, 1),), Until.END, LIMITS.max_tokens, Scoring.NONE, priority=worth)
         if not reply.paths:
             break
         taken += reply.paths

@@ -20,7 +20,7 @@ from scaling.strategies.best_of_n import best_of_n
 from scaling.strategies.marginal import marginal
 from scaling.strategies.sequential import sequential
 from scaling.strategy import Request, Strategy
-from scaling.uncertainty.aggregation import Aggregation, Estimate
+from scaling.uncertainty.aggregation import Aggregation, ScoreEstimate
 from scaling.uncertainty.selection import Selection, choose
 from tests.support.toy_problem import LIMITS, ROOT, ToyProblem, play
 from tests.support.world import NOTHING, World, problems, scheduler_for
@@ -49,7 +49,7 @@ def spent(strategy: Callable[..., Strategy], p: float, num_problems: int = 60) -
 @given(
     p=st.floats(0.001, 0.999),
     seed=st.integers(0, 10**6),
-    estimate=st.sampled_from(list(Estimate)),
+    estimate=st.sampled_from(list(ScoreEstimate)),
     bounds=st.sampled_from([(1, 64), (8, 8), (4, 16)]),
 )
 def test_best_of_n_draws_what_the_question_looks_like(p, seed, estimate, bounds):

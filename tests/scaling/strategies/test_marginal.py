@@ -49,8 +49,8 @@ def offers(root: Reply, replies: Sequence[Reply], **options: object) -> list[flo
     for reply in (root, *replies):
         request = strategy.send(reply)
         assert isinstance(request, Expand)
-        assert request.worth is not None
-        found.append(request.worth)
+        assert request.priority is not None
+        found.append(request.priority)
     return found
 
 
@@ -97,10 +97,10 @@ def test_the_problems_own_samples_say_what_a_token_buys():
 
 
 def test_the_worth_of_a_request_is_no_part_of_its_hash_and_never_nan():
-    request = Expand(((ROOT, 1),), Until.END, 10, Scoring.LEAF, worth=0.1)
-    assert request_hash(request) == request_hash(replace(request, worth=None))
-    with pytest.raises(ValueError, match="worth is NaN"):
-        replace(request, worth=math.nan)
+    request = Expand(((ROOT, 1),), Until.END, 10, Scoring.LEAF, priority=0.1)
+    assert request_hash(request) == request_hash(replace(request, priority=None))
+    with pytest.raises(ValueError, match="priority is NaN"):
+        replace(request, priority=math.nan)
 
 
 # --- one problem
@@ -136,7 +136,7 @@ def test_empty_replies_and_scores_that_say_nothing_end(
     def answer(request: Expand | Score) -> Reply:
         if isinstance(request, Score):
             return Reply(ReplyKind.FULL, (replace(ROOT, score=score),))
-        worths.append(request.worth)
+        worths.append(request.priority)
         return Reply(ReplyKind.FULL, (Path(1, ROOT, text, (1,) * num_tokens, FinishReason.LENGTH, None, score),))
 
     strategy = marginal(
@@ -225,8 +225,8 @@ def test_no_sample_is_granted_before_all_questions_are_read_and_the_best_offer_g
     take, worths, num_read = samples.take, [], []
 
     def spied(key, replica):
-        waiting = [item.task.worth or 0.0 for item in samples._items.values() if item.replica is None]
-        worths.append((samples._items[key].task.worth, max(waiting)))
+        waiting = [item.task.priority or 0.0 for item in samples._items.values() if item.replica is None]
+        worths.append((samples._items[key].task.priority, max(waiting)))
         num_read.append(sum(search.root_score is not None for search in world.scheduler.open_searches()))
         return take(key, replica)
 
@@ -325,7 +325,7 @@ def together(strategy: Callable[[Path], Strategy], total_tokens: int) -> tuple[f
     for index, (problem, search) in enumerate(zip(worlds, running, strict=True)):
         request = search.send(problem.reply(next(search)))
         assert isinstance(request, Expand)
-        heap.append((-(request.worth or 0.0), index, request))
+        heap.append((-(request.priority or 0.0), index, request))
     heapq.heapify(heap)
     left_tokens = total_tokens
     while heap:
@@ -338,7 +338,7 @@ def together(strategy: Callable[[Path], Strategy], total_tokens: int) -> tuple[f
             choices[index] = stop.value
         else:
             assert isinstance(request, Expand)
-            heapq.heappush(heap, (-(request.worth or 0.0), index, request))
+            heapq.heappush(heap, (-(request.priority or 0.0), index, request))
     return (*score_of(choices), [one.tokens for one in worlds])
 
 

@@ -12,7 +12,7 @@ from scipy import stats
 
 from scaling.seeds import seed_for
 from scaling.strategies.published.adaptive_consistency import majority_probability
-from scaling.strategies.published.particle_filtering import Resampling, draw, particle_weights
+from scaling.strategies.published.particle_filtering import Resampling, draw_particles, particle_weights
 from scaling.strategies.published.rebase import balanced_shares
 
 
@@ -98,13 +98,13 @@ def test_draws_are_those_of_a_slow_walk(weights, count, seed):
     """Weights in 64ths, so that both ways of adding them up are exact."""
     alone = [uniform(seed, "question", 3, index) for index in range(count)]
     even = [(index + uniform(seed, "question", 3)) / count for index in range(count)]
-    assert draw(weights, count, Resampling.MULTINOMIAL, (seed, "question", 3)) == slow_draw(weights, alone)
-    assert draw(weights, count, Resampling.SYSTEMATIC, (seed, "question", 3)) == slow_draw(weights, even)
+    assert draw_particles(weights, count, Resampling.MULTINOMIAL, (seed, "question", 3)) == slow_draw(weights, alone)
+    assert draw_particles(weights, count, Resampling.SYSTEMATIC, (seed, "question", 3)) == slow_draw(weights, even)
 
 
 @given(weights=weight_lists, count=st.integers(1, 30), seed=st.integers(0, 2**60))
 def test_systematic_draws_take_each_floor_or_ceiling_times(weights, count, seed):
-    drawn = Counter(draw(weights, count, Resampling.SYSTEMATIC, (seed,)))
+    drawn = Counter(draw_particles(weights, count, Resampling.SYSTEMATIC, (seed,)))
     for index, weight in enumerate(weights):
         expected = count * weight / math.fsum(weights)
         assert math.floor(expected - 1e-9) <= drawn[index] <= math.ceil(expected + 1e-9)
@@ -113,12 +113,12 @@ def test_systematic_draws_take_each_floor_or_ceiling_times(weights, count, seed)
 @pytest.mark.parametrize("resampling", list(Resampling))
 def test_draws_are_in_proportion_to_weights(resampling):
     weights, rounds = [0.5, 0.0, 0.3, 0.15, 0.05], 2000
-    drawn = Counter(index for name in range(rounds) for index in draw(weights, 8, resampling, ("q", name)))
+    drawn = Counter(index for name in range(rounds) for index in draw_particles(weights, 8, resampling, ("q", name)))
     for index, weight in enumerate(weights):
         spread = math.sqrt(rounds * 8 * weight * (1 - weight))
         assert abs(drawn[index] - rounds * 8 * weight) <= 4 * spread
-    assert draw(weights, 8, resampling, ("q", 1)) == draw(weights, 8, resampling, ("q", 1))
-    assert draw(weights, 8, resampling, ("q", 1)) != draw(weights, 8, resampling, ("q", 2))
+    assert draw_particles(weights, 8, resampling, ("q", 1)) == draw_particles(weights, 8, resampling, ("q", 1))
+    assert draw_particles(weights, 8, resampling, ("q", 1)) != draw_particles(weights, 8, resampling, ("q", 2))
 
 
 @given(first=st.integers(0, 60), second=st.integers(0, 60))

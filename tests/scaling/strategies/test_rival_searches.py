@@ -18,7 +18,12 @@ from scaling.strategies.published.adaptive_consistency import adaptive_consisten
 from scaling.strategies.published.backtracking import backtracking
 from scaling.strategies.published.dvts import dvts
 from scaling.strategies.published.lookahead_beam import lookahead_beam
-from scaling.strategies.published.particle_filtering import Resampling, draw, particle_filtering, particle_weights
+from scaling.strategies.published.particle_filtering import (
+    Resampling,
+    draw_particles,
+    particle_filtering,
+    particle_weights,
+)
 from scaling.strategies.published.rebase import rebase
 from scaling.strategy import Choice, SearchLimits, Strategy
 from scaling.uncertainty.aggregation import Aggregation
@@ -252,7 +257,9 @@ def test_particles_are_drawn_by_weight_after_every_step(resampling, resample_fin
     # The weights of all four as they were sampled, or of the unfinished ones only.
     order = ["a", "1", "b", "c"] if resample_finished else ["a", "b", "c"]
     scores = {"1": 0.8, "a": 0.9, "b": 0.5, "c": 0.0}
-    drawn = draw(particle_weights([scores[name] for name in order], 1.0), len(order), resampling, (5, "question", 0))
+    drawn = draw_particles(
+        particle_weights([scores[name] for name in order], 1.0), len(order), resampling, (5, "question", 0)
+    )
     names = [order[index] for index in drawn]
     wanted = {name: names.count(name) for name in names if name != "1"}
     assert dict(tree.asked_texts()[1]) == wanted

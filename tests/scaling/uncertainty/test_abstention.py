@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaling.statistics.bootstrap import draw
+from scaling.statistics.bootstrap import draw_resamples
 from scaling.statistics.risk_coverage import mean_risk, risk_coverage
 
 ROWS = st.lists(
@@ -72,7 +72,7 @@ RUNS = st.integers(1, 6).flatmap(
 def test_mean_risk_of_resampled_problems_is_that_of_their_copies(runs, seed):
     p, right = np.moveaxis(np.array(runs), 2, 0)
     statistic = mean_risk(p, right)
-    multiplicity = draw(p.shape[1], 5, seed)
+    multiplicity = draw_resamples(p.shape[1], 5, seed)
     for times, area in zip(multiplicity.astype(int), statistic.at(multiplicity), strict=True):
         copies = [
             [

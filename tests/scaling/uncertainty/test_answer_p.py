@@ -14,7 +14,7 @@ from scaling.strategies.majority import majority
 from scaling.strategies.sequential import sequential
 from scaling.strategy import Choice, Request
 from scaling.uncertainty.abstention import Abstention
-from scaling.uncertainty.aggregation import Aggregation, Estimate
+from scaling.uncertainty.aggregation import Aggregation, ScoreEstimate
 from scaling.uncertainty.answer_p import posterior_of, with_answer_p
 from scaling.uncertainty.selection import Selection, choose
 from tests.support.toy_problem import LIMITS, ROOT, ToyProblem, play
@@ -110,7 +110,7 @@ def test_sequential_has_its_own():
 @given(
     quantiles=st.lists(st.floats(0, 1), min_size=3, max_size=3).map(sorted),
     below=st.floats(0.01, 1),
-    estimate=st.sampled_from(Estimate),
+    estimate=st.sampled_from(ScoreEstimate),
 )
 def test_abstaining_is_a_comparison(quantiles, below, estimate):
     lower, median, upper = quantiles
