@@ -100,11 +100,11 @@ def score(plan: Plan, replicas: Replicas) -> Summary:
             display.note(f"warning: {warning}")
         if plan.only is not None:
             display.note(f"a pilot: {len(plan.only)} of {plan.problems.num_problems} problems")
-        reign = RunDriver(plan, replicas, Path(spool), display, on_state=on_state)
+        driver = RunDriver(plan, replicas, Path(spool), display, on_state=on_state)
         begun_at: list[tuple[int, int]] = []
         while True:
             try:
-                reign.run(take_over=plan.options.take_over and not states, again=bool(begun_at))
+                driver.run(take_over=plan.options.take_over and not states, again=bool(begun_at))
                 break
             except ActorDied as died:
                 if not states:

@@ -1,6 +1,6 @@
 """The central budget controller: an asyncio shell around the pure parts in `scaling`.
 
-    problems --admission--> scheduler <--results-- replica links <--> generator and PRM replicas
+    problems --admission--> scheduler <--results-- replica clients <--> generator and PRM replicas
                                |  ^
                     concluded  |  | ledger ceiling
                                v  |
@@ -282,14 +282,14 @@ class Controller:
         self._pump()
 
     async def _heartbeats(self) -> None:
-        outage = StoreRetry(self._clock)
+        retry = StoreRetry(self._clock)
         while True:
             try:
                 progress, usage = self._snapshot()
                 await self._writer.heartbeat(asdict(progress), usage)
-                outage.end()
+                retry.end()
             except StoreFailed as failed:
-                outage.wait_s(failed)  # raises when it has lasted too long; the next try is the next heartbeat
+                retry.wait_s(failed)  # raises when it has lasted too long; the next try is the next heartbeat
             await asyncio.sleep(self._settings.heartbeat_s)
 
     def _grant_no_more(self, why: str) -> None:

@@ -1,4 +1,4 @@
-"""The replicas of a run and the lines to them: who is up, who is lost, who is given up.
+"""The replicas of a run and the connections to them: who is up, who is lost, who is given up.
 
 Results and deaths go straight into the scheduler; what follows from them is the controller's business (`on_event`).
 """
@@ -17,7 +17,7 @@ from scaling.scheduler.dispatch import Outgoing
 from scaling.scheduler.scheduler import Scheduler
 from scaling.search.accounting import Models
 
-GeneratorLink = ReplicaClient[SampleCall, SampleResult]
+GeneratorClient = ReplicaClient[SampleCall, SampleResult]
 _PrmClient = ReplicaClient[ScoreCall, ScoreResult]
 
 
@@ -31,7 +31,7 @@ class ReplicaState(NamedTuple):
 
 
 class Fleet:
-    """All links of one run.
+    """All clients of one run.
 
     Args:
         generators: may be empty for a strategy that never samples.
@@ -60,12 +60,12 @@ class Fleet:
         self.num_wanted = len(generators) + len(prms)
         self._settings, self._scheduler, self._clock = settings, scheduler, clock
         self._on_event, self._note = on_event, note
-        self._generators = {handle.replica_id: self._generator_link(handle) for handle in generators}
-        self._prms = {handle.replica_id: self._prm_link(handle) for handle in prms}
+        self._generators = {handle.replica_id: self._generator_client(handle) for handle in generators}
+        self._prms = {handle.replica_id: self._prm_client(handle) for handle in prms}
         self._needs_generator, self._needs_prm = bool(generators), bool(prms)
         self._roles = dict.fromkeys(self._generators, "generator") | dict.fromkeys(self._prms, "prm")
         self._up: dict[str, ReplicaInfo] = {}
-        self._given_up: list[GeneratorLink | _PrmClient] = []
+        self._given_up: list[GeneratorClient | _PrmClient] = []
 
     @property
     def num_ready(self) -> int:
@@ -81,8 +81,10 @@ class Fleet:
     def replicas(self) -> list[ReplicaState]:
         """All there were, those given up last."""
         return [
-            ReplicaState(self._roles[link.replica_id], link.replica_id, link.replica_id in self._up, link.num_deaths)
-            for link in (*self._links(), *self._given_up)
+            ReplicaState(
+                self._roles[client.replica_id], client.replica_id, client.replica_id in self._up, client.num_deaths
+            )
+            for client in (*self._clients(), *self._given_up)
         ]
 
     @property
@@ -101,7 +103,7 @@ class Fleet:
         Raises:
             ReplicaFailed: (by one of them) the last replica of a role was given up.
         """
-        return [self._keep(link) for link in self._links()]
+        return [self._keep(client) for client in self._clients()]
 
     def send(self, outgoing: Outgoing) -> None:
         """Queue what the scheduler wants sent."""
@@ -114,10 +116,10 @@ class Fleet:
         for replica, scores in outgoing.scores.items():
             self._prms[replica].send(scores)
 
-    def _links(self) -> list[GeneratorLink | _PrmClient]:
+    def _clients(self) -> list[GeneratorClient | _PrmClient]:
         return [*self._generators.values(), *self._prms.values()]
 
-    def _generator_link(self, handle: GeneratorHandle) -> GeneratorLink:
+    def _generator_client(self, handle: GeneratorHandle) -> GeneratorClient:
         def on_results(replica: str, results: Sequence[SampleResult]) -> None:
             self._scheduler.generator_results(replica, results, now_s=self._clock())
             self._on_event()
@@ -131,7 +133,7 @@ class Fleet:
             health=self._settings.health,
         )
 
-    def _prm_link(self, handle: PrmHandle) -> _PrmClient:
+    def _prm_client(self, handle: PrmHandle) -> _PrmClient:
         def on_results(replica: str, results: Sequence[ScoreResult]) -> None:
             self._scheduler.prm_results(replica, results, now_s=self._clock())
             self._on_event()
@@ -146,7 +148,7 @@ class Fleet:
         )
 
     def _on_up(self, add: Callable[[str, int], None], replica: str, info: ReplicaInfo) -> None:
-        if any(link.replica_id == replica and link.num_deaths for link in self._links()):
+        if any(client.replica_id == replica and client.num_deaths for client in self._clients()):
             self._note(f"{replica} is back")
         self._up[replica] = info
         add(replica, info.max_concurrency)
@@ -158,17 +160,17 @@ class Fleet:
         requeue(replica, cause, now_s=self._clock())
         self._on_event()
 
-    async def _keep(self, link: GeneratorLink | _PrmClient) -> None:
+    async def _keep(self, client: GeneratorClient | _PrmClient) -> None:
         """Keep a replica in service; the run ends when the last of a role is given up."""
-        cause = await link.run()
-        links: dict[str, GeneratorLink] | dict[str, _PrmClient]
-        links = self._generators if link.replica_id in self._generators else self._prms
-        del links[link.replica_id]
-        self._given_up.append(link)
-        given_up = f"{link.replica_id} was given up after {MAX_FAILED_STARTS} starts without a result"
-        if not links:
+        cause = await client.run()
+        clients: dict[str, GeneratorClient] | dict[str, _PrmClient]
+        clients = self._generators if client.replica_id in self._generators else self._prms
+        del clients[client.replica_id]
+        self._given_up.append(client)
+        given_up = f"{client.replica_id} was given up after {MAX_FAILED_STARTS} starts without a result"
+        if not clients:
             raise ReplicaFailed(f"{given_up}, and no other replica of its role is left: {cause}")
-        self._note(f"{given_up} ({cause}); {len(links)} of its role go on")
+        self._note(f"{given_up} ({cause}); {len(clients)} of its role go on")
 
 
 async def cancel_all(tasks: Sequence[asyncio.Task[None]]) -> None:

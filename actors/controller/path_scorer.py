@@ -1,6 +1,6 @@
 """Many paths scored by PRM replicas, each once, outside of any run: whatever dies or fails, every call comes to an end.
 
-    groups --as many as there is room for--> dispatcher <--results, deaths-- links <--> PRM replicas
+    groups --as many as there is room for--> dispatcher <--results, deaths-- clients <--> PRM replicas
 
 Calls come in groups (the paths of one problem); a group goes in order, and to one replica as long as that is not far
 ahead of the others, so that a path finds the one before it in the prefix cache. What a dead replica had not answered is
@@ -66,7 +66,7 @@ class PathScorer:
         health: HealthCheck | None = None,
     ) -> None:
         self._on_scored, self._on_failed = on_scored, on_failed
-        self._links: dict[str, _PrmClient] = {
+        self._clients: dict[str, _PrmClient] = {
             prm.replica_id: ReplicaClient(
                 prm,
                 epoch=EPOCH,
@@ -90,7 +90,7 @@ class PathScorer:
         """
         self._groups = enumerate(groups)
         waiting = [asyncio.create_task(self._done.wait())]
-        lives = [asyncio.create_task(link.run()) for link in self._links.values()]
+        lives = [asyncio.create_task(client.run()) for client in self._clients.values()]
         try:
             while not self._done.is_set():
                 alive = [life for life in lives if not life.done()]
@@ -146,7 +146,7 @@ class PathScorer:
             outgoing[replica].append(replace(task.call, key=self._calls.take(task.key, replica)))
             self._take_groups()
         for replica, calls in outgoing.items():
-            self._links[replica].send(calls)
+            self._clients[replica].send(calls)
         if self._calls.capacity and not self._calls.num_waiting and not self._calls.num_in_flight:
             self._done.set()
 

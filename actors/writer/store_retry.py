@@ -49,25 +49,25 @@ async def patiently(ask: Callable[[], Awaitable[T]], note: Callable[[str], None]
         ask: safe to repeat.
         note: tells the user.
     """
-    outage = StoreRetry()
+    retry = StoreRetry()
     while True:
         try:
             return await ask()
         except StoreFailed as failed:
-            await asyncio.sleep(_told(outage, failed, note))
+            await asyncio.sleep(_tell_and_wait_s(retry, failed, note))
 
 
 def patiently_blocking(ask: Callable[[], T], note: Callable[[str], None]) -> T:
     """`patiently` outside an event loop."""
-    outage = StoreRetry()
+    retry = StoreRetry()
     while True:
         try:
             return ask()
         except StoreFailed as failed:
-            time.sleep(_told(outage, failed, note))
+            time.sleep(_tell_and_wait_s(retry, failed, note))
 
 
-def _told(outage: StoreRetry, failed: StoreFailed, note: Callable[[str], None]) -> float:
-    wait_s = outage.wait_s(failed)
+def _tell_and_wait_s(retry: StoreRetry, failed: StoreFailed, note: Callable[[str], None]) -> float:
+    wait_s = retry.wait_s(failed)
     note(f"the store does not answer ({failed}); trying again in {wait_s:g} s")
     return wait_s

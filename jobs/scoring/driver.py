@@ -1,8 +1,8 @@
-"""One controller's reign over a run: it opens the run, works on it, and lets it go, finished or stopped clean.
+"""The driver of one epoch of a run: it opens the run, works on it, and lets it go, finished or stopped clean.
 
     writer.open --> state --> replicas checked --> controller runs --> finish (_SUCCESS) or release
 
-A reign whose writer or controller dies ends in `ActorDied`, with what was written; `jobs.score` begins the next one.
+An epoch whose writer or controller dies ends in `ActorDied`, with what was written; `jobs.score` begins the next one.
 """
 
 import time
@@ -100,7 +100,7 @@ class RunDriver:
     def _introduce(self, state: RunState, writer: "RemoteWriter") -> None:
         """Wait for the models and check them, with a sign of life for user and lease; let the run go if it fails."""
         started_s = beaten_s = time.monotonic()
-        outage = StoreRetry()
+        retry = StoreRetry()
 
         def on_tick(num_ready: int) -> None:
             nonlocal beaten_s
@@ -116,9 +116,9 @@ class RunDriver:
                     told_s = time.time()
                     writer.call("heartbeat", asdict(progress), self._replicas.unmetered_usage(told_s))
                     self._replicas.unmetered.told_s = told_s
-                    outage.end()
+                    retry.end()
                 except StoreFailed as failed:
-                    outage.wait_s(failed)  # raises when it has lasted too long
+                    retry.wait_s(failed)  # raises when it has lasted too long
 
         try:
             warnings = check_introductions(self._replicas.introduce(on_tick), self._plan.manifest)
@@ -159,7 +159,7 @@ class RunDriver:
                 self._watch(controller)
             finally:
                 spent_tokens = controller.call("charged_tokens")
-        except (Fenced, StoreFailed, ActorDied) as ended:  # the user wants an end, not another reign
+        except (Fenced, StoreFailed, ActorDied) as ended:  # the user wants an end, not another epoch
             self._display.note(f"{ended}; what was not written is done again by the next run of this command")
             return
         except Failure as failure:

@@ -38,7 +38,7 @@ class Unmetered:
     told_s: float | None = None
 
     def begin(self) -> None:
-        """Another reign begins: what a lease of the one before says is on that one's account."""
+        """Another epoch begins: what a lease of the one before says is on that one's account."""
         if self.told_s is not None:
             self.since_s, self.told_s = self.told_s, None
 

@@ -1,4 +1,4 @@
-"""Epochs: one controller's reign, and the lease file that says who reigns.
+"""Epochs: one controller's rule over a run, and the lease file that says who has it.
 
     _epochs/N.json   created if absent --> heartbeat_at, progress, usage replaced every few seconds --> released_at set
 

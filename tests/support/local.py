@@ -140,7 +140,7 @@ def manifest(num_problems: int) -> Manifest:
 
 @dataclass
 class LocalRun:
-    """One controller's reign over a run in `folder`; make another one on the same folder to resume."""
+    """One epoch of a run in `folder`; make another one on the same folder to resume."""
 
     folder: Path
     problems: list[Problem]

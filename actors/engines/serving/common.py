@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.engines.model_files import TOKENIZER_FILE, context_length, identity_files, num_parameters, sha256_of
 from actors.engines.protocol import EngineFacts, EngineRefused
-from actors.engines.serving.watchdog import EngineGuard
+from actors.engines.serving.watchdog import EngineWatchdog
 from actors.engines.settings import EngineSettings
 from actors.engines.text import TextTokenizer
 from records.failure import InvalidInput, ReplicaDied
@@ -122,7 +122,7 @@ class EngineHandle:
             def log_engine_initialized(self) -> None: ...
 
         self.num_steps = 0
-        self._guard = EngineGuard()
+        self._guard = EngineWatchdog()
         try:
             self.llm: AsyncLLM = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments), stat_loggers=[StepCounter])
         except BaseException:

@@ -1,4 +1,4 @@
-"""The owner's side of the guardian: an engine's processes do not outlive the process that built the engine.
+"""The owner's side of the watchdog: an engine's processes do not outlive the process that built the engine.
 
 vLLM's engine process does not notice that its owner is gone. Ray ends the process group of an actor that dies, but when
 the node's Ray dies with it, nobody does: the engine would keep its memory, the GPU's too, until somebody looks.
@@ -10,24 +10,24 @@ import subprocess
 import sys
 from typing import IO
 
-from actors.engines.serving import watchdog_process as guardian
+from actors.engines.serving import watchdog_process
 
 _log = logging.getLogger(__name__)
 _pipes: set[IO[bytes]] = set()
 """The write ends. They close by themselves where a child runs a program; a fork that runs none has to do it."""
 
 
-class EngineGuard:
-    """A guardian process of one engine. To be made before the engine, and closed after it."""
+class EngineWatchdog:
+    """A watchdog process of one engine. To be made before the engine, and closed after it."""
 
     def __init__(self) -> None:
-        """Start the guardian; without /proc (no Linux) there is none."""
+        """Start the watchdog; without /proc (no Linux) there is none."""
         self._process: subprocess.Popen[bytes] | None = None
-        me = guardian.read_process(os.getpid())
+        me = watchdog_process.read_process(os.getpid())
         if me is None:
             return
         self._process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-I", "-S", guardian.__file__, str(os.getpid()), str(me[1])],
+            [sys.executable, "-I", "-S", watchdog_process.__file__, str(os.getpid()), str(me[1])],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,  # who reads our output waits for its end
             stderr=subprocess.DEVNULL,
@@ -45,10 +45,10 @@ class EngineGuard:
             self._pipe(self._process).write(b"ready")
         except BrokenPipeError:
             status = self._process.wait()
-            _log.warning("the engine's guardian has ended (%s): the engine may outlive this process", status)
+            _log.warning("the engine's watchdog has ended (%s): the engine may outlive this process", status)
 
     def close(self) -> None:
-        """End the guardian; it ends nobody. Safe to repeat."""
+        """End the watchdog; it ends nobody. Safe to repeat."""
         if self._process is None:
             return
         with self._process:

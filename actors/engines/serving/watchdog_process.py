@@ -6,8 +6,8 @@
       (end of input)        -->            waits for the owner's end, kills what descended from it, exits
 
 Only what starts between this process and "ready", and what descends from that, counts: one engine, as long as its owner
-loads one at a time. A guardian never hits another. A process is its number and its start time, so that a number used
-again is never hit. This module runs by itself (`python -I -S guardian.py OWNER START`) and imports little, because one
+loads one at a time. A watchdog never hits another. A process is its number and its start time, so that a number used
+again is never hit. This module runs by itself (`python -I -S FILE OWNER START`) and imports little, because one
 waits beside every engine.
 """
 
@@ -70,7 +70,7 @@ def grown(family: ProcessTree, since: int, processes: Processes) -> ProcessTree:
 
 
 def read_program(pid: int) -> list[bytes]:
-    """The command of a process up to a guardian's own arguments; empty if it is gone."""
+    """The command of a process up to a watchdog's own arguments; empty if it is gone."""
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:  # noqa: PTH123
             return file.read().split(b"\0")[:4]
@@ -96,11 +96,11 @@ def main() -> None:
     owner, owner_start = int(sys.argv[1]), int(sys.argv[2])
     me = os.getpid()
     since = read_processes()[me][1]
-    guardian = read_program(me)
+    watchdog = read_program(me)
 
     def look(family: ProcessTree) -> ProcessTree:
         found = grown(family, since, read_processes())
-        return {pid: start for pid, start in found.items() if read_program(pid) != guardian}
+        return {pid: start for pid, start in found.items() if read_program(pid) != watchdog}
 
     family = {owner: owner_start}
     while not select.select([sys.stdin.fileno()], [], [], LOOK_S)[0]:

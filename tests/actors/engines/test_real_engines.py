@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from actors.engines.protocol import SampleRequest
-from actors.engines.serving import watchdog_process as guardian
+from actors.engines.serving import watchdog_process
 from actors.replicas.generator import Generator
 from actors.replicas.prm import Prm
 from records.calls import SampleCall, Sampled, Sampling, ScoreCall, TextPrefix, TokenPrefix, root_prefix_id
@@ -125,7 +125,7 @@ def engine_processes() -> set[int]:
 
 
 def guardians() -> set[psutil.Process]:
-    return {child for child in psutil.Process().children() if guardian.__file__ in child.cmdline()}
+    return {child for child in psutil.Process().children() if watchdog_process.__file__ in child.cmdline()}
 
 
 @pytest.mark.parametrize("make", [lambda die: Generator(REAL_GENERATOR, die=die), lambda die: Prm(REAL_PRM, die=die)])

@@ -34,7 +34,7 @@ from records.failure import InvalidInput, StoreFailed
 from records.progress import Progress
 from records.run_folder.store import Store
 from tests.records.builders import manifest, record
-from tests.support.reigns import HookedStore
+from tests.support.run_drivers import HookedStore
 
 ROOT = Path(__file__).parents[3]
 NUM_PROBLEMS = 6

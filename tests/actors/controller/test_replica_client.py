@@ -41,7 +41,7 @@ class DyingReplica:
 async def test_a_cancelled_link_ends_although_its_replica_dies_in_the_same_moment(turns):
     """A task group with a failed task raises that failure, and forgets that it was cancelled too."""
     replica = DyingReplica()
-    link = ReplicaClient(
+    client = ReplicaClient(
         replica,
         epoch=1,
         on_up=lambda name, info: None,
@@ -49,7 +49,7 @@ async def test_a_cancelled_link_ends_although_its_replica_dies_in_the_same_momen
         on_results=lambda name, results: None,
         health=HealthCheck(),
     )
-    task = asyncio.create_task(link.run())
+    task = asyncio.create_task(client.run())
     await asyncio.sleep(0.01)
     replica.died.set()
     for _ in range(turns):

@@ -15,18 +15,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.engines.serving import watchdog_process as guardian
-from actors.engines.serving.watchdog import EngineGuard
+from actors.engines.serving import watchdog_process
+from actors.engines.serving.watchdog import EngineWatchdog
 from actors.engines.serving.watchdog_process import LOOK_S
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="without /proc there is no guardian")
+pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="without /proc there is no watchdog")
 
 LIMIT_S = 30.0
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SLEEPER = [sys.executable, "-I", "-S", "-c", "import time; time.sleep(600)"]
 OWNER = """
     import multiprocessing, subprocess, sys, time
-    from actors.engines.serving.watchdog import EngineGuard
+    from actors.engines.serving.watchdog import EngineWatchdog
 
     SLEEPER = [sys.executable, "-I", "-S", "-c", "import time; time.sleep(600)"]
 
@@ -39,14 +39,14 @@ OWNER = """
         method, *states = sys.argv[1:]
         print("older", subprocess.Popen(SLEEPER).pid, flush=True)
         for state in states:
-            guard = EngineGuard()
-            globals()[f"guard_{id(guard)}"] = guard
+            watchdog = EngineWatchdog()
+            globals()[f"guard_{id(watchdog)}"] = watchdog
             multiprocessing.get_context(method).Process(target=engine, daemon=True).start()
             if state != "loading":
                 sys.stdin.readline()  # until the engine's processes are there
-                guard.ready()
+                watchdog.ready()
             if state == "closed":
-                guard._process.stdin.close()
+                watchdog._process.stdin.close()
             print(state, flush=True)
         time.sleep(600)
 """
@@ -61,7 +61,7 @@ def wait_until(holds: Callable[[], bool]) -> None:
 
 
 def guardians_below(process: psutil.Process) -> list[psutil.Process]:
-    return [child for child in process.children() if guardian.__file__ in child.cmdline()]
+    return [child for child in process.children() if watchdog_process.__file__ in child.cmdline()]
 
 
 @dataclass
@@ -188,12 +188,12 @@ def test_a_guardian_holds_no_output_and_its_pipe_is_held_by_the_owner_alone(star
 def test_a_close_ends_the_guardian_and_nobody_else():
     me = psutil.Process()
     before = set(me.children())
-    guard = EngineGuard()
+    watchdog = EngineWatchdog()
     with subprocess.Popen(SLEEPER) as engine:
         (process,) = {*guardians_below(me)} - before
-        guard.ready()
-        guard.close()
-        guard.close()
+        watchdog.ready()
+        watchdog.close()
+        watchdog.close()
         assert not psutil.pid_exists(process.pid)
         assert engine.poll() is None
         engine.kill()
@@ -202,34 +202,34 @@ def test_a_close_ends_the_guardian_and_nobody_else():
 def test_a_guardian_that_was_killed_is_reported(caplog):
     me = psutil.Process()
     before = set(me.children())
-    guard = EngineGuard()
+    watchdog = EngineWatchdog()
     (process,) = {*guardians_below(me)} - before
     process.kill()
     wait_until(lambda: process.status() == psutil.STATUS_ZOMBIE)
-    guard.ready()
-    assert "guardian has ended (-9)" in caplog.text
-    guard.close()
+    watchdog.ready()
+    assert "watchdog has ended (-9)" in caplog.text
+    watchdog.close()
 
 
 def test_a_number_that_was_used_again_is_not_hit():
     with subprocess.Popen(SLEEPER) as process:
-        found = guardian.read_process(process.pid)
+        found = watchdog_process.read_process(process.pid)
         assert found is not None
         parent, start = found
         assert parent == os.getpid()
-        guardian.kill({process.pid: start - 1})
+        watchdog_process.kill({process.pid: start - 1})
         time.sleep(0.2)
         assert process.poll() is None
-        guardian.kill({process.pid: start})
+        watchdog_process.kill({process.pid: start})
         assert process.wait(LIMIT_S) == -signal.SIGKILL
-        assert guardian.read_process(process.pid) is None
+        assert watchdog_process.read_process(process.pid) is None
 
 
 def test_the_dead_are_not_read():
     with subprocess.Popen([sys.executable, "-I", "-S", "-c", ""]) as process:
         wait_until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE)
-        assert guardian.read_process(process.pid) is None
-        assert process.pid not in guardian.read_processes()
+        assert watchdog_process.read_process(process.pid) is None
+        assert process.pid not in watchdog_process.read_processes()
 
 
 PIDS = st.integers(1, 9)
@@ -252,4 +252,4 @@ def test_the_family_is_what_a_search_upwards_finds(processes, family, since):
         return False
 
     wanted = {pid: start for pid, (_, start) in processes.items() if known(pid) or (belongs(pid) and start >= since)}
-    assert guardian.grown(family, since, processes) == wanted
+    assert watchdog_process.grown(family, since, processes) == wanted

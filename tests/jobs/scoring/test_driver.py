@@ -21,7 +21,7 @@ from records.run_folder import layout
 from records.run_folder.checkpoints import read_log
 from scaling.budget.metering import ReplicaRate
 from tests.support.fakes import Faults, Tap, fake_generator
-from tests.support.reigns import Interrupt, Stage, ThreadWriter, failing
+from tests.support.run_drivers import Interrupt, Stage, ThreadWriter, failing
 
 LOADING_S = 0.15
 """Some ten ticks."""
