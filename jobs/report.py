@@ -17,7 +17,7 @@ from actors.writer.store_retry import patiently_blocking
 from cluster.store import open_store
 from jobs.command_line.report import ReportOptions
 from jobs.comparison.paired_runs import compare_paired_runs, paired_json, print_paired
-from jobs.reporting.contents import RESERVED_BYTES, Found, contents, find
+from jobs.reporting.contents import RESERVED_BYTES, PageContents, contents, read_contents
 from jobs.reporting.page import render
 from jobs.reporting.source import ReportSource, read_source
 from jobs.scoring.summary import print_summary
@@ -40,7 +40,7 @@ def run(options: ReportOptions) -> int:
     if max_bytes < 2 * RESERVED_BYTES:
         raise InvalidInput(f"--max-mb {options.max_mb:g}: a page takes {2 * RESERVED_BYTES / MB:g} at least")
     source = read_source(read_run(options.run), named=options.problems)
-    found = find(source, max_bytes=max_bytes, paired=_compared(source, options.other))
+    found = read_contents(source, max_bytes=max_bytes, paired=_compared(source, options.other))
     page = render(contents(found)).encode()
     if len(page) > max_bytes:
         raise InvalidInput(f"--max-mb {options.max_mb:g}: this page takes {len(page) / MB:.1f}")
@@ -87,7 +87,7 @@ def _check_output(output: str) -> None:
         raise InvalidInput(f"--output {output}: name a file, such as report.html")
 
 
-def _said(found: Found, output: str, num_bytes: int) -> dict[str, Any]:
+def _said(found: PageContents, output: str, num_bytes: int) -> dict[str, Any]:
     """For `--json`: keys are stable, unknown is null."""
     return {
         "output": output,
@@ -103,7 +103,7 @@ def _said(found: Found, output: str, num_bytes: int) -> dict[str, Any]:
     }
 
 
-def _print(found: Found, output: str, num_bytes: int) -> None:
+def _print(found: PageContents, output: str, num_bytes: int) -> None:
     """For people: what there is, and where."""
     console = Console()
     print_summary(found.summary, console)

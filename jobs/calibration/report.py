@@ -88,11 +88,6 @@ def build_report(
     )
 
 
-def calibration_json(report: CalibrationReport) -> str:
-    """For `--json`: one object; `records.jsonio.decode` reads it back."""
-    return encode(report).decode()
-
-
 def write_report(report: CalibrationReport, folder: Path) -> None:
     """Write `evaluation.json` (everything), `reliability.csv` (a row for each bin) and `reliability.png`."""
     folder.mkdir(parents=True, exist_ok=True)

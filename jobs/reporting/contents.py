@@ -1,7 +1,7 @@
 """Everything that a page says of one run, section by section."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,7 @@ from jobs.display.numbers import count
 from jobs.reporting import plots
 from jobs.reporting.costs import by_difficulty, difficulty_of, flops_by_phase
 from jobs.reporting.curve import Curve, CurvePoint, curve
-from jobs.reporting.embedding import Chunks, pack_trees, packed, script_json
+from jobs.reporting.embedding import Chunks, TreePacker, packed, script_json
 from jobs.reporting.facts import failure_groups, state_of, summary_of
 from jobs.reporting.graded_samples import Witness, graded, witness
 from jobs.reporting.head import budget_text, cost_table, head, status_table, strategy_text
@@ -37,7 +37,7 @@ NUM_LISTED = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class PageContents:
     """What a report found.
 
     Attributes:
@@ -67,7 +67,7 @@ class Found:
     kwh: float | None
 
 
-def find(source: ReportSource, *, max_bytes: int, paired: PairedComparison | None) -> Found:
+def read_contents(source: ReportSource, *, max_bytes: int, paired: PairedComparison | None) -> PageContents:
     """Read the trees and compute the numbers.
 
     Args:
@@ -84,37 +84,30 @@ def find(source: ReportSource, *, max_bytes: int, paired: PairedComparison | Non
     takes_whole_samples = recipe is not None and recipe.strategy.most_samples is not None
     sampled, listed = frozenset(source.sample), frozenset(ids)
     witnesses: list[Witness] = []
-    trees = source.trees()
-
-    def entries() -> Iterator[Mapping[str, Any]]:
-        for tree in trees:
-            if tree.problem_id in sampled:
-                found = witness(tree, takes_whole_samples=takes_whole_samples)
-                witnesses.extend([found] if found else [])
-            if tree.problem_id in listed:
-                yield tree_json(tree)
-
-    rest = entries()
-    chunks = pack_trees(rest, max_bytes=max_bytes - RESERVED_BYTES - table_bytes)
-    for _ in rest:  # what has no room still bears witness
-        pass
-    told, why_ungraded = graded(witnesses, recipe)
-    return Found(
+    packer = TreePacker(max_bytes - RESERVED_BYTES - table_bytes)
+    for tree in source.trees():  # all of them: what has no room on the page still bears witness
+        if tree.problem_id in sampled:
+            seen = witness(tree, takes_whole_samples=takes_whole_samples)
+            witnesses.extend([seen] if seen else [])
+        if tree.problem_id in listed and packer.has_room:
+            packer.add(tree_json(tree))
+    graded_witnesses, why_ungraded = graded(witnesses, recipe)
+    return PageContents(
         source=source,
         state=state_of(run, now_s=time.time()),
         summary=summary_of(run, source.rows),
-        witnesses=told,
+        witnesses=graded_witnesses,
         why_ungraded=why_ungraded,
-        curve=curve(told, recipe, why_ungraded=why_ungraded),
-        checks=score_checks(told, run.manifest.seed),
-        chunks=chunks,
+        curve=curve(graded_witnesses, recipe, why_ungraded=why_ungraded),
+        checks=score_checks(graded_witnesses, run.manifest.seed),
+        chunks=packer.chunks(),
         ids=ids,
         paired=paired,
         kwh=run_kwh(run, recipe) if recipe is not None else None,
     )
 
 
-def contents(found: Found) -> dict[str, Any]:
+def contents(found: PageContents) -> dict[str, Any]:
     """What the template names."""
     source, summary = found.source, found.summary
     rows, run = source.rows, source.run
@@ -151,7 +144,7 @@ def contents(found: Found) -> dict[str, Any]:
     }
 
 
-def _curve_section(found: Found) -> dict[str, Any]:
+def _curve_section(found: PageContents) -> dict[str, Any]:
     point = _run_point(found)
     words = (
         f"This run: {plots.accuracy_with_interval(point)} right at {count(point.tokens)} tokens a problem."
@@ -166,7 +159,7 @@ def _curve_section(found: Found) -> dict[str, Any]:
     }
 
 
-def _run_point(found: Found) -> CurvePoint | None:
+def _run_point(found: PageContents) -> CurvePoint | None:
     """The run itself, over its graded problems."""
     known = [row for row in found.source.rows if row.correct is not None]
     if not known:
@@ -177,7 +170,7 @@ def _run_point(found: Found) -> CurvePoint | None:
     return CurvePoint(round(sum(row.num_samples for row in known) / len(known)), tokens, accuracy)
 
 
-def _difficulty_section(found: Found) -> dict[str, Any]:
+def _difficulty_section(found: PageContents) -> dict[str, Any]:
     shares = {
         item.row.problem_id: sum(item.outcomes) / len(item.outcomes)
         for item in found.witnesses
@@ -191,7 +184,7 @@ def _difficulty_section(found: Found) -> dict[str, Any]:
     }
 
 
-def _cost_section(found: Found) -> dict[str, Any]:
+def _cost_section(found: PageContents) -> dict[str, Any]:
     rows, tokens = found.source.rows, found.summary.tokens
     kinds = {
         "Generated": (float(tokens["generated"] - tokens["pruned"]), float(tokens["pruned"])),
@@ -214,7 +207,7 @@ def _cost_section(found: Found) -> dict[str, Any]:
     }
 
 
-def _usage_section(found: Found) -> dict[str, Any]:
+def _usage_section(found: PageContents) -> dict[str, Any]:
     run_intervals = usage_intervals(found.source.run.log.usages)
     return {
         "usage": usage_diagram(run_intervals) if run_intervals else None,
@@ -233,7 +226,7 @@ def _listed(row: ProblemRow, value: str) -> dict[str, str]:
     }
 
 
-def _trees_note(found: Found) -> str:
+def _trees_note(found: PageContents) -> str:
     num_all, num_trees = len(found.source.order), len(found.chunks.places)
     if num_trees == num_all:
         return f"Every one of the {num_all:,} problems is here with its search tree, packed into this file."
@@ -245,7 +238,7 @@ def _trees_note(found: Found) -> str:
     )
 
 
-def _meta(found: Found) -> dict[str, Any]:
+def _meta(found: PageContents) -> dict[str, Any]:
     """What the page's script needs beside tables and trees."""
     source, manifest = found.source, found.source.run.manifest
     with_tree = sorted(found.chunks.places)

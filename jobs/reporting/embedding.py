@@ -1,12 +1,12 @@
 """Data inside a page: JSON that no text can break out of, and compressed chunks that are opened when they are needed.
 
-trees, in the order of their worth --> chunks of JSON --zlib (gzip)--> base64 --> as many as there is room for
+trees, in the order of their precedence --> chunks of JSON --zlib (gzip)--> base64 --> as many as there is room for
 """
 
 import base64
 import gzip
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,38 +41,43 @@ class Chunks:
     places: dict[str, tuple[int, int]]
 
 
-def pack_trees(trees: Iterable[Mapping[str, Any]], *, max_bytes: int) -> Chunks:
-    """As many trees, from the first on, as fit.
+class TreePacker:
+    """Takes trees, as `tree_json` makes them, from the first on as long as there is room.
 
     Args:
-        trees: as `tree_json` makes them; read only as far as there is room.
         max_bytes: of all chunks together, in base64.
     """
-    texts: list[str] = []
-    places: dict[str, tuple[int, int]] = {}
-    for batch in _batches(trees):
-        left = max_bytes - sum(map(len, texts))
-        count, text = _as_many_as_fit([body for _, body in batch], left)
+
+    def __init__(self, max_bytes: int) -> None:
+        self.has_room = True
+        self._left_bytes = max_bytes
+        self._texts: list[str] = []
+        self._places: dict[str, tuple[int, int]] = {}
+        self._ids: list[str] = []
+        self._bodies: list[str] = []
+
+    def add(self, tree: Mapping[str, Any]) -> None:
+        """Take one more; without effect once there is no room."""
+        if self.has_room:
+            self._ids.append(tree["id"])
+            self._bodies.append(_json(tree))
+            if sum(map(len, self._bodies)) >= CHUNK_BYTES:
+                self._close_chunk()
+
+    def chunks(self) -> Chunks:
+        """All that had room."""
+        if self._bodies:
+            self._close_chunk()
+        return Chunks(tuple(self._texts), self._places)
+
+    def _close_chunk(self) -> None:
+        count, text = _as_many_as_fit(self._bodies, self._left_bytes)
+        self.has_room = count == len(self._bodies)
         if count:
-            places |= {name: (len(texts), place) for place, (name, _) in enumerate(batch[:count])}
-            texts.append(text)
-        if count < len(batch):
-            break
-    return Chunks(tuple(texts), places)
-
-
-def _batches(trees: Iterable[Mapping[str, Any]]) -> Iterator[list[tuple[str, str]]]:
-    """(problem id, JSON) of trees, `CHUNK_BYTES` or a little more at a time."""
-    batch: list[tuple[str, str]] = []
-    size = 0
-    for tree in trees:
-        batch.append((tree["id"], _json(tree)))
-        size += len(batch[-1][1])
-        if size >= CHUNK_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
+            self._places |= {name: (len(self._texts), place) for place, name in enumerate(self._ids[:count])}
+            self._texts.append(text)
+            self._left_bytes -= len(text)
+        self._ids, self._bodies = [], []
 
 
 def _as_many_as_fit(bodies: Sequence[str], max_bytes: int) -> tuple[int, str]:

@@ -37,8 +37,35 @@ POLL_S = 0.5
 HEARTBEAT_S = 5.0
 
 
+class _SignsOfLife:
+    """Shows user and lease, while the models of a run are loaded, that it goes on."""
+
+    def __init__(self, begun: Progress, replicas: Replicas, display: ProgressDisplay, writer: "RemoteWriter") -> None:
+        self._begun, self._replicas, self._display, self._writer = begun, replicas, display, writer
+        self._started_s = self._beaten_s = time.monotonic()
+        self._retry = StoreRetry()
+
+    def on_tick(self, num_ready: int) -> None:
+        """So many replicas are up. Raises `StoreFailed` when the store has been out for too long."""
+        now_s = time.monotonic()
+        progress = replace(self._begun, replicas_ready=num_ready, elapsed_s=now_s - self._started_s)
+        self._display.show(progress)
+        if now_s - self._beaten_s >= HEARTBEAT_S:
+            self._beaten_s = now_s
+            self._beat(progress)
+
+    def _beat(self, progress: Progress) -> None:
+        accounted_s = time.time()
+        try:
+            self._writer.call("heartbeat", asdict(progress), self._replicas.unmetered_usage(accounted_s))
+            self._replicas.unmetered.accounted_s = accounted_s
+            self._retry.end()
+        except StoreFailed as failed:
+            self._retry.wait_s(failed)
+
+
 class RunDriver:
-    """Reigns over one run, one at a time: `run` again after `ActorDied` is the next one.
+    """Drives one run, one epoch at a time: `run` again after `ActorDied` is the next one.
 
     Args:
         plan: of the run.
@@ -66,7 +93,7 @@ class RunDriver:
 
         Args:
             take_over: even from a controller that seems alive.
-            again: this process has reigned before, and its writer is dead.
+            again: this process has driven the run before, and its writer is dead.
 
         Raises:
             Failure: what ended it early; the same command resumes it.
@@ -99,29 +126,10 @@ class RunDriver:
 
     def _introduce(self, state: RunState, writer: "RemoteWriter") -> None:
         """Wait for the models and check them, with a sign of life for user and lease; let the run go if it fails."""
-        started_s = beaten_s = time.monotonic()
-        retry = StoreRetry()
-
-        def on_tick(num_ready: int) -> None:
-            nonlocal beaten_s
-            now_s = time.monotonic()
-            elapsed_s = now_s - started_s
-            progress = replace(
-                progress_of(self._plan, state, self._replicas), replicas_ready=num_ready, elapsed_s=elapsed_s
-            )
-            self._display.show(progress)
-            if now_s - beaten_s >= HEARTBEAT_S:
-                beaten_s = now_s
-                try:
-                    told_s = time.time()
-                    writer.call("heartbeat", asdict(progress), self._replicas.unmetered_usage(told_s))
-                    self._replicas.unmetered.told_s = told_s
-                    retry.end()
-                except StoreFailed as failed:
-                    retry.wait_s(failed)  # raises when it has lasted too long
-
+        begun = progress_of(self._plan, state, self._replicas)
+        signs_of_life = _SignsOfLife(begun, self._replicas, self._display, writer)
         try:
-            warnings = check_introductions(self._replicas.introduce(on_tick), self._plan.manifest)
+            warnings = check_introductions(self._replicas.introduce(signs_of_life.on_tick), self._plan.manifest)
         except (Fenced, StoreFailed, ActorDied):
             raise
         except (Failure, KeyboardInterrupt):

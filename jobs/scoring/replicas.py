@@ -31,20 +31,20 @@ class Unmetered:
 
     Attributes:
         since_s: their launch, then the end of each controller that used them.
-        told_s: up to here a run's lease says it, whose controller has not begun.
+        accounted_s: up to here a run's lease says it, whose controller has not begun.
     """
 
     since_s: float
-    told_s: float | None = None
+    accounted_s: float | None = None
 
     def begin(self) -> None:
         """Another epoch begins: what a lease of the one before says is on that one's account."""
-        if self.told_s is not None:
-            self.since_s, self.told_s = self.told_s, None
+        if self.accounted_s is not None:
+            self.since_s, self.accounted_s = self.accounted_s, None
 
     def end(self) -> None:
         """A controller that accounted for them has come to its end."""
-        self.since_s, self.told_s = time.time(), None
+        self.since_s, self.accounted_s = time.time(), None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betainc, betaincinv, betaln, expit, gammaln
+from scipy.special import betaincinv, expit
 
 from records.failure import InvalidInput
 from records.path import PrmScore
@@ -202,21 +202,6 @@ def beta_shapes(outputs: NDArray[np.floating[Any]]) -> tuple[_Floats, _Floats]:
     z = np.asarray(outputs, dtype=np.float64)
     c = np.exp(np.clip(z[:, 1], np.log(MIN_CONCENTRATION), np.log(MAX_CONCENTRATION)))
     return np.maximum(expit(z[:, 0]) * c, MIN_SHAPE), np.maximum(expit(-z[:, 0]) * c, MIN_SHAPE)
-
-
-def beta_binomial_nll(a: _Floats, b: _Floats, successes: NDArray[Any], trials: NDArray[Any]) -> _Floats:
-    """-log P(Z = successes) in nats, Z ~ Beta-Binomial(trials, a, b); all arrays [N].
-
-    -log C(n, Z) - log B(Z + a, n - Z + b) + log B(a, b).
-    """
-    z, n = np.asarray(successes, dtype=np.float64), np.asarray(trials, dtype=np.float64)
-    choose = gammaln(n + 1) - gammaln(z + 1) - gammaln(n - z + 1)
-    return np.asarray(betaln(a, b) - betaln(z + a, n - z + b) - choose)
-
-
-def beta_cdf(a: _Floats, b: _Floats, p: _Floats) -> _Floats:
-    """P(success probability <= p) under Beta(a, b); all arrays [N]."""
-    return np.asarray(betainc(a, b, p))
 
 
 def _shift_lower(quantiles: _Floats, levels: Sequence[float], spec: HeadSpec) -> _Floats:

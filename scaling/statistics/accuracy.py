@@ -1,12 +1,10 @@
 """Statistics of a finished run: how sure an accuracy is, and how well scores tell right answers from wrong ones."""
 
-import math
 from collections.abc import Sequence
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
+from scipy.stats import binomtest, rankdata
 
 
 def accuracy_interval(num_correct: int, num_graded: int, level: float = 0.95) -> tuple[float, float] | None:
@@ -29,14 +27,8 @@ def accuracy_interval(num_correct: int, num_graded: int, level: float = 0.95) ->
         raise ValueError(f"level must be within (0, 1), got {level}")
     if num_graded == 0:
         return None
-    z2 = NormalDist().inv_cdf(0.5 + level / 2) ** 2
-    num_wrong = num_graded - num_correct
-    center = (num_correct + z2 / 2) / (num_graded + z2)
-    half_width = math.sqrt(z2 * (num_correct * num_wrong / num_graded + z2 / 4)) / (num_graded + z2)
-    # Rounding would put the ends of "none" and "all" beside 0 and 1.
-    lower = 0.0 if num_correct == 0 else max(0.0, center - half_width)
-    upper = 1.0 if num_wrong == 0 else min(1.0, center + half_width)
-    return lower, upper
+    interval = binomtest(num_correct, num_graded).proportion_ci(level, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def auc_of_paths(scores: Sequence[float], correct: Sequence[bool]) -> float | None:

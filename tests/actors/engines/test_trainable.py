@@ -29,8 +29,9 @@ from actors.replicas.preflight import check_prm
 from actors.replicas.prm import PathIds
 from records.failure import InvalidInput, TrainingFailed
 from records.path import PrmScore
-from scaling.calibration.heads import HeadSpec, beta_binomial_nll, beta_shapes, predict_success
+from scaling.calibration.heads import HeadSpec, beta_shapes, predict_success
 from tests.actors.conftest import REAL_PRM
+from tests.scaling.calibration.test_heads import beta_binomial_nll
 from tests.support.tiny_prms import make_prm
 
 QUESTION = "Janet's ducks lay 16 eggs per day. How much does she make?"

@@ -11,11 +11,10 @@ from jobs.calibration.report import (
     CalibrationReport,
     best_baseline,
     build_report,
-    calibration_json,
     print_report,
     write_report,
 )
-from records.jsonio import decode
+from records.jsonio import decode, encode
 from scaling.calibration.baselines import Baseline, fit, fit_constant
 from scaling.calibration.observed import Observed, Predictions
 
@@ -55,7 +54,7 @@ def printed(report, width):
 
 
 def test_json_reads_back(report):
-    assert decode(CalibrationReport, calibration_json(report).encode(), "evaluation.json") == report
+    assert decode(CalibrationReport, encode(report), "evaluation.json") == report
 
 
 def test_a_report_for_people_is_narrow_and_says_every_method(report):

@@ -67,7 +67,7 @@ def test_a_replayed_choice_is_the_one_that_the_rows_are_made_of(tmp_path: Path, 
         if row.answer is not None:
             answers = {leaf.node_id: leaf.answer for leaf in tree.leaves}
             assert answers[tree.chosen or 0] == row.answer
-    found = find(source, max_bytes=10**7, paired=None)
+    found = read_contents(source, max_bytes=10**7, paired=None)
     assert len(found.chunks.places) == 6
     assert "search tree" in render(contents(found))
 

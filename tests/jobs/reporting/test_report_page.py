@@ -5,6 +5,7 @@ import gzip
 import json
 import random
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -23,7 +24,7 @@ from jobs.cli import main
 from jobs.reporting import source as source_module
 from jobs.reporting.choices import Replayer
 from jobs.reporting.contents import RESERVED_BYTES
-from jobs.reporting.embedding import CHUNK_BYTES, pack_trees, packed, script_json
+from jobs.reporting.embedding import CHUNK_BYTES, Chunks, TreePacker, packed, script_json
 from jobs.reporting.facts import state_of
 from jobs.reporting.page import address
 from jobs.reporting.source import dearest, read_source, slowest
@@ -63,6 +64,13 @@ def test_packed_json_is_plain_and_reads_back(value: Any) -> None:
     assert unpacked(text) == value
 
 
+def pack(trees: Iterable[Mapping[str, Any]], max_bytes: int) -> Chunks:
+    packer = TreePacker(max_bytes)
+    for tree in trees:
+        packer.add(tree)
+    return packer.chunks()
+
+
 @given(
     sizes=st.lists(st.integers(0, CHUNK_BYTES // 2), max_size=12), room=st.integers(0, 40_000), seed=st.integers(0, 9)
 )
@@ -70,13 +78,13 @@ def test_packed_json_is_plain_and_reads_back(value: Any) -> None:
 def test_trees_are_packed_from_the_first_on_as_far_as_there_is_room(sizes: list[int], room: int, seed: int) -> None:
     rng = random.Random(seed)
     trees = [{"id": str(at), "text": rng.randbytes(size // 20).hex()} for at, size in enumerate(sizes)]
-    chunks = pack_trees(trees, max_bytes=room)
+    chunks = pack(trees, room)
     assert sum(map(len, chunks.texts)) <= room
     assert list(chunks.places) == [tree["id"] for tree in trees[: len(chunks.places)]]
     opened = [unpacked(text) for text in chunks.texts]
     for problem_id, (chunk, place) in chunks.places.items():
         assert opened[chunk][place] == trees[int(problem_id)]
-    everything = pack_trees(trees, max_bytes=10**9)
+    everything = pack(trees, 10**9)
     assert len(everything.places) == len(trees)
 
 

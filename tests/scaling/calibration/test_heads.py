@@ -1,15 +1,31 @@
 """What a head's outputs mean: held against scipy's distributions and against slow twins."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
 from scipy.integrate import quad
+from scipy.special import betaln, gammaln
 from scipy.stats import beta, betabinom
 
 from records.failure import InvalidInput
-from scaling.calibration.heads import POINT, HeadSpec, beta_binomial_nll, beta_shapes, predict_success, score
+from scaling.arrays import Floats
+from scaling.calibration.heads import POINT, HeadSpec, beta_shapes, predict_success, score
+
+
+def beta_binomial_nll(a: Floats, b: Floats, successes: NDArray[Any], trials: NDArray[Any]) -> Floats:
+    """-log P(Z = successes) in nats, Z ~ Beta-Binomial(trials, a, b); all arrays [N].
+
+    -log C(n, Z) - log B(Z + a, n - Z + b) + log B(a, b).
+    """
+    z, n = np.asarray(successes, dtype=np.float64), np.asarray(trials, dtype=np.float64)
+    choose = gammaln(n + 1) - gammaln(z + 1) - gammaln(n - z + 1)
+    return np.asarray(betaln(a, b) - betaln(z + a, n - z + b) - choose)
+
 
 LOGITS = st.floats(-60, 60)
 LEVELS = st.sets(st.floats(0.01, 0.99), max_size=6).map(lambda found: tuple(sorted(found | {0.5})))
