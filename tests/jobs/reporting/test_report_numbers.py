@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from benchmarks.made_run import CHATTER, MODELS, made_problems, write_run
 from cluster.store import LocalStore
 from jobs.recipes.strategies.registry import STRATEGIES
-from jobs.reporting.contents import contents, find
+from jobs.reporting.contents import contents, read_contents
 from jobs.reporting.costs import Difficulty, by_difficulty, difficulty_of, flops_by_phase
 from jobs.reporting.curve import COVERAGE, NUM_ORDERS, curve
 from jobs.reporting.facts import failure_groups, known_total, summary_of
