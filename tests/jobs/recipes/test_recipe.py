@@ -62,7 +62,9 @@ def test_arithmetic_recipes_are_shipped() -> None:
 
 
 def every_field() -> list[tuple[str, FieldInfo]]:
-    models: dict[str, type[Section]] = {"recipe": Recipe, **SECTIONS, **STRATEGIES}
+    models: dict[str, type[Section]] = {"recipe": Recipe, **SECTIONS} | {
+        name: row.options for name, row in STRATEGIES.items()
+    }
     return [
         (f"{section}.{name}", field) for section, model in models.items() for name, field in model.model_fields.items()
     ]
