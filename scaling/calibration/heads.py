@@ -147,6 +147,15 @@ def predict_success(spec: HeadSpec, outputs: NDArray[np.floating[Any]], levels: 
     (0, first quantile), the levels, and (1, last quantile). `lower_shift` moves the quantiles up to the first level,
     within 0 and the quantile above, and leaves the mean.
 
+    >>> crossed = np.array([[1.0, 0.0, 2.0]])  # the logit at level .1 is above the one at .5
+    >>> predict(HeadSpec(kind=QUANTILE), crossed, LEVELS).quantiles.round(3).tolist()
+    [[0.5, 0.731, 0.881]]
+    >>> uniform = np.array([[0.0, math.log(2.0)]])  # the logit of the mean 1/2, and the concentration 2: Beta(1, 1)
+    >>> predict(HeadSpec(kind=BETA_BINOMIAL), uniform, LEVELS).quantiles.round(3).tolist()
+    [[0.1, 0.5, 0.9]]
+    >>> predict(HeadSpec(kind=BETA_BINOMIAL, lower_shift=0.05), uniform, LEVELS).quantiles.round(3).tolist()
+    [[0.05, 0.5, 0.9]]
+
     Args:
         spec: of the head.
         outputs: [N, K].
@@ -208,6 +217,10 @@ def beta_binomial_nll(a: _Floats, b: _Floats, successes: NDArray[Any], trials: N
     """-log P(Z = successes) in nats, Z ~ Beta-Binomial(trials, a, b); all arrays [N].
 
     -log C(n, Z) - log B(Z + a, n - Z + b) + log B(a, b).
+
+    >>> ones = np.ones(3)  # of Beta(1, 1), every count is as likely as the others
+    >>> np.exp(-beta_binomial_nll(ones, ones, np.array([0, 1, 2]), np.full(3, 2))).round(3).tolist()
+    [0.333, 0.333, 0.333]
     """
     z, n = np.asarray(successes, dtype=np.float64), np.asarray(trials, dtype=np.float64)
     choose = gammaln(n + 1) - gammaln(z + 1) - gammaln(n - z + 1)
