@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from jobs.recipes.section import PLUGIN
 from jobs.recipes.sections import SECTIONS, Recipe
-from jobs.recipes.strategies.registry import STRATEGIES, UNKNOWN, row_of
+from jobs.recipes.strategies.registry import STRATEGIES, row_of
 
 Tables = dict[str, Any]
 _ENUM_MEMBER = re.compile(r"<\w+\.\w+: ('[^']*')>")
@@ -37,8 +37,8 @@ def _message(detail: dict[str, Any], tables: Tables) -> tuple[str, str]:
         return where, f"{where} is missing"
     if kind in ("model_type", "model_attributes_type", "dict_type"):
         return where, f"{where} = {_as_toml(value)}: must be a section"
-    if kind == UNKNOWN:
-        return "strategy.name", _unknown_strategy(tables["strategy"])
+    if where == "strategy" and row_of(value) is None:
+        return "strategy.name", _unknown_strategy(value)
     text = str(detail["msg"]).removeprefix("Value error, ").replace("Input should", "must")
     text = _ENUM_MEMBER.sub(r"\1", text)
     if isinstance(value, dict | BaseModel):  # keys that do not fit together; the text names them

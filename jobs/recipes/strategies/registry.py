@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import PlainValidator, SerializeAsAny
-from pydantic_core import PydanticCustomError
 
 from jobs.recipes.section import PLUGIN, is_plugin
 from jobs.recipes.strategies.adaptive import (
@@ -119,11 +118,9 @@ def row_of(section: object) -> StrategyRow | None:
 def _validated(section: object) -> StrategyOptions:
     row = row_of(section)
     if row is None:
-        raise PydanticCustomError(UNKNOWN, "must name a strategy")
+        raise ValueError("must name a strategy")
     return row.options.model_validate(section)
 
 
-UNKNOWN = "unknown_strategy"
-"""Type of the validation error of a section that names no strategy."""
 StrategySection = Annotated[SerializeAsAny[StrategyOptions], PlainValidator(_validated)]
 """The strategy section of a recipe: a model of the row that its name finds."""
