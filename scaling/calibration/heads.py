@@ -148,12 +148,12 @@ def predict_success(spec: HeadSpec, outputs: NDArray[np.floating[Any]], levels: 
     within 0 and the quantile above, and leaves the mean.
 
     >>> crossed = np.array([[1.0, 0.0, 2.0]])  # the logit at level .1 is above the one at .5
-    >>> predict(HeadSpec(kind=QUANTILE), crossed, LEVELS).quantiles.round(3).tolist()
+    >>> predict_success(HeadSpec(kind=QUANTILE), crossed, LEVELS).quantiles.round(3).tolist()
     [[0.5, 0.731, 0.881]]
     >>> uniform = np.array([[0.0, math.log(2.0)]])  # the logit of the mean 1/2, and the concentration 2: Beta(1, 1)
-    >>> predict(HeadSpec(kind=BETA_BINOMIAL), uniform, LEVELS).quantiles.round(3).tolist()
+    >>> predict_success(HeadSpec(kind=BETA_BINOMIAL), uniform, LEVELS).quantiles.round(3).tolist()
     [[0.1, 0.5, 0.9]]
-    >>> predict(HeadSpec(kind=BETA_BINOMIAL, lower_shift=0.05), uniform, LEVELS).quantiles.round(3).tolist()
+    >>> predict_success(HeadSpec(kind=BETA_BINOMIAL, lower_shift=0.05), uniform, LEVELS).quantiles.round(3).tolist()
     [[0.05, 0.5, 0.9]]
 
     Args:

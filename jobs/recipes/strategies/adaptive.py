@@ -127,5 +127,5 @@ class MarginalStrategy(WaveOptions):
 
     @property
     def allocates(self) -> bool:
-        """True: every request says what it is worth."""
+        """True: every request has a priority, what it is worth per token."""
         return True

@@ -91,7 +91,7 @@ class PluginStrategy(StrategyOptions):
     """A strategy of the user's own. It may ask for scores: a PRM in the recipe is started, and may be left out."""
 
     options: dict[str, Any] = setting({}, "Passed to the function as keyword arguments.")
-    ranks: bool = setting(False, "Its requests have a worth: under a cap, all open problems compete for each sample.")
+    ranks: bool = setting(False, "Its requests have a priority: under a cap, open problems compete for each sample.")
 
     @property
     def arguments(self) -> dict[str, Any]:

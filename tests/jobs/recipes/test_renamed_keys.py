@@ -20,7 +20,7 @@ from jobs.recipes.recorded import recorded_recipe
 from jobs.recipes.renamed import under_first_names
 from jobs.recipes.strategies.registry import STRATEGIES
 from records.failure import InvalidInput, RunMismatch
-from records.jsonio import encode
+from records.jsonio import encode, flat
 from records.run_folder import layout
 from records.run_folder.manifest import RENAMED_SETTINGS, Manifest
 from records.run_folder.reader import read_run
@@ -125,7 +125,7 @@ def test_a_run_that_was_begun_with_the_old_key_goes_on(tmp_path, capsys) -> None
 
     store = open_store(str(tmp_path / "run"))
     before = as_before(manifest(0.2))
-    assert "hopeless_below" in before.recipe["strategy"]
+    assert "strategy.hopeless_below" in flat(before.recipe)
     assert store.create(layout.MANIFEST, encode(before))
     assert agree_on_manifest(store, manifest(0.2), operational_keys()) == ()
     with pytest.raises(RunMismatch, match=r"recipe\.strategy\.min_upper_quantile: was 0\.2, is 0\.3"):
@@ -137,7 +137,7 @@ def test_a_run_that_was_begun_with_the_old_key_goes_on(tmp_path, capsys) -> None
 def test_a_run_of_before_is_replayed_swept_and_reported(tmp_path, capsys) -> None:
     run = stored_run(tmp_path / "run", SEARCH, num_problems=6)
     (tmp_path / "run" / layout.MANIFEST).write_bytes(encode(as_before(run.manifest)))
-    assert "hopeless_below" in read_run(run.uri).manifest.recipe["strategy"]
+    assert "strategy.hopeless_below" in flat(read_run(run.uri).manifest.recipe)
     rows = {}
     for key in ("min_upper_quantile", "hopeless_below"):
         output = tmp_path / key
