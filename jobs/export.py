@@ -25,7 +25,7 @@ from jobs.exporting.source import ExportSource, stored_paths
 from jobs.recipes.load import Recipe
 from jobs.recipes.recorded import recorded_recipe
 from jobs.recipes.sections import GraderSection
-from jobs.recipes.strategies.registry import RolloutStrategy
+from jobs.recipes.strategies.basic import RolloutStrategy
 from records.failure import InvalidInput
 from records.run_folder.reader import read_run
 from scaling.stored.training_data import ProblemPaths

@@ -57,7 +57,7 @@ def test_a_strategy_is_documented_with_its_options(name):
         for options, defaults in rows
         for option, default in zip(re.findall(r"`(\w+)`", options), defaults.replace("`", "").split(","), strict=True)
     ]
-    fields = STRATEGIES[name].model_fields
+    fields = STRATEGIES[name].options.model_fields
     assert sorted(option for option, _ in documented) == sorted(set(fields) - {"name"})
     for option, default in documented:
         value = {"none": None, "false": False, "true": True}.get(default.strip(), default.strip())

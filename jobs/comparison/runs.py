@@ -20,13 +20,15 @@ from actors.writer.run_state import agree_on_manifest
 from jobs.command_line.options import CompareOptions, ScoreOptions
 from jobs.comparison.settings import Setting
 from jobs.recipes.load import Recipe, decides_results, load_recipe, operational_keys
+from jobs.recipes.renamed import under_first_names
 from jobs.recipes.sections import NO_CAPS
 from jobs.recipes.strategies.base import StrategyOptions
-from jobs.recipes.strategies.registry import PluginStrategy
+from jobs.recipes.strategies.basic import PluginStrategy
 from jobs.score import carry_out
 from jobs.scoring.plan import Plan, make_plan
 from records.request import Scoring
 from records.run_folder import layout
+from scaling.uncertainty.aggregation import Aggregation
 from scaling.uncertainty.selection import TOP_LOGPROBS
 
 _STRATEGY_ONLY = ("strategy", "answer")
@@ -113,7 +115,7 @@ def scoring_of(section: StrategyOptions) -> Scoring:
     if isinstance(section, PluginStrategy):
         return Scoring.STEPS
     aggregations = {getattr(section, name, None) for name in ("aggregation", "weight_by")} - {None}
-    return Scoring.LEAF if aggregations <= {"last"} else Scoring.STEPS
+    return Scoring.LEAF if aggregations <= {Aggregation.LAST} else Scoring.STEPS
 
 
 def _sampling_key(setting: Setting) -> str:
@@ -161,7 +163,8 @@ def alone(setting: Setting) -> SharedRun:
     return SharedRun(name, setting.path, setting.overrides, (setting,), stored=False)
 
 
-def _name(words: str, content: Any) -> str:
+def _name(words: str, content: dict[str, Any]) -> str:
+    content = under_first_names(content)  # a comparison begun before a key was renamed finds its runs
     digest = hashlib.blake2b(json.dumps(content, sort_keys=True, default=str).encode(), digest_size=4).hexdigest()
     return f"{re.sub(r'[^A-Za-z0-9]+', '-', words).strip('-')}-{digest}"
 

@@ -1,6 +1,7 @@
 """What is wrong with a recipe, in the recipe's own words: where, which value, which bound, which key was meant."""
 
 import difflib
+import re
 from collections.abc import Collection, Iterator
 from typing import Any
 
@@ -8,9 +9,11 @@ from pydantic import BaseModel, ValidationError
 
 from jobs.recipes.section import PLUGIN
 from jobs.recipes.sections import SECTIONS, Recipe
-from jobs.recipes.strategies.registry import STRATEGIES, strategy_tag
+from jobs.recipes.strategies.registry import STRATEGIES, row_of
 
 Tables = dict[str, Any]
+_ENUM_MEMBER = re.compile(r"<\w+\.\w+: ('[^']*')>")
+"""As pydantic writes one where some members of an enum are allowed; the recipe has its value only."""
 
 
 def describe(error: ValidationError, tables: Tables, *, file: str, overridden: Collection[str]) -> str:
@@ -25,7 +28,7 @@ def describe(error: ValidationError, tables: Tables, *, file: str, overridden: C
 
 def _message(detail: dict[str, Any], tables: Tables) -> tuple[str, str]:
     """The key at fault, dotted, and what to say of it."""
-    where, kind, value = _where(detail["loc"]), detail["type"], detail.get("input")
+    where, kind, value = ".".join(map(str, detail["loc"])), detail["type"], detail.get("input")
     if kind == "extra_forbidden":
         if isinstance(value, dict) and value:  # an unknown section: what was its first key meant to be?
             where = f"{where}.{next(iter(value))}"
@@ -34,20 +37,13 @@ def _message(detail: dict[str, Any], tables: Tables) -> tuple[str, str]:
         return where, f"{where} is missing"
     if kind in ("model_type", "model_attributes_type", "dict_type"):
         return where, f"{where} = {_as_toml(value)}: must be a section"
-    if kind in ("union_tag_not_found", "union_tag_invalid"):
-        return "strategy.name", _unknown_strategy(tables["strategy"])
+    if where == "strategy" and row_of(value) is None:
+        return "strategy.name", _unknown_strategy(value)
     text = str(detail["msg"]).removeprefix("Value error, ").replace("Input should", "must")
+    text = _ENUM_MEMBER.sub(r"\1", text)
     if isinstance(value, dict | BaseModel):  # keys that do not fit together; the text names them
         return where, f"[{where}] {text}" if where else text
     return where, f"{where} = {_as_toml(value)}: {text}"
-
-
-def _where(location: tuple[int | str, ...]) -> str:
-    """Pydantic puts the kind of strategy between `strategy` and the field."""
-    parts = [str(part) for part in location]
-    if len(parts) > 1 and parts[0] == "strategy" and parts[1] in STRATEGIES:
-        del parts[1]
-    return ".".join(parts)
 
 
 def _as_toml(value: object) -> str:
@@ -89,6 +85,6 @@ def _known_keys(tables: Tables) -> Iterator[str]:
     yield from Recipe.model_fields
     for name, section in SECTIONS.items():
         yield from (f"{name}.{key}" for key in section.model_fields)
-    tag = strategy_tag(tables.get("strategy"))
-    if tag is not None:
-        yield from (f"strategy.{key}" for key in STRATEGIES[tag].model_fields)
+    row = row_of(tables.get("strategy"))
+    if row is not None:
+        yield from (f"strategy.{key}" for key in row.options.model_fields)

@@ -20,13 +20,13 @@ from pydantic.fields import FieldInfo
 from actors.engines.settings import GeneratorSettings, PrmSettings
 from jobs.recipes.builtin_models import folder_of
 from jobs.recipes.errors import describe
+from jobs.recipes.renamed import rename_keys, renamed_overrides
 from jobs.recipes.sections import SECTIONS, Recipe
-from jobs.recipes.strategies.registry import STRATEGIES, strategy_tag
+from jobs.recipes.strategies.registry import row_of
 from records.calls import Sampling
 from records.failure import InvalidInput
 from scaling.strategy import SearchLimits
 from scaling.uncertainty.abstention import Abstention
-from scaling.uncertainty.aggregation import ScoreEstimate
 
 __all__ = [
     "Recipe",
@@ -62,13 +62,13 @@ def load_recipe(path: Path, overrides: Sequence[str] = (), *, strategy: Mapping[
     """
     path = shipped_recipe(path) or path
     tables = _read(path)
+    rename_keys(tables, str(path))
     _resolve_models(tables, path.resolve().parent)
     _resolve_prices(tables, path.resolve().parent)
     if strategy is not None:
         tables["strategy"] = _replaced(tables.get("strategy"), strategy)
     overridden = []
-    for override in overrides:
-        key, value = parse_override(override)
+    for key, value in renamed_overrides([parse_override(override) for override in overrides]):
         apply_override(tables, key, value)
         overridden.append(key)
         if key in ("generator.model", "prm.model"):
@@ -125,7 +125,7 @@ def abstention(recipe: Recipe) -> Abstention | None:
     below = recipe.answer.abstain_below
     if below is None or not recipe.strategy.answers:
         return None
-    return Abstention(below, ScoreEstimate(recipe.answer.estimate))
+    return Abstention(below, recipe.answer.estimate)
 
 
 def as_json(recipe: Recipe) -> dict[str, Any]:
@@ -218,9 +218,9 @@ def apply_override(tables: dict[str, Any], key: str, value: Any) -> None:
         table.pop(name, None)
         return
     old_name, table[name] = table.get(name), value
-    tag = strategy_tag(table) if key == "strategy.name" and value != old_name else None
-    if tag is not None:
-        known = STRATEGIES[tag].model_fields
+    row = row_of(table) if key == "strategy.name" and value != old_name else None
+    if row is not None:
+        known = row.options.model_fields
         tables["strategy"] = {option: kept for option, kept in table.items() if option in known}
 
 

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from jobs.recipes.errors import describe
 from jobs.recipes.load import Recipe, apply_override, parse_override
+from jobs.recipes.renamed import rename_keys, renamed_overrides
 from records.failure import InvalidInput
 from records.run_folder import layout
 from records.run_folder.manifest import Manifest
@@ -32,9 +33,10 @@ def recorded_recipe(manifest: Manifest, overrides: Sequence[str] = ()) -> Recipe
     """
     written: dict[str, Any] = json.loads(json.dumps(manifest.recipe))
     tables = {name: section for name, section in written.items() if section is not None}
+    rename_keys(tables, where=None)
     if not overrides:
         return _validated(tables, [])
-    parsed = [parse_override(override) for override in overrides]
+    parsed = renamed_overrides([parse_override(override) for override in overrides])
     own = tables["strategy"]
     if any(key == "strategy.name" and value != own["name"] for key, value in parsed):
         tables["strategy"] = _as_chosen(_validated(tables, []))

@@ -7,8 +7,10 @@ from pydantic import Field, field_validator, model_validator
 from actors.engines.prm.families import AUTO, FAMILIES
 from jobs.recipes.calibration import CalibrationSection
 from jobs.recipes.section import PLUGIN, Section, is_plugin, setting
-from jobs.recipes.strategies.base import EstimateName
-from jobs.recipes.strategies.registry import PluginStrategy, StrategySection
+from jobs.recipes.strategies.base import Spelled
+from jobs.recipes.strategies.basic import PluginStrategy
+from jobs.recipes.strategies.registry import StrategySection
+from scaling.uncertainty.aggregation import ScoreEstimate
 
 _GRADERS = ("math-verify", "exact", "numeric", "multiple-choice")
 
@@ -172,8 +174,9 @@ class AnswerSection(Section):
         gt=0,
         le=1,
     )
-    estimate: EstimateName = setting(
-        "lower", "Which number of answer_p is compared: a quantile (lower, median, upper) or the mean of the three."
+    estimate: Spelled[ScoreEstimate] = setting(
+        ScoreEstimate.LOWER,
+        "Which number of answer_p is compared: a quantile (lower, median, upper) or the mean of the three.",
     )
 
 

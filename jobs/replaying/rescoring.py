@@ -25,7 +25,7 @@ from actors.writer.store_retry import patiently_blocking
 from jobs.comparison.runs import scoring_of
 from jobs.recipes.load import Recipe, prm_settings
 from jobs.recipes.sections import BudgetSection
-from jobs.recipes.strategies.registry import QuestionScoreStrategy
+from jobs.recipes.strategies.basic import QuestionScoreStrategy
 from jobs.replaying.settings import ReplaySetting
 from jobs.score import ray_session
 from jobs.scoring.plan import checked_model

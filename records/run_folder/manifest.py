@@ -19,6 +19,11 @@ from records.replica import ReplicaInfo
 
 FREE_SETTINGS = ("budget.", "cluster.", "cost.", "output.", "generator.num_replicas", "prm.num_replicas")
 """Recipe keys that may change between the epochs of one run; a whole section ends in a dot."""
+RENAMED_SETTINGS = {
+    "strategy.adapt_first": "strategy.adapt_root",
+    "strategy.hopeless_below": "strategy.min_upper_quantile",
+}
+"""Recipe keys that had another name once -> the present one. A manifest may have either, a recipe as it is read too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +99,8 @@ def _deciding(manifest: Manifest) -> dict[str, object]:
         "num_problems": manifest.num_problems,
         "input_fingerprint": manifest.input_fingerprint,
     }
-    return scalars | flat({"recipe": manifest.recipe})
+    settings = {RENAMED_SETTINGS.get(key, key): value for key, value in flat(manifest.recipe).items()}
+    return scalars | {f"recipe.{key}": value for key, value in settings.items()}
 
 
 def _is_free(key: str, free: tuple[str, ...]) -> bool:

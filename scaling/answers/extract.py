@@ -51,6 +51,14 @@ def extract_answer(solution: str) -> str | None:
       2. the rest of the line after the last `####`;
       3. the rest of the sentence after the last "answer is" or "answer:", in any case;
       4. the letter A to J of a multiple choice that it comes to (`scaling.answers.choices.concluding_choice`).
+
+    >>> extract_answer(r"So it is \boxed{\frac{1}{2}}, and the answer is three.")
+    '\\frac{1}{2}'
+    >>> extract_answer("12 + 6 = 18\n#### 18")
+    '18'
+    >>> extract_answer("The answer is 42. That was easy.")
+    '42'
+    >>> extract_answer("I do not know.")
     """
     return boxed_answer(solution) or _after_marker(solution) or _after_cue(solution) or concluding_choice(solution)
 
@@ -83,6 +91,9 @@ def canonical_answer(answer: str) -> str:
     Numbers become an exact integer or fraction ("0.50", "1/2", "\frac12" and "$\dfrac{1}{2}$." are all "1/2"; "1,234"
     is "1234", but "(1,234)" stays a pair). "(B)" is "B". Anything else loses its LaTeX wrapping and the spaces that do
     not separate words. Percent, dollar and degree signs are dropped, as the MATH graders do.
+
+    >>> [canonical_answer(answer) for answer in ("0.50", r"$\dfrac{1}{2}$.", "1 1/2", "1,234", "(1,234)", "(B)", "50%")]
+    ['1/2', '1/2', '3/2', '1234', '(1,234)', 'B', '50']
     """
     text = " ".join(answer.split())
     if len(text) > MAX_CANONICAL_CHARS:
@@ -99,7 +110,11 @@ def exact_equal(answer: str, reference: str) -> bool:
 
 
 def numeric_equal(answer: str, reference: str) -> bool:
-    """Both name one number, and the numbers agree: exactly if both are integers, else to one part in a million."""
+    """Both name one number, and the numbers agree: exactly if both are integers, else to one part in a million.
+
+    >>> numeric_equal("0.3333333", "1/3"), numeric_equal("18 apples", "18"), numeric_equal("3 of 4", "3")
+    (True, True, False)
+    """
     left, right = stated_number(answer), stated_number(reference)
     if left is None or right is None:
         return False

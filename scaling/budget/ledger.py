@@ -34,6 +34,20 @@ class Refusal(Enum):
 class Ledger:
     """Who holds how many tokens.
 
+    >>> ledger = Ledger(total_tokens=100, leased_tokens=100)
+    >>> ledger.grant("first", wanted_tokens=60, useful_tokens=30)
+    60
+    >>> ledger.grant("second", wanted_tokens=60, useful_tokens=30)  # clamped to what is left
+    40
+    >>> ledger.grant("third", wanted_tokens=60, useful_tokens=30)  # until the others settle
+    <Refusal.WAIT: 'wait'>
+    >>> ledger.settle("first", used_tokens=20)
+    60
+    >>> ledger.grant("third", wanted_tokens=60, useful_tokens=30)
+    40
+    >>> ledger.remaining_tokens, ledger.reserved_tokens, ledger.spent_tokens
+    (0, 80, 20)
+
     Attributes:
         total_tokens: the run's cap on generated tokens; None for no cap.
         spent_tokens: settled, in this and earlier epochs, lost ones included.
@@ -120,6 +134,12 @@ class Ledger:
         """The ceiling to commit next: ahead by the headroom, or by the grant that waits for it if that is more.
 
         None when there is no cap, or when the committed ceiling reaches that far.
+
+        >>> ledger = Ledger(total_tokens=100, leased_tokens=40)
+        >>> ledger.grant("first", wanted_tokens=60, useful_tokens=30)
+        <Refusal.LEASE: 'lease'>
+        >>> ledger.next_lease(headroom_tokens=2)
+        60
         """
         if self.total_tokens is None:
             return None

@@ -50,6 +50,12 @@ def cost_of(
     """GPU-seconds and USD of so many replica-seconds by role: numbers, or arrays of one shape.
 
     GPU-seconds are None where no role has a GPU, USD where some role in use (those of `rates`) has no price.
+
+    >>> held = {"generator": 3600.0, "prm": 1800.0}
+    >>> cost_of(held, {"generator": ReplicaRate(num_gpus=1, usd_per_hour=4.0), "prm": ReplicaRate(1, 2.0)})
+    (5400.0, 5.0)
+    >>> cost_of(held, {"generator": ReplicaRate(num_gpus=0, usd_per_hour=4.0), "prm": ReplicaRate(0, None)})
+    (None, None)
     """
     gpu_seconds = [seconds[role] * rate.num_gpus for role, rate in rates.items()]
     prices = {role: rate.usd_per_hour for role, rate in rates.items() if rate.usd_per_hour is not None}
@@ -85,6 +91,15 @@ class _Account:
 
 class Meter:
     """The replicas of one epoch and the problems that share them.
+
+    >>> meter = Meter({"generator-0": "generator"}, num_problems=2)
+    >>> meter.advance(4.0)  # nobody has a call: 2 s each
+    >>> meter.change("first", "generator-0", +1)
+    >>> meter.advance(10.0)  # 6 s for the first alone
+    >>> meter.change("second", "generator-0", +1)
+    >>> meter.advance(12.0)  # 1 s each
+    >>> meter.close("first"), meter.close("second")
+    (Share(generator_s=9.0, prm_s=0.0), Share(generator_s=3.0, prm_s=0.0))
 
     Args:
         replicas: name -> role.

@@ -19,8 +19,9 @@ from scipy.special import betaincinv, expit
 
 from records.failure import InvalidInput
 from records.path import PrmScore
+from scaling.arrays import Floats
 
-_Floats = NDArray[np.float64]
+Floats = NDArray[np.float64]
 
 PROBABILITY, QUANTILE, BETA_BINOMIAL = "probability", "quantile", "beta-binomial"
 KINDS = (PROBABILITY, QUANTILE, BETA_BINOMIAL)
@@ -136,8 +137,8 @@ class HeadPrediction:
         quantiles: [N, L], of the L levels asked for, not falling along the last axis.
     """
 
-    mean: _Floats
-    quantiles: _Floats
+    mean: Floats
+    quantiles: Floats
 
 
 def predict_success(spec: HeadSpec, outputs: NDArray[np.floating[Any]], levels: Sequence[float]) -> HeadPrediction:
@@ -146,6 +147,15 @@ def predict_success(spec: HeadSpec, outputs: NDArray[np.floating[Any]], levels: 
     A quantile head has only its own levels; its mean is the integral of the piecewise linear quantile function through
     (0, first quantile), the levels, and (1, last quantile). `lower_shift` moves the quantiles up to the first level,
     within 0 and the quantile above, and leaves the mean.
+
+    >>> crossed = np.array([[1.0, 0.0, 2.0]])  # the logit at level .1 is above the one at .5
+    >>> predict_success(HeadSpec(kind=QUANTILE), crossed, LEVELS).quantiles.round(3).tolist()
+    [[0.5, 0.731, 0.881]]
+    >>> uniform = np.array([[0.0, math.log(2.0)]])  # the logit of the mean 1/2, and the concentration 2: Beta(1, 1)
+    >>> predict_success(HeadSpec(kind=BETA_BINOMIAL), uniform, LEVELS).quantiles.round(3).tolist()
+    [[0.1, 0.5, 0.9]]
+    >>> predict_success(HeadSpec(kind=BETA_BINOMIAL, lower_shift=0.05), uniform, LEVELS).quantiles.round(3).tolist()
+    [[0.05, 0.5, 0.9]]
 
     Args:
         spec: of the head.
@@ -193,7 +203,7 @@ def score(spec: HeadSpec, outputs: NDArray[np.floating[Any]]) -> PrmScore:
     )
 
 
-def beta_shapes(outputs: NDArray[np.floating[Any]]) -> tuple[_Floats, _Floats]:
+def beta_shapes(outputs: NDArray[np.floating[Any]]) -> tuple[Floats, Floats]:
     """The shapes a and b of the Beta distribution, each [N], of a Beta-Binomial head's outputs [N, 2].
 
     The first output is the logit of the mean m, the second the logarithm of the concentration c = a + b, which is kept
@@ -204,7 +214,7 @@ def beta_shapes(outputs: NDArray[np.floating[Any]]) -> tuple[_Floats, _Floats]:
     return np.maximum(expit(z[:, 0]) * c, MIN_SHAPE), np.maximum(expit(-z[:, 0]) * c, MIN_SHAPE)
 
 
-def _shift_lower(quantiles: _Floats, levels: Sequence[float], spec: HeadSpec) -> _Floats:
+def _shift_lower(quantiles: Floats, levels: Sequence[float], spec: HeadSpec) -> Floats:
     """The quantiles [N, L] with those up to the spec's first level moved down by its shift."""
     num_lower = sum(level <= spec.levels[0] for level in levels)
     shifted = quantiles.copy()
@@ -213,7 +223,7 @@ def _shift_lower(quantiles: _Floats, levels: Sequence[float], spec: HeadSpec) ->
     return shifted
 
 
-def _mean_of_quantiles(quantiles: _Floats, levels: Sequence[float]) -> _Floats:
+def _mean_of_quantiles(quantiles: Floats, levels: Sequence[float]) -> Floats:
     at = np.array([0.0, *levels, 1.0])
     padded = np.concatenate([quantiles[:, :1], quantiles, quantiles[:, -1:]], axis=1)
     return np.asarray(np.trapezoid(padded, at, axis=1))

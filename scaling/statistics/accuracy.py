@@ -13,6 +13,9 @@ def accuracy_interval(num_correct: int, num_graded: int, level: float = 0.95) ->
     E. B. Wilson, Probable inference, the law of succession, and statistical inference, JASA 22 (1927), 209-212. Unlike
     the normal approximation it stays within [0, 1] and has a width where all or none are correct.
 
+    >>> [(round(lower, 3), round(upper, 3)) for lower, upper in (accuracy_interval(8, 10), accuracy_interval(10, 10))]
+    [(0.49, 0.943), (0.722, 1.0)]
+
     Args:
         num_correct: problems graded as correct.
         num_graded: problems with a verdict; those without one (null) belong in neither number.
@@ -42,7 +45,14 @@ def auc_of_paths(scores: Sequence[float], correct: Sequence[bool]) -> float | No
 
 
 def within_problem_auc(problem_ids: Sequence[str], scores: Sequence[float], correct: Sequence[bool]) -> float | None:
-    """`auc_of_paths` over pairs of one problem only, pooled over problems: what choosing an answer depends on."""
+    """`auc_of_paths` over pairs of one problem only, pooled over problems: what choosing an answer depends on.
+
+    >>> problem_ids = ["easy", "easy", "easy", "hard", "hard", "hard"]
+    >>> scores = [0.8, 0.9, 0.85, 0.1, 0.2, 0.15]  # they know an easy problem, and not a right answer
+    >>> correct = [True, True, False, False, False, True]
+    >>> auc_of_paths(scores, correct), within_problem_auc(problem_ids, scores, correct)
+    (0.6666666666666666, 0.5)
+    """
     paths_of: dict[str, list[tuple[float, bool]]] = {}
     for problem_id, score, is_correct in zip(problem_ids, scores, correct, strict=True):
         paths_of.setdefault(problem_id, []).append((score, is_correct))

@@ -1,6 +1,6 @@
 """Beam search whose width follows the PRM's lower quantile (IASoK and IASoM of arXiv 2506.09338).
 
-    step 0        N first steps, or N_IAS of the bare question if that is less (`adapt_first`, ours)
+    step 0        N first steps, or N_IAS of the bare question if that is less (`adapt_root`, ours)
     step t >= 1   every `frequency` steps: keep the K best candidates, give each unfinished one M children
                     beams     K by its rule, M as given
                     children  K = N / M, M by its rule
@@ -43,7 +43,7 @@ def adaptive_beam_search(
     adapt: Adapt = Adapt.BEAMS,
     confidence: float = 0.99,
     estimate: ScoreEstimate = ScoreEstimate.LOWER,
-    adapt_first: bool = False,
+    adapt_root: bool = False,
     frequency: int = 1,
     aggregation: Aggregation = Aggregation.LAST,
     selection: Selection = Selection.BEST,
@@ -67,7 +67,7 @@ def adaptive_beam_search(
     needed = samples_needed(success_probability(scored, estimate), confidence)
     candidates = yield from grow_beams(
         root,
-        min(needed, num_samples) if adapt_first else num_samples,
+        min(needed, num_samples) if adapt_root else num_samples,
         prune,
         limits=limits,
         max_steps=max_steps,

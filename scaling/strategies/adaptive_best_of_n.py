@@ -3,7 +3,7 @@
     p    the PRM's estimate at the bare question, by default its lower quantile
     n    min(N_IAS(p, C), num_samples), then as in best-of-N
 
-Hopeless problems look hardest of all and cost the most; `hopeless_below` (ours, not in the paper) ends that.
+Hopeless problems look hardest of all and cost the most; `min_upper_quantile` (ours, not in the paper) ends that.
 """
 
 from records.path import Path
@@ -22,14 +22,14 @@ def adaptive_best_of_n(
     min_samples: int = 1,
     confidence: float = 0.99,
     estimate: ScoreEstimate = ScoreEstimate.LOWER,
-    hopeless_below: float = 0.0,
+    min_upper_quantile: float = 0.0,
     aggregation: Aggregation = Aggregation.LAST,
     selection: Selection = Selection.BEST,
 ) -> Strategy:
     """Best of between `min_samples` and `num_samples`; the fewest where even the upper quantile is hopeless."""
     reply = yield Score((root,))
     [scored] = reply.paths
-    if success_probability(scored, ScoreEstimate.UPPER) < hopeless_below:
+    if success_probability(scored, ScoreEstimate.UPPER) < min_upper_quantile:
         count = min_samples
     else:
         needed = samples_needed(success_probability(scored, estimate), confidence)

@@ -42,7 +42,15 @@ class Belief:
         return self.a + self.b
 
     def gain(self, num_samples: int, num_more: int = 1) -> float:
-        """What `num_more` samples after `num_samples` others add to the chance that one is right."""
+        """What `num_more` samples after `num_samples` others add to the chance that one is right.
+
+        >>> [round(Belief(1, 1).gain(num_samples), 3) for num_samples in range(4)]
+        [0.5, 0.167, 0.083, 0.05]
+        >>> round(Belief(1, 1).gain(0, num_more=3), 3)  # the first three of these
+        0.75
+        >>> [round(Belief(0.1, 0.9).gain(num_samples), 3) for num_samples in range(4)]  # it may be hopeless
+        [0.1, 0.045, 0.029, 0.021]
+        """
         return -math.exp(self._log_none_right(0, num_samples)) * math.expm1(self._log_none_right(num_samples, num_more))
 
     def coverage(self, num_samples: int) -> float:
@@ -59,6 +67,13 @@ def belief_of(question: Path, strength: float | None = None) -> Belief:
     """The Beta distribution that a PRM's view of a question amounts to.
 
     Mean and variance by Swanson's rule from the quantiles at .1, .5 and .9: the weights .3, .4 and .3.
+
+    >>> unsure = belief_of(Path(0, None, "How many?", score=PrmScore(lower=0.1, median=0.4, upper=0.8)))
+    >>> round(unsure.mean, 2), round(unsure.strength, 1)
+    (0.43, 2.3)
+    >>> sure = belief_of(Path(0, None, "How many?", score=PrmScore(lower=0.4, median=0.43, upper=0.46)))
+    >>> round(sure.mean, 2), round(sure.strength, 1)
+    (0.43, 50.0)
 
     Args:
         question: scored; a quantile that is not a number counts as 0.

@@ -88,6 +88,16 @@ class AnswerPosterior:
 def answer_posterior(answers: Sequence[str | None], chances: Sequence[float], model: AnswerModel) -> AnswerPosterior:
     """The posterior after some samples.
 
+    >>> model = AnswerModel(mean=0.5, strength=2.0, spread=10.0, weight=1.0)
+    >>> votes = answer_posterior(["7", "7", "3", None], [0.5, 0.5, 0.5, 0.5], model)  # the scores say nothing
+    >>> {answer: round(probability, 3) for answer, probability in votes.probabilities.items()}, round(votes.unseen, 3)
+    ({'7': 0.629, '3': 0.086}, 0.286)
+    >>> votes.leading, round(votes.gain("7", num_samples=4), 3)  # what four samples more can win at best
+    ('7', 0.189)
+    >>> scored = answer_posterior(["7", "3"], [0.9, 0.2], model)  # one vote each: the scores decide
+    >>> {answer: round(probability, 3) for answer, probability in scored.probabilities.items()}
+    {'7': 0.794, '3': 0.022}
+
     Args:
         answers: of each sample, in canonical form; None: it has none, so is wrong.
         chances: that each sample is right, by the PRM, in [0, 1].

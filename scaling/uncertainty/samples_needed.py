@@ -18,6 +18,11 @@ MIN_P = 1e-4
 def samples_needed(p: float, confidence: float, *, shared_by: int = 1) -> int:
     """N_IAS(p, C) = ceil(log(1 - C) / log(1 - p)), the fewest samples of which one is right with probability C.
 
+    >>> [samples_needed(p, 0.99) for p in (0.5, 0.1, 0.01)]
+    [7, 44, 459]
+    >>> samples_needed(0.1, 0.99, shared_by=4)  # each of four prefixes
+    11
+
     Args:
         p: chance that one sample is right, in [0, 1]; clipped to [MIN_P, 1 - MIN_P].
         confidence: C, in (0, 1).
@@ -38,6 +43,11 @@ def beams_needed(estimates: Sequence[float], confidence: float, *, num_children:
 
     Enough for the k-th best candidate: k M >= N_IAS(p_(k), C), p_(1) >= p_(2) >= ... With C = .99 and M = 8: one beam
     if p_(1) >= .438, two if p_(2) >= .250.
+
+    >>> beams_needed([0.1, 0.5, 0.2], 0.99, num_children=8, max_beams=8)  # N_IAS(.5) = 7: one beam's 8 are enough
+    1
+    >>> beams_needed([0.1, 0.3, 0.2], 0.99, num_children=8, max_beams=8)  # 13 > 8, 21 > 16; no more candidates than 3
+    3
 
     Args:
         estimates: p of every candidate, finished ones too.
@@ -63,6 +73,11 @@ def children_needed(estimates: Sequence[float], confidence: float, *, max_childr
 
     The paper's code divides by K_max, however many beams are kept. With the rule for K on top, that leaves as few as
     one path; dividing by the number of beams kept does not (ours).
+
+    >>> children_needed([0.6, 0.3], 0.99, max_children=8, shared_by=2)  # half of N_IAS(.3) = 13, for each of two beams
+    7
+    >>> children_needed([0.6, 0.1], 0.99, max_children=8, shared_by=2)
+    8
 
     Args:
         estimates: p of the kept beams, finished ones too; at least one.

@@ -40,7 +40,16 @@ class Selection(StrEnum):
 
 
 def choose(candidates: Sequence[Path], selection: Selection, aggregation: Aggregation) -> Choice:
-    """The choice among candidates with what the selection reads: scores, confidences, or nothing."""
+    """The choice among candidates with what the selection reads: scores, confidences, or nothing.
+
+    >>> from records.path import PrmScore
+    >>> root = Path(0, None, "How many?")
+    >>> said = [("#### 7", 0.9), ("#### 3", 0.6), ("#### 3.0", 0.5), ("I do not know", 0.95)]
+    >>> paths = [Path(1 + at, root, text, score=PrmScore(p, p, p)) for at, (text, p) in enumerate(said)]
+    >>> chosen = [choose(paths, way, Aggregation.LAST) for way in (Selection.BEST, Selection.WEIGHTED_VOTE)]
+    >>> [(choice.answer, choice.path.node_id) for choice in chosen if choice.path]
+    [('7', 1), ('3', 2)]
+    """
     if selection is Selection.BEST:
         return choose_best(candidates, aggregation)
     if selection is Selection.CONFIDENCE_VOTE:

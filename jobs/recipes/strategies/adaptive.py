@@ -1,38 +1,40 @@
-"""The strategies that decide by themselves how much a problem gets, as a recipe names them."""
+"""Options of the strategies that decide by themselves how much a problem gets."""
 
-from typing import Literal, Self
+from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from jobs.recipes.section import setting
 from jobs.recipes.strategies.base import (
-    AggregationName,
     BeamOptions,
-    EstimateName,
-    SampleSelectionName,
-    StrategyOptions,
+    Spelled,
+    WholeSampleOptions,
     confidence_setting,
     estimate_setting,
+    sample_aggregation_setting,
     sample_selection_setting,
 )
+from scaling.strategies.adaptive_beam_search import Adapt
+from scaling.strategies.marginal import Objective
+from scaling.uncertainty.aggregation import Aggregation, ScoreEstimate
+from scaling.uncertainty.selection import Selection
 
 
-class AdaptiveBestOfNStrategy(StrategyOptions):
+class AdaptiveBestOfNStrategy(WholeSampleOptions):
     """Best-of-N with N from the PRM's view of the question."""
 
-    name: Literal["adaptive-best-of-n"] = Field(description="Best-of-N; the PRM's view of the question decides N.")
     num_samples: int = setting(64, "Most samples per problem.", ge=1, le=65536)
     min_samples: int = setting(1, "Fewest samples per problem.", ge=1, le=65536)
     confidence: float = confidence_setting()
-    estimate: EstimateName = estimate_setting()
-    hopeless_below: float = setting(
+    estimate: Spelled[ScoreEstimate] = estimate_setting()
+    min_upper_quantile: float = setting(
         0.0,
         "A question whose upper quantile is below this gets min_samples (not in the paper); 0: none is hopeless.",
         ge=0,
         le=1,
     )
-    aggregation: AggregationName = setting("last", "How the scores of a sample's steps become one.")
-    selection: SampleSelectionName = sample_selection_setting()
+    aggregation: Spelled[Aggregation] = sample_aggregation_setting()
+    selection: Spelled[Selection] = sample_selection_setting()
 
     @model_validator(mode="after")
     def _bounds_are_in_order(self) -> Self:
@@ -40,33 +42,25 @@ class AdaptiveBestOfNStrategy(StrategyOptions):
             raise ValueError(f"min_samples ({self.min_samples}) must not be above num_samples ({self.num_samples})")
         return self
 
-    @property
-    def most_samples(self) -> int:
-        """It asks for nothing else."""
-        return self.num_samples
-
 
 class AdaptiveBeamSearchStrategy(BeamOptions):
-    """Beam search whose width follows the PRM."""
+    """Beam search; the PRM decides how many candidates are kept, how many children they get, or both."""
 
-    name: Literal["adaptive-beam-search"] = Field(
-        description="Beam search; the PRM decides how many candidates are kept, how many children they get, or both."
-    )
     num_samples: int = setting(64, "Most candidates at a time (N); a multiple of beam_width.", ge=1, le=65536)
     beam_width: int = setting(8, "Most children of each kept candidate (M).", ge=1, le=65536)
-    adapt: Literal["beams", "children", "both"] = setting(
-        "beams",
+    adapt: Spelled[Adapt] = setting(
+        Adapt.BEAMS,
         "What follows the PRM: the number of kept candidates (the paper's IASoK), of their children (IASoM), or both "
         "(divided by the candidates kept, not in the paper).",
     )
     confidence: float = confidence_setting()
-    estimate: EstimateName = estimate_setting()
-    adapt_first: bool = setting(False, "Take fewer first steps where the bare question looks easy (not in the paper).")
+    estimate: Spelled[ScoreEstimate] = estimate_setting()
+    adapt_root: bool = setting(False, "Take fewer first steps where the bare question looks easy (not in the paper).")
     frequency: int = setting(1, "Score, prune and adapt every so many steps; the paper's code has 5.", ge=1)
 
 
-class WaveOptions(StrategyOptions):
-    """Of the strategies that look at the posterior of the answer after every wave of samples."""
+class WaveOptions(WholeSampleOptions):
+    """Options of the strategies that look at the posterior of the answer after every wave of samples."""
 
     num_samples: int = setting(64, "Most samples per problem.", ge=1, le=65536)
     wrong_spread: float = setting(
@@ -75,27 +69,23 @@ class WaveOptions(StrategyOptions):
     score_weight: float = setting(
         0.2, "Weight of the PRM's scores; below 1 where samples with the same answer are misjudged alike.", ge=0, le=1
     )
-    estimate: EstimateName = setting(
-        "mean",
+    estimate: Spelled[ScoreEstimate] = setting(
+        ScoreEstimate.MEAN,
         "What of the PRM's view is read as the chance of success: a quantile (lower, median, upper) or the mean.",
     )
-    aggregation: AggregationName = setting("last", "How the scores of a sample's steps become one, for ranking.")
-    selection: SampleSelectionName | None = setting(
+    aggregation: Spelled[Aggregation] = setting(
+        Aggregation.LAST, "How the scores of a sample's steps become one, for ranking."
+    )
+    selection: Spelled[Selection] | None = setting(
         None,
         "How the answer is chosen: best, weighted-vote, majority or confidence-vote; omitted: the likeliest by the "
         "posterior.",
     )
 
-    @property
-    def most_samples(self) -> int:
-        """It asks for nothing else."""
-        return self.num_samples
-
 
 class SequentialStrategy(WaveOptions):
-    """Samples in waves, until the answer is sure."""
+    """Samples in waves, until the answer in hand is sure enough."""
 
-    name: Literal["sequential"] = Field(description="Samples in waves, until the answer in hand is sure enough.")
     wave_size: int = setting(4, "Samples between two looks at what there is.", ge=1, le=65536)
     threshold: float = setting(
         0.95, "Stop when the answer in hand is right with this probability; 1: never.", gt=0, le=1
@@ -113,14 +103,11 @@ class SequentialStrategy(WaveOptions):
 
 
 class MarginalStrategy(WaveOptions):
-    """Each sample of the run to the problem where it is worth most."""
+    """Under budget.total_tokens each sample goes to the problem where the next one is worth most."""
 
-    name: Literal["marginal"] = Field(
-        description="Under budget.total_tokens each sample goes to the problem where the next one is worth most."
-    )
     wave_size: int = setting(1, "Samples of one problem that are asked for at a time.", ge=1, le=65536)
-    objective: Literal["accuracy", "coverage"] = setting(
-        "coverage",
+    objective: Spelled[Objective] = setting(
+        Objective.COVERAGE,
         "What a sample is worth: the chance that none before it is right and it is (coverage), and part of the chance "
         "that it helps a right one that is there and not chosen (accuracy).",
     )
@@ -140,5 +127,5 @@ class MarginalStrategy(WaveOptions):
 
     @property
     def allocates(self) -> bool:
-        """It ranks what it asks for."""
+        """True: every request has a priority, what it is worth per token."""
         return True

@@ -1,66 +1,84 @@
-"""What the options of all strategies share: their base, and the names of the scaling core's choices."""
+"""What the options of all strategies share: their base, and how the choices of the scaling core stand in a recipe."""
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import model_validator
+from pydantic import Field, Strict, model_validator
 
 from jobs.recipes.section import Section, setting
+from scaling.uncertainty.aggregation import Aggregation, ScoreEstimate
 from scaling.uncertainty.selection import Selection
 
-AggregationName = Literal["last", "min", "product"]
-EstimateName = Literal["lower", "median", "upper", "mean"]
-SelectionName = Literal["best", "weighted-vote", "majority"]
-SampleSelectionName = Literal["best", "weighted-vote", "majority", "confidence-vote"]
-"""Of strategies that draw whole samples."""
+T = TypeVar("T")
+Spelled = Annotated[T, Strict(strict=False)]
+"""A choice of the scaling core (a `StrEnum`) that a recipe spells as text; nothing else becomes one."""
+StepSelection = Literal[Selection.BEST, Selection.WEIGHTED_VOTE, Selection.MAJORITY]
+"""The selections of a search by steps, which knows no confidence of whole samples."""
 
 
 class StrategyOptions(Section):
-    """What the strategies share."""
+    """The strategy section of a recipe: a name, and options named as the arguments of the strategy's function.
+
+    The properties say what a run has to provide; those here are true of most strategies, and each model overrides what
+    is otherwise with it.
+    """
+
+    name: str = Field(description="A name of the strategy table, or a user's own strategy as module:function.")
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """Keyword arguments of the strategy's function, root and limits aside."""
+        """Keyword arguments of the strategy's function, without the root, the limits and the seed."""
         return self.model_dump(exclude={"name"})
 
     @property
     def needs_prm(self) -> bool:
-        """Whether it asks for scores."""
+        """Whether the strategy asks for scores, so that the run starts a PRM."""
         return True
 
     @property
     def samples(self) -> bool:
-        """Whether it asks for samples."""
+        """Whether the strategy asks for samples, so that the run starts a generator."""
         return True
 
     @property
     def num_logprobs(self) -> int:
-        """Most likeliest tokens per position whose log-probabilities it asks the generator for."""
+        """Most likeliest tokens per position whose log-probabilities the strategy asks the generator for."""
         selection = getattr(self, "selection", None)
-        return 0 if selection is None else Selection(selection).top_logprobs
+        return selection.top_logprobs if isinstance(selection, Selection) else 0
 
     @property
     def most_samples(self) -> int | None:
-        """Most samples that it takes; None: it asks for other things than whole samples of the bare question."""
+        """Most samples per problem of a strategy that draws whole samples of the bare question; None for any other."""
         return None
 
     @property
     def allocates(self) -> bool:
-        """Whether its requests compete for the run's cap by what they say they are worth."""
+        """Whether requests compete for the run's cap by the gain that the strategy expects of them."""
         return False
 
     @property
     def answers(self) -> bool:
-        """Whether it is run for its answers."""
+        """Whether the strategy is run for its answers."""
         return True
 
     @property
     def gives_answer_p(self) -> bool:
-        """Whether its answers come with the probability of being right."""
+        """Whether answers come with the probability of being right: from scores, or from several whole samples."""
         return self.needs_prm or self.most_samples not in (None, 1)
 
 
-def selection_setting(default: SelectionName = "best") -> Any:
-    """How candidates become an answer."""
+class WholeSampleOptions(StrategyOptions):
+    """Options of a strategy that draws whole samples of the bare question and asks the generator for nothing else."""
+
+    num_samples: int = setting(16, "Samples per problem.", ge=1, le=65536)
+
+    @property
+    def most_samples(self) -> int:
+        """The option `num_samples`, which is a number or a bound of them."""
+        return self.num_samples
+
+
+def step_selection_setting(default: Selection = Selection.BEST) -> Any:
+    """The option `selection` of searches by steps."""
     return setting(
         default,
         "The answer: of the best-scored candidate (best), of the highest sum of scores (weighted-vote), or of most "
@@ -68,39 +86,16 @@ def selection_setting(default: SelectionName = "best") -> Any:
     )
 
 
-def sample_selection_setting(default: SampleSelectionName | None = "best") -> Any:
-    """How whole samples become an answer."""
-    return setting(
-        default,
-        "The answer: of the best-scored sample (best), of the highest sum of scores (weighted-vote), of most samples "
-        "(majority), or of the highest sum of the generator's confidences (confidence-vote).",
-    )
-
-
-def confidence_setting() -> Any:
-    """C of the adaptive budgets."""
-    return setting(0.99, "Wanted chance that a right answer is among the samples (C).", gt=0, lt=1)
-
-
-def estimate_setting() -> Any:
-    """What the adaptive budgets read."""
-    return setting(
-        "lower",
-        "What of the PRM's view is read as the chance of success: a quantile (lower, median, upper) or the mean; an "
-        "uncalibrated PRM has one number.",
-    )
-
-
 class SteppedOptions(StrategyOptions):
-    """Of a search that grows candidates by steps."""
+    """Options of a search that grows candidates by steps."""
 
     max_steps: int = setting(40, "Most steps of one candidate.", ge=1, le=65536)
-    aggregation: AggregationName = setting("last", "How the scores of a candidate's steps become one.")
-    selection: SelectionName = selection_setting()
+    aggregation: Spelled[Aggregation] = setting(Aggregation.LAST, "How the scores of a candidate's steps become one.")
+    selection: StepSelection = step_selection_setting()
 
 
 class BeamOptions(SteppedOptions):
-    """Of a search with N candidates at a time, in groups of M siblings."""
+    """Options of a search with N candidates at a time, in groups of M siblings."""
 
     num_samples: int = setting(16, "Candidates at a time (N); a multiple of beam_width.", ge=1, le=65536)
     beam_width: int = setting(4, "Children of each kept candidate (M).", ge=1, le=65536)
@@ -113,3 +108,31 @@ class BeamOptions(SteppedOptions):
                 "num_samples / beam_width candidates are kept"
             )
         return self
+
+
+def sample_aggregation_setting() -> Any:
+    """The option `aggregation` of strategies that score whole samples."""
+    return setting(Aggregation.LAST, "How the scores of a sample's steps become one.")
+
+
+def sample_selection_setting(default: Selection = Selection.BEST) -> Any:
+    """The option `selection` of strategies whose candidates are whole samples."""
+    return setting(
+        default,
+        "The answer: of the best-scored sample (best), of the highest sum of scores (weighted-vote), of most samples "
+        "(majority), or of the highest sum of the generator's confidences (confidence-vote).",
+    )
+
+
+def confidence_setting() -> Any:
+    """The option `confidence` (C) of the adaptive budgets."""
+    return setting(0.99, "Wanted chance that a right answer is among the samples (C).", gt=0, lt=1)
+
+
+def estimate_setting() -> Any:
+    """The option `estimate` of the adaptive budgets."""
+    return setting(
+        ScoreEstimate.LOWER,
+        "What of the PRM's view is read as the chance of success: a quantile (lower, median, upper) or the mean; an "
+        "uncalibrated PRM has one number.",
+    )

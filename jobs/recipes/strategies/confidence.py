@@ -1,16 +1,17 @@
-"""Options of the strategies that read the generator's own probabilities; named as the arguments of their functions."""
+"""Options of the strategies that read the generator's own probabilities."""
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from jobs.recipes.section import setting
-from jobs.recipes.strategies.base import SampleSelectionName, StrategyOptions, sample_selection_setting
+from jobs.recipes.strategies.base import Spelled, StrategyOptions, sample_selection_setting
 from scaling.uncertainty.selection import TOP_LOGPROBS, Selection
+from scaling.uncertainty.token_confidence import TraceConfidence
 
 
 class LogprobsOptions(StrategyOptions):
-    """Of a strategy that asks for the log-probabilities of the likeliest tokens."""
+    """Options of a strategy that asks for the log-probabilities of the likeliest tokens."""
 
     top_logprobs: int = setting(
         TOP_LOGPROBS, "Likeliest tokens per position whose log-probabilities are read (k).", ge=1, le=65536
@@ -18,46 +19,44 @@ class LogprobsOptions(StrategyOptions):
 
     @property
     def num_logprobs(self) -> int:
-        """As told."""
+        """The option `top_logprobs`, whatever the selection reads."""
         return self.top_logprobs
 
 
 class DeepConfOptions(LogprobsOptions):
-    """What both kinds of DeepConf have."""
+    """Options that both kinds of DeepConf have."""
 
     window: int = setting(128, "Tokens of one group; the paper's 2048 is for traces of many thousands.", ge=1, le=2**24)
     keep_share: float = setting(0.9, "Share of the traces, the surest ones, that votes (eta).", gt=0, le=1)
-    trace_confidence: Literal["lowest-group", "bottom-10", "tail", "mean"] = setting(
-        "lowest-group", "How sure a trace was: its lowest group, lowest tenth of groups, last window, or mean token."
+    trace_confidence: Spelled[TraceConfidence] = setting(
+        TraceConfidence.LOWEST_GROUP,
+        "How sure a trace was: its lowest group, lowest tenth of groups, last window, or mean token.",
     )
-    selection: Literal["confidence-vote", "majority"] = setting(
-        "confidence-vote", "A vote weighs as much as its trace's confidence (confidence-vote), or one (majority)."
+    selection: Literal[Selection.CONFIDENCE_VOTE, Selection.MAJORITY] = setting(
+        Selection.CONFIDENCE_VOTE,
+        "A vote weighs as much as its trace's confidence (confidence-vote), or one (majority).",
     )
 
     @property
     def needs_prm(self) -> bool:
-        """The generator judges itself."""
+        """False: the generator's confidence takes the place of scores."""
         return False
 
 
 class DeepConfOfflineStrategy(DeepConfOptions):
-    """Votes of the traces that the generator was surest of."""
+    """Votes of the samples that the generator was surest of."""
 
-    name: Literal["deepconf-offline"] = Field(description="Votes of the samples that the generator was surest of.")
     num_samples: int = setting(16, "Samples per problem.", ge=1, le=65536)
 
     @property
     def most_samples(self) -> int:
-        """It asks for nothing else."""
+        """The option `num_samples`: traces are whole samples, and all are drawn."""
         return self.num_samples
 
 
 class DeepConfOnlineStrategy(DeepConfOptions):
-    """Traces are aborted where the generator is unsure, and sampling stops when the votes agree."""
+    """Samples are aborted where the generator is unsure; the others vote until they agree."""
 
-    name: Literal["deepconf-online"] = Field(
-        description="Samples are aborted where the generator is unsure; the others vote until they agree."
-    )
     num_samples: int = setting(64, "Most samples per problem, warm-up and aborted ones included.", ge=1, le=65536)
     num_warmup: int = setting(16, "Whole samples first, which say what unsure is.", ge=1, le=65536)
     wave_size: int = setting(8, "Samples that grow side by side, between two looks at the votes.", ge=1, le=65536)
@@ -72,17 +71,16 @@ class DeepConfOnlineStrategy(DeepConfOptions):
 
 
 class PowerSamplingStrategy(LogprobsOptions):
-    """Whole samples drawn from a power of the generator's distribution."""
+    """Samples from p^alpha over whole solutions, by MCMC; p is the generator's distribution."""
 
-    name: Literal["power-sampling"] = Field(description="Samples from p^alpha over whole solutions, by MCMC.")
     num_samples: int = setting(4, "Independent chains; the paper has one.", ge=1, le=65536)
     alpha: float = setting(
         4.0, "Power of the distribution; proposals are drawn at temperature 1 / alpha.", ge=1, le=100
     )
     num_mcmc_steps: int = setting(10, "Moves of each chain.", ge=0, le=65536)
-    selection: SampleSelectionName = sample_selection_setting("majority")
+    selection: Spelled[Selection] = sample_selection_setting(Selection.MAJORITY)
 
     @property
     def needs_prm(self) -> bool:
-        """Only to choose by score."""
-        return Selection(self.selection).reads_scores
+        """Whether the selection reads scores; the chains themselves do not."""
+        return self.selection.reads_scores

@@ -62,7 +62,8 @@ def test_arithmetic_recipes_are_shipped() -> None:
 
 
 def every_field() -> list[tuple[str, FieldInfo]]:
-    models: dict[str, type[Section]] = {"recipe": Recipe, **SECTIONS, **STRATEGIES}
+    options = {name: row.options for name, row in STRATEGIES.items()}
+    models: dict[str, type[Section]] = {"recipe": Recipe, **SECTIONS, **options}
     return [
         (f"{section}.{name}", field) for section, model in models.items() for name, field in model.model_fields.items()
     ]

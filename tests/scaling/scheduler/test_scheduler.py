@@ -36,7 +36,7 @@ STRATEGIES: dict[str, StrategyFactory] = {
     "adaptive-best-of-n": partial(adaptive_best_of_n, limits=LIMITS, num_samples=9, confidence=0.9),
     "adaptive-beam": partial(
         adaptive_beam_search, limits=LIMITS, num_samples=6, beam_width=3, max_steps=8, adapt=Adapt.BOTH,
-        confidence=0.9, adapt_first=True,
+        confidence=0.9, adapt_root=True,
     ),
     "sequential": partial(sequential, limits=LIMITS, num_samples=9, wave_size=2, threshold=0.7, min_gain=0.02),
     "marginal": partial(marginal, limits=LIMITS, num_samples=9, wave_size=2, min_gain=0.02),

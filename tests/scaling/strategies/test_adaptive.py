@@ -79,7 +79,7 @@ def test_with_the_same_number_of_samples_it_is_best_of_n():
 def test_a_hopeless_question_gets_the_fewest_samples():
     hopeless = PrmScore(0.0, 0.005, 0.02)
     for threshold, expected in ((0.0, 64), (0.01, 64), (0.03, 2)):
-        strategy = adaptive_best_of_n(ROOT, limits=LIMITS, num_samples=64, min_samples=2, hopeless_below=threshold)
+        strategy = adaptive_best_of_n(ROOT, limits=LIMITS, num_samples=64, min_samples=2, min_upper_quantile=threshold)
         next(strategy)
         request = strategy.send(Reply(ReplyKind.FULL, (Path(0, None, "q", score=hopeless),)))
         assert isinstance(request, Expand)
@@ -138,22 +138,22 @@ def napkin_search(
     frequency=st.integers(1, 3),
     max_steps=st.integers(1, 7),
     confidence=st.sampled_from([0.5, 0.9, 0.99]),
-    adapt_first=st.booleans(),
+    adapt_root=st.booleans(),
 )
 @settings(deadline=None)
-def test_beam_search_is_its_slow_twin(seed, p, adapt, shape, frequency, max_steps, confidence, adapt_first):
+def test_beam_search_is_its_slow_twin(seed, p, adapt, shape, frequency, max_steps, confidence, adapt_root):
     n, m = shape
     fast, slow = ToyProblem(p, seed, num_steps=5), ToyProblem(p, seed, num_steps=5)
     choice = play(
         adaptive_beam_search(
             ROOT, limits=LIMITS, num_samples=n, beam_width=m, max_steps=max_steps, adapt=adapt,
-            frequency=frequency, confidence=confidence, adapt_first=adapt_first,
+            frequency=frequency, confidence=confidence, adapt_root=adapt_root,
         ),
         fast.reply,
     )  # fmt: skip
     root = slow.scored(ROOT).score
     assert root is not None
-    first = min(n, math.ceil(math.log(1 - confidence) / math.log(1 - root.lower))) if adapt_first else n
+    first = min(n, math.ceil(math.log(1 - confidence) / math.log(1 - root.lower))) if adapt_root else n
     answer = napkin_search(
         slow, adapt, first, n=n, m=m, frequency=frequency, max_steps=max_steps, confidence=confidence
     )
@@ -187,16 +187,14 @@ def test_with_no_confidence_to_reach_it_is_fixed_beam_search():
 
 
 def test_first_steps_adapt_only_where_asked():
-    for adapt_first in (False, True):
+    for adapt_root in (False, True):
         problem = ToyProblem(0.97, noise=0.1)
         play(
-            adaptive_beam_search(
-                ROOT, limits=LIMITS, num_samples=64, beam_width=8, max_steps=9, adapt_first=adapt_first
-            ),
+            adaptive_beam_search(ROOT, limits=LIMITS, num_samples=64, beam_width=8, max_steps=9, adapt_root=adapt_root),
             problem.reply,
         )
         first = expansions(problem)[0].parents[0][1]
-        assert first < 5 if adapt_first else first == 64
+        assert first < 5 if adapt_root else first == 64
 
 
 def test_the_first_steps_of_a_low_frequency_cost_full_width():
@@ -286,7 +284,7 @@ EVERY: dict[str, Callable[..., Strategy]] = {
     ),
     "both, first": partial(
         adaptive_beam_search, limits=LIMITS, num_samples=16, beam_width=4, max_steps=12, adapt=Adapt.BOTH,
-        adapt_first=True,
+        adapt_root=True,
     ),
     "sequential": partial(sequential, limits=LIMITS, num_samples=16),
     "marginal": partial(marginal, limits=LIMITS, num_samples=16, min_gain=0.005),
