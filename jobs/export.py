@@ -22,9 +22,8 @@ from jobs.command_line.options import ExportOptions
 from jobs.exporting.files import RowFile, Target
 from jobs.exporting.layouts import LAYOUTS, Shape, label_sources, schema_of
 from jobs.exporting.source import ExportSource, stored_paths
-from jobs.recipes.load import Recipe
 from jobs.recipes.recorded import recorded_recipe
-from jobs.recipes.sections import GraderSection
+from jobs.recipes.sections import GraderSection, Recipe
 from jobs.recipes.strategies.registry import RolloutStrategy
 from records.failure import InvalidInput
 from records.run_folder.reader import read_run

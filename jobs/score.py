@@ -18,7 +18,8 @@ from actors.writer.run_state import RunState, agree_on_manifest
 from actors.writer.store_retry import patiently_blocking
 from jobs.command_line.options import ScoreOptions
 from jobs.command_line.signals import treat_sigterm_as_interrupt
-from jobs.recipes.load import Recipe, operational_keys
+from jobs.recipes.resume import operational_keys
+from jobs.recipes.sections import Recipe
 from jobs.scoring.driver import RunDriver
 from jobs.scoring.plan import Plan, make_plan
 from jobs.scoring.progress import ProgressDisplay

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jobs.estimation.pilot import Pilot
-from jobs.recipes.load import Recipe
+from jobs.recipes.sections import Recipe
 from jobs.scoring.cost import gpus_per_replica, load_prices, replica_rates, role_sections
 from jobs.scoring.energy import replica_power
 from records.failure import InvalidInput

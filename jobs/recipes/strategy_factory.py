@@ -5,7 +5,8 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
-from jobs.recipes.load import Recipe, search_limits
+from jobs.recipes.sections import Recipe
+from jobs.recipes.settings import search_limits
 from records.failure import InvalidInput, StrategyFailed
 from records.path import Path
 from scaling.strategies.adaptive_beam_search import Adapt, adaptive_beam_search

@@ -12,9 +12,9 @@ from typing import Literal
 
 from pydantic import Field, ValidationError, field_validator
 
-from jobs.recipes.load import Recipe
+from jobs.recipes.engines import EngineSection
 from jobs.recipes.section import Section
-from jobs.recipes.sections import EngineSection
+from jobs.recipes.sections import Recipe
 from records.failure import InvalidInput
 from records.usage import Role
 from scaling.budget.metering import ReplicaRate

@@ -20,7 +20,8 @@ from actors.writer.lease import this_process
 from actors.writer.run_state import RunState
 from actors.writer.store_retry import StoreRetry, patiently_blocking
 from actors.writer.writer import Writer
-from jobs.recipes.load import abstention, operational_keys, sampling
+from jobs.recipes.resume import operational_keys
+from jobs.recipes.settings import abstention, sampling
 from jobs.scoring.plan import OwedProblems, Plan
 from jobs.scoring.progress import ProgressDisplay
 from jobs.scoring.replicas import Replicas, check_introductions

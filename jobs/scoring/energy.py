@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from jobs.recipes.load import Recipe
+from jobs.recipes.sections import Recipe
 from jobs.scoring.cost import Device, PriceTable, gpus_per_replica, instance_of, load_prices, role_sections
 from records.failure import InvalidInput
 from records.run_folder.reader import Run

@@ -22,7 +22,10 @@ from cluster.store import open_store, probe, refuses_second_create
 from jobs.command_line.options import ScoreOptions
 from jobs.problems.problem_set import ProblemColumns, ProblemSet, inspect_problems
 from jobs.recipes.builtin_models import provide
-from jobs.recipes.load import Recipe, as_json, generator_settings, load_recipe, prm_settings
+from jobs.recipes.load import load_recipe
+from jobs.recipes.resume import as_json
+from jobs.recipes.sections import Recipe
+from jobs.recipes.settings import generator_settings, prm_settings
 from jobs.recipes.strategy_factory import strategy_factory
 from jobs.scoring.cost import check_cost
 from jobs.scoring.trained_for import trained_for_warnings

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from actors.engines.prm.trained_for import generator_warnings, read_trained_for, temperature_warnings
 from cluster.staging import stage_outline
-from jobs.recipes.load import Recipe, sampling
+from jobs.recipes.sections import Recipe
+from jobs.recipes.settings import sampling
 from records.run_folder.manifest import ModelIdentity
 
 

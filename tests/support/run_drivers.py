@@ -31,7 +31,8 @@ from cluster.store import LocalStore
 from jobs.command_line.options import ScoreOptions
 from jobs.problems.problem_set import inspect_problems
 from jobs.problems.rows import ProblemColumns
-from jobs.recipes.load import as_json, load_recipe
+from jobs.recipes.load import load_recipe
+from jobs.recipes.resume import as_json
 from jobs.recipes.strategy_factory import strategy_factory
 from jobs.score import score
 from jobs.scoring.plan import Plan

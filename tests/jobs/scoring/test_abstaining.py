@@ -12,7 +12,9 @@ from rich.console import Console
 from actors.writer.lease import this_process
 from actors.writer.writer import Writer
 from cluster.store import LocalStore
-from jobs.recipes.load import abstention, load_recipe, operational_keys
+from jobs.recipes.load import load_recipe
+from jobs.recipes.resume import operational_keys
+from jobs.recipes.settings import abstention
 from jobs.scoring.abstention import AbstentionReader, summarize_abstention
 from jobs.scoring.summary import print_summary
 from jobs.status import read_status, status_json
