@@ -24,8 +24,8 @@ from jobs.scoring.driver import RunDriver
 from jobs.scoring.plan import Plan, make_plan
 from jobs.scoring.progress import ProgressDisplay
 from jobs.scoring.replicas import Replicas, cpu_slots, launch, node_slots
+from jobs.scoring.run_status import read_status
 from jobs.scoring.summary import Summary, print_summary, summary_json
-from jobs.status import read_status
 from records.failure import ActorDied
 from records.run_folder import layout
 

@@ -29,7 +29,7 @@ from jobs.recipes.strategies.registry import STRATEGIES
 from jobs.score import finished_summary, ray_session, score
 from jobs.scoring.plan import make_plan
 from jobs.scoring.replicas import launch
-from jobs.status import State, read_status
+from jobs.scoring.run_status import State, read_status
 from records.run_folder.reader import read_run
 from records.run_folder.store import Store
 from scaling.answers.extract import numeric_equal

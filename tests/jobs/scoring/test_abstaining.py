@@ -16,8 +16,8 @@ from jobs.recipes.load import load_recipe
 from jobs.recipes.resume import operational_keys
 from jobs.recipes.settings import abstention
 from jobs.scoring.abstention import AbstentionReader, summarize_abstention
+from jobs.scoring.run_status import read_status, status_json
 from jobs.scoring.summary import print_summary
-from jobs.status import read_status, status_json
 from records.failure import InvalidInput, RunMismatch
 from records.run_folder.reader import read_run
 from scaling.uncertainty.abstention import Abstention
