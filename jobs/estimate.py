@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 from cluster.store import open_store
-from jobs.command_line.options import EstimateOptions
+from jobs.command_line.estimate import EstimateOptions
 from jobs.display.live import table_console
 from jobs.estimation.console import print_estimate
 from jobs.estimation.measure import (

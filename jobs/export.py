@@ -18,7 +18,7 @@ from typing import Any
 
 from actors.grading.grader import Grader
 from actors.grading.verdicts import Verdicts, distinct_verdicts
-from jobs.command_line.options import ExportOptions
+from jobs.command_line.export import ExportOptions
 from jobs.exporting.files import RowFile, Target
 from jobs.exporting.layouts import LAYOUTS, Shape, label_sources, schema_of
 from jobs.exporting.source import ExportSource, stored_paths

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from actors.writer.run_state import RunState, agree_on_manifest
 from actors.writer.store_retry import patiently_blocking
-from jobs.command_line.options import ScoreOptions
+from jobs.command_line.score import ScoreOptions
 from jobs.command_line.signals import treat_sigterm_as_interrupt
 from jobs.recipes.resume import operational_keys
 from jobs.recipes.sections import Recipe

@@ -6,7 +6,7 @@ import time
 from rich.console import Console
 
 from cluster.store import open_store
-from jobs.command_line.options import StatusOptions
+from jobs.command_line.status import StatusOptions
 from jobs.scoring.run_status import print_status, read_status, status_json
 from jobs.scoring.watch import INTERVAL_S, watch
 from records.failure import InvalidInput

@@ -26,7 +26,7 @@ from cluster.staging import stage_outline
 from cluster.store import open_store, probe
 from jobs.calibration.manifest import FORMAT_VERSION, MANIFEST, CalibrationManifest, agree_on
 from jobs.calibration.rollouts import Rollouts, read_rollouts
-from jobs.command_line.options import CalibrateOptions
+from jobs.command_line.calibrate import CalibrateOptions
 from jobs.recipes.calibration import CalibrationSection
 from jobs.recipes.load import load_recipe
 from jobs.recipes.sections import Recipe

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from actors.writer.run_state import agree_on_manifest
-from jobs.command_line.options import CompareOptions, ScoreOptions
+from jobs.command_line.compare import CompareOptions
+from jobs.command_line.score import ScoreOptions
 from jobs.comparison.settings import Setting
 from jobs.recipes.load import load_recipe
 from jobs.recipes.resume import decides_results, operational_keys

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from actors.writer.run_state import agree_on_manifest
-from jobs.command_line.options import EstimateOptions, ScoreOptions
+from jobs.command_line.estimate import EstimateOptions
+from jobs.command_line.score import ScoreOptions
 from jobs.comparison.runs import alone
 from jobs.comparison.settings import Setting, comparison_settings
 from jobs.recipes.load import load_recipe

@@ -20,7 +20,7 @@ from actors.grading.grader import Grader
 from actors.replicas.preflight import check_generator, check_prm
 from cluster.staging import stage_folder, stage_outline
 from cluster.store import open_store, probe, refuses_second_create
-from jobs.command_line.options import ScoreOptions
+from jobs.command_line.score import ScoreOptions
 from jobs.problems.problem_set import ProblemColumns, ProblemSet, inspect_problems
 from jobs.recipes.builtin_models import provide
 from jobs.recipes.load import load_recipe

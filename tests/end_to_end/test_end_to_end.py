@@ -22,7 +22,8 @@ import pytest
 
 from cluster.remote import wait_for
 from cluster.store import LocalStore
-from jobs.command_line.options import ExportOptions, ScoreOptions
+from jobs.command_line.export import ExportOptions
+from jobs.command_line.score import ScoreOptions
 from jobs.export import export
 from jobs.recipes.section import PLUGIN
 from jobs.recipes.strategies.registry import STRATEGIES

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cluster.store import open_store
-from jobs.command_line.options import ScoreOptions
+from jobs.command_line.score import ScoreOptions
 from jobs.score import finished_summary, ray_session, score
 from jobs.scoring.plan import make_plan
 from jobs.scoring.replicas import Replicas, launch

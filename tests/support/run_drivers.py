@@ -28,7 +28,7 @@ from actors.controller.controller import Controller
 from actors.writer.lease import newest_lease
 from actors.writer.writer import Writer
 from cluster.store import LocalStore
-from jobs.command_line.options import ScoreOptions
+from jobs.command_line.score import ScoreOptions
 from jobs.problems.problem_set import inspect_problems
 from jobs.problems.rows import ProblemColumns
 from jobs.recipes.load import load_recipe

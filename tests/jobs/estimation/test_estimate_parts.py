@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from jobs.cli import parse
-from jobs.command_line.options import EstimateOptions
+from jobs.command_line.estimate import EstimateOptions
 from jobs.estimate import MIN_PILOT, estimate
 from jobs.estimation.console import print_estimate
 from jobs.estimation.measure import Measured
