@@ -49,8 +49,9 @@ from benchmarks.observed import CoreUse, ObservedReplica
 from benchmarks.offline import OfflineEngine
 from benchmarks.recorded import RecordedSample, Row, lineage, path_ids, ratio, recorded_samples, recorded_scores
 from benchmarks.recorded_prm import RecordedPrm
-from jobs.command_line.options import ScoreOptions
-from jobs.recipes.load import Recipe, generator_settings, prm_settings, sampling
+from jobs.command_line.score import ScoreOptions
+from jobs.recipes.sections import Recipe
+from jobs.recipes.settings import generator_settings, prm_settings, sampling
 from jobs.score import ray_session, score
 from jobs.scoring.plan import Plan, make_plan
 from jobs.scoring.replicas import Replicas, launch

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from jobs.command_line.options import ScoreOptions
+from jobs.command_line.score import ScoreOptions
 from jobs.comparison.measure import Fixed, Shared, played, shared
 from jobs.comparison.settings import Setting, comparison_settings
 from jobs.comparison.stored_samples import stored_samples

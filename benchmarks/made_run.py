@@ -15,7 +15,8 @@ from typing import Any
 from actors.writer.lease import this_process
 from actors.writer.writer import Writer
 from cluster.store import LocalStore
-from jobs.recipes.load import Recipe, as_json
+from jobs.recipes.resume import as_json
+from jobs.recipes.sections import Recipe
 from jobs.recipes.strategy_factory import strategy_factory
 from records.calls import Sampled, SampledStep, Scored
 from records.path import FinishReason, PrmScore

@@ -29,7 +29,7 @@ from jobs.calibration.plan import SUCCESS, CalibrationPlan, make_calibration_pla
 from jobs.calibration.progress import CalibrationDisplay
 from jobs.calibration.report import REPORT_FILE, CalibrationReport, build_report, print_report, write_report
 from jobs.calibration.trainer_host import TrainerActor, survive
-from jobs.command_line.options import CalibrateOptions
+from jobs.command_line.calibrate import CalibrateOptions
 from jobs.command_line.signals import treat_sigterm_as_interrupt
 from records.failure import Failure, StoreFailed
 from records.jsonio import decode

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from actors.writer.store_retry import patiently_blocking
 from cluster.store import open_store
-from jobs.command_line.options import CompareOptions
+from jobs.command_line.compare import CompareOptions
 from jobs.comparison.console import comparison_json, print_comparison
 from jobs.comparison.measure import Fixed, Shared, measured_alone, played, shared
 from jobs.comparison.plot import draw_comparison

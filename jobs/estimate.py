@@ -12,9 +12,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 from cluster.store import open_store
-from jobs.command_line.options import EstimateOptions
+from jobs.command_line.estimate import EstimateOptions
 from jobs.display.live import table_console
-from jobs.estimation.advice import advise
 from jobs.estimation.console import print_estimate
 from jobs.estimation.measure import (
     Chosen,
@@ -26,7 +25,7 @@ from jobs.estimation.measure import (
     prediction,
 )
 from jobs.estimation.pilot import Pilot, carry_out_pilot, choose, plan_pilots, population, question_scores
-from jobs.estimation.result import RunEstimate, StrategyEstimate
+from jobs.estimation.result import RunEstimate, StrategyEstimate, advise
 from jobs.recipes.load import load_recipe
 from jobs.recipes.sections import NO_CAPS
 from jobs.scoring.cost import role_sections

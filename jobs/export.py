@@ -18,13 +18,12 @@ from typing import Any
 
 from actors.grading.grader import Grader
 from actors.grading.verdicts import Verdicts, distinct_verdicts
-from jobs.command_line.options import ExportOptions
+from jobs.command_line.export import ExportOptions
 from jobs.exporting.files import RowFile, Target
 from jobs.exporting.layouts import LAYOUTS, Shape, label_sources, schema_of
 from jobs.exporting.source import ExportSource, stored_paths
-from jobs.recipes.load import Recipe
 from jobs.recipes.recorded import recorded_recipe
-from jobs.recipes.sections import GraderSection
+from jobs.recipes.sections import GraderSection, Recipe
 from jobs.recipes.strategies.basic import RolloutStrategy
 from records.failure import InvalidInput
 from records.run_folder.reader import read_run

@@ -7,7 +7,7 @@ from actors.engines.model_files import sha256_of, weight_files
 from actors.engines.prm.adapter_import import merge_published_adapter
 from cluster.s3_client import is_s3
 from cluster.staging import stage_folder
-from jobs.command_line.options import ImportAdapterOptions
+from jobs.command_line.import_adapter import ImportAdapterOptions
 from records.failure import InvalidInput
 
 

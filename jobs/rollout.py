@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow.compute as pc
 from rich.console import Console
 
-from jobs.command_line.options import RolloutOptions
+from jobs.command_line.rollout import RolloutOptions
 from jobs.display.numbers import count, percent, ratio
 from jobs.problems.problem_set import ProblemSet
 from jobs.score import SOME_FAILED, carry_out

@@ -16,15 +16,16 @@ from rich.console import Console
 
 from actors.writer.run_state import RunState, agree_on_manifest
 from actors.writer.store_retry import patiently_blocking
-from jobs.command_line.options import ScoreOptions
+from jobs.command_line.score import ScoreOptions
 from jobs.command_line.signals import treat_sigterm_as_interrupt
-from jobs.recipes.load import Recipe, operational_keys
+from jobs.recipes.resume import operational_keys
+from jobs.recipes.sections import Recipe
 from jobs.scoring.driver import RunDriver
 from jobs.scoring.plan import Plan, make_plan
 from jobs.scoring.progress import ProgressDisplay
 from jobs.scoring.replicas import Replicas, cpu_slots, launch, node_slots
+from jobs.scoring.run_status import read_status
 from jobs.scoring.summary import Summary, print_summary, summary_json
-from jobs.status import read_status
 from records.failure import ActorDied
 from records.run_folder import layout
 

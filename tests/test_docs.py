@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.cli import COMMANDS
+from jobs.command_line.commands import COMMANDS
 from jobs.exporting.layouts import LAYOUTS
 from jobs.recipes.strategies.registry import STRATEGIES
 from records.schemas import SCHEMAS

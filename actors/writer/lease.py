@@ -13,7 +13,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from actors.engines.serving.watchdog_process import read_process
 from records.failure import Fenced, RunLocked, StoreFailed
 from records.jsonio import decode, encode
 from records.run_folder import layout
@@ -140,23 +139,28 @@ def beating(lease: HeldLease, clock: Callable[[], float], interval_s: float) -> 
 
 def process_start(pid: int) -> int | None:
     """Clock ticks from boot to the start of process `pid`; None if it does not live, or nobody can tell."""
-    process = read_process(pid)
-    return None if process is None else process[1]
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return None
+    # The name in brackets may hold anything; what follows it is the state (field 3) up to the start time (field 22).
+    state, *fields = stat.rpartition(b")")[2].split()
+    return None if state in {b"Z", b"X"} else int(fields[18])
 
 
-def _held(lease: Lease, claim: Claim, now_s: float) -> bool:
-    if lease.released_at is not None or (claim.again and lease.owner == claim.owner):
-        return False
-    return lease.age_s(now_s) < claim.fresh_s and not _gone(lease.owner)
-
-
-def _gone(owner: Owner) -> bool:
-    """Whether the owner is known to be dead: only a process of this boot and process namespace can be looked up."""
+def owner_is_gone(owner: Owner) -> bool:
+    """Whether an owner is known to be dead: only a process of this boot and process namespace can be looked up."""
     if owner.process_start is None or not owner.machine:
         return False
     if (owner.host, owner.machine) != (socket.gethostname(), _machine()):
         return False
     return process_start(owner.pid) != owner.process_start
+
+
+def _held(lease: Lease, claim: Claim, now_s: float) -> bool:
+    if lease.released_at is not None or (claim.again and lease.owner == claim.owner):
+        return False
+    return lease.age_s(now_s) < claim.fresh_s and not owner_is_gone(lease.owner)
 
 
 def _machine() -> str:

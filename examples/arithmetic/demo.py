@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from jobs.command_line.options import ScoreOptions
+from jobs.command_line.score import ScoreOptions
 from jobs.display.numbers import count, duration, percent
 from jobs.score import finished_summary, ray_session, score
 from jobs.scoring.plan import Plan, make_plan

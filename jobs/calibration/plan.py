@@ -26,9 +26,11 @@ from cluster.staging import stage_outline
 from cluster.store import open_store, probe
 from jobs.calibration.manifest import FORMAT_VERSION, MANIFEST, CalibrationManifest, agree_on
 from jobs.calibration.rollouts import Rollouts, read_rollouts
-from jobs.command_line.options import CalibrateOptions
+from jobs.command_line.calibrate import CalibrateOptions
 from jobs.recipes.calibration import CalibrationSection
-from jobs.recipes.load import Recipe, load_recipe, prm_settings
+from jobs.recipes.load import load_recipe
+from jobs.recipes.sections import Recipe
+from jobs.recipes.settings import prm_settings
 from jobs.scoring.plan import checked_model, git_revision, package_versions
 from records.failure import InvalidInput
 from records.rows import RolloutRow

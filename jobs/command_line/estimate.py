@@ -1,53 +1,81 @@
-"""The arguments of `parsimony estimate`."""
+"""`parsimony estimate`: its options and arguments."""
 
 import argparse
 import re
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from jobs.command_line.common import add_overrides, add_writer_arguments, positive
-from jobs.command_line.compare import split_strategies
-from jobs.command_line.options import EstimateOptions
+from jobs.command_line.common import (
+    Command,
+    add_json,
+    add_limit,
+    add_output,
+    add_overrides,
+    add_problems,
+    add_recipe,
+    add_strategies,
+    add_writer_arguments,
+    number,
+    options_of,
+    positive,
+)
 
 
-def add_estimate_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare them."""
-    parser.add_argument("problems", metavar="PROBLEMS", help=".jsonl, .csv (also .gz) or .parquet; local or s3://")
-    text = "models, strategy and prices: a file, or the name of a shipped one"
-    parser.add_argument("--recipe", required=True, type=Path, metavar="R.toml", help=text)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EstimateOptions:
+    """`parsimony estimate`.
+
+    Attributes:
+        problems: JSON Lines, CSV or Parquet file, local or under s3://.
+        recipe: TOML file, or the name of a shipped recipe.
+        output: folder or s3:// prefix of the estimate; pilots that are there are resumed or used.
+        strategies: as of `parsimony compare`; empty for the recipe's own.
+        pilot: problems that are run for real.
+        replicas: (generators, PRMs) for which time and money are predicted; empty for the recipe's own numbers.
+        accuracy: that is wanted; None if nobody said.
+        max_usd: what may be spent; None likewise.
+        overrides: `section.key=value`, for every strategy.
+        limit: only so many problems, from the first on; None for all.
+        take_over: take a pilot from a controller whose heartbeat is fresh.
+        single_writer: write to a store that does not refuse to create what exists.
+        json: print the estimate machine-readable on stdout.
+    """
+
+    problems: str
+    recipe: Path
+    output: str
+    strategies: tuple[str, ...] = ()
+    pilot: int = 50
+    replicas: tuple[tuple[int, int], ...] = ()
+    accuracy: float | None = None
+    max_usd: float | None = None
+    overrides: tuple[str, ...] = ()
+    limit: int | None = None
+    take_over: bool = False
+    single_writer: bool = False
+    json: bool = False
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_problems(parser)
+    add_recipe(parser, "models, strategy and prices:")
     text = "folder or s3://bucket/prefix; each strategy's run is begun in it, to be gone on with"
-    parser.add_argument("--output", required=True, metavar="URI", help=text)
+    add_output(parser, "URI", text)
     text = "STRATEGY[:key=value]..., separated by commas or spaces (default: the recipe's own)"
-    parser.add_argument("--strategies", nargs="+", default=[], metavar="a,b,c", help=text)
+    add_strategies(parser, text, required=False)
     text = "problems that are run for real, of every difficulty (default: 50)"
-    parser.add_argument("--pilot", type=positive, default=50, metavar="K", help=text)
+    parser.add_argument("--pilot", type=positive, metavar="K", help=text)
     text = "generators+PRMs to predict time and money for, like 8+2; may be repeated (default: the recipe's)"
-    parser.add_argument("--replicas", action="append", default=[], type=_replicas, metavar="G+P", help=text)
+    parser.add_argument("--replicas", action="append", type=_replicas, metavar="G+P", help=text)
     text = "accuracy that is wanted, like 0.8: names the cheapest strategy that gets it"
-    parser.add_argument("--accuracy", type=_share, metavar="X", help=text)
-    parser.add_argument("--max-usd", type=_usd, metavar="USD", help="says what can be had for that money")
+    parser.add_argument("--accuracy", type=number(above=0, at_most=1), metavar="X", help=text)
+    text = "says what can be had for that money"
+    parser.add_argument("--max-usd", type=number("an amount", above=0), metavar="USD", help=text)
     add_overrides(parser)
-    parser.add_argument("--limit", type=positive, metavar="N", help="of a run over the first N problems only")
+    add_limit(parser, "of a run over the first N problems only")
     add_writer_arguments(parser, "a pilot")
-    parser.add_argument("--json", action="store_true", help="print the estimate machine-readable on stdout")
-
-
-def estimate_options(arguments: argparse.Namespace) -> EstimateOptions:
-    """From parsed arguments."""
-    return EstimateOptions(
-        problems=arguments.problems,
-        recipe=arguments.recipe,
-        output=arguments.output,
-        strategies=split_strategies(arguments.strategies),
-        pilot=arguments.pilot,
-        replicas=tuple(arguments.replicas),
-        accuracy=arguments.accuracy,
-        max_usd=arguments.max_usd,
-        overrides=tuple(arguments.overrides),
-        limit=arguments.limit,
-        take_over=arguments.take_over,
-        single_writer=arguments.single_writer,
-        json=arguments.json,
-    )
+    add_json(parser, "print the estimate machine-readable on stdout")
 
 
 def _replicas(text: str) -> tuple[int, int]:
@@ -57,21 +85,9 @@ def _replicas(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def _share(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value <= 1:
-        raise argparse.ArgumentTypeError(f"must be above 0 and at most 1, not {text!r}")
-    return value
-
-
-def _usd(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be an amount above 0, not {text!r}")
-    return value
+COMMAND = Command(
+    name="estimate",
+    help="Predict what a run will take, from a pilot: tokens, time, money, accuracy, each with an interval.",
+    add_arguments=_add_arguments,
+    options=partial(options_of, EstimateOptions),
+)

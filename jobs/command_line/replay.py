@@ -1,9 +1,10 @@
-"""The arguments of `parsimony replay`. Standard library only: `--help` is instant."""
+"""`parsimony replay`: its options and arguments."""
 
 import argparse
 from dataclasses import dataclass
+from functools import partial
 
-from jobs.command_line.common import add_overrides, positive
+from jobs.command_line.common import Command, add_json, add_output, add_overrides, add_run, options_of, positive
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,28 +30,22 @@ class ReplayOptions:
     json: bool = False
 
 
-def add_replay_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare them."""
-    parser.add_argument("run", metavar="RUN", help="folder or s3://bucket/prefix of a run, finished or not")
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_run(parser)
     add_overrides(parser)
     text = "replay with each of these values; may be repeated, for every combination"
-    parser.add_argument("--sweep", dest="sweeps", action="append", default=[], metavar="section.key=v1,v2", help=text)
+    parser.add_argument("--sweep", dest="sweeps", action="append", metavar="section.key=v1,v2", help=text)
     text = "folder or s3:// address of a PRM that scores the stored paths anew (needs its engine; kept in the output)"
     parser.add_argument("--prm", metavar="MODEL", help=text)
     text = "orders of stored whole samples to average over (default: 1, the order they were drawn in)"
-    parser.add_argument("--orders", type=positive, default=1, metavar="N", help=text)
-    parser.add_argument("--output", required=True, metavar="URI", help="folder or s3://bucket/prefix of the result")
-    parser.add_argument("--json", action="store_true", help="print the summary machine-readable on stdout")
+    parser.add_argument("--orders", dest="num_orders", type=positive, metavar="N", help=text)
+    add_output(parser, "URI", "folder or s3://bucket/prefix of the result")
+    add_json(parser, "print the summary machine-readable on stdout")
 
 
-def replay_options(arguments: argparse.Namespace) -> ReplayOptions:
-    """From parsed arguments."""
-    return ReplayOptions(
-        run=arguments.run,
-        output=arguments.output,
-        overrides=tuple(arguments.overrides),
-        sweeps=tuple(arguments.sweeps),
-        prm=arguments.prm,
-        num_orders=arguments.orders,
-        json=arguments.json,
-    )
+COMMAND = Command(
+    name="replay",
+    help="Decide again from the stored steps of a run: another strategy, budget rule, PRM or grader.",
+    add_arguments=_add_arguments,
+    options=partial(options_of, ReplayOptions),
+)

@@ -1,8 +1,10 @@
-"""The arguments of `parsimony report`."""
+"""`parsimony report`: its options and arguments."""
 
 import argparse
-import math
 from dataclasses import dataclass
+from functools import partial
+
+from jobs.command_line.common import Command, add_json, add_run, number, options_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,42 +28,21 @@ class ReportOptions:
     json: bool = False
 
 
-def add_report_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare them."""
-    parser.add_argument("run", metavar="RUN", help="folder or s3://bucket/prefix of a run, finished or not")
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_run(parser)
     parser.add_argument("other", metavar="RUN_B", nargs="?", help="a run on the same problems, compared with the first")
     text = "the page: a file, local or s3://bucket/key (default: report.html)"
-    parser.add_argument("--output", default="report.html", metavar="FILE", help=text)
+    parser.add_argument("--output", metavar="FILE", help=text)
     text = "most that the page may take, in MB (default: 20)"
-    parser.add_argument("--max-mb", type=_above_zero, default=20.0, metavar="X", help=text)
-    parser.add_argument(
-        "--problem",
-        dest="problems",
-        action="append",
-        default=[],
-        metavar="ID",
-        help="put the search tree of this problem in, also of a run whose trees do not all fit; may be repeated",
-    )
-    parser.add_argument("--json", action="store_true", help="print a machine-readable summary on stdout")
+    parser.add_argument("--max-mb", type=number("a number", above=0), metavar="X", help=text)
+    text = "put the search tree of this problem in, also of a run whose trees do not all fit; may be repeated"
+    parser.add_argument("--problem", dest="problems", action="append", metavar="ID", help=text)
+    add_json(parser)
 
 
-def report_options(arguments: argparse.Namespace) -> ReportOptions:
-    """From parsed arguments."""
-    return ReportOptions(
-        run=arguments.run,
-        other=arguments.other,
-        output=arguments.output,
-        max_mb=arguments.max_mb,
-        problems=tuple(arguments.problems),
-        json=arguments.json,
-    )
-
-
-def _above_zero(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"must be a number above 0, not {text!r}")
-    return value
+COMMAND = Command(
+    name="report",
+    help="One self-contained HTML page of a run, finished or not; with RUN_B, the two compared.",
+    add_arguments=_add_arguments,
+    options=partial(options_of, ReportOptions),
+)

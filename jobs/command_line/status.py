@@ -1,31 +1,42 @@
-"""The arguments of `parsimony status`."""
+"""`parsimony status`: its options and arguments."""
 
 import argparse
-import math
+from dataclasses import dataclass
+from functools import partial
 
-from jobs.command_line.options import StatusOptions
+from jobs.command_line.common import Command, add_json, add_run, number, options_of
 
 
-def add_status_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare them."""
-    parser.add_argument("run", metavar="RUN", help="folder or s3://bucket/prefix of a run")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusOptions:
+    """`parsimony status`.
+
+    Attributes:
+        run: folder or s3:// prefix of the run.
+        watch: until it is finished or stopped.
+        interval_s: seconds between two readings; None for 2.
+        json: print it machine-readable; when watching, a line for each reading.
+    """
+
+    run: str
+    watch: bool = False
+    interval_s: float | None = None
+    json: bool = False
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_run(parser, "a run")
     text = "go on until the run is finished or stopped: a live view on a terminal, lines elsewhere"
     parser.add_argument("--watch", action="store_true", help=text)
     text = "seconds between two readings of --watch (default: 2)"
-    parser.add_argument("--interval", type=_seconds, metavar="S", help=text)
-    parser.add_argument("--json", action="store_true", help="print it machine-readable on stdout")
+    seconds = number("a number of seconds", above=0)
+    parser.add_argument("--interval", dest="interval_s", type=seconds, metavar="S", help=text)
+    add_json(parser, "print it machine-readable on stdout")
 
 
-def status_options(arguments: argparse.Namespace) -> StatusOptions:
-    """From parsed arguments."""
-    return StatusOptions(run=arguments.run, watch=arguments.watch, interval_s=arguments.interval, json=arguments.json)
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"must be a number of seconds above 0, not {text!r}")
-    return value
+COMMAND = Command(
+    name="status",
+    help="Progress, spend and time left of a run.",
+    add_arguments=_add_arguments,
+    options=partial(options_of, StatusOptions),
+)

@@ -1,17 +1,13 @@
-"""Arguments of `parsimony submit`: those of `score` with where to and how, and the commands for jobs that are there.
-
-Standard library only: `--help` is instant. The arguments of `score` come from its own parser, as an argument, so that
-what `score` accepts is what `submit score` accepts.
-"""
+"""`parsimony submit`: the arguments of `score` with where to and how, and the commands for jobs that are there."""
 
 import argparse
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
-from jobs.command_line.options import ScoreOptions
+from jobs.command_line.common import Command, add_json, options_of
+from jobs.command_line.score import ScoreOptions, add_score_arguments
 
 JobAction = Literal["stop", "status", "logs", "list"]
 
@@ -38,10 +34,10 @@ class SubmitScore:
 
     address: str
     score: ScoreOptions
-    submission_id: str | None
-    resume: bool
-    wait: bool
-    working_dir: Path
+    submission_id: str | None = None
+    resume: bool = False
+    wait: bool = True
+    working_dir: Path = Path()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,40 +54,20 @@ class JobCommand:
 
     address: str
     action: JobAction
-    submission_id: str
-    wait: bool
-    json: bool
+    submission_id: str = ""
+    wait: bool = False
+    json: bool = False
 
 
 SubmitOptions = SubmitScore | JobCommand
 
 
-def add_submit_arguments(
-    parser: argparse.ArgumentParser, add_score_arguments: Callable[[argparse.ArgumentParser], None]
-) -> None:
-    """Add the sub-commands. `add_score_arguments` adds those of `score` to a parser."""
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     text = "Score a problem set as a Ray job; all arguments of `score` hold."
     score = actions.add_parser("score", help=text, description=text, allow_abbrev=False)
     add_score_arguments(score)
-    job = score.add_argument_group("the job")
-    _add_address(job)
-    job.add_argument(
-        "--submission-id", type=_submission_id, metavar="ID", help="name of the job (default: derived from the run)"
-    )
-    job.add_argument(
-        "--resume",
-        action="store_true",
-        help="with a job of that id: follow it if it runs, else go on with its run in a new attempt, ID-2, ID-3 ...",
-    )
-    job.add_argument("--no-wait", dest="wait", action="store_false", help="do not follow the log")
-    job.add_argument(
-        "--working-dir",
-        type=Path,
-        default=Path(),
-        metavar="DIR",
-        help="folder that is shipped, with problems and recipe (default: the current one)",
-    )
+    _add_job_arguments(score.add_argument_group("the job"))
     for action, text in _HELP.items():
         command = actions.add_parser(action, help=text, description=text, allow_abbrev=False)
         if action != "list":
@@ -100,44 +76,24 @@ def add_submit_arguments(
         if action in {"stop", "logs"}:
             command.add_argument("--no-wait", dest="wait", action="store_false", help="do not wait for its end")
         else:
-            command.add_argument("--json", action="store_true", help="print it machine-readable on stdout")
+            add_json(command, "print it machine-readable on stdout")
 
 
-def submit_options(
-    arguments: argparse.Namespace, score_options: Callable[[argparse.Namespace], ScoreOptions]
-) -> SubmitOptions:
-    """The options behind parsed arguments. `score_options` makes those of `score`."""
+def _add_job_arguments(job: argparse._ActionsContainer) -> None:
+    _add_address(job)
+    text = "name of the job (default: derived from the run)"
+    job.add_argument("--submission-id", type=_submission_id, metavar="ID", help=text)
+    text = "with a job of that id: follow it if it runs, else go on with its run in a new attempt, ID-2, ID-3 ..."
+    job.add_argument("--resume", action="store_true", help=text)
+    job.add_argument("--no-wait", dest="wait", action="store_false", help="do not follow the log")
+    text = "folder that is shipped, with problems and recipe (default: the current one)"
+    job.add_argument("--working-dir", type=Path, metavar="DIR", help=text)
+
+
+def _options(arguments: argparse.Namespace) -> SubmitOptions:
     if arguments.action == "score":
-        return SubmitScore(
-            address=arguments.address,
-            score=score_options(arguments),
-            submission_id=arguments.submission_id,
-            resume=arguments.resume,
-            wait=arguments.wait,
-            working_dir=arguments.working_dir,
-        )
-    return JobCommand(
-        address=arguments.address,
-        action=cast("JobAction", arguments.action),
-        submission_id=getattr(arguments, "submission_id", ""),
-        wait=getattr(arguments, "wait", False),
-        json=getattr(arguments, "json", False),
-    )
-
-
-def score_arguments(options: ScoreOptions) -> list[str]:
-    """The command line of `score` that means `options`: what its parser turns into them again."""
-    arguments = [options.problems]
-    for field in fields(options):
-        value = getattr(options, field.name)
-        flag = "--" + field.name.replace("_", "-")
-        if field.name == "overrides":
-            arguments += [f"--set={override}" for override in value]
-        elif value is True:
-            arguments.append(flag)
-        elif field.name != "problems" and value is not None and value is not False:
-            arguments.append(f"{flag}={value}")
-    return arguments
+        return options_of(SubmitScore, arguments, score=options_of(ScoreOptions, arguments))
+    return options_of(JobCommand, arguments)
 
 
 def _add_address(parser: argparse._ActionsContainer) -> None:
@@ -148,3 +104,8 @@ def _submission_id(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}", text):
         raise argparse.ArgumentTypeError(f"must be letters, digits, dots, dashes and underscores, not {text!r}")
     return text
+
+
+COMMAND = Command(
+    name="submit", help="Score as a Ray job: submit, follow, stop.", add_arguments=_add_arguments, options=_options
+)

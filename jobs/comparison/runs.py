@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from actors.writer.run_state import agree_on_manifest
-from jobs.command_line.options import CompareOptions, ScoreOptions
+from jobs.command_line.compare import CompareOptions
+from jobs.command_line.score import ScoreOptions
 from jobs.comparison.settings import Setting
-from jobs.recipes.load import Recipe, decides_results, load_recipe, operational_keys
+from jobs.recipes.load import load_recipe
 from jobs.recipes.renamed import under_first_names
-from jobs.recipes.sections import NO_CAPS
+from jobs.recipes.resume import decides_results, operational_keys
+from jobs.recipes.sections import NO_CAPS, Recipe
 from jobs.recipes.strategies.base import StrategyOptions
 from jobs.recipes.strategies.basic import PluginStrategy
 from jobs.score import carry_out

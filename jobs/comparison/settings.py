@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from jobs.recipes.load import Recipe, load_recipe
+from jobs.recipes.load import load_recipe
+from jobs.recipes.sections import Recipe
 from records.failure import InvalidInput
 
 _SPEC = re.compile(r"(?:(?P<recipe>[^@:=]+)@)?(?P<name>[^@=]+?)(?P<options>(?::[\w.-]+=.*)?)")

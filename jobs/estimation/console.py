@@ -4,8 +4,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jobs.display.numbers import count, duration, percent
-from jobs.estimation.advice import Advice
-from jobs.estimation.result import RunEstimate, StrategyEstimate
+from jobs.estimation.result import Advice, RunEstimate, StrategyEstimate
 from records.run_folder.prediction import Prediction, Range
 from scaling.statistics.accuracy import accuracy_interval
 

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from jobs.estimation.pilot import Pilot
-from jobs.recipes.load import Recipe
-from jobs.scoring.cost import gpus_per_replica, load_prices, replica_rates, role_sections
-from jobs.scoring.energy import replica_power
+from jobs.recipes.sections import Recipe
+from jobs.scoring.cost import gpus_per_replica, load_prices, replica_power, replica_rates, role_sections
 from records.failure import InvalidInput
 from records.rows import Status
 from records.run_folder.epochs import utc

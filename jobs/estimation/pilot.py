@@ -12,11 +12,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from actors.writer.run_state import agree_on_manifest
-from jobs.command_line.options import EstimateOptions, ScoreOptions
+from jobs.command_line.estimate import EstimateOptions
+from jobs.command_line.score import ScoreOptions
 from jobs.comparison.runs import alone
 from jobs.comparison.settings import Setting, comparison_settings
-from jobs.recipes.load import Recipe, load_recipe, operational_keys
-from jobs.recipes.sections import NO_CAPS
+from jobs.recipes.load import load_recipe
+from jobs.recipes.resume import operational_keys
+from jobs.recipes.sections import NO_CAPS, Recipe
 from jobs.recipes.strategy_factory import strategy_factory
 from jobs.score import carry_out
 from jobs.scoring.plan import Plan, make_plan

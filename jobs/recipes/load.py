@@ -1,6 +1,6 @@
-"""Recipes: from a TOML file and `--set` overrides to one checked, frozen `Recipe`, and from there to settings.
+"""Recipes: from a TOML file and `--set` overrides to one checked, frozen `Recipe`.
 
-    file --tomllib--> tables --overrides--> tables --models--> Recipe --> GeneratorSettings, PrmSettings, limits, ...
+    file --tomllib--> tables --overrides--> tables --models--> Recipe
 
 Paths of models and prices in the file are relative to the file; those given with `--set` are relative to the current
 directory. The name of a built-in model (`jobs.recipes.builtin_models`) is none of these: a folder of that name is
@@ -10,39 +10,17 @@ written ./NAME.
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
-from pydantic.fields import FieldInfo
+from pydantic import ValidationError
 
-from actors.engines.settings import GeneratorSettings, PrmSettings
 from jobs.recipes.builtin_models import folder_of
 from jobs.recipes.errors import describe
 from jobs.recipes.renamed import rename_keys, renamed_overrides
-from jobs.recipes.sections import SECTIONS, Recipe
+from jobs.recipes.sections import Recipe
 from jobs.recipes.strategies.registry import row_of
-from records.calls import Sampling
 from records.failure import InvalidInput
-from scaling.strategy import SearchLimits
-from scaling.uncertainty.abstention import Abstention
-
-__all__ = [
-    "Recipe",
-    "abstention",
-    "apply_override",
-    "as_json",
-    "decides_results",
-    "generator_settings",
-    "load_recipe",
-    "operational_keys",
-    "parse_override",
-    "prm_settings",
-    "sampling",
-    "search_limits",
-    "shipped_recipe",
-]
 
 SHIPPED = Path(__file__).parent
 """Recipes of public models; each can be named without path and suffix."""
@@ -93,82 +71,6 @@ def shipped_recipe(path: Path) -> Path | None:
     if path.name not in shipped:
         raise InvalidInput(f"recipe {path}: no such file, and the shipped ones are called {', '.join(shipped)}")
     return shipped[path.name]
-
-
-def generator_settings(recipe: Recipe) -> GeneratorSettings:
-    """How each generator replica is built."""
-    section = recipe.generator
-    settings = GeneratorSettings(**{field.name: getattr(section, field.name) for field in fields(GeneratorSettings)})
-    return replace(settings, max_logprobs=max(settings.max_logprobs, recipe.strategy.num_logprobs))
-
-
-def prm_settings(recipe: Recipe) -> PrmSettings | None:
-    """How each PRM replica is built; None without a `[prm]` section."""
-    section = recipe.prm
-    if section is None:
-        return None
-    return PrmSettings(**{field.name: getattr(section, field.name) for field in fields(PrmSettings)})
-
-
-def sampling(recipe: Recipe) -> Sampling:
-    """How tokens are drawn."""
-    return Sampling(temperature=recipe.generator.temperature, top_p=recipe.generator.top_p)
-
-
-def search_limits(recipe: Recipe) -> SearchLimits:
-    """Bounds on one sample."""
-    return SearchLimits(max_tokens=recipe.generator.max_tokens, max_step_tokens=recipe.generator.max_step_tokens)
-
-
-def abstention(recipe: Recipe) -> Abstention | None:
-    """When answers are not stood by; None: they always are, or the strategy gives none to stand by."""
-    below = recipe.answer.abstain_below
-    if below is None or not recipe.strategy.answers:
-        return None
-    return Abstention(below, recipe.answer.estimate)
-
-
-def as_json(recipe: Recipe) -> dict[str, Any]:
-    """The whole recipe, resolved, for the manifest."""
-    return recipe.model_dump(mode="json")
-
-
-def decides_results(recipe: Recipe) -> dict[str, Any]:
-    """What a resume must find unchanged: all but the operational fields.
-
-    A model counts by the last part of its name: the same weights in another folder are the same model, and the
-    manifest's hashes tell other weights.
-    """
-    deciding = _deciding(recipe)
-    for role in ("generator", "prm"):
-        if deciding.get(role) is not None:
-            deciding[role]["model"] = Path(deciding[role]["model"]).name
-    return deciding
-
-
-def operational_keys() -> tuple[str, ...]:
-    """Dotted keys of a recipe that a resume may change; a section ends in a dot. Models are told by their hashes."""
-    keys = ["generator.model", "prm.model"]
-    for name, field in Recipe.model_fields.items():
-        if _operational(field):
-            keys.append(f"{name}.")
-        elif name in SECTIONS:
-            keys += [f"{name}.{key}" for key, inner in SECTIONS[name].model_fields.items() if _operational(inner)]
-    return tuple(keys)
-
-
-def _operational(field: FieldInfo) -> bool:
-    return isinstance(field.json_schema_extra, dict) and bool(field.json_schema_extra.get("operational"))
-
-
-def _deciding(section: BaseModel) -> dict[str, Any]:
-    kept: dict[str, Any] = {}
-    for name, field in type(section).model_fields.items():
-        if _operational(field):
-            continue
-        value = getattr(section, name)
-        kept[name] = _deciding(value) if isinstance(value, BaseModel) else value
-    return kept
 
 
 def _replaced(section: object, strategy: Mapping[str, Any]) -> dict[str, Any]:

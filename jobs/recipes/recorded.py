@@ -7,8 +7,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from jobs.recipes.errors import describe
-from jobs.recipes.load import Recipe, apply_override, parse_override
+from jobs.recipes.load import apply_override, parse_override
 from jobs.recipes.renamed import rename_keys, renamed_overrides
+from jobs.recipes.sections import Recipe
 from records.failure import InvalidInput
 from records.run_folder import layout
 from records.run_folder.manifest import Manifest

@@ -2,9 +2,10 @@
 
 from functools import partial
 
-from jobs.recipes.load import Recipe, search_limits
 from jobs.recipes.plugin import plugin
 from jobs.recipes.section import PLUGIN
+from jobs.recipes.sections import Recipe
+from jobs.recipes.settings import search_limits
 from jobs.recipes.strategies.registry import STRATEGIES
 from scaling.strategy import StrategyFactory
 from scaling.uncertainty.answer_p import with_answer_p

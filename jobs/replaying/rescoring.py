@@ -23,8 +23,8 @@ from actors.controller.path_scorer import PathScorer
 from actors.replicas.preflight import check_prm
 from actors.writer.store_retry import patiently_blocking
 from jobs.comparison.runs import scoring_of
-from jobs.recipes.load import Recipe, prm_settings
-from jobs.recipes.sections import BudgetSection
+from jobs.recipes.sections import BudgetSection, Recipe
+from jobs.recipes.settings import prm_settings
 from jobs.recipes.strategies.basic import QuestionScoreStrategy
 from jobs.replaying.settings import ReplaySetting
 from jobs.score import ray_session

@@ -15,8 +15,8 @@ from typing import Any
 import pyarrow as pa
 
 from actors.grading.verdicts import Verdicts
-from jobs.recipes.load import abstention
 from jobs.recipes.sections import GraderSection
+from jobs.recipes.settings import abstention
 from jobs.recipes.strategy_factory import strategy_factory
 from jobs.replaying.graders import Graders, grader_name
 from jobs.replaying.orders import Numbers, numbers_of, over_orders, shared_out, uncut_or_why, whole_samples

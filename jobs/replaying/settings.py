@@ -12,8 +12,9 @@ from typing import Any
 
 from jobs.command_line.replay import ReplayOptions
 from jobs.recipes.builtin_models import folder_of
-from jobs.recipes.load import Recipe, parse_override
+from jobs.recipes.load import parse_override
 from jobs.recipes.recorded import recorded_recipe
+from jobs.recipes.sections import Recipe
 from records.failure import InvalidInput
 from records.run_folder.manifest import Manifest
 

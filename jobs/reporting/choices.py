@@ -7,9 +7,9 @@ request's hash is checked; where the code has changed since the run, the choice 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jobs.recipes.load import Recipe
 from jobs.recipes.recorded import recorded_recipe
 from jobs.recipes.section import is_plugin
+from jobs.recipes.sections import Recipe
 from jobs.recipes.strategy_factory import strategy_factory
 from records.failure import InvalidInput, RunMismatch, StrategyFailed
 from records.problem import Problem

@@ -20,7 +20,7 @@ from jobs.reporting.scores import prm_section, score_checks
 from jobs.reporting.source import ReportSource, dearest, slowest
 from jobs.reporting.trees import finish_reasons, tree_json
 from jobs.reporting.utilisation import usage_diagram, usage_intervals
-from jobs.scoring.energy import run_kwh
+from jobs.scoring.cost import run_kwh
 from jobs.scoring.summary import Summary
 from records.rows import ProblemRow
 from records.run_folder.epochs import utc

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jobs.recipes.load import Recipe
+from jobs.recipes.sections import Recipe
 from jobs.recipes.strategy_factory import strategy_factory
 from jobs.reporting.graded_samples import Witness
 from scaling.arrays import Floats

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from jobs.comparison.stored_samples import problem_of, verdicts_of
-from jobs.recipes.load import Recipe
 from jobs.recipes.section import is_plugin
+from jobs.recipes.sections import Recipe
 from jobs.reporting.trees import Tree
 from records.path import PrmScore
 from records.rows import ProblemRow, Status

@@ -10,14 +10,17 @@ from datetime import date
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 from pydantic import Field, ValidationError, field_validator
 
-from jobs.recipes.load import Recipe
+from jobs.recipes.engines import EngineSection
 from jobs.recipes.section import Section
-from jobs.recipes.sections import EngineSection
+from jobs.recipes.sections import Recipe
 from records.failure import InvalidInput
-from records.usage import Role
-from scaling.budget.metering import ReplicaRate
+from records.run_folder.reader import Run
+from records.usage import Role, last_by_epoch
+from scaling.budget.metering import ROLES, ReplicaRate
+from scaling.estimation.cost_model import Power, kwh
 
 SHIPPED_PRICES = Path(__file__).parents[2] / "cluster" / "prices.toml"
 
@@ -159,6 +162,40 @@ def instance_of(role: Role, recipe: Recipe, prices: PriceTable) -> Instance | No
     return known[name]
 
 
+def replica_power(recipe: Recipe, prices: PriceTable, num_gpus: Mapping[Role, int]) -> dict[Role, Power] | None:
+    """What a replica of each role draws; None where the device of one is unknown."""
+    power: dict[Role, Power] = {}
+    for role, section in role_sections(recipe).items():
+        device = _device(role, recipe, prices, num_gpus[role])
+        if device is None:
+            return None
+        number = num_gpus[role] or section.cpu_threads
+        power[role] = Power(device.busy_watts * number, device.idle_watts * number)
+    return power
+
+
+def run_kwh(run: Run, recipe: Recipe) -> float | None:
+    """What a run has taken up to its last commit, in all epochs; None where that is unknown.
+
+    `recipe` is what the run was begun with: what a resume changed of its replicas is not known, and a run without a row
+    does not tell whether it has GPUs. The price table is read as it is now; one that cannot be read here, because the
+    run comes from elsewhere, says nothing of its devices.
+    """
+    if not run.totals.problems:
+        return None
+    try:
+        prices = load_prices(recipe.cost.prices)
+        power = replica_power(recipe, prices, gpus_per_replica(recipe, on_gpus=run.totals.gpu_seconds is not None))
+    except InvalidInput:
+        return None
+    usages = last_by_epoch(run.log.usages).values()
+    if power is None or not usages:
+        return None
+    held = {role: np.asarray(sum(usage.held_s(role) for usage in usages)) for role in ROLES if role in power}
+    busy = {role: np.asarray(sum(usage.busy_s(role) for usage in usages)) for role in held}
+    return float(kwh(held, busy, power))
+
+
 def _usd_per_hour(
     role: Role, recipe: Recipe, prices: PriceTable, section: EngineSection, num_gpus: int
 ) -> float | None:
@@ -171,3 +208,11 @@ def _usd_per_hour(
         raise InvalidInput(f"cost.{role}_instance = {instance.name!r} has {there} {kind}, and a replica takes {taken}")
     usd = instance.spot_usd_per_hour if recipe.cost.market == "spot" else instance.usd_per_hour
     return None if usd is None else usd * taken / there
+
+
+def _device(role: Role, recipe: Recipe, prices: PriceTable, num_gpus: int) -> Device | None:
+    """What a replica runs on: on CPUs a core; a GPU is known by the instance that the recipe names."""
+    if num_gpus == 0:
+        return prices.device_of("cpu")
+    instance = instance_of(role, recipe, prices)
+    return prices.device_of(instance.gpu) if instance is not None and instance.gpu is not None else None

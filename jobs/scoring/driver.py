@@ -20,7 +20,8 @@ from actors.writer.lease import this_process
 from actors.writer.run_state import RunState
 from actors.writer.store_retry import StoreRetry, patiently_blocking
 from actors.writer.writer import Writer
-from jobs.recipes.load import abstention, operational_keys, sampling
+from jobs.recipes.resume import operational_keys
+from jobs.recipes.settings import abstention, sampling
 from jobs.scoring.plan import OwedProblems, Plan
 from jobs.scoring.progress import ProgressDisplay
 from jobs.scoring.replicas import Replicas, check_introductions
@@ -31,7 +32,7 @@ from scaling.budget.time_caps import TimeCaps, replica_seconds
 if TYPE_CHECKING:
     from cluster.remote import RemoteController, RemoteWriter
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 POLL_S = 0.5
 HEARTBEAT_S = 5.0
@@ -181,7 +182,7 @@ class RunDriver:
         except Failure as failure:
             self._display.note(f"the run could not be released ({failure}); the same command resumes it all the same")
 
-    def _patiently(self, ask: Callable[[], T]) -> T:
+    def _patiently(self, ask: Callable[[], _T]) -> _T:
         return patiently_blocking(ask, self._display.note)
 
     def _conclude(self, writer: "RemoteWriter", spent_tokens: int) -> None:

@@ -14,18 +14,21 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from actors.engines.model_files import TOKENIZER_FILE, identity_files, num_parameters, sha256_of, weight_files
+from actors.engines.prm.trained_for import generator_warnings, read_trained_for, temperature_warnings
 from actors.engines.settings import EngineSettings
 from actors.grading.grader import Grader
 from actors.replicas.preflight import check_generator, check_prm
 from cluster.staging import stage_folder, stage_outline
 from cluster.store import open_store, probe, refuses_second_create
-from jobs.command_line.options import ScoreOptions
+from jobs.command_line.score import ScoreOptions
 from jobs.problems.problem_set import ProblemColumns, ProblemSet, inspect_problems
 from jobs.recipes.builtin_models import provide
-from jobs.recipes.load import Recipe, as_json, generator_settings, load_recipe, prm_settings
+from jobs.recipes.load import load_recipe
+from jobs.recipes.resume import as_json
+from jobs.recipes.sections import Recipe
+from jobs.recipes.settings import generator_settings, prm_settings, sampling
 from jobs.recipes.strategy_factory import strategy_factory
 from jobs.scoring.cost import check_cost
-from jobs.scoring.trained_for import trained_for_warnings
 from records.failure import InvalidInput
 from records.problem import Problem
 from records.run_folder import layout
@@ -168,6 +171,23 @@ def _check_models(recipe: Recipe) -> dict[str, ModelIdentity]:
     if prm is not None and recipe.strategy.needs_prm:
         models["prm"] = checked_model(prm, check_prm)
     return models
+
+
+def trained_for_warnings(recipe: Recipe, models: Mapping[str, ModelIdentity]) -> tuple[str, ...]:
+    """What the user should be told of the PRM, a sentence each; nothing where the strategy needs one of them only.
+
+    Args:
+        recipe: of the run.
+        models: by role. A generator whose hash is not known yet is compared when the replicas introduce themselves.
+    """
+    generator, prm = models.get("generator"), models.get("prm")
+    if generator is None or prm is None:
+        return ()
+    trained_for = read_trained_for(stage_outline(prm.model))
+    return (
+        *generator_warnings(prm.model, trained_for, generator.model, generator.model_sha256),
+        *temperature_warnings(prm.model, trained_for, sampling(recipe).temperature),
+    )
 
 
 def checked_model(settings: _SettingsT, check: Callable[[_SettingsT], None]) -> ModelIdentity:

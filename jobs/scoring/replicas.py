@@ -11,8 +11,9 @@ from actors.controller.settings import GeneratorHandle, PrmHandle, roles_of
 from actors.replicas.generator import Generator
 from actors.replicas.preflight import check_together
 from actors.replicas.prm import Prm
-from jobs.recipes.load import Recipe, generator_settings, prm_settings
-from jobs.recipes.sections import EngineSection
+from jobs.recipes.engines import EngineSection
+from jobs.recipes.sections import Recipe
+from jobs.recipes.settings import generator_settings, prm_settings
 from jobs.scoring.cost import check_gpu_cap, gpus_per_replica, load_prices, replica_rates, role_sections
 from jobs.scoring.staged_replica import builder
 from records.failure import PreflightFailed, first_failure

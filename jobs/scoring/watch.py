@@ -21,8 +21,8 @@ from rich.text import Text
 from jobs.display.live import LiveDisplay
 from jobs.display.numbers import count, duration, percent, ratio
 from jobs.scoring.progress import Pace, Rates, held_text
+from jobs.scoring.run_status import RunStatus, State, StatusReader, headline, print_status
 from jobs.scoring.summary import accuracy_text
-from jobs.status import RunStatus, State, StatusReader, headline, print_status
 from records.failure import StoreFailed
 from records.progress import Progress
 from records.run_folder.store import Store

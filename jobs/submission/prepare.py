@@ -14,7 +14,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from cluster.store import open_store
-from jobs.command_line.submit import SubmitScore, score_arguments
+from jobs.command_line.score import score_arguments
+from jobs.command_line.submit import SubmitScore
 from jobs.recipes.load import load_recipe, shipped_recipe
 from jobs.submission.working_dir import shipped_files, write_package
 from records.failure import InvalidInput

@@ -21,8 +21,6 @@ from records.failure import InvalidInput
 from records.path import PrmScore
 from scaling.arrays import Floats
 
-Floats = NDArray[np.float64]
-
 PROBABILITY, QUANTILE, BETA_BINOMIAL = "probability", "quantile", "beta-binomial"
 KINDS = (PROBABILITY, QUANTILE, BETA_BINOMIAL)
 MEDIAN = 0.5

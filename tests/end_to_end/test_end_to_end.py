@@ -22,14 +22,15 @@ import pytest
 
 from cluster.remote import wait_for
 from cluster.store import LocalStore
-from jobs.command_line.options import ExportOptions, ScoreOptions
+from jobs.command_line.export import ExportOptions
+from jobs.command_line.score import ScoreOptions
 from jobs.export import export
 from jobs.recipes.section import PLUGIN
 from jobs.recipes.strategies.registry import STRATEGIES
 from jobs.score import finished_summary, ray_session, score
 from jobs.scoring.plan import make_plan
 from jobs.scoring.replicas import launch
-from jobs.status import State, read_status
+from jobs.scoring.run_status import State, read_status
 from records.run_folder.reader import read_run
 from records.run_folder.store import Store
 from scaling.answers.extract import numeric_equal

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from cluster.store import open_store
-from jobs.command_line.options import ScoreOptions
+from jobs.command_line.score import ScoreOptions
 from jobs.score import finished_summary, ray_session, score
 from jobs.scoring.plan import make_plan
 from jobs.scoring.replicas import Replicas, launch
-from jobs.status import State, read_status
+from jobs.scoring.run_status import State, read_status
 from records.run_folder.checkpoints import read_log
 from records.run_folder.reader import Run, read_run
 from records.run_folder.store import Store

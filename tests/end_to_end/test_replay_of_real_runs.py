@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs import replay
-from jobs.command_line.options import ScoreOptions
 from jobs.command_line.replay import ReplayOptions
+from jobs.command_line.score import ScoreOptions
 from jobs.score import ray_session, score
 from jobs.scoring.plan import make_plan
 from jobs.scoring.replicas import Replicas, launch

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cluster.store import LocalStore
-from jobs.command_line.options import ExportOptions
+from jobs.command_line.export import ExportOptions
 from jobs.export import export
 from records.path import FinishReason
 from records.run_folder.reader import read_run

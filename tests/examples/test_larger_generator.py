@@ -13,7 +13,8 @@ from examples.arithmetic.grow_generator import grown
 from examples.arithmetic.guesses import guessing_solution
 from examples.arithmetic.problems import LEVELS, draw_problem, parse_question
 from examples.arithmetic.tokenizer import build_tokenizer
-from jobs.recipes.load import as_json, load_recipe
+from jobs.recipes.load import load_recipe
+from jobs.recipes.resume import as_json
 
 LARGE = HERE / "generator-large"
 MAX_BYTES = 10_000_000

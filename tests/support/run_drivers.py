@@ -28,10 +28,11 @@ from actors.controller.controller import Controller
 from actors.writer.lease import newest_lease
 from actors.writer.writer import Writer
 from cluster.store import LocalStore
-from jobs.command_line.options import ScoreOptions
+from jobs.command_line.score import ScoreOptions
 from jobs.problems.problem_set import inspect_problems
 from jobs.problems.rows import ProblemColumns
-from jobs.recipes.load import as_json, load_recipe
+from jobs.recipes.load import load_recipe
+from jobs.recipes.resume import as_json
 from jobs.recipes.strategy_factory import strategy_factory
 from jobs.score import score
 from jobs.scoring.plan import Plan

@@ -11,7 +11,9 @@ from tempfile import TemporaryDirectory
 from actors.writer.lease import this_process
 from actors.writer.writer import Writer
 from cluster.store import open_store
-from jobs.recipes.load import abstention, as_json, load_recipe
+from jobs.recipes.load import load_recipe
+from jobs.recipes.resume import as_json
+from jobs.recipes.settings import abstention
 from jobs.recipes.strategy_factory import strategy_factory
 from records.problem import Problem
 from records.rows import ProblemRecord

@@ -30,7 +30,10 @@ ProcessTree = dict[int, int]
 
 
 def read_process(pid: int) -> tuple[int, int] | None:
-    """Parent and start of one process; None if it does not live, or nobody can tell."""
+    """Parent and start of one process; None if it does not live, or nobody can tell.
+
+    `actors.writer.lease.process_start` reads the same file: a program without a path can import nothing of ours.
+    """
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123  # pathlib would double this process
             stat = file.read()

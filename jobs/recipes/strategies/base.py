@@ -8,8 +8,8 @@ from jobs.recipes.section import Section, setting
 from scaling.uncertainty.aggregation import Aggregation, ScoreEstimate
 from scaling.uncertainty.selection import Selection
 
-T = TypeVar("T")
-Spelled = Annotated[T, Strict(strict=False)]
+_T = TypeVar("_T")
+Spelled = Annotated[_T, Strict(strict=False)]
 """A choice of the scaling core (a `StrEnum`) that a recipe spells as text; nothing else becomes one."""
 StepSelection = Literal[Selection.BEST, Selection.WEIGHTED_VOTE, Selection.MAJORITY]
 """The selections of a search by steps, which knows no confidence of whole samples."""

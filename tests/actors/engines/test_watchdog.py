@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from actors.engines.serving import watchdog_process
 from actors.engines.serving.watchdog import EngineWatchdog
 from actors.engines.serving.watchdog_process import LOOK_S
+from actors.writer.lease import process_start
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="without /proc there is no watchdog")
 
@@ -217,6 +218,7 @@ def test_a_number_that_was_used_again_is_not_hit():
         assert found is not None
         parent, start = found
         assert parent == os.getpid()
+        assert start == process_start(process.pid)  # as leases read it
         watchdog_process.kill({process.pid: start - 1})
         time.sleep(0.2)
         assert process.poll() is None

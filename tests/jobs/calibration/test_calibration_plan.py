@@ -17,7 +17,7 @@ from cluster.store import LocalStore
 from jobs.calibration.plan import SUCCESS, make_calibration_plan
 from jobs.calibration.rollouts import read_rollouts
 from jobs.cli import main, parse
-from jobs.command_line.options import CalibrateOptions
+from jobs.command_line.calibrate import CalibrateOptions
 from records.failure import InvalidInput, RunMismatch
 from records.run_folder.reader import read_run
 from records.schemas import PARQUET_OPTIONS, to_table

@@ -21,7 +21,7 @@ from actors.engines.prm.public_heads import PrmFolder
 from actors.engines.text import read_tokenizer
 from actors.replicas.preflight import check_prm
 from jobs.cli import main, parse
-from jobs.command_line.options import ImportAdapterOptions
+from jobs.command_line.import_adapter import ImportAdapterOptions
 from tests.actors.conftest import EXAMPLE
 from tests.actors.engines.test_trainable import QUESTION, STEPS, serve, settings_of
 from tests.support.tiny_prms import HIDDEN, language_model, make_prm

@@ -1,15 +1,21 @@
 """The command line: what is instant, what is refused, and how each end shows in the exit status."""
 
+import argparse
+import importlib
 import os
 import signal
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from jobs.cli import main, parse
-from jobs.command_line.options import ScoreOptions, StatusOptions
+from jobs.command_line.commands import COMMANDS
+from jobs.command_line.common import number
+from jobs.command_line.score import ScoreOptions
+from jobs.command_line.status import StatusOptions
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -68,6 +74,36 @@ def test_arguments_become_options() -> None:
     assert parse(line.split()) == ("score", options)
     assert parse(line.split()[1:], command="score") == ("score", options)
     assert parse(["status", "runs/a", "--json"]) == ("status", StatusOptions(run="runs/a", json=True))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_has_a_door_and_an_argument_for_each_option(name):
+    door = importlib.import_module(f"jobs.{name.replace('-', '_')}")
+    assert callable(door.run)
+    if name == "submit":  # has commands of its own
+        return
+    parser = argparse.ArgumentParser(add_help=False)
+    COMMANDS[name].add_arguments(parser)
+    [options] = COMMANDS[name].options.args
+    assert sorted(action.dest for action in parser._actions) == sorted(field.name for field in fields(options))
+
+
+@pytest.mark.parametrize(
+    ("bounds", "inside", "outside", "message"),
+    [
+        ({"above": 0}, ["0.1", "1e9"], ["0", "-1", "inf", "nan", "x", ""], "must be above 0, not "),
+        ({"at_least": 0, "below": 1}, ["0", ".99"], ["1", "-.1", "-inf"], "must be at least 0 and below 1, not "),
+        ({"above": 0, "at_most": 1}, ["1", ".01"], ["0", "1.01"], "must be above 0 and at most 1, not "),
+        ({"what": "a number of", "at_least": 0}, ["0"], ["-0.5"], "must be a number of at least 0, not "),
+    ],
+)
+def test_numbers_are_held_to_their_bounds(bounds, inside, outside, message):
+    read = number(**bounds)
+    assert [read(text) for text in inside] == [float(text) for text in inside]
+    for text in outside:
+        with pytest.raises(argparse.ArgumentTypeError) as caught:
+            read(text)
+        assert str(caught.value) == message + repr(text)
 
 
 def test_a_failure_is_one_line_without_a_traceback(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from jobs.cli import parse
-from jobs.command_line.options import CompareOptions
+from jobs.command_line.compare import CompareOptions
 from jobs.comparison.runs import shared_runs
 from jobs.comparison.settings import Setting, capped, comparison_settings
 from jobs.recipes.load import load_recipe

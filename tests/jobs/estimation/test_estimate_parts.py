@@ -9,14 +9,13 @@ import pytest
 from rich.console import Console
 
 from jobs.cli import parse
-from jobs.command_line.options import EstimateOptions
+from jobs.command_line.estimate import EstimateOptions
 from jobs.estimate import MIN_PILOT, estimate
-from jobs.estimation.advice import advise
 from jobs.estimation.console import print_estimate
 from jobs.estimation.measure import Measured
 from jobs.estimation.measure import prediction as prediction_of
 from jobs.estimation.pilot import choose, plan_pilots, planned_samples, population
-from jobs.estimation.result import RunEstimate, StrategyEstimate
+from jobs.estimation.result import RunEstimate, StrategyEstimate, advise
 from jobs.recipes.load import load_recipe
 from jobs.recipes.strategy_factory import strategy_factory
 from records.failure import InvalidInput

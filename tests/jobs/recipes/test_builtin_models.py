@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from jobs.command_line.options import ScoreOptions
+from jobs.command_line.score import ScoreOptions
 from jobs.recipes.builtin_models import BuiltInModel, folder_of, provide
-from jobs.recipes.load import generator_settings, load_recipe
+from jobs.recipes.load import load_recipe
+from jobs.recipes.settings import generator_settings
 from jobs.scoring.plan import make_plan
 from records.failure import InvalidInput
 

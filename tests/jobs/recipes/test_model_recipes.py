@@ -8,7 +8,8 @@ import pytest
 
 from actors.replicas.preflight import check_generator, check_prm
 from jobs.cli import main
-from jobs.recipes.load import SHIPPED, generator_settings, load_recipe, prm_settings
+from jobs.recipes.load import SHIPPED, load_recipe
+from jobs.recipes.settings import generator_settings, prm_settings
 from records.failure import InvalidInput
 from tests.support.tiny_prms import make_generator, make_prm
 

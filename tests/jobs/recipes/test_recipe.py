@@ -8,19 +8,12 @@ from pydantic.fields import FieldInfo
 
 from actors.engines.settings import EngineSettings
 from jobs.problems.rows import PRESETS
-from jobs.recipes.load import (
-    Recipe,
-    as_json,
-    decides_results,
-    generator_settings,
-    load_recipe,
-    operational_keys,
-    prm_settings,
-    sampling,
-    search_limits,
-)
+from jobs.recipes.engines import EngineSection
+from jobs.recipes.load import load_recipe
+from jobs.recipes.resume import as_json, decides_results, operational_keys
 from jobs.recipes.section import Section
-from jobs.recipes.sections import SECTIONS, EngineSection
+from jobs.recipes.sections import SECTIONS, Recipe
+from jobs.recipes.settings import generator_settings, prm_settings, sampling, search_limits
 from jobs.recipes.strategies.registry import STRATEGIES
 from records.failure import InvalidInput
 from records.jsonio import flat

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from jobs.recipes.load import as_json, load_recipe
+from jobs.recipes.load import load_recipe
 from jobs.recipes.recorded import recorded_recipe
+from jobs.recipes.resume import as_json
 from jobs.recipes.section import PLUGIN
 from jobs.recipes.strategies.registry import STRATEGIES
 from records.failure import InvalidInput

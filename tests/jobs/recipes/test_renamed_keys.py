@@ -15,9 +15,10 @@ from jobs.command_line.replay import ReplayOptions
 from jobs.comparison.runs import alone
 from jobs.comparison.settings import comparison_settings
 from jobs.recipes import renamed
-from jobs.recipes.load import as_json, decides_results, load_recipe, operational_keys
+from jobs.recipes.load import load_recipe
 from jobs.recipes.recorded import recorded_recipe
 from jobs.recipes.renamed import under_first_names
+from jobs.recipes.resume import as_json, decides_results, operational_keys
 from jobs.recipes.strategies.registry import STRATEGIES
 from records.failure import InvalidInput, RunMismatch
 from records.jsonio import encode, flat

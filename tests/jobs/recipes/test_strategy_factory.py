@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from jobs.recipes.load import Recipe, generator_settings, load_recipe
+from jobs.recipes.load import load_recipe
+from jobs.recipes.sections import Recipe
+from jobs.recipes.settings import generator_settings
 from jobs.recipes.strategy_factory import strategy_factory
 from records.failure import InvalidInput
 from tests.support.world import World, problems, scheduler_for

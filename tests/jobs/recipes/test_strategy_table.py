@@ -11,7 +11,8 @@ from typing import Any, get_args, get_type_hints
 import pytest
 
 from jobs.comparison.settings import comparison_settings
-from jobs.recipes.load import as_json, load_recipe
+from jobs.recipes.load import load_recipe
+from jobs.recipes.resume import as_json
 from jobs.recipes.section import PLUGIN
 from jobs.recipes.strategies.base import StrategyOptions, WholeSampleOptions
 from jobs.recipes.strategies.registry import STRATEGIES, StrategyRow

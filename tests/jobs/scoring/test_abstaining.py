@@ -12,10 +12,12 @@ from rich.console import Console
 from actors.writer.lease import this_process
 from actors.writer.writer import Writer
 from cluster.store import LocalStore
-from jobs.recipes.load import abstention, load_recipe, operational_keys
+from jobs.recipes.load import load_recipe
+from jobs.recipes.resume import operational_keys
+from jobs.recipes.settings import abstention
 from jobs.scoring.abstention import AbstentionReader, summarize_abstention
+from jobs.scoring.run_status import read_status, status_json
 from jobs.scoring.summary import print_summary
-from jobs.status import read_status, status_json
 from records.failure import InvalidInput, RunMismatch
 from records.run_folder.reader import read_run
 from scaling.uncertainty.abstention import Abstention

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from jobs.recipes.load import load_recipe
-from jobs.scoring.cost import gpus_per_replica, load_prices
-from jobs.scoring.energy import replica_power, run_kwh
+from jobs.scoring.cost import gpus_per_replica, load_prices, replica_power, run_kwh
 from records.run_folder.reader import read_run
 from tests.support.local import LocalRun, problems
 

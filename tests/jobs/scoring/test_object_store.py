@@ -17,7 +17,7 @@ from actors.writer.lease import this_process
 from actors.writer.writer import Writer
 from cluster.s3 import S3Store
 from jobs.cli import main
-from jobs.command_line.options import ScoreOptions
+from jobs.command_line.score import ScoreOptions
 from jobs.scoring.plan import make_plan
 from jobs.scoring.staged_replica import StagedReplica, builder
 from records.failure import InvalidInput, ReplicaDied, StoreFailed

@@ -13,8 +13,8 @@ from actors.writer.lease import this_process
 from actors.writer.writer import FRESH_S
 from cluster.store import LocalStore
 from jobs.cli import main
+from jobs.scoring.run_status import RunStatus, State, print_status, read_status, status_json
 from jobs.scoring.summary import print_summary, summarize, summary_json
-from jobs.status import RunStatus, State, print_status, read_status, status_json
 from records.failure import InvalidInput, StoreFailed
 from records.jsonio import encode
 from records.progress import Progress

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
-from jobs.command_line.options import ScoreOptions
+from jobs.command_line.score import ScoreOptions
 from jobs.scoring.plan import Plan, make_plan
 from jobs.scoring.replicas import check_introductions
 from records.jsonio import decode, encode

@@ -28,8 +28,8 @@ from actors.writer.lease import this_process
 from actors.writer.writer import Writer
 from cluster.store import LocalStore, open_store
 from jobs.cli import main
+from jobs.scoring.run_status import RunStatus, State, StatusReader, read_status
 from jobs.scoring.watch import WatchDisplay, _JsonLines, watch
-from jobs.status import RunStatus, State, StatusReader, read_status
 from records.failure import InvalidInput, StoreFailed
 from records.progress import Progress
 from records.run_folder.store import Store

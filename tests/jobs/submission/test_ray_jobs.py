@@ -19,7 +19,7 @@ import pytest
 from actors.writer.lease import newest_lease
 from cluster.job_client import STOP_WAIT_S
 from cluster.store import LocalStore
-from jobs.status import State, read_status
+from jobs.scoring.run_status import State, read_status
 from records.run_folder.reader import read_run
 from records.run_folder.store import Store
 from tests.services.ray_heads import Head, get, head

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from cluster.job_client import Job, JobClient, check_token
 from jobs.cli import main, parse
-from jobs.command_line.options import ScoreOptions
-from jobs.command_line.submit import JobCommand, SubmitScore, score_arguments
+from jobs.command_line.score import ScoreOptions, score_arguments
+from jobs.command_line.submit import JobCommand, SubmitScore
 from jobs.submission import working_dir
 from jobs.submission.prepare import prepare
 from jobs.submission.working_dir import shipped_files, write_package

@@ -1,0 +1,34 @@
+"""The one table of commands: a new one is a file beside this one, a line here, and `jobs/NAME.py` that runs it."""
+
+from jobs.command_line import (
+    calibrate,
+    compare,
+    estimate,
+    export,
+    import_adapter,
+    replay,
+    report,
+    rollout,
+    score,
+    status,
+    submit,
+)
+from jobs.command_line.common import Command
+
+COMMANDS: dict[str, Command] = {
+    module.COMMAND.name: module.COMMAND
+    for module in (
+        score,
+        compare,
+        estimate,
+        rollout,
+        calibrate,
+        replay,
+        report,
+        status,
+        export,
+        submit,
+        import_adapter,
+    )
+}
+"""By name, in the order in which `--help` lists them."""

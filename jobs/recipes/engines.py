@@ -1,0 +1,107 @@
+"""The sections of the two models, `[generator]` and `[prm]`, and what their engines have in common."""
+
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from actors.engines.prm.families import AUTO, FAMILIES
+from jobs.recipes.section import PLUGIN, Section, is_plugin, setting
+
+
+class EngineSection(Section):
+    """What both kinds of replica tell vLLM."""
+
+    model: str = Field(
+        min_length=1,
+        description='Folder with the weights, relative to the recipe, or s3://...; a generator also "smollm2".',
+    )
+    num_replicas: int = setting(1, "Replicas; each has its own engine.", operational=True, ge=1, le=4096)
+    dtype: Literal["float32", "bfloat16", "float16", "auto"] = setting("auto", "Type of weights and activations.")
+    max_model_len: int | None = setting(None, "Context limit in tokens; omitted: the model's own.", ge=1)
+    max_num_seqs: int = setting(256, "Calls that one engine batches.", operational=True, ge=1)
+    max_num_batched_tokens: int | None = setting(
+        None,
+        "Tokens of one engine step; omitted: vLLM chooses. On CPU above the longest prompt.",
+        operational=True,
+        ge=1,
+    )
+    block_size: int | None = setting(
+        None, "Tokens of one KV-cache block; omitted: vLLM chooses.", operational=True, ge=1
+    )
+    kv_cache_gib: float | None = setting(
+        None,
+        "Size of the KV cache in GiB; omitted: what gpu_memory_utilization leaves (GPU only).",
+        operational=True,
+        gt=0,
+    )
+    gpu_memory_utilization: float = setting(
+        0.9, "Share of the device's memory that one engine may take.", operational=True, gt=0, le=1
+    )
+    enforce_eager: bool = setting(
+        False, "Skip graph capture and compilation: a faster start, a slower GPU engine.", operational=True
+    )
+    tensor_parallel_size: int = setting(1, "GPUs that one replica spans.", operational=True, ge=1)
+    node_resource: str | None = setting(
+        None,
+        "Custom Ray resource of which each replica takes one, so that it goes to a node that has it; omitted: any.",
+        operational=True,
+        pattern=r"^[A-Za-z_]\w*$",
+    )
+    queue_limit: int = setting(2048, "Calls that one replica holds before it refuses more.", operational=True, ge=1)
+    cpu_threads: int = setting(1, "OpenMP threads of a CPU engine.", operational=True, ge=1)
+
+
+class GeneratorSection(EngineSection):
+    """The model that solves the problems, and how its tokens are drawn."""
+
+    prompt_template: str = setting("{question}\n\n", "Text of the prompt; {question} is replaced.")
+    chat: bool = setting(False, "Wrap the prompt as a user message in the tokenizer's chat template.")
+    system_prompt: str | None = setting(None, "System message of the chat; omitted: none.")
+    separator: str = setting("\n\n", "The text that ends a step.", min_length=1)
+    temperature: float = setting(0.7, "Sampling temperature; 0 is greedy.", ge=0, le=10)
+    top_p: float = setting(1.0, "Share of the distribution that is sampled from; 1 is all of it.", gt=0, le=1)
+    max_logprobs: int = setting(
+        20,
+        "Likeliest tokens per position whose log-probabilities a strategy may ask for; raised to the strategy's own "
+        "top_logprobs.",
+        operational=True,
+        ge=1,
+        le=65536,
+    )
+    max_tokens: int = setting(2048, "Most tokens of one sample, all steps together.", ge=1)
+    max_step_tokens: int = setting(512, "Most tokens of one step.", ge=1)
+
+    @field_validator("prompt_template")
+    @classmethod
+    def _template_has_the_question(cls, template: str) -> str:
+        if "{question}" not in template:
+            raise ValueError("must contain {question}")
+        return template
+
+    @model_validator(mode="after")
+    def _options_fit(self) -> Self:
+        if self.max_step_tokens > self.max_tokens:
+            raise ValueError(
+                f"max_step_tokens ({self.max_step_tokens}) must not be above max_tokens ({self.max_tokens})"
+            )
+        if self.system_prompt is not None and not self.chat:
+            raise ValueError("system_prompt needs chat = true")
+        return self
+
+
+class PrmSection(EngineSection):
+    """The process reward model."""
+
+    overlong: Literal["keep_tail", "refuse"] = setting(
+        "keep_tail", "An input above max_model_len loses its oldest steps and is marked, or is refused."
+    )
+    family: str = setting(
+        AUTO, 'How it writes paths and reads scores; "auto" asks the folder; or a family\'s name, or module:function.'
+    )
+
+    @field_validator("family")
+    @classmethod
+    def _family_is_known(cls, family: str) -> str:
+        if family != AUTO and family not in FAMILIES and not is_plugin(family):
+            raise ValueError(f"must be {AUTO}, one of {', '.join(FAMILIES)}, or {PLUGIN}")
+        return family

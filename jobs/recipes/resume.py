@@ -1,0 +1,52 @@
+"""What a resume must find in a recipe as it was, and what it may change: the recipe as a manifest has it."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from jobs.recipes.sections import SECTIONS, Recipe
+
+
+def as_json(recipe: Recipe) -> dict[str, Any]:
+    """The whole recipe, resolved, for the manifest."""
+    return recipe.model_dump(mode="json")
+
+
+def decides_results(recipe: Recipe) -> dict[str, Any]:
+    """What a resume must find unchanged: all but the operational fields.
+
+    A model counts by the last part of its name: the same weights in another folder are the same model, and the
+    manifest's hashes tell other weights.
+    """
+    deciding = _deciding(recipe)
+    for role in ("generator", "prm"):
+        if deciding.get(role) is not None:
+            deciding[role]["model"] = Path(deciding[role]["model"]).name
+    return deciding
+
+
+def operational_keys() -> tuple[str, ...]:
+    """Dotted keys of a recipe that a resume may change; a section ends in a dot. Models are told by their hashes."""
+    keys = ["generator.model", "prm.model"]
+    for name, field in Recipe.model_fields.items():
+        if _operational(field):
+            keys.append(f"{name}.")
+        elif name in SECTIONS:
+            keys += [f"{name}.{key}" for key, inner in SECTIONS[name].model_fields.items() if _operational(inner)]
+    return tuple(keys)
+
+
+def _operational(field: FieldInfo) -> bool:
+    return isinstance(field.json_schema_extra, dict) and bool(field.json_schema_extra.get("operational"))
+
+
+def _deciding(section: BaseModel) -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    for name, field in type(section).model_fields.items():
+        if _operational(field):
+            continue
+        value = getattr(section, name)
+        kept[name] = _deciding(value) if isinstance(value, BaseModel) else value
+    return kept
