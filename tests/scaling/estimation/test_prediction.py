@@ -17,6 +17,7 @@ from scaling.estimation.prediction import (
     ranged,
     stratified,
 )
+from tests.support.tiers import some_of
 
 
 def made(num_problems: int, seed: int, *, noise: float) -> tuple[Population, np.ndarray]:
@@ -89,7 +90,7 @@ def test_what_the_strategy_plans_is_worth_more_than_any_feature():
     assert width(everything) < width(blind) / 3
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some_of(60), deadline=None)
 @given(
     st.integers(1, 30),
     st.integers(0, 40),

@@ -19,6 +19,7 @@ from scaling.stored.tree_player import Replayed, replay
 from scaling.strategy import StrategyFactory
 from tests.scaling.strategies.test_every_strategy import CASES, Case, begin, every_case
 from tests.support.clocks import ClockedWorld
+from tests.support.tiers import some_of
 from tests.support.world import NOTHING, World, problems, scheduler_for
 
 NUM_PROBLEMS = 4
@@ -98,7 +99,7 @@ def test_a_run_that_was_cut_at_any_token_replays_with_its_recorded_grants(case):
 
 @every_case
 @given(seed=st.integers(0, 10**6), total=st.none() | st.integers(1, 40 * NUM_PROBLEMS))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=some_of(10), deadline=None)
 def test_deaths_and_caps_change_nothing_of_that(case, seed, total):
     scheduler = scheduler_for(begin(case), total_tokens=total)
     world = ClockedWorld(scheduler, random.Random(seed), seed=seed, missing_rate=0.2, mean_life_s=8.0)

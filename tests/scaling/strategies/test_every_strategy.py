@@ -26,6 +26,7 @@ from scaling.answers.extract import extract_answer
 from scaling.search.accounting import Models, problem_record
 from scaling.strategy import Choice, StrategyFactory
 from tests.support.clocks import ClockedWorld
+from tests.support.tiers import some_of
 from tests.support.toy_problem import play
 from tests.support.world import NOTHING, World, problems, scheduler_for, toy_steps
 
@@ -241,7 +242,7 @@ def test_it_ends_within_its_caps_whatever_it_is_told(case, teller):
     seed=st.integers(0, 10**6),
     num_full=st.none() | st.integers(0, 2 * D),
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=some_of(30), deadline=None)
 def test_it_ends_within_its_caps_in_random_worlds(case, teller, scorer, seed, num_full):
     adversary = Adversary(teller, scorer, random.Random(seed), num_full)
     check_end(case, play(begin(case)(Path(0, None, "question")), adversary), adversary)
@@ -343,7 +344,7 @@ def test_clocks_of_their_own_change_no_row(case):
 
 @every_case
 @given(seed=st.integers(0, 10**6), total=st.integers(1, 40 * NUM_PROBLEMS))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=some_of(10), deadline=None)
 def test_under_a_cap_only_the_problems_that_it_cuts_differ(case, seed, total):
     world = ClockedWorld(scheduler_for(begin(case), total_tokens=total), random.Random(seed), seed=seed)
     world.run(problems(NUM_PROBLEMS), generators=1 + seed % 3)

@@ -19,6 +19,7 @@ from scaling.strategies.published import power_sampling as module
 from scaling.strategies.published.power_sampling import log_acceptance, power_sampling
 from scaling.strategy import Choice, SearchLimits, Strategy
 from scaling.uncertainty.selection import Selection
+from tests.support.tiers import some_of
 
 MAX_STEPS = 4
 LIMITS = SearchLimits(max_tokens=MAX_STEPS, max_step_tokens=1)
@@ -122,7 +123,7 @@ WRONG: list[Acceptance] = [without_cut_correction, without_proposal_correction, 
 
 
 @given(seed=st.integers(0, 10**6), alpha=st.floats(1.0, 6.0))
-@settings(max_examples=30)
+@settings(max_examples=some_of(30))
 def test_detailed_balance_is_exact_and_the_chain_forgets_where_it_began(seed, alpha):
     model = Model(seed)
     wanted, chain = target(model, alpha), transitions(model, alpha, log_acceptance)
