@@ -344,9 +344,10 @@ def together(strategy: Callable[[Path], Strategy], total_tokens: int) -> tuple[f
 
 
 @every_objective
-def test_for_the_same_tokens_it_covers_more_than_fixed_n_and_n_ias(objective):
+@pytest.mark.parametrize("widths", [(8,), pytest.param((4, 8, 16), marks=pytest.mark.long)], ids=str)
+def test_for_the_same_tokens_it_covers_more_than_fixed_n_and_n_ias(objective, widths):
     compete = partial(marginal, limits=LIMITS, num_samples=64, objective=objective, **OF_THE_TOY)
-    for num_samples in (4, 8, 16):
+    for num_samples in widths:
         coverage, accuracy, tokens = alone(partial(best_of_n, limits=LIMITS, num_samples=num_samples))
         found_coverage, found_accuracy, spent = together(compete, tokens)
         assert 0.99 * tokens < sum(spent) <= tokens

@@ -138,7 +138,7 @@ def test_detailed_balance_is_exact_and_the_chain_forgets_where_it_began(seed, al
 def test_a_wrong_ratio_goes_elsewhere(wrong):
     """What the bounds of these tests would catch: the limit of the wrong chain is far from the target."""
     distances = []
-    for seed in range(20):
+    for seed in range(some_of(20)):
         chain = np.linalg.matrix_power(transitions(Model(seed), ALPHA, wrong), 4096)
         distances.append(0.5 * np.abs(chain[0] - target(Model(seed), ALPHA)).sum())
     assert np.mean(distances) > 0.05
@@ -205,7 +205,7 @@ def test_the_strategy_samples_its_target():
     assert distance_of_samples(5, 3000, 12) < BOUND
 
 
-@pytest.mark.parametrize("wrong", [*WRONG, "no moves"])
+@pytest.mark.parametrize("wrong", [*(pytest.param(wrong, marks=pytest.mark.long) for wrong in WRONG), "no moves"])
 def test_with_a_wrong_ratio_or_without_moves_it_does_not(wrong, monkeypatch):
     if wrong == "no moves":
         assert distance_of_samples(5, 3000, 0) > BOUND
