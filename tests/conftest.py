@@ -13,15 +13,41 @@ from tests.services.proxy import Proxy
 from tests.services.radosgw import REQUIRED, RadosGateway
 from tests.services.servers import Bucket, ProcessServer, Server, moto, nanio
 from tests.support.drivers import Driver
+from tests.support.tiers import Tier, some_of
 
 prepare_environment(local=True)
 
-# The machines that tests run on pause now and then; a deadline per example would call that a failure. A change lands or
-# not for what is in it: the examples are then the same each time. Everywhere else each run looks at others.
-hypothesis.settings.register_profile(
-    "patient", deadline=None, print_blob=True, derandomize="PARSIMONY_SAME_EXAMPLES" in os.environ
-)
-hypothesis.settings.load_profile("patient")
+ENGINES = ("vllm", "ray", "s3")
+"""Marks of tests that start what fills the machine: under pytest-xdist one worker has them all, one after another."""
+STORES = {"moto_server", "nanio_server", "radosgw", "moto"}
+"""Fixtures, and parameters, that start an object store: a test that asks for one is marked `s3`."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """How much is looked at, before a test module is read.
+
+    The machines that tests run on pause now and then; a deadline per example would call that a failure. A change lands
+    or not for what is in it: the examples are then the same each time. Everywhere else each run looks at others.
+    """
+    Tier.thorough = "not long" not in config.option.markexpr
+    hypothesis.settings.register_profile(
+        "patient",
+        deadline=None,
+        print_blob=True,
+        max_examples=some_of(100),
+        derandomize="PARSIMONY_SAME_EXAMPLES" in os.environ,
+    )
+    hypothesis.settings.load_profile("patient")
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest looks at -m
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        if not STORES.isdisjoint([*getattr(item, "fixturenames", ()), *map(str, parameters)]):
+            item.add_marker(pytest.mark.s3)
+        if any(item.get_closest_marker(mark) for mark in ENGINES):
+            item.add_marker(pytest.mark.xdist_group("engines"))
 
 
 @pytest.fixture
@@ -78,7 +104,7 @@ def nanio_bucket(nanio_server: ProcessServer, monkeypatch: pytest.MonkeyPatch) -
     yield from _bucket(nanio_server, monkeypatch)
 
 
-@pytest.fixture(params=["moto", pytest.param("radosgw", marks=pytest.mark.s3)])
+@pytest.fixture(params=["moto", "radosgw"])
 def bucket(request: pytest.FixtureRequest) -> Bucket:
     """A place of the test's own on each store that takes conditions."""
     chosen: Bucket = request.getfixturevalue(f"{request.param}_bucket")

@@ -5,7 +5,9 @@ import pickle
 import subprocess
 import sys
 import tomllib
+from collections import Counter, defaultdict
 from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -18,7 +20,6 @@ from records.failure import Failure
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("records", "scaling", "actors", "cluster", "jobs")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-IDS = [str(path.relative_to(ROOT)) for path in MODULES]
 
 ARROWS = {
     "records": {"records", "pyarrow"},
@@ -69,38 +70,131 @@ def all_imports(tree: ast.AST) -> Iterator[str]:
         yield from imported(node)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=IDS)
-def test_imports_follow_the_arrows(path: Path) -> None:
-    package = path.relative_to(ROOT).parts[0]
-    in_engines = path.is_relative_to(ROOT / "actors" / "engines")
-    allowed = ARROWS[package] | {"_typeshed", *sys.stdlib_module_names} | (ENGINE_ONLY if in_engines else set())
-    used = {name.partition(".")[0] for name in all_imports(ast.parse(path.read_text()))}
-    assert used - allowed == set()
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
 
 
-@pytest.mark.parametrize("path", MODULES, ids=IDS)
-def test_engines_are_imported_inside_functions(path: Path) -> None:
-    at_load = {name.partition(".")[0] for name in imports_at_load(ast.parse(path.read_text()))}
-    assert at_load & ENGINE_ONLY == set()
+def packages_of(names: Iterator[str]) -> set[str]:
+    return {name.partition(".")[0] for name in names}
+
+
+def test_imports_follow_the_arrows() -> None:
+    wrong = []
+    for path in MODULES:
+        in_engines = path.is_relative_to(ROOT / "actors" / "engines")
+        allowed = ARROWS[path.relative_to(ROOT).parts[0]] | {"_typeshed", *sys.stdlib_module_names}
+        used = packages_of(all_imports(parsed(path))) - allowed - (ENGINE_ONLY if in_engines else set())
+        wrong += [f"{module_name(path)} imports {name}" for name in sorted(used)]
+    assert wrong == []
+
+
+def test_engines_are_imported_inside_functions() -> None:
+    wrong = [
+        f"{module_name(path)} imports {name}"
+        for path in MODULES
+        for name in sorted(packages_of(imports_at_load(parsed(path))) & ENGINE_ONLY)
+    ]
+    assert wrong == []
 
 
 def test_no_import_is_relative() -> None:
     relative = [
         module_name(path)
         for path in MODULES
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.ImportFrom) and node.level
     ]
     assert relative == []
 
 
 def test_modules_have_no_cycles() -> None:
-    graph = {
-        module_name(path): {name for name in imports_at_load(ast.parse(path.read_text())) if name in NAMES}
-        for path in MODULES
-    }
+    graph = {module_name(path): {name for name in imports_at_load(parsed(path)) if name in NAMES} for path in MODULES}
     order = list(TopologicalSorter(graph).static_order())  # raises CycleError, naming the cycle
     assert set(order) == NAMES
+
+
+# --- folders
+
+MOST_MODULES = 20
+
+
+def test_folders_are_small() -> None:
+    sources = [path for folder in (*PACKAGES, "tests") for path in (ROOT / folder).rglob("*.py")]
+    sizes = Counter(str(path.parent.relative_to(ROOT)) for path in sources if path.name != "__init__.py")
+    assert {folder: size for folder, size in sizes.items() if size > MOST_MODULES} == {}
+
+
+def folder_name(module: str) -> str:
+    """Where a module lies; a package is its folder's own."""
+    return module if ROOT.joinpath(*module.split(".")).is_dir() else module.rpartition(".")[0]
+
+
+def imports_between_folders() -> dict[str, dict[str, set[str]]]:
+    """Folder -> folder that it imports from -> by which lines; also inside functions. Parent and child are one room."""
+    graph: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for path in MODULES:
+        importer = module_name(path)
+        for name in all_imports(parsed(path)):
+            one, other = folder_name(importer), folder_name(name) if name in NAMES else folder_name(importer)
+            if not f"{one}.".startswith(f"{other}.") and not f"{other}.".startswith(f"{one}."):
+                graph[one][other].add(f"{importer} imports {name}")
+    return graph
+
+
+def reachable(graph: dict[str, dict[str, set[str]]], start: str) -> set[str]:
+    found: set[str] = set()
+    todo = [start]
+    while todo:
+        new = set(graph.get(todo.pop(), {})) - found
+        found |= new
+        todo += new
+    return found
+
+
+def test_folders_have_no_circles() -> None:
+    graph = imports_between_folders()
+    ahead = {folder: reachable(graph, folder) for folder in list(graph)}
+    circles = [
+        f"{one} -> {other}: {', '.join(sorted(lines))}"
+        for one, others in graph.items()
+        for other, lines in others.items()
+        if one in ahead.get(other, set())
+    ]
+    assert sorted(circles) == []
+
+
+# --- names
+
+OF_EVERY_COMMAND = {"run", "COMMAND", "main"}
+"""What each command's module calls by the same name."""
+
+
+def public_names(path: Path) -> set[str]:
+    """What a module defines at its top: functions, classes, constants, types and type variables."""
+    found: set[str] = set()
+    for node in parsed(path).body:
+        names: list[str] = []
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            names = [node.name]
+        elif isinstance(node, ast.Assign):
+            names = [name.id for target in node.targets for name in ast.walk(target) if isinstance(name, ast.Name)]
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            names = [node.target.id]
+        found |= {name for name in names if not name.startswith("_")}
+    return found - OF_EVERY_COMMAND
+
+
+@pytest.mark.xfail(strict=True, reason="names that stand twice are being renamed")
+def test_public_names_are_unique_within_a_package() -> None:
+    homes: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for path in MODULES:
+        for name in public_names(path):
+            homes[path.relative_to(ROOT).parts[0], name].append(module_name(path))
+    assert [f"{name}: {', '.join(found)}" for (_, name), found in homes.items() if len(found) > 1] == []
+
+
+# --- what is loaded
 
 
 def heavy_modules_loaded_by(*packages: str) -> list[str]:
@@ -113,20 +207,20 @@ def heavy_modules_loaded_by(*packages: str) -> list[str]:
 
 
 def test_importing_the_light_packages_loads_nothing_heavy() -> None:
-    assert heavy_modules_loaded_by("records", "scaling", "jobs") == []
+    assert heavy_modules_loaded_by("records", "scaling", "jobs", "actors") == []
 
 
-def test_importing_actors_loads_nothing_heavy() -> None:
-    assert heavy_modules_loaded_by("actors") == []
+# --- what a module is like
 
 
-@pytest.mark.parametrize("path", MODULES, ids=IDS)
-def test_modules_and_functions_are_small(path: Path) -> None:
-    text = path.read_text()
-    assert len(text.splitlines()) <= 300
+def test_modules_and_functions_are_small() -> None:
     long = [
-        f"{node.name}: {node.end_lineno - node.lineno + 1} lines"
-        for node in ast.walk(ast.parse(text))
+        f"{module_name(path)}: {lines} lines" for path in MODULES if (lines := len(path.read_text().splitlines())) > 300
+    ]
+    long += [
+        f"{module_name(path)}.{node.name}: {node.end_lineno - node.lineno + 1} lines"
+        for path in MODULES
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and node.end_lineno is not None
         and node.end_lineno - node.lineno >= 60
@@ -134,30 +228,30 @@ def test_modules_and_functions_are_small(path: Path) -> None:
     assert long == []
 
 
-@pytest.mark.parametrize("path", MODULES, ids=IDS)
-def test_modules_open_with_a_docstring(path: Path) -> None:
-    assert ast.get_docstring(ast.parse(path.read_text()))
+def test_modules_open_with_a_docstring() -> None:
+    assert [module_name(path) for path in MODULES if not ast.get_docstring(parsed(path))] == []
 
 
 def failures() -> list[type[Failure]]:
     return [item for item in vars(failure).values() if isinstance(item, type) and issubclass(item, Failure)]
 
 
-@pytest.mark.parametrize("kind", failures())
-def test_failures_survive_pickling(kind: type[Failure]) -> None:
-    copy = pickle.loads(pickle.dumps(kind("what happened")))  # noqa: S301
-    assert type(copy) is kind
-    assert copy.args == ("what happened",)
+def test_failures_survive_pickling() -> None:
+    assert failures()
+    for kind in failures():
+        copy = pickle.loads(pickle.dumps(kind("what happened")))  # noqa: S301
+        assert type(copy) is kind
+        assert copy.args == ("what happened",)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=IDS)
-def test_failures_are_raised_with_one_message(path: Path) -> None:
+def test_failures_are_raised_with_one_message() -> None:
     names = {kind.__name__ for kind in failures()}
-    raised = [node.exc for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Raise)]
     wrong = [
-        ast.unparse(call)
-        for call in raised
-        if isinstance(call, ast.Call)
+        f"{module_name(path)}: {ast.unparse(call)}"
+        for path in MODULES
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.Raise)
+        and isinstance(call := node.exc, ast.Call)
         and ast.unparse(call.func) in names
         and (len(call.args) != 1 or call.keywords or isinstance(call.args[0], ast.Starred))
     ]
@@ -170,7 +264,8 @@ def test_nothing_is_left_to_do() -> None:
         *MODULES,
         *(path for folder in ("tests", "examples", "benchmarks") for path in (ROOT / folder).rglob("*.py")),
     ]
-    found = [f"{path.relative_to(ROOT)}: {word}" for path in sources for word in words if word in path.read_text()]
+    texts = {path: path.read_text() for path in sources}
+    found = [f"{path.relative_to(ROOT)}: {word}" for path, text in texts.items() for word in words if word in text]
     assert found == []
 
 

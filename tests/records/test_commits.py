@@ -18,6 +18,7 @@ from records.run_folder.commits import Commit, Log, Part, Success, Totals, visib
 from records.usage import MAX_USAGES, ReplicaUsage, Usage
 from tests.records import builders
 from tests.records.stores import MemoryStore
+from tests.support.tiers import some_of
 
 counters = st.integers(0, 2**50)
 totals = st.builds(
@@ -275,7 +276,7 @@ class RacingWriters(RuleBasedStateMachine):
         self.seen = list(parts)
 
 
-RacingWriters.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+RacingWriters.TestCase.settings = settings(max_examples=some_of(60), stateful_step_count=30, deadline=None)
 TestRacingWriters = RacingWriters.TestCase
 
 
@@ -285,7 +286,7 @@ def used(number: int, epoch: int, elapsed_s: float) -> Commit:
 
 
 @given(pauses_s=st.lists(st.floats(0.01, 100), min_size=1, max_size=500), fenced_at=st.integers(0, 500))
-@settings(max_examples=20)
+@settings(max_examples=some_of(20))
 def test_the_usages_of_a_long_run_are_thinned_evenly_and_the_last_is_kept(
     pauses_s: list[float], fenced_at: int
 ) -> None:

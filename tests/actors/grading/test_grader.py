@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from actors.grading.grader import GradeFailure, Grader, GradeRequest
 from records.failure import InvalidInput
+from tests.support.tiers import some_of
 
 GRADERS = """
-import os, sys
+import ctypes, os, sys, time
 
 def says(answer, reference):
     print("this must not reach the pipe")
@@ -27,9 +28,9 @@ def says(answer, reference):
         answer = "loop"
     if answer == "loop":
         while True:
-            pass
-    if answer == "huge":
-        10 ** 10 ** 10
+            time.sleep(1)
+    if answer == "held":
+        ctypes.PyDLL(None).pause()  # in C, with the interpreter's lock, as 10 ** 10 ** 10 would be
     if answer == "raise":
         raise LookupError("no such thing " * 1000)
     if answer == "exit":
@@ -69,7 +70,7 @@ async def test_every_verdict_is_where_its_request_was(says: str) -> None:
         assert grader.first_errors[GradeFailure.RAISED].startswith("LookupError: no such thing")
 
 
-@pytest.mark.parametrize("stuck", ["loop", "huge"])
+@pytest.mark.parametrize("stuck", ["loop", "held"])
 async def test_one_that_never_returns_holds_up_nobody(says: str, stuck: str) -> None:
     async with Grader(says, num_workers=2, timeout_s=5) as grader:
         hopeless = asyncio.create_task(grader.grade(asked(stuck)))
@@ -149,8 +150,8 @@ async def test_a_grader_that_cannot_be_started_again_fails_its_answers_only(says
 
 async def test_a_flood_that_never_returns_costs_its_own_answers_only(says: str) -> None:
     async with Grader(says, num_workers=2, timeout_s=3) as grader:
-        assert await grader.grade(asked(*["loop", "yes", "huge", "no"] * 3)) == [None, True, None, False] * 3
-        assert grader.failures == {GradeFailure.TIMED_OUT: 6}
+        assert await grader.grade(asked(*["loop", "yes", "held", "no"] * 2)) == [None, True, None, False] * 2
+        assert grader.failures == {GradeFailure.TIMED_OUT: 4}
 
 
 @pytest.fixture
@@ -236,7 +237,7 @@ MATH_VERIFY_CASES: list[tuple[str, str, bool | None]] = [
     ("Briana", r"\text{Evelyn}", False),
     ("1,234", "1234", True),
     (r"\frac{}{", "18", False),
-    ("(" * 300, "18", False),
+    ("(" * some_of(300), "18", False),
     ("9" * 3000, "18", False),
     ("\ud800\0", "18", False),
     ("", "18", False),
@@ -247,6 +248,9 @@ MATH_VERIFY_CASES: list[tuple[str, str, bool | None]] = [
 async def test_math_verify() -> None:
     async with Grader("math-verify", num_workers=2, timeout_s=60) as grader:
         verdicts = await grader.grade([GradeRequest(answer, reference) for answer, reference, _ in MATH_VERIFY_CASES])
+        many = range(some_of(200))
+        requests = [GradeRequest(rf"\frac{{{n * 6}}}{{\sqrt{{4}}}}", str(n * 3 + (n % 4 == 0))) for n in many]
+        assert await grader.grade(requests) == [n % 4 != 0 for n in many]
     graded = [(*case[:2], verdict) for case, verdict in zip(MATH_VERIFY_CASES, verdicts, strict=True)]
     assert graded == MATH_VERIFY_CASES
 
@@ -255,12 +259,6 @@ async def test_math_verify_survives_an_answer_that_cannot_be_computed() -> None:
     async with Grader("math-verify", num_workers=1, timeout_s=5) as grader:
         assert await grader.grade(asked("9^{9^{9^{9}}}", "18", reference="18")) == [None, True]
         assert grader.failures == {GradeFailure.TIMED_OUT: 1}
-
-
-async def test_200_answers() -> None:
-    async with Grader("math-verify", num_workers=2, timeout_s=60) as grader:
-        requests = [GradeRequest(rf"\frac{{{n * 6}}}{{\sqrt{{4}}}}", str(n * 3 + (n % 4 == 0))) for n in range(200)]
-        assert await grader.grade(requests) == [n % 4 != 0 for n in range(200)]
 
 
 async def test_exact_and_numeric() -> None:

@@ -24,6 +24,7 @@ from tests.records import builders
 from tests.records.stores import MemoryStore
 from tests.support.fakes import Faults, Tap, fake_generator
 from tests.support.local import LIMITS, LocalRun, problems
+from tests.support.tiers import some_of
 
 BEAM = partial(beam_search, limits=LIMITS, num_samples=4, beam_width=2, max_steps=10)
 COUNT = 20
@@ -230,7 +231,7 @@ ACTIONS = st.one_of(
 
 
 @given(actions=st.lists(ACTIONS, max_size=25))
-@settings(max_examples=60)
+@settings(max_examples=some_of(60))
 def test_the_log_says_of_open_problems_what_the_tables_hold(tmp_path_factory, actions):
     folder = tmp_path_factory.mktemp("run")
     store = LocalStore(folder / "run")

@@ -32,6 +32,7 @@ from tests.records import builders
 from tests.records.stores import Crash, FaultyStore, MemoryStore
 from tests.services.radosgw import RadosGateway
 from tests.services.servers import Bucket
+from tests.support.tiers import some_of
 
 T = TypeVar("T")
 
@@ -67,7 +68,7 @@ class Desk:
         return [number for name in self.store.list(layout.COMMITS) if (number := layout.commit_number(name))]
 
 
-@pytest.fixture(params=["memory", "moto", pytest.param("radosgw", marks=pytest.mark.s3)])
+@pytest.fixture(params=["memory", "moto", "radosgw"])
 def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Desk:
     if request.param == "memory":
         return Desk(tmp_path, MemoryStore())
@@ -595,6 +596,7 @@ def check_the_finished_run(uri: str | Path, books: Bookkeeping) -> None:
 
 NUM_OPERATIONS = 36
 """At least as many as the controller above needs in one life; a test checks it."""
+every_operation = pytest.mark.parametrize("at", range(NUM_OPERATIONS))
 
 
 def test_the_enumeration_of_faults_covers_a_whole_life(tmp_path: Path) -> None:
@@ -603,13 +605,13 @@ def test_the_enumeration_of_faults_covers_a_whole_life(tmp_path: Path) -> None:
     assert operations <= NUM_OPERATIONS
 
 
-@pytest.mark.parametrize("at", range(NUM_OPERATIONS))
+@every_operation
 def test_a_crash_at_any_operation_costs_no_row_and_hides_no_token(tmp_path: Path, at: int) -> None:
     live_through(tmp_path, [(at, False)], Crash)  # after one operation is before the next
 
 
 @pytest.mark.parametrize("performed", [False, True])
-@pytest.mark.parametrize("at", range(NUM_OPERATIONS))
+@every_operation
 def test_a_store_that_fails_once_at_any_operation_loses_nothing(tmp_path: Path, at: int, performed: bool) -> None:
     operations, lives = live_through(tmp_path, [(at, performed)], StoreFailed)
     assert lives == 1
@@ -702,7 +704,7 @@ def kill_in_the_middle(store: Store, folder: Path, num_flushes: int) -> None:
     assert run.steps().num_rows == 2 * len(state.done)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=some_of(15), deadline=None)
 @given(faults=st.lists(st.tuples(st.integers(0, NUM_OPERATIONS), st.booleans()), max_size=6))
 def test_crash_after_crash_costs_no_row_and_hides_no_token(
     tmp_path_factory: pytest.TempPathFactory, faults: list[tuple[int, bool]]

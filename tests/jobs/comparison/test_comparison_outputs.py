@@ -23,6 +23,7 @@ from jobs.comparison.plot import COLOURS, MARKERS, draw_comparison
 from jobs.comparison.tables import ESTIMATES, MEASURES, PROBLEMS, SETTINGS, problems_table, settings_table
 from records.schemas import PARQUET_OPTIONS
 from scaling.statistics.comparison import Measured, compare
+from tests.support.tiers import some_of
 
 NUM_PROBLEMS = 60
 POOL = "best-of-n:num_samples=64"
@@ -235,7 +236,7 @@ def test_strategies_look_different():
     assert len(looks) == 63
 
 
-@examples(max_examples=30)
+@examples(max_examples=some_of(30))
 @given(st.lists(st.tuples(st.floats(30, 120), st.floats(30, 90)), min_size=1, max_size=12), st.booleans())
 def test_labels_cover_neither_each_other_nor_a_point(places, has_lines):
     points = np.array(places)

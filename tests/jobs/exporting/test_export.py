@@ -20,6 +20,7 @@ from jobs.exporting.source import ExportSource, stored_paths
 from records.rows import RolloutRow, Status
 from scaling.uncertainty.aggregation import Aggregation
 from tests.records.trees import Sample, ending, problem, write_run
+from tests.support.tiers import some_of
 
 CHAT = {"chat": True, "system_prompt": "Be brief.", "prompt_template": "Q: {question}"}
 
@@ -268,7 +269,7 @@ SAMPLES = st.lists(
 )
 
 
-@examples(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@examples(max_examples=some_of(15), suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.lists(SAMPLES, min_size=1, max_size=5), st.integers(1, 99), st.sampled_from([1, 5, 1000]))
 def test_paths_come_by_names_however_they_were_written(tmp_path_factory, drawn, seed, group_steps):
     folder = tmp_path_factory.mktemp("runs")

@@ -30,6 +30,7 @@ from records.run_folder.reader import read_run
 from records.usage import ReplicaUsage, Usage, UsagePoint
 from scaling.calibration.within_run import ScoredOutcome, check_scores
 from tests.records import builders
+from tests.support.tiers import some_of
 
 BEST_OF_8 = {"name": "best-of-n", "num_samples": 8}
 BEAM = {"name": "beam-search", "num_samples": 8, "beam_width": 2, "max_steps": 6}
@@ -170,7 +171,7 @@ def scored_outcomes(draw: st.DrawFn) -> ScoredOutcome:
 
 
 @given(outcomes=st.lists(scored_outcomes(), min_size=1, max_size=30))
-@settings(max_examples=60)
+@settings(max_examples=some_of(60))
 def test_scores_against_outcomes_are_what_loops_say(outcomes: list[ScoredOutcome]) -> None:
     found = check_scores(outcomes, seed=1)
     shares = [row.successes / row.trials for row in outcomes]
@@ -271,7 +272,7 @@ def test_utilisation_is_the_difference_of_neighbours_within_an_epoch() -> None:
 
 
 @given(count=st.integers(1, 600), epochs=st.integers(1, 4))
-@settings(max_examples=40)
+@settings(max_examples=some_of(40))
 def test_long_runs_are_taken_together_and_lose_no_second(count: int, epochs: int) -> None:
     points = [usage_point(epoch, at + 1, (at + 1) / 2) for epoch in range(epochs) for at in range(count)]
     found = usage_intervals(points)

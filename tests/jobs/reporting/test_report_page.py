@@ -37,6 +37,7 @@ from records.run_folder.epochs import utc
 from records.run_folder.reader import read_run
 from tests.records import builders
 from tests.services.servers import Bucket
+from tests.support.tiers import some_of
 
 BEST_OF_4 = {"name": "best-of-n", "num_samples": 4}
 TEXT = st.text() | st.sampled_from(["</script>", "<!--", "]]>", "\u2028\u2029", "<script>alert(1)</script>", "&amp;"])
@@ -74,7 +75,7 @@ def pack(trees: Iterable[Mapping[str, Any]], max_bytes: int) -> Chunks:
 @given(
     sizes=st.lists(st.integers(0, CHUNK_BYTES // 2), max_size=12), room=st.integers(0, 40_000), seed=st.integers(0, 9)
 )
-@settings(max_examples=40)
+@settings(max_examples=some_of(40))
 def test_trees_are_packed_from_the_first_on_as_far_as_there_is_room(sizes: list[int], room: int, seed: int) -> None:
     rng = random.Random(seed)
     trees = [{"id": str(at), "text": rng.randbytes(size // 20).hex()} for at, size in enumerate(sizes)]

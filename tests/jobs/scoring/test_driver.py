@@ -22,6 +22,7 @@ from records.run_folder.checkpoints import read_log
 from scaling.budget.metering import ReplicaRate
 from tests.support.fakes import Faults, Tap, fake_generator
 from tests.support.run_drivers import Interrupt, Stage, ThreadWriter, failing
+from tests.support.tiers import some_of
 
 LOADING_S = 0.15
 """Some ten ticks."""
@@ -360,7 +361,7 @@ def test_models_that_do_not_fit_end_the_run_under_their_own_name(stage, monkeypa
 
 
 @given(at=st.integers(1, 45), after=st.booleans(), total_tokens=st.sampled_from([None, 100_000]))
-@settings(max_examples=15)
+@settings(max_examples=some_of(15))
 def test_ctrl_c_at_any_moment_is_the_end_and_a_later_run_finishes(tmp_path_factory, at, after, total_tokens):
     stage = Stage(tmp_path_factory.mktemp("stage") / "run", total_tokens=total_tokens)
     stage.interrupt = Interrupt(at, after=after)

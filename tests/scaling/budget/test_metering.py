@@ -13,6 +13,7 @@ from scaling.search.accounting import with_share
 from scaling.strategies.best_of_n import best_of_n
 from scaling.strategy import SearchLimits
 from tests.records.builders import record
+from tests.support.tiers import some_of
 from tests.support.world import World, problems, scheduler_for
 
 REPLICAS: dict[str, Role] = {"g0": "generator", "g1": "generator", "p0": "prm"}
@@ -96,7 +97,7 @@ def test_the_meter_is_the_slow_one(events, startup_s):
         assert replica.busy_s <= replica.held_s
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=some_of(25), deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from([None, 150]))
 def test_the_shares_of_a_run_add_up_to_what_it_held(seed, total_tokens):
     """Under deaths, retries and a cap too; nothing is in flight any more when a problem has concluded."""

@@ -14,6 +14,7 @@ from scaling.calibration import metrics
 from scaling.calibration.metrics import Rows
 from scaling.statistics import accuracy as statistics
 from scaling.statistics.bootstrap import Clusters, draw_resamples, interval
+from tests.support.tiers import some_of
 
 SCORES = st.sampled_from([0.0, 0.05, 0.25, 0.3, 0.5, 0.99, 1.0])
 COUNTS = st.integers(1, 5).flatmap(lambda trials: st.tuples(st.integers(0, trials), st.just(trials)))
@@ -199,7 +200,7 @@ SLOW = {
 
 @pytest.mark.parametrize("name", SLOW)
 @given(lines=LINES, data=st.data())
-@settings(max_examples=60)
+@settings(max_examples=some_of(60))
 def test_a_statistic_is_the_metric_of_the_resampled_rows(name, lines, data):
     fast, slow = SLOW[name]
     rows = rows_of(lines)

@@ -15,6 +15,7 @@ from scaling.calibration.metric_groups import Groups
 from scaling.calibration.observed import Observed, Predictions
 from scaling.calibration.reliability import reliability
 from scaling.statistics.bootstrap import IntervalEstimate
+from tests.support.tiers import some_of
 
 LEVELS = (0.1, 0.5, 0.9)
 
@@ -139,7 +140,7 @@ def test_intervals_are_those_of_rows_drawn_by_problem():
 
 
 @given(st.randoms())
-@settings(max_examples=10)
+@settings(max_examples=some_of(10))
 def test_the_order_of_rows_decides_nothing(random):
     observed, methods = simulated(num_problems=6)
     order = np.array(random.sample(range(len(observed)), len(observed)))
@@ -340,7 +341,7 @@ def test_bins_of_a_reliability_curve():
 
 
 @given(st.integers(1, 12))
-@settings(max_examples=10)
+@settings(max_examples=some_of(10))
 def test_a_reliability_curve_holds_every_open_prefix_once(num_bins):
     observed, methods = simulated(num_problems=8)
     bins = reliability(observed, methods["calibrated"].mean, num_bins=num_bins, num_resamples=10)

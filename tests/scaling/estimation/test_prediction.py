@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binom
 
 from scaling.estimation.prediction import (
     CONFIDENCE,
@@ -17,6 +18,7 @@ from scaling.estimation.prediction import (
     ranged,
     stratified,
 )
+from tests.support.tiers import some_of
 
 
 def made(num_problems: int, seed: int, *, noise: float) -> tuple[Population, np.ndarray]:
@@ -46,9 +48,10 @@ def test_costs_without_errors_are_predicted_almost_exactly():
 
 
 def test_the_intervals_hold_as_often_as_they_say():
-    """Binomial(200, .9): fewer than 166 or more than 194 would come by chance once in a thousand."""
+    """What would come by chance once in a thousand is too few or too many; of 200, fewer than 166 or more than 194."""
     inside, errors = 0, []
-    for seed in range(200):
+    num_runs = some_of(200)
+    for seed in range(num_runs):
         everything, costs = made(500, seed, noise=0.25)
         index = np.asarray(stratified(list(everything.features[:, 0]), 50, run_seed=seed))
         found = predict_total(everything, index, costs[index], seed=seed)
@@ -57,7 +60,8 @@ def test_the_intervals_hold_as_often_as_they_say():
         inside += span.lower <= actual <= span.upper
         errors.append(abs(span.estimate - actual) / actual)
         assert found.draws[:, 1] == pytest.approx(found.draws[:, 0] / 2)  # errors of one problem go together
-    assert 166 <= inside <= 194
+    fewest, most = binom.ppf([0.0005, 0.9995], num_runs, 0.9)
+    assert fewest <= inside <= most
     assert CONFIDENCE == 0.9
     assert np.median(errors) < 0.05
 
@@ -66,14 +70,14 @@ def test_the_intervals_hold_as_often_as_they_say():
 @pytest.mark.parametrize("num_pilot", [5, 50])
 def test_a_share_of_few_is_not_taken_for_certain(chance, num_pilot):
     """Of 400 sets of 500 problems; 90% meant, Jeffreys' interval is a little off at the ends."""
-    rng, inside = np.random.default_rng(11), 0
-    for seed in range(400):
+    rng, inside, num_sets = np.random.default_rng(11), 0, some_of(400, part=0.5)
+    for seed in range(num_sets):
         right = rng.random(500) < chance
         estimate, draws = predict_right(int(right[:num_pilot].sum()), num_pilot, 500, seed=seed)
         span = ranged(estimate, draws)
         assert 0 <= span.lower <= span.estimate <= span.upper <= 1
         inside += span.lower <= right.mean() <= span.upper
-    assert inside >= 0.84 * 400
+    assert inside >= 0.84 * num_sets
 
 
 def test_what_the_strategy_plans_is_worth_more_than_any_feature():
@@ -89,7 +93,7 @@ def test_what_the_strategy_plans_is_worth_more_than_any_feature():
     assert width(everything) < width(blind) / 3
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some_of(60), deadline=None)
 @given(
     st.integers(1, 30),
     st.integers(0, 40),

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from scaling.scheduler.dispatch import SUSPECT_DEATHS, Dispatcher
+from tests.support.tiers import some_of
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,7 @@ class Machine(RuleBasedStateMachine):
 
 
 TestMachine = Machine.TestCase
-TestMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestMachine.settings = settings(max_examples=some_of(60), stateful_step_count=40, deadline=None)
 
 
 def test_a_broken_replica_proves_nothing_against_its_calls_while_there_is_another():

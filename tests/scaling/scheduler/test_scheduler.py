@@ -23,6 +23,7 @@ from scaling.strategies.sample import sample
 from scaling.strategies.sequential import sequential
 from scaling.strategy import SearchLimits, StrategyFactory
 from scaling.uncertainty.aggregation import Aggregation
+from tests.support.tiers import some_of
 from tests.support.world import NOTHING, World, problems, scheduler_for, toy_steps
 
 LIMITS = SearchLimits(max_tokens=40, max_step_tokens=8)
@@ -68,7 +69,7 @@ def results(world: World) -> dict[str, object]:
 
 @every_strategy
 @given(seed=st.integers(0, 10**6), deaths=st.sampled_from([0.0, 0.02]), generators=st.integers(1, 3))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=some_of(25), deadline=None)
 def test_order_of_arrival_and_lost_prefixes_change_nothing(name, seed, deaths, generators):
     calm = World(scheduler_for(STRATEGIES[name]), random.Random(0))
     calm.run(problems(6), generators=1, prms=1)
@@ -83,7 +84,7 @@ def test_order_of_arrival_and_lost_prefixes_change_nothing(name, seed, deaths, g
 
 @every_strategy
 @given(seed=st.integers(0, 10**6), total=st.integers(1, 400))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=some_of(25), deadline=None)
 def test_a_cap_is_never_exceeded_and_every_problem_ends(name, seed, total):
     world = World(scheduler_for(STRATEGIES[name], total_tokens=total), random.Random(seed), missing_rate=0.1)
     world.run(problems(8))
@@ -99,7 +100,7 @@ def test_a_cap_is_never_exceeded_and_every_problem_ends(name, seed, total):
 
 @every_strategy
 @given(seed=st.integers(0, 10**6))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=some_of(15), deadline=None)
 def test_rows_hang_together(name, seed):
     world = World(scheduler_for(STRATEGIES[name]), random.Random(seed))
     world.run(problems(4))

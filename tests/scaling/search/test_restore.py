@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterable
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 
 import pytest
 from hypothesis import given, settings
@@ -37,6 +37,7 @@ from scaling.strategies.sequential import sequential
 from scaling.strategy import Choice, SearchLimits, Strategy, StrategyFactory
 from scaling.uncertainty.aggregation import Aggregation
 from scaling.uncertainty.selection import Selection
+from tests.support.tiers import some_of
 from tests.support.world import NOTHING, World, problems, scheduler_for
 
 LIMITS = SearchLimits(max_tokens=40, max_step_tokens=8)
@@ -111,12 +112,17 @@ def written(search: ProblemSearch, num_requests: int) -> OpenRecord:
     )
 
 
-@every_strategy
-@given(seed=st.integers(0, 10**6), rounds=st.integers(0, 60), kept=st.floats(0, 1))
-@settings(max_examples=25)
-def test_an_interrupted_run_ends_with_the_rows_of_an_uninterrupted_one(name, seed, rounds, kept):
+@cache
+def uninterrupted(name: str) -> dict[str, object]:
     whole = World(scheduler_for(STRATEGIES[name]), random.Random(0))
     whole.run(problems(6))
+    return found(whole.concluded)
+
+
+@every_strategy
+@given(seed=st.integers(0, 10**6), rounds=st.integers(0, 60), kept=st.floats(0, 1))
+@settings(max_examples=some_of(25))
+def test_an_interrupted_run_ends_with_the_rows_of_an_uninterrupted_one(name, seed, rounds, kept):
     first = World(scheduler_for(STRATEGIES[name]), random.Random(seed), max_rounds=rounds)
     first.run(problems(6))
     searches = first.scheduler.open_searches()
@@ -125,7 +131,7 @@ def test_an_interrupted_run_ends_with_the_rows_of_an_uninterrupted_one(name, see
     done = {one.search.problem.problem_id for one in first.concluded}
     second = World(scheduler_for(STRATEGIES[name]), random.Random(seed + 1), missing_rate=0.2, journals=journals)
     second.run([problem for problem in problems(6) if problem.problem_id not in done])
-    assert found([*first.concluded, *second.concluded]) == found(whole.concluded)
+    assert found([*first.concluded, *second.concluded]) == uninterrupted(name)
 
 
 @every_strategy
@@ -140,7 +146,7 @@ def test_what_is_recorded_is_not_sampled_again(name):
 
 
 @given(seed=st.integers(0, 10**6), rounds=st.integers(5, 60), total=st.integers(1, 300))
-@settings(max_examples=25)
+@settings(max_examples=some_of(25))
 def test_a_restored_search_under_a_spent_budget_concludes_with_what_it_has(seed, rounds, total):
     first = World(scheduler_for(STRATEGIES["beam"], total_tokens=total), random.Random(seed), max_rounds=rounds)
     first.run(problems(4))

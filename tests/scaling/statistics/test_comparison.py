@@ -14,6 +14,7 @@ from scaling.statistics.bootstrap import IntervalEstimate, draw_resamples, inter
 from scaling.statistics.comparison import ByOrder, Measured, comparable, compare
 from scaling.statistics.comparison_rows import pareto_front
 from scaling.statistics.risk_coverage import risk_coverage
+from tests.support.tiers import some_of
 
 UNKNOWN = IntervalEstimate(None, None, None)
 KINDS = ("num_samples", "prompt_tokens", "cached_tokens", "pruned_tokens", "prm_tokens", "prm_cached_tokens")
@@ -124,7 +125,7 @@ def test_every_number_is_what_a_loop_over_resamples_gives():
 # ------------------------------------------------------------------------------------------------ what always holds
 
 
-@examples(max_examples=40)
+@examples(max_examples=some_of(40))
 @given(any_settings(), st.integers(0, 3))
 def test_equals_have_no_difference(settings, seed):
     twins = [settings[0], replace(settings[0], label="twin"), *settings[1:]]
@@ -140,7 +141,7 @@ def test_equals_have_no_difference(settings, seed):
     assert row.is_not_worse_by_point
 
 
-@examples(max_examples=40)
+@examples(max_examples=some_of(40))
 @given(any_settings(verdicts=SHARES | st.just(math.nan)), st.randoms(use_true_random=False))
 def test_the_order_of_problems_decides_nothing(settings, random):
     order = list(range(len(settings[0].correct)))
@@ -157,7 +158,7 @@ def test_the_order_of_problems_decides_nothing_over_orders_of_samples():
     assert compare([reordered(item, order) for item in settings], **options) == compare(settings, **options)
 
 
-@examples(max_examples=40)
+@examples(max_examples=some_of(40))
 @given(any_settings(max_settings=3))
 def test_another_setting_changes_only_who_is_on_the_front(settings):
     def rows(items):
@@ -168,7 +169,7 @@ def test_another_setting_changes_only_who_is_on_the_front(settings):
     assert rows([*settings, another])[:-1] == rows(settings)
 
 
-@examples(max_examples=40)
+@examples(max_examples=some_of(40))
 @given(any_settings(verdicts=SHARES | st.just(math.nan)))
 def test_a_problem_that_one_setting_does_not_know_is_left_out_for_all(settings):
     kept = np.flatnonzero(~np.isnan([item.correct for item in settings]).any(axis=0))
@@ -195,7 +196,7 @@ def test_the_front_is_what_no_other_beats(places):
     assert front[cheapest_of_best]
 
 
-@examples(max_examples=40)
+@examples(max_examples=some_of(40))
 @given(any_settings())
 def test_the_cheapest_is_never_dearer_than_the_baseline(settings):
     comparison = compare(settings, baseline="s0", margin=0.1, num_resamples=20, seed=1)

@@ -14,6 +14,7 @@ from scaling.statistics import bootstrap
 from scaling.statistics.bootstrap import IntervalEstimate, draw_resamples, interval, resampled_sums
 from scaling.statistics.paired import Pairs, Side, compare_paired, mcnemar_p
 from scaling.statistics.paired_rows import Change
+from tests.support.tiers import some_of
 
 VERDICTS = st.sampled_from([0.0, 1.0, math.nan])
 COSTS = st.sampled_from([0.0, 1.0, 2.5, 7.0, math.nan])
@@ -87,7 +88,7 @@ def test_mcnemar_of_a_known_case():
         mcnemar_p(-1, 2)
 
 
-@examples(max_examples=100)
+@examples(max_examples=some_of(100))
 @given(pairs())
 def test_counts_are_those_of_a_loop_and_ungraded_is_never_wrong(drawn):
     ids, first, second = drawn
@@ -118,7 +119,7 @@ def test_counts_are_those_of_a_loop_and_ungraded_is_never_wrong(drawn):
     json.dumps(asdict(result), allow_nan=False)
 
 
-@examples(max_examples=60)
+@examples(max_examples=some_of(60))
 @given(pairs())
 def test_swapping_the_runs_negates(drawn):
     ids, first, second = drawn
@@ -141,7 +142,7 @@ def test_swapping_the_runs_negates(drawn):
         assert ratio == pytest.approx(1 / inverse)
 
 
-@examples(max_examples=60)
+@examples(max_examples=some_of(60))
 @given(pairs())
 def test_identical_runs_do_not_differ(drawn):
     ids, first, _ = drawn
@@ -156,7 +157,7 @@ def test_identical_runs_do_not_differ(drawn):
     assert result.mcnemar_p == (1.0 if result.num_graded else None)
 
 
-@examples(max_examples=60)
+@examples(max_examples=some_of(60))
 @given(pairs(), st.randoms(use_true_random=False))
 def test_the_order_of_problems_decides_nothing(drawn, random):
     ids, first, second = drawn

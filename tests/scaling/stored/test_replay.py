@@ -1,6 +1,8 @@
 """Replay: under the run's own settings it gives back the run, under others what is stored, and it never guesses."""
 
+import itertools
 import random
+import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
@@ -17,8 +19,9 @@ from scaling.stored.problem import any_right
 from scaling.stored.tree import StoredTree, stored_tree
 from scaling.stored.tree_player import Replayed, replay
 from scaling.strategy import StrategyFactory
-from tests.scaling.strategies.test_every_strategy import CASES, Case, begin, every_case
+from tests.scaling.strategies.test_every_strategy import CASES, Case, begin, every_case, place
 from tests.support.clocks import ClockedWorld
+from tests.support.tiers import some_of
 from tests.support.world import NOTHING, World, problems, scheduler_for
 
 NUM_PROBLEMS = 4
@@ -85,9 +88,11 @@ def test_a_run_replayed_is_the_run(case):
 
 
 @every_case
-def test_a_run_that_was_cut_at_any_token_replays_with_its_recorded_grants(case):
+@pytest.mark.parametrize("every", [17, pytest.param(3, marks=pytest.mark.long)])
+def test_a_run_that_was_cut_at_any_token_replays_with_its_recorded_grants(case, every):
     num_cut = 0
-    for total in range(1, sum(record.problem.generated_tokens for record in whole(case)), 3):
+    most = sum(record.problem.generated_tokens for record in whole(case))
+    for total in range(1 + place(case) % every, most, every):
         world = ClockedWorld(scheduler_for(begin(case), total_tokens=total), random.Random(total), seed=total)
         world.run(problems(NUM_PROBLEMS), generators=1 + total % 3)
         for record in records(world):
@@ -98,7 +103,7 @@ def test_a_run_that_was_cut_at_any_token_replays_with_its_recorded_grants(case):
 
 @every_case
 @given(seed=st.integers(0, 10**6), total=st.none() | st.integers(1, 40 * NUM_PROBLEMS))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=some_of(10), deadline=None)
 def test_deaths_and_caps_change_nothing_of_that(case, seed, total):
     scheduler = scheduler_for(begin(case), total_tokens=total)
     world = ClockedWorld(scheduler, random.Random(seed), seed=seed, missing_rate=0.2, mean_life_s=8.0)
@@ -144,10 +149,11 @@ def test_waves_take_the_samples_in_order(case):
 
 
 @every_case
-@pytest.mark.parametrize("other", CASES, ids=str)
-def test_any_strategy_on_any_tree_ends_or_says_that_it_left(case, other):
+@pytest.mark.parametrize("num_others", [2, pytest.param(len(CASES), marks=pytest.mark.long)])
+def test_any_strategy_on_any_tree_ends_or_says_that_it_left(case, num_others):
     """And what it takes is stored, once, with the costs of what it took."""
-    for record in whole(case):
+    others = sorted(CASES, key=lambda other: zlib.crc32(f"{case} on {other}".encode()))[:num_others]
+    for record, other in itertools.product(whole(case), others):
         tree = tree_of(record)
         found = replay(begin(other), tree)
         assert (found.choice is None) == (found.left is not None)

@@ -22,6 +22,7 @@ from scaling.strategies.marginal import Objective, marginal
 from scaling.strategy import Choice, SearchLimits, Strategy
 from scaling.uncertainty.aggregation import Aggregation
 from scaling.uncertainty.selection import Selection
+from tests.support.tiers import some_of
 from tests.support.toy_problem import LIMITS, ROOT, ToyProblem, play
 from tests.support.world import World, problems, scheduler_for
 
@@ -165,7 +166,7 @@ def rows_of(concluded: Sequence[Concluded]) -> dict[str, tuple[list[StepRow], li
 
 
 @given(seed=st.integers(0, 10**6), generators=st.integers(1, 3), window=st.sampled_from([None, 3, 8]))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=some_of(25), deadline=None)
 def test_without_a_cap_arrival_replicas_and_windows_change_nothing(seed, generators, window):
     calm = World(scheduler_for(STRATEGY), random.Random(0))
     calm.run(problems(8), generators=1, prms=1)
@@ -180,7 +181,7 @@ def test_without_a_cap_arrival_replicas_and_windows_change_nothing(seed, generat
     window=st.sampled_from([1, 3, 8]),
     total=st.integers(1, 500),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=some_of(40), deadline=None)
 def test_under_a_cap_arrival_decides_only_where_problems_are_cut(seed, generators, window, total):
     whole = World(scheduler_for(STRATEGY), random.Random(0))
     whole.run(problems(8), generators=1, prms=1)
@@ -203,7 +204,7 @@ def test_under_a_cap_arrival_decides_only_where_problems_are_cut(seed, generator
 
 
 @given(seed=st.integers(0, 10**6), total=st.integers(60, 400), window=st.integers(1, 4))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=some_of(30), deadline=None)
 def test_a_window_spends_no_more_than_its_share(seed, total, window):
     world = World(scheduler_for(STRATEGY, total_tokens=total), random.Random(seed), window=window)
     world.run(problems(8))
@@ -256,7 +257,7 @@ def test_an_exhausted_budget_lets_every_window_conclude():
 
 
 @given(seed=st.integers(0, 10**6), rounds=st.integers(0, 80), total=st.integers(40, 400), window=st.integers(1, 8))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=some_of(40), deadline=None)
 def test_an_interrupted_run_goes_on_under_the_same_cap(seed, rounds, total, window):
     whole = World(scheduler_for(STRATEGY), random.Random(0))
     whole.run(problems(8))
@@ -343,9 +344,10 @@ def together(strategy: Callable[[Path], Strategy], total_tokens: int) -> tuple[f
 
 
 @every_objective
-def test_for_the_same_tokens_it_covers_more_than_fixed_n_and_n_ias(objective):
+@pytest.mark.parametrize("widths", [(8,), pytest.param((4, 8, 16), marks=pytest.mark.long)], ids=str)
+def test_for_the_same_tokens_it_covers_more_than_fixed_n_and_n_ias(objective, widths):
     compete = partial(marginal, limits=LIMITS, num_samples=64, objective=objective, **OF_THE_TOY)
-    for num_samples in (4, 8, 16):
+    for num_samples in widths:
         coverage, accuracy, tokens = alone(partial(best_of_n, limits=LIMITS, num_samples=num_samples))
         found_coverage, found_accuracy, spent = together(compete, tokens)
         assert 0.99 * tokens < sum(spent) <= tokens

@@ -19,6 +19,7 @@ from scaling.strategies.published import power_sampling as module
 from scaling.strategies.published.power_sampling import log_acceptance, power_sampling
 from scaling.strategy import Choice, SearchLimits, Strategy
 from scaling.uncertainty.selection import Selection
+from tests.support.tiers import some_of
 
 MAX_STEPS = 4
 LIMITS = SearchLimits(max_tokens=MAX_STEPS, max_step_tokens=1)
@@ -122,7 +123,7 @@ WRONG: list[Acceptance] = [without_cut_correction, without_proposal_correction, 
 
 
 @given(seed=st.integers(0, 10**6), alpha=st.floats(1.0, 6.0))
-@settings(max_examples=30)
+@settings(max_examples=some_of(30))
 def test_detailed_balance_is_exact_and_the_chain_forgets_where_it_began(seed, alpha):
     model = Model(seed)
     wanted, chain = target(model, alpha), transitions(model, alpha, log_acceptance)
@@ -137,7 +138,7 @@ def test_detailed_balance_is_exact_and_the_chain_forgets_where_it_began(seed, al
 def test_a_wrong_ratio_goes_elsewhere(wrong):
     """What the bounds of these tests would catch: the limit of the wrong chain is far from the target."""
     distances = []
-    for seed in range(20):
+    for seed in range(some_of(20)):
         chain = np.linalg.matrix_power(transitions(Model(seed), ALPHA, wrong), 4096)
         distances.append(0.5 * np.abs(chain[0] - target(Model(seed), ALPHA)).sum())
     assert np.mean(distances) > 0.05
@@ -204,7 +205,7 @@ def test_the_strategy_samples_its_target():
     assert distance_of_samples(5, 3000, 12) < BOUND
 
 
-@pytest.mark.parametrize("wrong", [*WRONG, "no moves"])
+@pytest.mark.parametrize("wrong", [*(pytest.param(wrong, marks=pytest.mark.long) for wrong in WRONG), "no moves"])
 def test_with_a_wrong_ratio_or_without_moves_it_does_not(wrong, monkeypatch):
     if wrong == "no moves":
         assert distance_of_samples(5, 3000, 0) > BOUND

@@ -14,6 +14,7 @@ from scaling.seeds import seed_for
 from scaling.strategies.published.adaptive_consistency import majority_probability
 from scaling.strategies.published.particle_filtering import Resampling, draw_particles, particle_weights
 from scaling.strategies.published.rebase import balanced_shares
+from tests.support.tiers import some_of
 
 
 def published_shares(scores: list[float], width: int, temperature: float) -> list[int]:
@@ -122,7 +123,7 @@ def test_draws_are_in_proportion_to_weights(resampling):
 
 
 @given(first=st.integers(0, 60), second=st.integers(0, 60))
-@settings(max_examples=200)
+@settings(max_examples=some_of(200))
 def test_the_majority_is_as_sure_as_its_beta_posterior(first, second):
     found = majority_probability(first, second)
     assert found == pytest.approx(stats.beta.sf(0.5, first + 1, second + 1), rel=1e-9)

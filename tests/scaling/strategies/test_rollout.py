@@ -16,6 +16,7 @@ from scaling.answers.extract import extract_answer
 from scaling.search.rollouts import answers_of, rollout_rows
 from scaling.strategies.rollout import distinct_prefixes, rollout
 from scaling.strategy import SearchLimits
+from tests.support.tiers import some_of
 from tests.support.world import World, problems, scheduler_for
 
 LIMITS = SearchLimits(max_tokens=12, max_step_tokens=6)
@@ -54,7 +55,7 @@ def rows_of(found) -> tuple[RolloutRow, ...]:
 
 
 @given(seed=st.integers(0, 10**6), trajectories=st.integers(1, 6), continuations=st.integers(1, 5))
-@settings(max_examples=60)
+@settings(max_examples=some_of(60))
 def test_each_prefix_is_a_row_with_the_counts_of_its_continuations(seed, trajectories, continuations):
     found = search(trajectories, continuations, seed=seed)
     rows = rows_of(found)
@@ -93,7 +94,7 @@ def trajectory_tokens(found) -> int:
 
 
 @given(seed=st.integers(0, 10**6), total=st.integers(1, 60))
-@settings(max_examples=60)
+@settings(max_examples=some_of(60))
 def test_a_request_that_the_budget_cut_gives_no_counts(seed, total):
     found = search(3, 4, seed=seed, total_tokens=total)
     if not found.choice.prefixes:

@@ -13,6 +13,7 @@ from scipy.stats import beta
 
 from records.path import Path, PrmScore
 from scaling.uncertainty.allocation import POINT_STRENGTH, Belief, belief_of
+from tests.support.tiers import some_of
 
 
 def allocate(
@@ -65,7 +66,7 @@ def best_coverage(beliefs: Sequence[Belief], costs: Sequence[float], total: floa
 
 
 @given(a=st.floats(0.5, 20), b=st.floats(0.5, 20), num_samples=st.integers(0, 40), num_more=st.integers(1, 5))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=some_of(50), deadline=None)
 def test_a_gain_is_the_expected_chance_that_none_was_right_and_one_will_be(a, b, num_samples, num_more):
     expected, error = quad(
         lambda p: beta(a, b).pdf(p) * (1 - p) ** num_samples * (1 - (1 - p) ** num_more), 0, 1, limit=200
