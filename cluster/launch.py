@@ -124,7 +124,7 @@ class AsyncHost:
         return await result if inspect.isawaitable(result) else result
 
     async def process_id(self) -> int:
-        """Of the actor."""
+        """Process id of the actor."""
         return os.getpid()
 
 

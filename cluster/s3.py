@@ -57,7 +57,7 @@ class S3Store:
         return self._address
 
     def __setstate__(self, address: S3Address) -> None:
-        """Without a client."""
+        """Restore from pickled state, which holds no client."""
         self._address, self._made = address, None
 
     def __repr__(self) -> str:

@@ -132,7 +132,7 @@ def make_client(*, max_attempts: int = MAX_ATTEMPTS) -> Any:
 
 
 def errors() -> tuple[type[Exception], ...]:
-    """What a client's methods raise."""
+    """Errors that the methods of a client raise."""
     from boto3.exceptions import Boto3Error  # noqa: PLC0415
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 

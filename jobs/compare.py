@@ -58,7 +58,7 @@ class Compared:
 
 
 def run(options: CompareOptions) -> int:
-    """Compare; the exit status."""
+    """Run the command; the exit status."""
     settings = comparison_settings(options.recipes, options.strategies, options.overrides)
     baseline = _baseline(settings, options.baseline)
     planned = plan_runs(shared_runs(settings), options)

@@ -159,7 +159,7 @@ class _Grading:
 
     @property
     def num_failed(self) -> int:
-        """Answers on which it failed."""
+        """Number of answers on which the grader failed."""
         return sum(self._grader.failures.values())
 
     @property
@@ -183,7 +183,7 @@ class _Grading:
         ]
 
     async def close(self) -> None:
-        """End its processes."""
+        """End the grader's processes."""
         await self._grader.close()
 
 

@@ -44,7 +44,7 @@ _SUMMARY_FILE = "summary.json"
 
 
 def run(options: ReplayOptions) -> int:
-    """Replay; the exit status."""
+    """Run the command; the exit status."""
     if options.output.rstrip("/") == options.run.rstrip("/"):
         raise InvalidInput(f"--output {options.output}: is the run itself; give the result a place of its own")
     there = read_run(options.run)

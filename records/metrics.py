@@ -49,7 +49,7 @@ class Metric:
 
     @property
     def exported(self) -> str:
-        """Its name in Prometheus."""
+        """The metric's name in Prometheus."""
         return PREFIX + self.name
 
     def of(self, value: float, *labels: str) -> "Reading":

@@ -81,7 +81,7 @@ class Expand:
             raise ValueError("priority is NaN: it cannot be ranked")
 
     def most_tokens(self, parent: Path) -> int:
-        """Of one child of `parent`."""
+        """Most tokens that one child of `parent` may take."""
         if self.max_path_tokens is None:
             return self.max_tokens
         return max(1, min(self.max_tokens, self.max_path_tokens - len(parent.solution_token_ids)))

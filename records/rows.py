@@ -233,7 +233,7 @@ class OpenRecord:
 
     @property
     def generated_tokens(self) -> int:
-        """Of the steps."""
+        """Tokens that were generated for all steps."""
         return sum(step.generated_tokens for step in self.steps)
 
 

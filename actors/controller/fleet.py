@@ -69,12 +69,12 @@ class Fleet:
 
     @property
     def num_ready(self) -> int:
-        """Replicas that are up."""
+        """Number of replicas that are up."""
         return len(self._up)
 
     @property
     def num_lost(self) -> int:
-        """Deaths so far."""
+        """Number of deaths of replicas so far."""
         return sum(one.num_deaths for one in self.replicas)
 
     @property

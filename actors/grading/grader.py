@@ -135,14 +135,14 @@ class Grader:
                 await worker.kill()
 
     async def __aenter__(self) -> Self:
-        """Start."""
+        """Start the grading processes."""
         await self.start()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close."""
+        """End the grading processes."""
         await self.close()
 
     async def _load(self) -> None:

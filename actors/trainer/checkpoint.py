@@ -40,7 +40,7 @@ class Position:
     seconds: float = 0.0
 
     def evaluated(self, loss: float) -> "Position":
-        """After an evaluation."""
+        """The state after one more evaluation."""
         held_out = (*self.held_out, (self.num_done, loss))
         if self.best_loss is None or loss < self.best_loss:
             return replace(self, best_loss=loss, best_batch=self.num_done, num_stale=0, held_out=held_out)

@@ -35,12 +35,12 @@ class TrainingSet:
     questions: frozenset[str]
 
     def __len__(self) -> int:
-        """Rows."""
+        """Number of rows."""
         return len(self.observed)
 
     @property
     def num_tokens(self) -> int:
-        """Of all chains."""
+        """Number of tokens of all chains."""
         return sum(len(chain.ids) for chain in self.chains)
 
     @property

@@ -246,7 +246,7 @@ class Trainer:
         return replace(position, finished=last, seconds=position.seconds + self._clock() - begun_s)
 
     def _write(self, engine: TrainingEngine, position: Position, best: bytes) -> float:
-        """Write a checkpoint; the moment."""
+        """Write a checkpoint; when it was written."""
         state = TrainingState(position=position, model=engine.state(), best=best, optimizer=engine.optimizer_state())
         patiently_blocking(lambda: write_training_state(self._store, state), self._note)
         return self._clock()

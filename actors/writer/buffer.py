@@ -27,12 +27,12 @@ class Buffer:
 
     @property
     def empty(self) -> bool:
-        """No row waits."""
+        """Whether no row waits."""
         return not self.records and not self.opened
 
     @property
     def batches(self) -> tuple[int, ...]:
-        """Of the rows that wait."""
+        """Numbers of the batches of rows that wait."""
         return tuple(self._waiting)
 
     @property

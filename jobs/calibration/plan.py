@@ -77,12 +77,12 @@ class CalibrationPlan:
 
     @property
     def section(self) -> CalibrationSection:
-        """The recipe's."""
+        """The recipe's `[calibration]` section."""
         return self.recipe.calibration
 
     @property
     def seed(self) -> int:
-        """Of splits, order and dropout."""
+        """Seed of splits, order and dropout."""
         return seed_of(self.recipe)
 
 

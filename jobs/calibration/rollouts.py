@@ -45,7 +45,7 @@ class Rollouts:
 
     @property
     def num_problems(self) -> int:
-        """With at least one row."""
+        """Number of problems with at least one row."""
         return len({row.problem_id for row in self.rows})
 
 

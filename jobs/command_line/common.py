@@ -101,7 +101,7 @@ def number(
 
 
 def add_problems(parser: argparse.ArgumentParser) -> None:
-    """`PROBLEMS`."""
+    """Declare `PROBLEMS`."""
     parser.add_argument("problems", metavar="PROBLEMS", help=".jsonl, .csv (also .gz) or .parquet; local or s3://")
 
 
@@ -117,7 +117,7 @@ def add_recipe(parser: argparse.ArgumentParser, holds: str) -> None:
 
 
 def add_strategies(parser: argparse.ArgumentParser, text: str, *, required: bool) -> None:
-    """`--strategies a,b c`."""
+    """Declare `--strategies a,b c`."""
     parser.add_argument("--strategies", required=required, nargs="+", action=_SplitAtCommas, metavar="a,b,c", help=text)
 
 
@@ -134,7 +134,7 @@ def add_output(parser: argparse.ArgumentParser, metavar: str, text: str) -> None
 
 
 def add_overrides(parser: argparse.ArgumentParser) -> None:
-    """`--set section.key=value`."""
+    """Declare `--set section.key=value`."""
     text = "change one setting of the recipe (an empty value removes it); may be repeated"
     parser.add_argument("--set", dest="overrides", action="append", metavar="section.key=value", help=text)
 
@@ -152,5 +152,5 @@ def add_writer_arguments(parser: argparse.ArgumentParser, run: str) -> None:
 
 
 def add_json(parser: argparse._ActionsContainer, text: str = "print a machine-readable summary on stdout") -> None:
-    """`--json`."""
+    """Declare `--json`."""
     parser.add_argument("--json", action="store_true", help=text)

@@ -148,7 +148,7 @@ def _side(label: str, rows: pa.Table) -> Side:
 
 
 def _floats(column: pa.ChunkedArray) -> Floats:
-    """[P]; NaN for null."""
+    """Numbers of the problems, [P]; NaN for null."""
     values: Floats = column.cast(pa.float64()).combine_chunks().to_numpy(zero_copy_only=False)
     return np.array(values, dtype=np.float64)
 

@@ -39,7 +39,7 @@ LEGEND_WIDTH = 165
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One kind of cost."""
+    """One panel of the plot: accuracy against one kind of cost."""
 
     title: str
     cost: Callable[[Row], IntervalEstimate]

@@ -69,7 +69,7 @@ class Layout(NamedTuple):
 
 
 def schema_of(layout: Layout, shape: Shape) -> pa.Schema:
-    """Of the rows."""
+    """Arrow schema of the rows of a layout."""
     schema = layout.schema
     for name in layout.text_columns if shape.chat else ():
         schema = schema.set(schema.get_field_index(name), pa.field(name, MESSAGES, nullable=False))

@@ -86,7 +86,7 @@ class CalibrationSection(Section):
         return HeadSpec(kind=self.head, levels=self.levels)
 
     def lora_spec(self) -> LoraSpec:
-        """The adapters."""
+        """The adapters that are trained."""
         return LoraSpec(
             rank=self.lora_rank,
             alpha=self.lora_alpha,
@@ -96,7 +96,7 @@ class CalibrationSection(Section):
         )
 
     def shares(self) -> Shares:
-        """Of the problems."""
+        """Shares of the problems in each part."""
         return Shares(
             stopping=self.stopping_share,
             conformal=self.conformal_share if self.conformal else 0.0,

@@ -12,7 +12,7 @@ from records.rows import ProblemRow
 
 
 def grader_name(section: GraderSection) -> tuple[str, float]:
-    """What decides its verdicts."""
+    """Name of what decides a grader's verdicts: graders of one name agree."""
     return section.kind, section.timeout_s
 
 
@@ -45,7 +45,7 @@ class Graders:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End them."""
+        """End all graders."""
         await self._stack.__aexit__(kind, error, trace)
 
     async def verdicts(

@@ -82,7 +82,7 @@ class OtherPrm:
 
     @property
     def file(self) -> str:
-        """Of its scores."""
+        """File name of this PRM's scores."""
         section = self.recipe.prm
         decides = section and (section.dtype, section.max_model_len, section.overlong, section.family)
         identity = (self.model.model_sha256 or self.model.model, self.model.tokenizer_sha256, decides)
@@ -159,7 +159,7 @@ class _Collecting:
             yield [call for call, _ in group]
 
     def scored(self, call: ScoreCall, result: Scored) -> None:
-        """One path has its score."""
+        """Take in the score of one path."""
         problem_id, nodes = self.open_calls.pop(call.key)
         stored = StoredScore(result.scores[-1], result.prm_tokens, result.cached_tokens)
         self.scores.setdefault(problem_id, {}).update(dict.fromkeys(nodes, stored))
@@ -168,7 +168,7 @@ class _Collecting:
             self.note(f"{self.num_scored:,} paths scored")
 
     def failed(self, call: ScoreCall, error: str) -> None:
-        """One path gets none."""
+        """Note that one path gets no score."""
         problem_id, _ = self.open_calls.pop(call.key)
         self.first_error = self.first_error or f"problem {problem_id!r}: {error}"
         self.num_failed += 1

@@ -108,7 +108,7 @@ def read_contents(source: ReportSource, *, max_bytes: int, paired: PairedCompari
 
 
 def contents(found: PageContents) -> dict[str, Any]:
-    """What the template names."""
+    """Values by the names that the template uses."""
     source, summary = found.source, found.summary
     rows, run = source.rows, source.run
     sections = [

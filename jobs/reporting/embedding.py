@@ -65,7 +65,7 @@ class TreePacker:
                 self._close_chunk()
 
     def chunks(self) -> Chunks:
-        """All that had room."""
+        """Chunks of all trees that had room."""
         if self._bodies:
             self._close_chunk()
         return Chunks(tuple(self._texts), self._places)

@@ -125,7 +125,7 @@ def dearest(rows: Sequence[ProblemRow], count: int) -> list[ProblemRow]:
 
 
 def slowest(rows: Sequence[ProblemRow], count: int) -> list[ProblemRow]:
-    """By wall time."""
+    """Problems by wall time, the slowest first."""
     return sorted(rows, key=lambda row: (-row.wall_seconds, row.problem_id))[:count]
 
 

@@ -58,7 +58,7 @@ class Rates:
 
     @property
     def pace(self) -> Pace:
-        """The pace of late."""
+        """Pace over the latest snapshots."""
         if not self._snapshots:
             return Pace(None, None)
         done_per_s = self._rate("done_problems", ETA_WINDOW_S)

@@ -63,7 +63,7 @@ class Replicas:
     unmetered: Unmetered
 
     def __len__(self) -> int:
-        """How many."""
+        """Number of replicas."""
         return len(self.generators) + len(self.prms)
 
     def needed_by(self, recipe: Recipe) -> "Replicas":

@@ -146,7 +146,7 @@ def _state(finished: bool, lease: Lease | None, age_s: float | None) -> State:
 
 
 def headline(status: RunStatus) -> str:
-    """Its state in a sentence."""
+    """The run's state in a sentence."""
     if status.state is State.FINISHED:
         return "Finished."
     lease, age = status.lease, duration(status.heartbeat_age_s)

@@ -111,7 +111,7 @@ def summarize(
 
 
 def summary_json(summary: Summary) -> str:
-    """For `--json`: one object."""
+    """The summary as one JSON object, for `--json`."""
     return json.dumps(asdict(summary), indent=2, allow_nan=False)
 
 

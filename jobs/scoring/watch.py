@@ -76,7 +76,7 @@ class WatchDisplay(LiveDisplay):
     """Shows readings as they come; the last view makes way for the whole status."""
 
     def __init__(self, console: Console) -> None:
-        """`console`: where to."""
+        """Show on `console`."""
         super().__init__(console)
         self._rates = _RatesOfReadings()
         self._shown: RunStatus | None = None
@@ -106,7 +106,7 @@ class _JsonLines:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Nothing to end."""
+        """Leave what was shown."""
 
     def show(self, status: RunStatus) -> None:
         pace = self._rates.after(status)
@@ -128,7 +128,7 @@ class _RatesOfReadings:
         self.last = Pace(None, None)
 
     def after(self, status: RunStatus) -> Pace:
-        """The pace, this reading included."""
+        """Pace after this reading."""
         if status.progress is not None and status.progress != self._taken:
             self._taken = status.progress
             self._rates.add(status.progress)

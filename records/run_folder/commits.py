@@ -97,7 +97,7 @@ class Totals:
 
     @property
     def problems(self) -> int:
-        """Problems with a row."""
+        """Number of problems that have a row."""
         return self.succeeded + self.failed + self.budget_exhausted + self.cancelled
 
     def plus(self, rows: Iterable[ProblemRow], *, wall_seconds: float = 0.0) -> "Totals":
@@ -249,7 +249,7 @@ class Log:
 
     @property
     def accounted_tokens(self) -> int:
-        """Generated, by the visible rows."""
+        """Tokens generated according to the rows that are visible."""
         return self.totals.generated_tokens + self.open_tokens
 
     @property

@@ -31,7 +31,7 @@ _PART = re.compile(r"(?:problems|steps|requests|rollouts)/part-[0-9a-z-]+\.parqu
 
 
 def commit_name(number: int) -> str:
-    """Commit `number`, counted from 1."""
+    """File name of commit `number`, counted from 1."""
     return f"{COMMITS}{number:010d}.json"
 
 

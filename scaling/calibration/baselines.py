@@ -24,7 +24,7 @@ MAX_LOG_TEMPERATURE = 7.0
 
 
 class Baseline(StrEnum):
-    """Which map."""
+    """Name of the map from scores to probabilities."""
 
     TEMPERATURE = "temperature"
     ISOTONIC = "isotonic"

@@ -158,7 +158,7 @@ def _compare(method: str, baseline: str, key: str, drawn: Mapping[str, Mapping[s
 
 
 def _positive(estimate: IntervalEstimate) -> bool:
-    """As far as is known."""
+    """Whether the interval lies above 0; False where it is unknown."""
     return all(number is None or number > 0 for number in (estimate.value, estimate.lower))
 
 

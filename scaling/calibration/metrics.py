@@ -33,12 +33,12 @@ class Rows:
 
     @classmethod
     def of(cls, observed: Observed) -> "Rows":
-        """All of them."""
+        """All rows of a set."""
         return cls(Clusters.of(observed.problem_ids), observed.successes, observed.trials)
 
     @property
     def share(self) -> Floats:
-        """Z/N."""
+        """Share of right continuations, Z/N, of each row."""
         return self.successes / self.trials
 
     def where(self, mask: Bools) -> "Rows":
@@ -51,7 +51,7 @@ class Rows:
 
 
 def success_rate(rows: Rows) -> Statistic:
-    """mean(p)."""
+    """Mean of the predicted probabilities p."""
     return rows.mean(rows.share)
 
 
@@ -156,7 +156,7 @@ def pinball(rows: Rows, quantile: Floats, level: float) -> Statistic:
 
 
 def pinball_losses(share: Floats, quantile: Floats, level: float) -> Floats:
-    """Of each row."""
+    """Pinball loss of each row, [N]."""
     error = share - quantile
     return np.maximum(level * error, (level - 1) * error)
 

@@ -64,7 +64,7 @@ class Observed:
 
     @property
     def share(self) -> Floats:
-        """Z/N."""
+        """Share of right continuations, Z/N, of each row."""
         return self.successes / self.trials
 
     def where(self, mask: Bools) -> "Observed":

@@ -34,7 +34,7 @@ class Counts:
     longest_score_s: float = 0.0
 
     def sampled(self, result: Sampled) -> None:
-        """Add a sample."""
+        """Count one delivered sample."""
         self.samples += 1
         self.generated_tokens += result.generated_tokens
         self.prompt_tokens += result.prompt_tokens
@@ -42,7 +42,7 @@ class Counts:
         self.longest_sample_s = max(self.longest_sample_s, result.queued_s + result.run_s)
 
     def scored(self, result: Scored) -> None:
-        """Add a score."""
+        """Count one delivered score."""
         self.scores += 1
         self.prm_tokens += result.prm_tokens
         self.prm_cached_tokens += result.cached_tokens

@@ -67,7 +67,7 @@ class _Item(Generic[TaskT]):
 
     @property
     def urgency(self) -> tuple[bool, Rank]:
-        """Its place among the waiting."""
+        """Sort key of a waiting task: its rank, after those that were in flight before."""
         return (self.num_sends == 0, self.rank)
 
     @property
@@ -145,7 +145,7 @@ class Dispatcher(Generic[TaskT]):
         return culprits
 
     def push(self, task: TaskT, rank: Rank) -> None:
-        """Add a task."""
+        """Put a task among the waiting ones."""
         if task.key in self._items:
             raise ValueError(f"task {task.key} is already here")
         self._items[task.key] = _Item(task, rank)
@@ -186,7 +186,7 @@ class Dispatcher(Generic[TaskT]):
         return item.task
 
     def settle(self, key: str) -> None:
-        """A task has its result."""
+        """Take out a task whose result has come."""
         self._forget(key)
 
     def retry(self, key: str) -> None:

@@ -68,7 +68,7 @@ class WindowBarrier:
 
     @property
     def complete(self) -> bool:
-        """Samples may be granted."""
+        """Whether samples may be granted."""
         return self._num_to_open <= 0 and not self._reading
 
     def opened(self, problem_id: str) -> None:

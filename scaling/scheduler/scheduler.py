@@ -123,7 +123,7 @@ class Scheduler:
         self.samples.replica_up(replica, num_slots)
 
     def prm_up(self, replica: str, num_slots: int) -> None:
-        """A PRM is ready, likewise."""
+        """Tell that a PRM replica is ready for calls."""
         self.scores.replica_up(replica, num_slots)
 
     def generator_down(self, replica: str, cause: str, *, now_s: float) -> None:
@@ -133,7 +133,7 @@ class Scheduler:
             self._fail(task.problem_id, f"killed its generator repeatedly: {cause}", now_s)
 
     def prm_down(self, replica: str, cause: str, *, now_s: float) -> None:
-        """A PRM is gone, likewise."""
+        """Tell that a PRM replica is gone; its work waits again."""
         for task in self.scores.replica_down(replica):
             self._fail(task.problem_id, f"killed its PRM repeatedly: {cause}", now_s)
 
@@ -149,7 +149,7 @@ class Scheduler:
                 self._unserved(self.samples, task, result, now_s)
 
     def prm_results(self, replica: str, results: Sequence[ScoreResult], *, now_s: float) -> None:
-        """Results of a PRM, likewise."""
+        """Take in results of a PRM replica."""
         for result in results:
             task = self.scores.flying(result.key, replica)
             if task is None:

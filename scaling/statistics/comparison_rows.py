@@ -89,7 +89,7 @@ class SettingsComparison:
 
     @property
     def cheapest_by_tokens(self) -> str:
-        """The same by generated tokens."""
+        """Label of the cheapest setting, by generated tokens, that is not worse by more than the margin."""
         return self._cheapest(lambda row: row.generated_tokens)
 
     def row(self, label: str) -> Row:

@@ -50,22 +50,22 @@ class StoredChild:
 
     @property
     def parent(self) -> int:
-        """The node that it continues."""
+        """Id of the node that this child continues."""
         return self.rows[0].parent_id
 
     @property
     def num_tokens(self) -> int:
-        """That were sampled."""
+        """Number of tokens that were sampled for it."""
         return sum(row.generated_tokens for row in self.rows)
 
     @property
     def is_finished(self) -> bool:
-        """Nothing can follow it."""
+        """Whether nothing can follow it."""
         return self.rows[-1].finish_reason in (FinishReason.EOS, FinishReason.LENGTH)
 
     @property
     def has_confidences(self) -> bool:
-        """Its request asked for them."""
+        """Whether its request asked for token confidences."""
         return self.rows[0].token_confidences is not None
 
     def is_what(self, max_tokens: int) -> bool:

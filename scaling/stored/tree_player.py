@@ -130,7 +130,7 @@ class _Playback:
         return self._delivered(request, ReplyKind(own.reply_kind), [self._tree.by_leaf[leaf] for leaf in own.child_ids])
 
     def replayed(self, choice: Choice | None, *, left: str | None = None, error: str | None = None) -> Replayed:
-        """All that it came to."""
+        """Everything that the replayed strategy came to."""
         children = [self._tree.by_leaf[leaf] for leaf in self._taken]
         rows = [row for child in children for row in child.rows]
         generated = sum(row.generated_tokens for row in rows)

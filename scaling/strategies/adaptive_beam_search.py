@@ -26,7 +26,7 @@ from scaling.uncertainty.selection import Selection, choose
 
 
 class Adapt(StrEnum):
-    """What follows the PRM."""
+    """Which width of the search follows the PRM."""
 
     BEAMS = "beams"
     CHILDREN = "children"

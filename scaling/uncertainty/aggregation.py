@@ -23,7 +23,7 @@ class ScoreEstimate(StrEnum):
     together they say how likely it is."""
 
     def of(self, score: PrmScore) -> float:
-        """The number, in [0, 1]."""
+        """This estimate of the success probability, in [0, 1]."""
         match self:
             case ScoreEstimate.LOWER:
                 return _number(score.lower)

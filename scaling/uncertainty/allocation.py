@@ -33,7 +33,7 @@ class Belief:
 
     @property
     def mean(self) -> float:
-        """Of p."""
+        """Mean of p."""
         return self.a / (self.a + self.b)
 
     @property

@@ -37,7 +37,7 @@ class Evidence:
     _chances: list[float] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
-        """Nothing has been sampled."""
+        """Begin with no sample."""
         self.posterior = answer_posterior((), (), self.model)
 
     def add(self, wave: Sequence[Path]) -> None:

@@ -57,7 +57,7 @@ def path_confidences(path: Path) -> NDArray[np.float64]:
 
 
 def _numbers(node: Path) -> NDArray[np.float64]:
-    """Of the node's own tokens."""
+    """Confidences of the node's own tokens."""
     if node.token_confidences is None:
         raise ValueError(f"node {node.node_id} has no confidences: its request did not ask for top_logprobs")
     confidences = np.array(node.token_confidences, dtype=np.float64)
@@ -82,7 +82,7 @@ def bottom_confidence(confidences: NDArray[np.float64], window: int) -> float:
 
 
 def mean_confidence(confidences: NDArray[np.float64]) -> float:
-    """The mean; 0 of nothing."""
+    """Mean token confidence of a path; 0 where there is no token."""
     return float(confidences.mean()) if len(confidences) else 0.0
 
 

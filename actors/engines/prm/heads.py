@@ -65,7 +65,7 @@ class ClassHead:
 
     @property
     def num_quantiles(self) -> int:
-        """A point estimate."""
+        """One: the head is a point estimate."""
         return 1
 
     def features(self, hidden: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -98,7 +98,7 @@ class OffsetHead:
 
     @property
     def num_quantiles(self) -> int:
-        """Those of the levels."""
+        """One output for each level."""
         return len(self.spec.levels)
 
     def outputs(self, hidden: NDArray[np.float32]) -> NDArray[np.float64]:

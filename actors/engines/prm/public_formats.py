@@ -54,7 +54,7 @@ class QwenFormat:
         return self.tokenizer.encode(self.template.render(messages), special=False)
 
     def step_ids(self, step: str, *, first: bool) -> tuple[int, ...]:  # noqa: ARG002 (all steps are alike)
-        """The step and its tag."""
+        """Token ids of a step and of the tag after it."""
         text = step.strip()
         return self.tokenizer.encode(text + QWEN_STEP_TAG, special=False) if text else ()
 
@@ -156,7 +156,7 @@ class SkyworkFormat:
         return ()
 
     def question_ids(self, question: str) -> tuple[int, ...]:
-        """The question and a newline."""
+        """Token ids of the question and a newline."""
         return self.tokenizer.encode(f"{self.begin}{question}\n")
 
     def step_ids(self, step: str, *, first: bool) -> tuple[int, ...]:  # noqa: ARG002 (all steps are alike)

@@ -35,7 +35,7 @@ class PrmFolder:
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """config.json."""
+        """Content of the folder's config.json."""
         return read_json(self.model / CONFIG_FILE)
 
     @cached_property
@@ -146,7 +146,7 @@ class LinearSource:
 
     @property
     def prefixes(self) -> tuple[str, ...]:
-        """The layer's own."""
+        """Names of tensors that belong to this head begin with these."""
         return (f"{self.name.partition('.')[0]}.",)
 
     def check(self, folder: PrmFolder) -> None:

@@ -45,7 +45,7 @@ def read_process(pid: int) -> tuple[int, int] | None:
 
 
 def read_processes() -> Processes:
-    """All that live."""
+    """Parent and start of every process that lives."""
     pids = [int(name) for name in os.listdir("/proc") if name.isdecimal()]  # noqa: PTH208
     return {pid: process for pid in pids if (process := read_process(pid)) is not None}
 

@@ -51,7 +51,7 @@ class TrainingEngine(Protocol):
         ...
 
     def seed(self, seed: int) -> None:
-        """Of dropout, from here on."""
+        """Seed dropout from here on."""
         ...
 
     def loss(self, batch: Batch) -> float:
@@ -67,7 +67,7 @@ class TrainingEngine(Protocol):
         ...
 
     def state(self) -> bytes:
-        """What is trained."""
+        """Tensors that are trained, by name."""
         ...
 
     def load_state(self, state: bytes) -> None:
@@ -75,7 +75,7 @@ class TrainingEngine(Protocol):
         ...
 
     def optimizer_state(self) -> bytes:
-        """What the optimizer remembers."""
+        """State of the optimizer, as tensors by name."""
         ...
 
     def load_optimizer_state(self, state: bytes) -> None:

@@ -73,5 +73,5 @@ def backtracking(
 
 
 def _bound(kept: Sequence[Path]) -> float:
-    """The best lower bound."""
+    """Best lower bound of the success probability on a path."""
     return max((path.score.lower for path in kept if path.score is not None), default=0.0)
