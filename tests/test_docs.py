@@ -7,6 +7,7 @@ import pytest
 
 from jobs.command_line.commands import COMMANDS
 from jobs.exporting.layouts import LAYOUTS
+from jobs.recipes.load import load_recipe
 from jobs.recipes.strategies.registry import STRATEGIES
 from records.schemas import SCHEMAS
 
@@ -38,6 +39,36 @@ def test_links_lead_somewhere(page):
 def test_every_command_in_the_readme_exists():
     commands = set(re.findall(r"^ *parsimony ([\w-]+)", (ROOT / "README.md").read_text(), re.MULTILINE))
     assert commands == set(COMMANDS)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/guide.md"])
+def test_a_recipe_that_is_shown_whole_is_one(page, tmp_path):
+    [shown] = re.findall(r"^```toml\n(.*?)^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
+    recipe = tmp_path / "my.toml"
+    recipe.write_text(shown)
+    assert load_recipe(recipe).budget.total_tokens == 50_000_000
+
+
+def test_every_room_is_on_the_map():
+    page = (ROOT / "docs/architecture.md").read_text()
+    packages = ("records", "scaling", "actors", "cluster", "jobs")
+    rooms = [folder.parent for package in packages for folder in (ROOT / package).rglob("__init__.py")]
+    named = {str(room.relative_to(ROOT)) for room in rooms}
+    assert named <= set(re.findall(r"^\| `([\w/]+)/` \|", page.partition("\n## The map\n")[2], re.MULTILINE))
+
+
+def test_what_only_the_last_tier_has_is_listed():
+    section = (ROOT / "docs/testing.md").read_text().partition("\n## What only `make test-all` has\n")[2]
+    listed = set(re.findall(r"^\| `(tests/[\w/]+\.py)` \|", section, re.MULTILINE))
+    files = (file for file in (ROOT / "tests").rglob("test_*.py") if re.search(r"\bmark\.long\b", file.read_text()))
+    assert {str(file.relative_to(ROOT)) for file in files} <= listed
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_to_a_heading_find_it(page):
+    for target, heading in re.findall(r"\]\(([\w./-]*)#([\w-]+)\)", page.read_text()):
+        headings = re.findall(r"^#+ (.+)$", (page.parent / target if target else page).read_text(), re.MULTILINE)
+        assert heading in {re.sub(r"[^\w -]", "", text.lower()).replace(" ", "-") for text in headings}, target
 
 
 STRATEGY_SECTIONS = {
