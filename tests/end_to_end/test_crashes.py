@@ -26,7 +26,7 @@ SCORE = [
     "--recipe",
     str(EXAMPLE / "majority.toml"),
     "--json",
-    *sets(*SCRIPTED, "script.tokens_per_s=400"),
+    *sets(*SCRIPTED, "script.tokens_per_s=150"),
 ]
 
 

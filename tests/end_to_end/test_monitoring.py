@@ -34,7 +34,7 @@ SETTINGS = (
     "cost.prm_instance=c7i.4xlarge",
     "output.flush_interval_s=0.5",
     *SCRIPTED,
-    "script.tokens_per_s=20",
+    "script.tokens_per_s=40",
     "script.prm_tokens_per_s=4000",
 )
 OF_GPUS = {GPU_SECONDS, SPENT_GPU_SECONDS, CAP_GPU_SECONDS}

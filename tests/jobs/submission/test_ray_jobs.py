@@ -153,7 +153,7 @@ def actors(on: Head) -> list[psutil.Process]:
 
 def follow_and_detach(on: Head, run: Path, store: Store) -> str:
     """Ctrl-C ends the following and leaves the job, which is slow enough to be met half-way."""
-    following = follow(on, *score(run), *sets("script.tokens_per_s=100", "generator.max_num_seqs=8"))
+    following = follow(on, *score(run), *sets("script.tokens_per_s=100", "generator.max_num_seqs=4"))
     wait_until(lambda: num_done(store) >= 20, following)
     following.send_signal(signal.SIGINT)
     log, said = following.communicate(timeout=30)
@@ -189,7 +189,7 @@ def stop_half_way(on: Head, run: Path, store: Store, submission_id: str) -> None
 
 def kill_the_next_attempt(on: Head, run: Path, store: Store) -> None:
     """SIGKILL of a driver: its lease stays, with a fresh heartbeat."""
-    following = follow(on, *score(run), *sets("script.tokens_per_s=100", "generator.max_num_seqs=8"), "--resume")
+    following = follow(on, *score(run), *sets("script.tokens_per_s=100", "generator.max_num_seqs=4"), "--resume")
     wait_until(lambda: lease_epoch(store) == 2, following)
     for driver in processes(on, "jobs.score"):
         driver.kill()
