@@ -25,8 +25,6 @@ from cluster.store import LocalStore
 from jobs.command_line.export import ExportOptions
 from jobs.command_line.score import ScoreOptions
 from jobs.export import export
-from jobs.recipes.section import PLUGIN
-from jobs.recipes.strategies.registry import STRATEGIES
 from jobs.score import finished_summary, ray_session, score
 from jobs.scoring.plan import make_plan
 from jobs.scoring.replicas import launch
@@ -39,13 +37,8 @@ from tests.support.scripted import EXAMPLE, SCRIPTED, sets
 
 pytestmark = pytest.mark.ray
 
-SHIPPED = {"sample": "sample", "majority": "majority", "best-of-n": "best-of-16", "beam-search": "beam-16"}
-"""Strategies with a recipe of the example."""
-SMALLER = {
-    "deepconf-online": ("strategy.num_warmup=4", "strategy.window=16"),
-    "deepconf-offline": ("strategy.window=16",),
-}
-"""Strategies whose defaults are above so small a size, or for longer solutions."""
+SHIPPED = ("sample", "majority", "best-of-16", "beam-16")
+"""Recipes of the example."""
 QUICK = ("output.flush_interval_s=0.5", "output.flush_problems=20", *SCRIPTED)
 TWO = ("generator.num_replicas=2", "prm.num_replicas=2", "script.tokens_per_s=200", "script.prm_tokens_per_s=10000")
 
@@ -77,7 +70,7 @@ def one_generator(replicas):
     return replace(replicas, generators=replicas.generators[:1], prms=())
 
 
-@pytest.mark.parametrize("recipe", SHIPPED.values())
+@pytest.mark.parametrize("recipe", SHIPPED)
 def test_every_shipped_recipe_scores_and_every_reader_reads(tmp_path, replicas, recipe):
     plan = make_plan(options(tmp_path / "run", recipe, limit=24))
     summary = score(plan, replicas)
@@ -115,17 +108,6 @@ def check_export(run, output, problems, steps):
         assert row["outcome"] == numeric_equal(row["answer"] or "", row["reference"])
     for problem_id, (answer, correct) in chosen.items():
         assert outcomes[problem_id, answer] == correct
-
-
-@pytest.mark.parametrize("name", sorted(STRATEGIES.keys() - {PLUGIN, *SHIPPED, "rollout", "question-score"}))
-def test_every_other_strategy_scores_with_its_defaults(tmp_path, replicas, name):
-    chosen = (f"strategy.name={name}", "strategy.num_samples=8", *SMALLER.get(name, ()))
-    summary = score(make_plan(options(tmp_path / "run", "sample", *chosen, limit=8)), replicas)
-    assert summary.finished
-    assert summary.problems["succeeded"] == 8
-    rows = read_run(tmp_path / "run").problems().to_pylist()
-    assert {row["strategy"] for row in rows} == {name}
-    assert all(row["answer"] is not None for row in rows)
 
 
 def test_problems_compete_for_the_samples_that_a_cap_allows(tmp_path, replicas):

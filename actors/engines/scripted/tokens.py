@@ -47,7 +47,7 @@ def byte_backend(separator: str) -> "Tokenizer":
 
 def special_id(separator: str, text: str) -> int:
     """The id of a special token."""
-    return int(byte_backend(separator).token_to_id(text))
+    return byte_tokenizer(separator).encode(text, special=False)[0]
 
 
 def split_at(token_ids: Sequence[int], special: int, decode: Callable[[Sequence[int]], str]) -> tuple[str, str]:
