@@ -6,7 +6,7 @@ import pytest
 
 from jobs.recipes.section import PLUGIN
 from jobs.recipes.strategies.registry import STRATEGIES
-from tests.support.reigns import Stage
+from tests.support.run_drivers import Stage
 
 SMALLER = {
     "deepconf-online": ("strategy.num_warmup=4", "strategy.window=16"),
