@@ -1,7 +1,7 @@
 """What a replica needs of an engine: a generator samples token ids after token ids, a PRM scores token ids.
 
 Everything above token ids (prompts, steps, prefixes, keys) is the replica's and is the same for the real engines and
-for the fakes of the tests. An engine whose process has died raises `ReplicaDied` from every method.
+for the scripted ones. An engine whose process has died raises `ReplicaDied` from every method.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,21 @@
 """How a replica is built: one frozen value per role, filled from the recipe's section of the same name."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Script:
+    """How a scripted engine behaves (`actors.engines.scripted`).
+
+    Attributes:
+        tokens_per_s: of each call, however many there are; 0: at once.
+        answers: the right answers of a generator's questions, by `actors.engines.scripted.world.question_key`.
+    """
+
+    tokens_per_s: float = 0.0
+    answers: Mapping[bytes, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -9,7 +23,8 @@ class EngineSettings:
     """What both roles tell vLLM.
 
     Attributes:
-        model: folder with the weights in the layout of transformers.
+        kind: what serves it: vLLM, or a stand-in without a model.
+        model: folder with the weights in the layout of transformers; a stand-in's name.
         dtype: of the weights and activations.
         max_model_len: context limit in tokens; None takes the model's own.
         max_num_seqs: calls that the engine batches.
@@ -22,8 +37,10 @@ class EngineSettings:
         tensor_parallel_size: GPUs that one replica spans.
         queue_limit: calls that one replica accepts before it answers `QueueFull`.
         cpu_threads: OpenMP threads of a CPU engine.
+        script: of a scripted engine.
     """
 
+    kind: Literal["vllm", "scripted"] = "vllm"
     model: str
     dtype: Literal["float32", "bfloat16", "float16", "auto"]
     max_model_len: int | None
@@ -36,6 +53,7 @@ class EngineSettings:
     tensor_parallel_size: int
     queue_limit: int
     cpu_threads: int
+    script: Script = field(default_factory=Script)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

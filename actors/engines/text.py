@@ -1,4 +1,4 @@
-"""Text and token ids: a thin layer over the `tokenizers` library, which both the real engines and the fakes use."""
+"""Text and token ids: a thin layer over the `tokenizers` library, which both the real and the scripted engines use."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

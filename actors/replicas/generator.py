@@ -3,9 +3,9 @@
 import os
 from collections.abc import Callable
 
+from actors.engines.build import build_generator
 from actors.engines.logprobs import sampled_logprobs, token_confidences
 from actors.engines.protocol import EngineRefused, EngineSample, GeneratorEngine, SampleRequest
-from actors.engines.serving.vllm_generator import VllmGenerator
 from actors.engines.settings import GeneratorSettings
 from actors.engines.steps import Step, StepSplitter
 from actors.replicas.base import ModelReplica
@@ -33,7 +33,7 @@ class Generator(ModelReplica[SampleCall, SampleResult, GeneratorEngine]):
         self,
         settings: GeneratorSettings,
         *,
-        build_engine: Callable[[GeneratorSettings], GeneratorEngine] = VllmGenerator,
+        build_engine: Callable[[GeneratorSettings], GeneratorEngine] = build_generator,
         die: Callable[[int], object] = os._exit,
         max_prefix_tokens: int = MAX_TOKENS,
     ) -> None:

@@ -98,7 +98,7 @@ def check_together(generator: ReplicaInfo, prm: ReplicaInfo) -> list[str]:
             f"the PRM's context ({prm.max_model_len} tokens) is shorter than the generator's "
             f"({generator.max_model_len}): long paths are scored by prm.overlong"
         )
-    if prm.details.get("golden_max_error", 0.0) is None:
+    if prm.details.get("golden_max_error", 0.0) is None and not prm.details.get("stand_in"):
         warnings.append(f"{prm.model} has no golden.json: nothing shows that its scores are those of its author")
     return warnings
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from actors.engines.build import build_prm
 from actors.engines.formats import PrmFormat
 from actors.engines.prm.writer import GOLDEN_FILE
 from actors.engines.protocol import EngineRefused, PrmEngine
-from actors.engines.serving.vllm_prm import VllmPrm
 from actors.engines.settings import PrmSettings
 from actors.replicas.base import ModelReplica
 from actors.replicas.prefix_store import MAX_TOKENS, PrefixStore
@@ -90,7 +90,7 @@ class Prm(ModelReplica[ScoreCall, ScoreResult, PrmEngine]):
         self,
         settings: PrmSettings,
         *,
-        build_engine: Callable[[PrmSettings], PrmEngine] = VllmPrm,
+        build_engine: Callable[[PrmSettings], PrmEngine] = build_prm,
         die: Callable[[int], object] = os._exit,
         max_prefix_tokens: int = MAX_TOKENS,
     ) -> None:

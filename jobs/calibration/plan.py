@@ -28,6 +28,7 @@ from jobs.calibration.manifest import FORMAT_VERSION, MANIFEST, CalibrationManif
 from jobs.calibration.rollouts import Rollouts, read_rollouts
 from jobs.command_line.calibrate import CalibrateOptions
 from jobs.recipes.calibration import CalibrationSection
+from jobs.recipes.engines import SCRIPTED
 from jobs.recipes.load import load_recipe
 from jobs.recipes.sections import Recipe
 from jobs.recipes.settings import prm_settings
@@ -97,6 +98,10 @@ def make_calibration_plan(options: CalibrateOptions) -> CalibrationPlan:
     prm = prm_settings(recipe)
     if prm is None:
         raise InvalidInput(f"{options.recipe}: no [prm] section: its model is what is calibrated")
+    if prm.kind == SCRIPTED:
+        raise InvalidInput(
+            'prm.kind is "scripted": there is no model to calibrate; set prm.kind = "vllm" and prm.model'
+        )
     rollouts = read_rollouts(options.rollouts)
     others = {name: read_rollouts(uri) for name, uri in options.evaluations.items()}
     identity = checked_model(prm, check_prm)

@@ -1,19 +1,28 @@
-"""The sections of the two models, `[generator]` and `[prm]`, and what their engines have in common."""
+"""The sections of the two models, `[generator]` and `[prm]`: what their engines have in common, and their stand-ins."""
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from actors.engines.prm.families import AUTO, FAMILIES
 from jobs.recipes.section import PLUGIN, Section, is_plugin, setting
 
+SCRIPTED = "scripted"
+"""The kind of an engine without a model, and that model's name."""
+
 
 class EngineSection(Section):
     """What both kinds of replica tell vLLM."""
 
+    kind: Literal["vllm", "scripted"] = setting(
+        "vllm",
+        "What serves it: vLLM; or a stand-in without a model, for a dry run (docs/dry-run.md).",
+        silent=True,
+    )
     model: str = Field(
         min_length=1,
-        description='Folder with the weights, relative to the recipe, or s3://...; a generator also "smollm2".',
+        description='Folder with the weights, relative to the recipe, or s3://...; a generator also "smollm2". A '
+        "scripted one needs none.",
     )
     num_replicas: int = setting(1, "Replicas; each has its own engine.", operational=True, ge=1, le=4096)
     dtype: Literal["float32", "bfloat16", "float16", "auto"] = setting("auto", "Type of weights and activations.")
@@ -49,6 +58,12 @@ class EngineSection(Section):
     )
     queue_limit: int = setting(2048, "Calls that one replica holds before it refuses more.", operational=True, ge=1)
     cpu_threads: int = setting(1, "OpenMP threads of a CPU engine.", operational=True, ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_scripted_model_has_one_name(cls, section: Any) -> Any:
+        scripted = isinstance(section, dict) and section.get("kind") == SCRIPTED
+        return {**section, "model": SCRIPTED} if scripted else section
 
 
 class GeneratorSection(EngineSection):
@@ -105,3 +120,29 @@ class PrmSection(EngineSection):
         if family != AUTO and family not in FAMILIES and not is_plugin(family):
             raise ValueError(f"must be {AUTO}, one of {', '.join(FAMILIES)}, or {PLUGIN}")
         return family
+
+
+class ScriptSection(Section):
+    """What a scripted generator and PRM do; nothing to vLLM."""
+
+    tokens_per_s: float = setting(
+        0.0,
+        "Tokens that each sample gains in a second, however many there are; 0: all at once.",
+        operational=True,
+        silent=True,
+        ge=0,
+    )
+    prm_tokens_per_s: float = setting(
+        0.0,
+        "Tokens of a path that the PRM reads in a second, likewise; 0: all at once.",
+        operational=True,
+        silent=True,
+        ge=0,
+    )
+    answers: str | None = setting(
+        None,
+        "Problem file, relative to the recipe, whose keys are the right answers, so that accuracy is plausible; "
+        "omitted: made-up numbers.",
+        silent=True,
+        min_length=1,
+    )

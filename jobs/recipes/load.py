@@ -24,6 +24,8 @@ from records.failure import InvalidInput
 
 SHIPPED = Path(__file__).parent
 """Recipes of public models; each can be named without path and suffix."""
+FILES = ("cost.prices", "script.answers")
+"""Settings that name a file."""
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -42,7 +44,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = (), *, strategy: Mapping[
     tables = _read(path)
     rename_keys(tables, str(path))
     _resolve_models(tables, path.resolve().parent)
-    _resolve_prices(tables, path.resolve().parent)
+    _resolve_files(tables, path.resolve().parent)
     if strategy is not None:
         tables["strategy"] = _replaced(tables.get("strategy"), strategy)
     overridden = []
@@ -51,8 +53,8 @@ def load_recipe(path: Path, overrides: Sequence[str] = (), *, strategy: Mapping[
         overridden.append(key)
         if key in ("generator.model", "prm.model"):
             _resolve_models(tables, Path.cwd(), only=key.partition(".")[0])
-        if key == "cost.prices":
-            _resolve_prices(tables, Path.cwd())
+        if key in FILES:
+            _resolve_files(tables, Path.cwd(), only=key)
     try:
         return Recipe.model_validate(tables)
     except ValidationError as error:
@@ -126,12 +128,14 @@ def apply_override(tables: dict[str, Any], key: str, value: Any) -> None:
         tables["strategy"] = {option: kept for option, kept in table.items() if option in known}
 
 
-def _resolve_prices(tables: dict[str, Any], folder: Path) -> None:
-    """Make the address of a price table absolute, like a model's."""
-    section = tables.get("cost")
-    prices = section.get("prices") if isinstance(section, dict) else None
-    if isinstance(section, dict) and isinstance(prices, str) and prices:
-        section["prices"] = str((folder / Path(prices).expanduser()).resolve())
+def _resolve_files(tables: dict[str, Any], folder: Path, *, only: str | None = None) -> None:
+    """Make the paths of `FILES` absolute, like a model's."""
+    for key in FILES if only is None else (only,):
+        name, _, setting = key.partition(".")
+        section = tables.get(name)
+        file = section.get(setting) if isinstance(section, dict) else None
+        if isinstance(section, dict) and isinstance(file, str) and file and not file.startswith("s3://"):
+            section[setting] = str((folder / Path(file).expanduser()).resolve())
 
 
 def _resolve_models(tables: dict[str, Any], folder: Path, *, only: str | None = None) -> None:

@@ -48,5 +48,7 @@ def _deciding(section: BaseModel) -> dict[str, Any]:
         if _operational(field):
             continue
         value = getattr(section, name)
+        if field.exclude_if is not None and field.exclude_if(value):
+            continue
         kept[name] = _deciding(value) if isinstance(value, BaseModel) else value
     return kept

@@ -19,9 +19,19 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, protected_namespaces=())
 
 
-def setting(default: Any, description: str, *, operational: bool = False, **bounds: Any) -> Any:
-    """A field with a default; `bounds` are pydantic's ge, gt, le, lt, min_length and pattern."""
-    return Field(default, description=description, json_schema_extra={"operational": operational}, **bounds)
+def setting(default: Any, description: str, *, operational: bool = False, silent: bool = False, **bounds: Any) -> Any:
+    """A field with a default; `bounds` are pydantic's ge, gt, le, lt, min_length and pattern.
+
+    A `silent` field is left out of recorded recipes while it has its default: runs that were begun before it existed
+    are resumed, and comparisons find them under the same names.
+    """
+    return Field(
+        default,
+        description=description,
+        json_schema_extra={"operational": operational},
+        exclude_if=(lambda value: value == default) if silent else None,
+        **bounds,
+    )
 
 
 def is_plugin(name: str) -> bool:

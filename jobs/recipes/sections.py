@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from jobs.recipes.calibration import CalibrationSection
-from jobs.recipes.engines import GeneratorSection, PrmSection
+from jobs.recipes.engines import GeneratorSection, PrmSection, ScriptSection
 from jobs.recipes.section import PLUGIN, Section, is_plugin, setting
 from jobs.recipes.strategies.base import Spelled
 from jobs.recipes.strategies.basic import PluginStrategy
@@ -147,6 +147,7 @@ class Recipe(Section):
     problems: ProblemsSection = setting(ProblemsSection(), "Columns of the problem file.")
     generator: GeneratorSection = Field(description="The model that solves the problems.")
     prm: PrmSection | None = setting(None, "The process reward model; omitted: none, for strategies without scores.")
+    script: ScriptSection = setting(ScriptSection(), "What a scripted generator and PRM do.", silent=True)
     strategy: StrategySection = Field(description="How samples are spent on a problem.")
     budget: BudgetSection = setting(BudgetSection(), "Caps of the whole run.", operational=True)
     answer: AnswerSection = setting(AnswerSection(), "Which answers the run stands by.")
@@ -166,6 +167,16 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _generator_and_prm_are_of_one_kind(self) -> Self:
+        prm, strategy = self.prm, self.strategy
+        if prm is None or not (strategy.samples and strategy.needs_prm) or prm.kind == self.generator.kind:
+            return self
+        raise ValueError(
+            f'generator.kind is "{self.generator.kind}" and prm.kind "{prm.kind}": a scripted PRM reads what a '
+            "scripted generator writes, and nothing else; set both to one kind"
+        )
+
+    @model_validator(mode="after")
     def _answers_have_their_probability(self) -> Self:
         strategy = self.strategy
         if self.answer.abstain_below is not None and strategy.answers and not strategy.gives_answer_p:
@@ -180,6 +191,7 @@ SECTIONS: dict[str, type[Section]] = {
     "problems": ProblemsSection,
     "generator": GeneratorSection,
     "prm": PrmSection,
+    "script": ScriptSection,
     "budget": BudgetSection,
     "answer": AnswerSection,
     "grader": GraderSection,

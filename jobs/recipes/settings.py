@@ -1,8 +1,10 @@
 """What parts of a run read from a recipe: settings of engines, how tokens are drawn, limits of a sample, abstention."""
 
-from dataclasses import fields, replace
+from dataclasses import fields
+from typing import Any
 
-from actors.engines.settings import GeneratorSettings, PrmSettings
+from actors.engines.settings import EngineSettings, GeneratorSettings, PrmSettings, Script
+from jobs.recipes.engines import EngineSection
 from jobs.recipes.sections import Recipe
 from records.calls import Sampling
 from scaling.strategy import SearchLimits
@@ -12,8 +14,11 @@ from scaling.uncertainty.abstention import Abstention
 def generator_settings(recipe: Recipe) -> GeneratorSettings:
     """How each generator replica is built."""
     section = recipe.generator
-    settings = GeneratorSettings(**{field.name: getattr(section, field.name) for field in fields(GeneratorSettings)})
-    return replace(settings, max_logprobs=max(settings.max_logprobs, recipe.strategy.num_logprobs))
+    return GeneratorSettings(
+        **_as_written(section, GeneratorSettings),
+        max_logprobs=max(section.max_logprobs, recipe.strategy.num_logprobs),
+        script=Script(tokens_per_s=recipe.script.tokens_per_s),
+    )
 
 
 def prm_settings(recipe: Recipe) -> PrmSettings | None:
@@ -21,7 +26,14 @@ def prm_settings(recipe: Recipe) -> PrmSettings | None:
     section = recipe.prm
     if section is None:
         return None
-    return PrmSettings(**{field.name: getattr(section, field.name) for field in fields(PrmSettings)})
+    script = Script(tokens_per_s=recipe.script.prm_tokens_per_s)
+    return PrmSettings(**_as_written(section, PrmSettings), script=script)
+
+
+def _as_written(section: EngineSection, settings: type[EngineSettings]) -> dict[str, Any]:
+    """The settings that stand in the section as they are."""
+    names = {field.name for field in fields(settings)} - {"script", "max_logprobs"}
+    return {name: getattr(section, name) for name in names}
 
 
 def sampling(recipe: Recipe) -> Sampling:

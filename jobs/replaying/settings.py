@@ -69,7 +69,10 @@ def replay_settings(manifest: Manifest, options: ReplayOptions) -> list[ReplaySe
         *(("--sweep", k) for k in keys),
     ]:
         _check_key(flag, key, has_prm=options.prm is not None)
-    own = [*options.overrides, *([f"prm.model={_address(options.prm)}"] if options.prm is not None else [])]
+    own = [
+        *options.overrides,
+        *(["prm.kind=vllm", f"prm.model={_address(options.prm)}"] if options.prm is not None else []),
+    ]
     settings = [
         _setting(manifest, base, own, dict(zip(keys, values, strict=True)), options)
         for values in product(*(values for _, values in sweeps))

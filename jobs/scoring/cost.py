@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, ValidationError, field_validator
 
-from jobs.recipes.engines import EngineSection
+from jobs.recipes.engines import SCRIPTED, EngineSection
 from jobs.recipes.section import Section
 from jobs.recipes.sections import Recipe
 from records.failure import InvalidInput
@@ -102,8 +102,11 @@ def role_sections(recipe: Recipe) -> dict[Role, EngineSection]:
 
 
 def gpus_per_replica(recipe: Recipe, *, on_gpus: bool) -> dict[Role, int]:
-    """GPUs of a replica of each role in use; 0 on CPUs."""
-    return {role: section.tensor_parallel_size if on_gpus else 0 for role, section in role_sections(recipe).items()}
+    """GPUs of a replica of each role in use; 0 on CPUs, and of a stand-in."""
+    return {
+        role: section.tensor_parallel_size if on_gpus and section.kind != SCRIPTED else 0
+        for role, section in role_sections(recipe).items()
+    }
 
 
 def replica_rates(recipe: Recipe, prices: PriceTable, num_gpus: Mapping[Role, int]) -> dict[Role, ReplicaRate]:
@@ -140,7 +143,8 @@ def check_cost(recipe: Recipe) -> None:
 
 def check_gpu_cap(recipe: Recipe, *, on_gpus: bool) -> None:
     """A cap on GPU-seconds needs replicas that hold GPUs. Raises `InvalidInput`."""
-    if recipe.budget.total_gpu_seconds is not None and not on_gpus:
+    holds_gpus = any(gpus_per_replica(recipe, on_gpus=on_gpus).values())
+    if recipe.budget.total_gpu_seconds is not None and not holds_gpus:
         raise InvalidInput(
             "budget.total_gpu_seconds caps how long GPUs are held, and these replicas run on CPUs: it would never be "
             "reached; leave it out, or set budget.total_usd or budget.deadline_s"

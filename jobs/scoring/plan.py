@@ -23,12 +23,14 @@ from cluster.store import open_store, probe, refuses_second_create
 from jobs.command_line.score import ScoreOptions
 from jobs.problems.problem_set import ProblemColumns, ProblemSet, inspect_problems
 from jobs.recipes.builtin_models import provide
+from jobs.recipes.engines import SCRIPTED
 from jobs.recipes.load import load_recipe
 from jobs.recipes.resume import as_json
 from jobs.recipes.sections import Recipe
-from jobs.recipes.settings import generator_settings, prm_settings, sampling
+from jobs.recipes.settings import prm_settings, sampling
 from jobs.recipes.strategy_factory import strategy_factory
 from jobs.scoring.cost import check_cost
+from jobs.scoring.scripted import informed_generator_settings, scripted_identity, scripted_warnings
 from records.failure import InvalidInput
 from records.problem import Problem
 from records.run_folder import layout
@@ -115,7 +117,11 @@ def make_plan(options: ScoreOptions, *, strategy: Mapping[str, Any] | None = Non
     check_cost(recipe)
     models = _check_models(recipe)
     store = open_store(options.output)
-    warnings = (*_check_store(store, single_writer=options.single_writer), *trained_for_warnings(recipe, models))
+    warnings = (
+        *scripted_warnings(recipe),
+        *_check_store(store, single_writer=options.single_writer),
+        *trained_for_warnings(recipe, models),
+    )
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,
         created_at=utc(time.time()),
@@ -165,8 +171,9 @@ async def _check_grader(recipe: Recipe) -> None:
 
 def _check_models(recipe: Recipe) -> dict[str, ModelIdentity]:
     """Check the folders of the models that the strategy needs; what the manifest says of them."""
-    generator, prm = generator_settings(recipe), prm_settings(recipe)
-    provide(Path(generator.model))
+    generator, prm = informed_generator_settings(recipe), prm_settings(recipe)
+    if generator.kind != SCRIPTED:
+        provide(Path(generator.model))
     models = {"generator": checked_model(generator, check_generator)} if recipe.strategy.samples else {}
     if prm is not None and recipe.strategy.needs_prm:
         models["prm"] = checked_model(prm, check_prm)
@@ -181,7 +188,7 @@ def trained_for_warnings(recipe: Recipe, models: Mapping[str, ModelIdentity]) ->
         models: by role. A generator whose hash is not known yet is compared when the replicas introduce themselves.
     """
     generator, prm = models.get("generator"), models.get("prm")
-    if generator is None or prm is None:
+    if generator is None or prm is None or (recipe.prm is not None and recipe.prm.kind == SCRIPTED):
         return ()
     trained_for = read_trained_for(stage_outline(prm.model))
     return (
@@ -192,6 +199,8 @@ def trained_for_warnings(recipe: Recipe, models: Mapping[str, ModelIdentity]) ->
 
 def checked_model(settings: _SettingsT, check: Callable[[_SettingsT], None]) -> ModelIdentity:
     """Check a model and say what it is; of one in an object store only what that takes is downloaded."""
+    if settings.kind == SCRIPTED:
+        return scripted_identity(settings)
     model, small = _local(settings.model)
     try:
         check(replace(settings, model=str(model)))

@@ -1,6 +1,7 @@
 """The replicas of a recipe: launched once, introduced and checked before any budget is spent, used by runs."""
 
 import asyncio
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -11,10 +12,11 @@ from actors.controller.settings import GeneratorHandle, PrmHandle, roles_of
 from actors.replicas.generator import Generator
 from actors.replicas.preflight import check_together
 from actors.replicas.prm import Prm
-from jobs.recipes.engines import EngineSection
+from jobs.recipes.engines import SCRIPTED, EngineSection
 from jobs.recipes.sections import Recipe
-from jobs.recipes.settings import generator_settings, prm_settings
+from jobs.recipes.settings import prm_settings
 from jobs.scoring.cost import check_gpu_cap, gpus_per_replica, load_prices, replica_rates, role_sections
+from jobs.scoring.scripted import informed_generator_settings
 from jobs.scoring.staged_replica import builder
 from records.failure import PreflightFailed, first_failure
 from records.replica import ReplicaInfo
@@ -22,6 +24,8 @@ from records.run_folder.manifest import Manifest, replica_differences
 from records.usage import Role, Usage
 from scaling.budget.metering import Meter, ReplicaRate
 
+SCRIPTED_CPUS = 0.01
+"""Share of a CPU slot that Ray keeps for a scripted replica: a hundred of them fit on one core."""
 TICK_S = 1.0
 """How often the caller hears from us while models are loaded."""
 
@@ -116,6 +120,8 @@ def launch(recipe: Recipe) -> Replicas:
     launched_s = time.time()
 
     def resources(section: EngineSection) -> Resources:
+        if section.kind == SCRIPTED:
+            return Resources(num_cpus=SCRIPTED_CPUS, node_resource=section.node_resource)
         if on_gpus:
             num_gpus = section.tensor_parallel_size
             return Resources(num_cpus=1, num_gpus=num_gpus, node_resource=section.node_resource)
@@ -134,7 +140,7 @@ def launch(recipe: Recipe) -> Replicas:
 
     prm = prm_settings(recipe)
     return Replicas(
-        generators=replicas("generator", builder(Generator, generator_settings(recipe)))
+        generators=replicas("generator", builder(Generator, informed_generator_settings(recipe)))
         if "generator" in sections
         else (),
         prms=replicas("prm", builder(Prm, prm)) if "prm" in sections and prm is not None else (),
@@ -145,7 +151,12 @@ def launch(recipe: Recipe) -> Replicas:
 
 def cpu_slots(recipe: Recipe) -> int:
     """CPU slots that the recipe's replicas take where there is no GPU."""
-    return sum(section.num_replicas * section.cpu_threads for section in _engines(recipe))
+    return math.ceil(
+        sum(
+            section.num_replicas * (SCRIPTED_CPUS if section.kind == SCRIPTED else section.cpu_threads)
+            for section in _engines(recipe)
+        )
+    )
 
 
 def node_slots(recipe: Recipe) -> dict[str, int]:

@@ -144,4 +144,6 @@ def _check_recipe(options: SubmitScore, folder: Path, shipped: frozenset[PurePos
             raise InvalidInput(
                 f"{role}.model {model} does not travel with the working directory: it holds no file of it"
             )
+    if recipe.script.answers is not None and Path(recipe.script.answers).is_relative_to(folder):
+        _check_shipped("script.answers", recipe.script.answers, Path.cwd(), folder, shipped)
     return warnings

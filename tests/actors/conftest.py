@@ -1,4 +1,4 @@
-"""Replicas to test against: the fakes, and (mark `vllm`) one real engine of each role for the whole session."""
+"""Replicas to test against: scripted engines, and (mark `vllm`) one real engine of each role for the whole session."""
 
 import itertools
 from collections.abc import AsyncIterator, Sequence
@@ -14,7 +14,7 @@ from actors.replicas.mailbox import Keyed
 from actors.replicas.prm import Prm
 from records.calls import SampleCall, SampleResult, ScoreCall, ScoreResult
 from records.replica import Replica, ReplicaInfo
-from tests.support.fakes import GENERATOR_SETTINGS, PRM_SETTINGS, fake_generator, fake_prm
+from tests.support.fakes import GENERATOR_SETTINGS, PRM_SETTINGS
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "arithmetic"
 REAL_GENERATOR = replace(
@@ -57,9 +57,9 @@ PrmClient = Client[ScoreCall, ScoreResult]
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def generator_on_fake() -> GeneratorClient:
-    """A generator of the fake world."""
-    replica = fake_generator()
+async def generator_on_scripted() -> GeneratorClient:
+    """A generator of the scripted world."""
+    replica = Generator(replace(GENERATOR_SETTINGS, kind="scripted"))
     return Client(replica, await replica.hello(), real=False)
 
 
@@ -74,9 +74,9 @@ async def generator_on_vllm() -> AsyncIterator[GeneratorClient]:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def prm_on_fake() -> PrmClient:
-    """A PRM of the fake world."""
-    replica = fake_prm()
+async def prm_on_scripted() -> PrmClient:
+    """A PRM of the scripted world."""
+    replica = Prm(replace(PRM_SETTINGS, kind="scripted"))
     return Client(replica, await replica.hello(), real=False)
 
 
@@ -90,18 +90,18 @@ async def prm_on_vllm() -> AsyncIterator[PrmClient]:
     assert deaths == []
 
 
-ENGINES = ["fake", pytest.param("vllm", marks=pytest.mark.vllm)]
+ENGINES = ["scripted", pytest.param("vllm", marks=pytest.mark.vllm)]
 
 
 @pytest.fixture(params=ENGINES, scope="session")
 def generator(request: pytest.FixtureRequest) -> GeneratorClient:
-    """A generator, fake and real."""
+    """A generator, scripted and real."""
     client: GeneratorClient = request.getfixturevalue(f"generator_on_{request.param}")
     return client
 
 
 @pytest.fixture(params=ENGINES, scope="session")
 def prm(request: pytest.FixtureRequest) -> PrmClient:
-    """A PRM, fake and real."""
+    """A PRM, scripted and real."""
     client: PrmClient = request.getfixturevalue(f"prm_on_{request.param}")
     return client

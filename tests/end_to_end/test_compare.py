@@ -1,4 +1,4 @@
-"""`parsimony compare` on real engines: what it says of a setting is what the setting's own run says."""
+"""`parsimony compare` : what it says of a setting is what the setting's own run says."""
 
 import json
 import subprocess
@@ -10,11 +10,16 @@ import pytest
 
 from benchmarks import known_success
 from records.run_folder.reader import read_run
+from tests.support.scripted import SCRIPTED, sets
 
-pytestmark = [pytest.mark.vllm, pytest.mark.ray]
+pytestmark = pytest.mark.ray
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples/arithmetic"
+WORDS = [
+    *(str(EXAMPLE / "test.jsonl"), "--recipe", str(EXAMPLE / "best-of-16.toml"), "--limit", "14"),
+    *sets(*SCRIPTED),
+]
 BASELINE = "best-of-n:num_samples=4"
 OTHERS = ("majority:num_samples=3", "sequential:num_samples=4:wave_size=2", "beam-search:num_samples=4:beam_width=2")
 COSTS = ("generated_tokens", "prompt_tokens", "cached_tokens", "pruned_tokens", "prm_tokens", "prm_cached_tokens")
@@ -22,10 +27,9 @@ COSTS = ("generated_tokens", "prompt_tokens", "cached_tokens", "pruned_tokens", 
 
 def compare(output: Path, *more: str) -> str:
     """Run the command; what it prints."""
-    words = [str(EXAMPLE / "test.jsonl"), "--recipe", str(EXAMPLE / "best-of-16.toml"), "--limit", "14"]
     strategies = ("--strategies", ",".join([BASELINE, *OTHERS]), "--output", str(output))
     done = subprocess.run(
-        [sys.executable, "-m", "jobs.cli", "compare", *words, *strategies, *more],
+        [sys.executable, "-m", "jobs.cli", "compare", *WORDS, *strategies, *more],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -66,9 +70,8 @@ def test_settings_cost_and_answer_what_their_own_runs_say(tmp_path, capsys):
     assert [row["num_orders"] for row in again["rows"]] == [5, 5, 5, 1]
 
     pool = str(output / "runs" / names[1])
-    words = [str(EXAMPLE / "test.jsonl"), "--recipe", str(EXAMPLE / "best-of-16.toml"), "--limit", "14"]
     rollouts = str(EXAMPLE / "rollouts/test.parquet")
-    known_success.main([*words, "--samples", pool, "--rollouts", rollouts, "--num-samples", "4", "--orders", "2"])
+    known_success.main([*WORDS, "--samples", pool, "--rollouts", rollouts, "--num-samples", "4", "--orders", "2"])
     said = json.loads(capsys.readouterr().out)
     [baseline] = [row for row in again["rows"] if row["label"] == BASELINE]
     assert said["fixed"]["accuracy"] == said["fixed"]["accuracy_of_fixed_at_same_tokens"]

@@ -1,6 +1,7 @@
-"""The main job for real: vLLM generators and PRMs in Ray actors, the models of the repository, rows in Parquet.
+"""The main job: generators and PRMs in Ray actors, the problems of the repository, rows in Parquet.
 
-Two generators and two PRMs are launched once for the module; each test is a run of its own on some of them.
+The engines are scripted; `test_on_vllm.py` has the models. Two generators and two PRMs are launched once for the
+module; each test is a run of its own on some of them.
 """
 
 import json
@@ -12,7 +13,6 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import polars as pl
@@ -25,8 +25,6 @@ from cluster.store import LocalStore
 from jobs.command_line.export import ExportOptions
 from jobs.command_line.score import ScoreOptions
 from jobs.export import export
-from jobs.recipes.section import PLUGIN
-from jobs.recipes.strategies.registry import STRATEGIES
 from jobs.score import finished_summary, ray_session, score
 from jobs.scoring.plan import make_plan
 from jobs.scoring.replicas import launch
@@ -35,19 +33,14 @@ from records.run_folder.reader import read_run
 from records.run_folder.store import Store
 from scaling.answers.extract import numeric_equal
 from tests.support.drivers import named_below
+from tests.support.scripted import EXAMPLE, SCRIPTED, sets
 
-pytestmark = [pytest.mark.vllm, pytest.mark.ray]
+pytestmark = pytest.mark.ray
 
-EXAMPLE = Path(__file__).parents[2] / "examples/arithmetic"
-SHIPPED = {"sample": "sample", "majority": "majority", "best-of-n": "best-of-16", "beam-search": "beam-16"}
-"""Strategies with a recipe of the example."""
-SMALLER = {
-    "deepconf-online": ("strategy.num_warmup=4", "strategy.window=16"),
-    "deepconf-offline": ("strategy.window=16",),
-}
-"""Strategies whose defaults are above so small a size, or for longer solutions."""
-QUICK = ("output.flush_interval_s=0.5", "output.flush_problems=20")
-TWO = ("generator.num_replicas=2", "prm.num_replicas=2")
+SHIPPED = ("sample", "majority", "best-of-16", "beam-16")
+"""Recipes of the example."""
+QUICK = ("output.flush_interval_s=0.5", "output.flush_problems=20", *SCRIPTED)
+TWO = ("generator.num_replicas=2", "prm.num_replicas=2", "script.tokens_per_s=200", "script.prm_tokens_per_s=10000")
 
 
 def options(output: Path, recipe: str, *overrides: str, limit: int | None = None) -> ScoreOptions:
@@ -77,7 +70,7 @@ def one_generator(replicas):
     return replace(replicas, generators=replicas.generators[:1], prms=())
 
 
-@pytest.mark.parametrize("recipe", SHIPPED.values())
+@pytest.mark.parametrize("recipe", SHIPPED)
 def test_every_shipped_recipe_scores_and_every_reader_reads(tmp_path, replicas, recipe):
     plan = make_plan(options(tmp_path / "run", recipe, limit=24))
     summary = score(plan, replicas)
@@ -115,17 +108,6 @@ def check_export(run, output, problems, steps):
         assert row["outcome"] == numeric_equal(row["answer"] or "", row["reference"])
     for problem_id, (answer, correct) in chosen.items():
         assert outcomes[problem_id, answer] == correct
-
-
-@pytest.mark.parametrize("name", sorted(STRATEGIES.keys() - {PLUGIN, *SHIPPED, "rollout", "question-score"}))
-def test_every_other_strategy_scores_with_its_defaults(tmp_path, replicas, name):
-    chosen = (f"strategy.name={name}", "strategy.num_samples=8", *SMALLER.get(name, ()))
-    summary = score(make_plan(options(tmp_path / "run", "sample", *chosen, limit=8)), replicas)
-    assert summary.finished
-    assert summary.problems["succeeded"] == 8
-    rows = read_run(tmp_path / "run").problems().to_pylist()
-    assert {row["strategy"] for row in rows} == {name}
-    assert all(row["answer"] is not None for row in rows)
 
 
 def test_problems_compete_for_the_samples_that_a_cap_allows(tmp_path, replicas):
@@ -166,33 +148,6 @@ def test_the_cap_on_tokens_is_never_exceeded(tmp_path, replicas):
     assert summary.problems["succeeded"] > 0
     steps = read_run(tmp_path / "run").steps()
     assert sum(steps["generated_tokens"].to_pylist()) == summary.tokens["generated"]
-
-
-def test_kill_minus_nine_of_the_engine_in_the_middle_of_500_problems(tmp_path, one_generator):
-    plan = make_plan(options(tmp_path / "run", "sample"))
-    assert plan.problems.num_problems == 500
-    actor = one_generator.generators[0]._actor
-    killed: list[int] = []
-    killer = threading.Thread(target=kill_engine_half_way, args=(plan.store, actor, killed))
-    killer.start()
-    summary = score(plan, one_generator)
-    killer.join()
-    assert len(killed) == 1
-    ids = read_run(tmp_path / "run").problems()["problem_id"].to_pylist()
-    assert len(ids) == len(set(ids)) == 500
-    assert summary.problems["succeeded"] == 500
-
-
-def kill_engine_half_way(store: Store, actor: Any, killed: list[int]) -> None:
-    """SIGKILL the engine's process below the actor, once 100 problems are done."""
-    while not killed:
-        time.sleep(0.1)
-        if num_done(store) >= 100:
-            # Asked each time: on an overloaded machine a replica may be replaced just now.
-            below = psutil.Process(wait_for(actor.process_id.remote())).children()
-            for engine in [child for child in below if "EngineCor" in child.name()]:
-                engine.kill()
-                killed.append(engine.pid)
 
 
 @pytest.mark.parametrize("victim", ["controller", "writer", "generator", "prm"])
@@ -251,7 +206,7 @@ def test_sigterm_leaves_the_rest_to_the_same_command_and_a_finished_run_starts_n
     run = tmp_path / "run"
     command = [sys.executable, "-m", "jobs.score", str(EXAMPLE / "test.jsonl"), "--output", str(run)]
     command += ["--recipe", str(EXAMPLE / "sample.toml"), "--json"]
-    command += [part for setting in QUICK for part in ("--set", setting)]
+    command += sets(*QUICK, "script.tokens_per_s=400")
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     store = LocalStore(run)
     while process.poll() is None and num_done(store) < 50:

@@ -1,4 +1,4 @@
-"""`parsimony estimate` on real engines: its pilot begins the real run, whose rows add up to what was held."""
+"""`parsimony estimate` : its pilot begins the real run, whose rows add up to what was held."""
 
 import json
 import shlex
@@ -14,8 +14,9 @@ from cluster.store import LocalStore
 from records.jsonio import decode
 from records.run_folder.prediction import ESTIMATE, Prediction
 from records.run_folder.reader import read_run
+from tests.support.scripted import SCRIPTED, sets
 
-pytestmark = [pytest.mark.vllm, pytest.mark.ray]
+pytestmark = pytest.mark.ray
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples/arithmetic"
@@ -34,7 +35,7 @@ def parsimony(*words: str) -> str:
 def test_the_real_run_goes_on_with_the_pilot(tmp_path, capsys):
     words = [str(EXAMPLE / "test.jsonl"), "--recipe", str(EXAMPLE / "best-of-16.toml"), "--limit", str(NUM_PROBLEMS)]
     instances = [f"cost.{role}_instance=m7i.2xlarge" for role in ("generator", "prm")]
-    priced = [word for instance in instances for word in ("--set", instance)]
+    priced = sets(*instances, *SCRIPTED, "script.tokens_per_s=200", "script.prm_tokens_per_s=4000")
     asked = [
         "--pilot",
         str(NUM_PILOT),

@@ -17,8 +17,9 @@ from records.run_folder.reader import read_run
 from tests.services.debian import CannotStart
 from tests.services.prometheus import Prometheus, required
 from tests.services.ray_heads import Head, head
+from tests.support.scripted import SCRIPTED, sets
 
-pytestmark = [pytest.mark.vllm, pytest.mark.ray]
+pytestmark = pytest.mark.ray
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples/arithmetic"
@@ -32,6 +33,9 @@ SETTINGS = (
     "cost.generator_instance=m7i.2xlarge",
     "cost.prm_instance=c7i.4xlarge",
     "output.flush_interval_s=0.5",
+    *SCRIPTED,
+    "script.tokens_per_s=40",
+    "script.prm_tokens_per_s=4000",
 )
 OF_GPUS = {GPU_SECONDS, SPENT_GPU_SECONDS, CAP_GPU_SECONDS}
 LIMIT_S = 120.0
@@ -96,7 +100,7 @@ def watched(cluster: Head, prometheus: Prometheus, tmp_path_factory: pytest.Temp
     run = tmp_path_factory.mktemp("watched") / "run"
     command = [sys.executable, "-m", "jobs.score", f"{EXAMPLE}/test.jsonl", "--recipe", f"{EXAMPLE}/beam-16.toml"]
     command += ["--output", str(run), "--limit", str(NUM_PROBLEMS)]
-    command += [word for setting in SETTINGS for word in ("--set", setting)]
+    command += sets(*SETTINGS)
     begun_s = time.time()
     environment = cluster.environment | {"RAY_ADDRESS": cluster.gcs_address}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False)

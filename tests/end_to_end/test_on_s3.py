@@ -18,11 +18,13 @@ from records.run_folder.store import Store
 from tests.services.proxy import Proxy
 from tests.services.radosgw import RadosGateway
 from tests.services.servers import Bucket
+from tests.support.scripted import SCRIPTED
 
-pytestmark = [pytest.mark.vllm, pytest.mark.ray, pytest.mark.s3]
+pytestmark = [pytest.mark.ray, pytest.mark.s3]
 
 EXAMPLE = Path(__file__).parents[2] / "examples/arithmetic"
 GREEDY = "generator.temperature=0.0"
+PACED = "script.tokens_per_s=400"
 
 
 def options(output: str, recipe: str, limit: int, *overrides: str) -> ScoreOptions:
@@ -30,7 +32,7 @@ def options(output: str, recipe: str, limit: int, *overrides: str) -> ScoreOptio
         problems=str(EXAMPLE / "test.jsonl"),
         recipe=EXAMPLE / f"{recipe}.toml",
         output=output,
-        overrides=("output.flush_interval_s=0.5", "output.flush_problems=10", *overrides),
+        overrides=("output.flush_interval_s=0.5", "output.flush_problems=10", *SCRIPTED, PACED, *overrides),
         limit=limit,
     )
 

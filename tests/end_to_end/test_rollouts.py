@@ -1,4 +1,4 @@
-"""`parsimony rollout` for real, killed in the middle: every prefix once, with the counts of what was sampled for it."""
+"""`parsimony rollout` killed in the middle: every prefix once, with the counts of what was sampled for it."""
 
 import json
 from pathlib import Path
@@ -13,8 +13,9 @@ from jobs.export import export
 from records.path import FinishReason
 from records.run_folder.reader import read_run
 from tests.support.drivers import Driver
+from tests.support.scripted import KINDS, sets
 
-pytestmark = [pytest.mark.vllm, pytest.mark.ray]
+pytestmark = pytest.mark.ray
 
 EXAMPLE = Path(__file__).parents[2] / "examples/arithmetic"
 ENDS = (FinishReason.EOS, FinishReason.LENGTH)
@@ -25,6 +26,8 @@ ROLLOUT = [
     *("--limit", str(NUM_PROBLEMS)),
     *("--trajectories", str(NUM_TRAJECTORIES), "--continuations", str(NUM_CONTINUATIONS)),
     "--json",
+    *sets(*KINDS, f"script.answers={EXAMPLE / 'calibration.jsonl'}", "script.tokens_per_s=300"),
+    *sets("generator.block_size=8"),
 ]
 
 

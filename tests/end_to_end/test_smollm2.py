@@ -17,7 +17,7 @@ from jobs.recipes.builtin_models import folder_of, provide
 from jobs.recipes.load import load_recipe
 from records.run_folder.reader import read_run
 
-pytestmark = [pytest.mark.vllm, pytest.mark.ray]
+pytestmark = [pytest.mark.vllm, pytest.mark.ray, pytest.mark.long]
 
 ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "examples/smollm2/gsm8k.toml"

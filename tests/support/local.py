@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 from actors.controller.controller import Controller
 from actors.controller.replica_client import HealthCheck
 from actors.controller.settings import FlushPolicy, RunSettings, RunSoFar
+from actors.engines.scripted.world import right_answer
 from actors.grading.grader import GradeFailure, GradeRequest
 from actors.writer.journals import read_journals
 from actors.writer.lease import this_process
@@ -32,7 +33,7 @@ from scaling.budget.metering import ReplicaRate
 from scaling.strategies.best_of_n import best_of_n
 from scaling.strategy import SearchLimits, StrategyFactory
 from scaling.uncertainty.abstention import Abstention
-from tests.support.fakes import deaths, fake_generator, fake_prm, right_answer
+from tests.support.fakes import deaths, fake_generator, fake_prm
 
 ReplicaT = TypeVar("ReplicaT")
 LIMITS = SearchLimits(max_tokens=200, max_step_tokens=40)
@@ -120,7 +121,7 @@ class SeenReadings:
 def problems(count: int) -> list[Problem]:
     """Problems of the fakes' world, with the right answers as keys."""
     questions = [f"question {index}" for index in range(count)]
-    return [Problem(f"p{index}", text, str(right_answer(text))) for index, text in enumerate(questions)]
+    return [Problem(f"p{index}", text, right_answer(text)) for index, text in enumerate(questions)]
 
 
 def manifest(num_problems: int) -> Manifest:

@@ -258,6 +258,7 @@ class Stage:
     Attributes:
         folder: of the run.
         count: problems.
+        overrides: of the recipe, after the stage's own.
         total_tokens: the cap.
         load_s: how long the models take to load.
         outage_s: how long a store may be out.
@@ -275,6 +276,7 @@ class Stage:
 
     folder: Path
     count: int = 30
+    overrides: tuple[str, ...] = ()
     total_tokens: int | None = None
     load_s: float = 0.0
     outage_s: float = 300.0
@@ -313,7 +315,7 @@ class Stage:
     def plan(self, *, take_over: bool = False) -> Plan:
         """As `jobs.scoring.plan.make_plan` would, but for the models and the probe of the store."""
         budget = () if self.total_tokens is None else (f"budget.total_tokens={self.total_tokens}",)
-        overrides = (*SMALL, *QUICK, *budget)
+        overrides = (*SMALL, *QUICK, *budget, *self.overrides)
         recipe = load_recipe(RECIPE, overrides)
         problem_set = inspect_problems(self._file, ProblemColumns(**recipe.problems.model_dump()), None, lambda _: None)
         manifest = Manifest(

@@ -22,12 +22,13 @@ from tests.support.tiny_prms import make_prm
 pytestmark = [pytest.mark.vllm, pytest.mark.asyncio(loop_scope="module")]
 
 Dtype = Literal["float32", "bfloat16"]
-CASES: list[tuple[str, str, Dtype]] = [
+CASES = [
     ("separator", "beta-binomial", "float32"),
     ("separator", "quantile", "bfloat16"),
-    ("qwen2.5-math-prm", "quantile", "float32"),
-    ("reasoneval", "beta-binomial", "float32"),
+    pytest.param(("qwen2.5-math-prm", "quantile", "float32"), marks=pytest.mark.long),
+    pytest.param(("reasoneval", "beta-binomial", "float32"), marks=pytest.mark.long),
 ]
+"""A family, a head and a type of weights."""
 SHIFT = 0.02
 
 
@@ -45,7 +46,7 @@ class Calibrated:
         return predict_success(replace(self.trained.head, lower_shift=SHIFT), outputs, (0.1, 0.5, 0.9)).quantiles
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=CASES, ids="-".join)
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=CASES)
 async def calibrated(request, tmp_path_factory) -> AsyncIterator[Calibrated]:
     family, kind, dtype = request.param
     made = tmp_path_factory.mktemp("prms")

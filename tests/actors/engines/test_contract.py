@@ -1,4 +1,4 @@
-"""What a generator and a PRM replica promise: the same for the fakes and (mark `vllm`) for the real engines."""
+"""What a generator and a PRM replica promise: the same for the scripted engines and (mark `vllm`) the real ones."""
 
 import asyncio
 import itertools
@@ -169,8 +169,6 @@ async def test_without_asking_there_are_none_and_top_p_has_no_log_probability(ge
 
 
 async def test_more_log_probabilities_than_the_engine_was_built_for_fail_the_call_alone(generator):
-    if not generator.real:
-        pytest.skip("the fake knows no bound")
     bad, good = await generator.ask(
         [replace(sample_call("bad", QUESTIONS[0]), top_logprobs=21), sample_call("good", QUESTIONS[0])]
     )
@@ -238,8 +236,6 @@ async def test_an_overlong_prompt_fails_for_good_and_says_why(generator):
 
 
 async def test_a_nonsensical_temperature_fails_the_call_alone(generator):
-    if not generator.real:
-        pytest.skip("the fake has no temperature")
     bad, good = await generator.ask(
         [sample_call("bad", QUESTIONS[0], sampling=Sampling(-1.0)), sample_call("good", QUESTIONS[0])]
     )

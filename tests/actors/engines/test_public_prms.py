@@ -15,7 +15,7 @@ from tests.actors.engines.test_families import expected_score
 from tests.actors.engines.test_public_formats import PUBLISHED
 from tests.support.tiny_prms import FAMILY_NAMES, language_model, make_prm
 
-pytestmark = [pytest.mark.vllm, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.vllm, pytest.mark.long, pytest.mark.asyncio(loop_scope="module")]
 
 QUESTION = "Janet's ducks lay 16 eggs per day. How much does she make?"
 STEPS = [f"Step {number}: She sells {number} * 2 = ${2 * number} of eggs every day." for number in range(1, 16)]

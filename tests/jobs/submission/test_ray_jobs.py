@@ -1,4 +1,4 @@
-"""Ray jobs for real: a head with its dashboard on loopback, jobs with vLLM engines, stops, kills and resumes.
+"""Ray jobs for real: a head with its dashboard on loopback, jobs with scripted engines, stops, kills and resumes.
 
 One head asks for a token, another for none. Every command is one that a user would type, in a process of its own.
 """
@@ -24,14 +24,15 @@ from records.run_folder.reader import read_run
 from records.run_folder.store import Store
 from tests.services.ray_heads import Head, get, head
 from tests.services.tcp_proxy import proxy
+from tests.support.scripted import KINDS, sets
 
-pytestmark = [pytest.mark.vllm, pytest.mark.ray]
+pytestmark = pytest.mark.ray
 
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLE = "examples/arithmetic"
 TOKEN = "a" * 64
 LIMIT_S = 300.0
-QUICK = ["--set", "output.flush_interval_s=0.5", "--set", "output.flush_problems=20"]
+QUICK = sets("output.flush_interval_s=0.5", "output.flush_problems=20", *KINDS, f"script.answers={EXAMPLE}/test.jsonl")
 
 
 @pytest.fixture(scope="module")
@@ -138,20 +139,21 @@ def test_a_run_is_stopped_killed_and_finished_by_its_jobs(token_head, tmp_path):
         (f"{submission_id}-2", "FAILED"),
         (f"{submission_id}-3", "SUCCEEDED"),
     ]
-    _, alive = psutil.wait_procs(engines(token_head), timeout=20)
+    _, alive = psutil.wait_procs(actors(token_head), timeout=20)
     assert not alive
     told = what_the_cluster_tells_of_jobs(token_head)
     assert TOKEN not in told
     assert '"RAY_AUTH_MODE":"token"' in told.replace(" ", "")
 
 
-def engines(on: Head) -> list[psutil.Process]:
-    return processes(on, "EngineCor")
+def actors(on: Head) -> list[psutil.Process]:
+    """The replicas, the controller and the writer."""
+    return processes(on, "Host")
 
 
 def follow_and_detach(on: Head, run: Path, store: Store) -> str:
-    """Ctrl-C ends the following and leaves the job."""
-    following = follow(on, *score(run), "--set", "generator.max_num_seqs=1")  # slow enough to be met half-way
+    """Ctrl-C ends the following and leaves the job, which is slow enough to be met half-way."""
+    following = follow(on, *score(run), *sets("script.tokens_per_s=100", "generator.max_num_seqs=4"))
     wait_until(lambda: num_done(store) >= 20, following)
     following.send_signal(signal.SIGINT)
     log, said = following.communicate(timeout=30)
@@ -169,7 +171,7 @@ def follow_and_detach(on: Head, run: Path, store: Store) -> str:
 
 def stop_half_way(on: Head, run: Path, store: Store, submission_id: str) -> None:
     """The driver stops clean, well before Ray would kill it, and takes its replicas with it."""
-    assert engines(on)
+    assert len(actors(on)) >= 3
     begun_s = time.monotonic()
     stopped = submit(on, "stop", submission_id)
     assert stopped.returncode == 0
@@ -181,13 +183,13 @@ def stop_half_way(on: Head, run: Path, store: Store, submission_id: str) -> None
     assert read_status(store, now_s=time.time()).state is State.STOPPED
     assert 0 < num_done(store) < 500
     assert "stopping: writing what there is" in submit(on, "logs", submission_id, "--no-wait").stdout
-    _, alive = psutil.wait_procs(engines(on), timeout=20)
+    _, alive = psutil.wait_procs(actors(on), timeout=20)
     assert not alive
 
 
 def kill_the_next_attempt(on: Head, run: Path, store: Store) -> None:
     """SIGKILL of a driver: its lease stays, with a fresh heartbeat."""
-    following = follow(on, *score(run), "--resume")
+    following = follow(on, *score(run), *sets("script.tokens_per_s=100", "generator.max_num_seqs=4"), "--resume")
     wait_until(lambda: lease_epoch(store) == 2, following)
     for driver in processes(on, "jobs.score"):
         driver.kill()
@@ -206,7 +208,7 @@ def lease_epoch(store: Store) -> int:
 def finish_through_a_bad_connection(on: Head, run: Path, submission_id: str) -> None:
     """The next attempt takes the run at once; a follower whose connections are cut misses and repeats nothing."""
     with proxy(on.port) as bad:
-        slow = ["--set", "generator.max_num_seqs=8"]  # enough to be cut three times
+        slow = sets("script.tokens_per_s=300", "generator.max_num_seqs=8")  # enough to be cut three times
         following = follow(on, *score(run), *slow, "--resume", address=f"http://127.0.0.1:{bad.port}")
         wait_until(lambda: f"{submission_id}-3" in states(on), following)
         for _ in range(3):

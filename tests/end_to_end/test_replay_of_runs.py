@@ -1,6 +1,5 @@
-"""`parsimony replay` on runs of real engines: an adaptive budget, a cap, and a PRM that is loaded again."""
+"""`parsimony replay` on runs through Ray: an adaptive budget, a cap, and each run as itself."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,9 @@ from jobs.score import ray_session, score
 from jobs.scoring.plan import make_plan
 from jobs.scoring.replicas import Replicas, launch
 from records.run_folder.reader import Run, read_run
+from tests.support.scripted import SCRIPTED
 
-pytestmark = [pytest.mark.vllm, pytest.mark.ray]
+pytestmark = pytest.mark.ray
 
 EXAMPLE = Path(__file__).parents[2] / "examples/arithmetic"
 WIDTH = "strategy.num_samples=12"
@@ -28,7 +28,7 @@ def options(output: Path, *overrides: str) -> ScoreOptions:
         problems=str(EXAMPLE / "test.jsonl"),
         recipe=EXAMPLE / "best-of-16.toml",
         output=str(output),
-        overrides=overrides,
+        overrides=(*SCRIPTED, *overrides),
         limit=24,
     )
 
@@ -54,8 +54,8 @@ def runs(tmp_path_factory) -> dict[str, Run]:
         }
 
 
-def replayed(run: Run, output: Path, *overrides: str, prm: str | None = None) -> dict[str, dict[str, Any]]:
-    options = ReplayOptions(run=run.uri, output=str(output), overrides=overrides, prm=prm)
+def replayed(run: Run, output: Path, *overrides: str) -> dict[str, dict[str, Any]]:
+    options = ReplayOptions(run=run.uri, output=str(output), overrides=overrides)
     assert replay.run(options) == 0
     return {row["problem_id"]: row for row in pq.read_table(output / "replay.parquet").to_pylist()}
 
@@ -84,24 +84,3 @@ def test_every_run_replays_as_itself(runs, tmp_path, name):
         same = {column: value for column, value in line.items() if column in rows[problem_id]}
         assert len(same) > 15
         assert same == {column: rows[problem_id][column] for column in same}
-
-
-def test_the_same_prm_loaded_again_says_the_same(runs, tmp_path):
-    """So nothing but the PRM differs where another one is given; and a second replay loads none."""
-    output = tmp_path / "out"
-    rows, prm = rows_of(runs["fixed"]), str(EXAMPLE / "prm")
-    found = replayed(runs["fixed"], output, prm=prm)
-    assert {problem_id: line["answer"] for problem_id, line in found.items()} == {
-        problem_id: row["answer"] for problem_id, row in rows.items()
-    }
-    steps = {(step["problem_id"], step["node_id"]): step["p_median"] for step in runs["fixed"].steps().to_pylist()}
-    [file] = output.glob("scores-*.parquet")
-    scores = pq.read_table(file).to_pylist()
-    assert len(scores) == 24 * 13  # every sample, and the bare question
-    for row in scores:
-        stored = steps.get((row["problem_id"], row["node_id"]), rows[row["problem_id"]]["p_median"])
-        assert row["p_median"] == pytest.approx(stored, abs=1e-4)
-    written = file.stat().st_mtime_ns
-    assert replayed(runs["fixed"], output, prm=prm) == found
-    assert file.stat().st_mtime_ns == written
-    assert json.loads((output / "summary.json").read_text())["prm"] == prm

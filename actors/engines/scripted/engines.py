@@ -1,0 +1,185 @@
+"""The scripted generator and PRM: `GeneratorEngine` and `PrmEngine` of `actors.engines.scripted.world`."""
+
+import asyncio
+import hashlib
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from actors.engines.formats import SeparatorFormat
+from actors.engines.logprobs import TopLogprobs
+from actors.engines.protocol import EngineFacts, EngineRefused, EngineSample, EngineScore, SampleRequest
+from actors.engines.scripted.tokens import (
+    ASKED,
+    END,
+    BlockCache,
+    byte_tokenizer,
+    special_id,
+    split_at,
+    tokenizer_sha256,
+    vocabulary_size,
+)
+from actors.engines.scripted.world import WORLD_VERSION, next_piece, true_score
+from actors.engines.settings import EngineSettings, GeneratorSettings, PrmSettings
+from records.path import FinishReason
+from records.request import Until
+
+CONTEXT_TOKENS = 32_768
+"""Where the recipe says nothing; a token is a byte."""
+BLOCK_SIZE = 16
+"""Tokens of a block of the prefix cache, likewise."""
+NUM_PARAMETERS = 1_000_000
+"""What FLOPs are counted with."""
+PRM_SEPARATOR = "\n\n"
+"""The PRM reads the text of a step and writes this after it, whatever the generator ends its steps with."""
+LOGPROB = -0.25
+"""Of each sampled token, in nats."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptIdentity:
+    """What a manifest says of a scripted model; the fields are those of a real one's."""
+
+    model_sha256: str
+    tokenizer_sha256: str
+    num_parameters: int
+
+
+def identity(settings: EngineSettings) -> ScriptIdentity:
+    """Of the model that is played: all that decides what it says."""
+    answers = sorted((key.hex(), answer) for key, answer in settings.script.answers.items())
+    told = json.dumps([type(settings).__name__, WORLD_VERSION, answers]).encode()
+    tokenizer = tokenizer_sha256(settings.separator if isinstance(settings, GeneratorSettings) else PRM_SEPARATOR)
+    return ScriptIdentity(hashlib.sha256(told).hexdigest(), tokenizer, NUM_PARAMETERS)
+
+
+class ScriptedEngine:
+    """What both have in common: identity, a prefix cache, as many calls at a time as a batch takes, and time."""
+
+    def __init__(self, settings: EngineSettings, details: Mapping[str, bool | None] | None = None) -> None:
+        """Nothing is loaded; `settings.script` says how fast it is, and `details` goes into the facts."""
+        self.num_steps = 0
+        named = identity(settings)
+        self.facts = EngineFacts(
+            model_sha256=named.model_sha256,
+            tokenizer_sha256=named.tokenizer_sha256,
+            num_parameters=named.num_parameters,
+            max_model_len=settings.max_model_len or CONTEXT_TOKENS,
+            device="none (scripted)",
+            dtype=settings.dtype,
+            details=dict(details or {}),
+        )
+        self._blocks = BlockCache(settings.block_size or BLOCK_SIZE)
+        self._tokens_per_s = settings.script.tokens_per_s
+        self._batch = asyncio.Semaphore(settings.max_num_seqs)
+
+    async def watch(self) -> None:
+        """See `GeneratorEngine.watch`: there is no process that could end."""
+        await asyncio.Event().wait()
+
+    async def close(self) -> None:
+        """Nothing to end."""
+
+    async def _take_time(self, num_tokens: int) -> tuple[float, float]:
+        """Be busy with so many tokens; seconds that the call waited for its turn, and that it took."""
+        begun_s = time.monotonic()
+        run_s = num_tokens / self._tokens_per_s if self._tokens_per_s else 0.0
+        async with self._batch:
+            queued_s = time.monotonic() - begun_s
+            if run_s:
+                await asyncio.sleep(run_s)
+        self.num_steps += 1
+        return queued_s, run_s
+
+
+class ScriptedGenerator(ScriptedEngine):
+    """Samples of the scripted world. The same seed after the same prefix gives the same sample."""
+
+    def __init__(self, settings: GeneratorSettings) -> None:
+        """See `ScriptedEngine`."""
+        super().__init__(settings)
+        self.tokenizer = byte_tokenizer(settings.separator)
+        self._separator, self._answers = settings.separator, settings.script.answers
+        self._max_logprobs = settings.max_logprobs
+        before, _, self._after_question = settings.prompt_template.partition("{question}")
+        system = settings.system_prompt if settings.chat else None
+        self._before_question = before if system is None else f"{system}{self._separator}{before}"
+        self._end, self._asked = (special_id(self._separator, text) for text in (END, ASKED))
+
+    async def sample(self, request: SampleRequest) -> EngineSample:
+        """See `GeneratorEngine.sample`."""
+        self._check(request)
+        cached = self._blocks.cached_tokens(request.prompt_ids)
+        token_ids, reason = self._draw(request)
+        queued_s, run_s = await self._take_time(len(token_ids))
+        return EngineSample(
+            token_ids=token_ids,
+            logprobs=(LOGPROB,) * len(token_ids),
+            finish_reason=reason,
+            cached_tokens=cached,
+            queued_s=queued_s,
+            run_s=run_s,
+            top=self._top(token_ids, request.top_logprobs) if request.top_logprobs else None,
+        )
+
+    def _check(self, request: SampleRequest) -> None:
+        if request.sampling.temperature < 0:
+            raise EngineRefused(f"temperature {request.sampling.temperature:g} is below 0", retryable=False)
+        if request.top_logprobs > self._max_logprobs:
+            raise EngineRefused(
+                f"{request.top_logprobs} log-probabilities per token, and at most {self._max_logprobs}", retryable=False
+            )
+
+    def _draw(self, request: SampleRequest) -> tuple[tuple[int, ...], FinishReason]:
+        question, solution = self._read(request.prompt_ids)
+        seed = request.seed if request.sampling.temperature else 0
+        ids: list[int] = []
+        while len(ids) < request.max_tokens:
+            piece, final = next_piece(question, solution, seed, separator=self._separator, answers=self._answers)
+            solution += piece
+            ids += self.tokenizer.encode(piece, special=False)
+            if final:
+                ids.append(self._end)
+            if final or request.until is Until.STEP:
+                break
+        if len(ids) > request.max_tokens:
+            return tuple(ids[: request.max_tokens]), FinishReason.LENGTH
+        if ids[-1] == self._end:
+            return tuple(ids), FinishReason.EOS
+        return tuple(ids), FinishReason.SEPARATOR if request.until is Until.STEP else FinishReason.LENGTH
+
+    def _read(self, prompt_ids: Sequence[int]) -> tuple[str, str]:
+        """Question and solution so far."""
+        asked, solution = split_at(prompt_ids, self._asked, self.tokenizer.decode)
+        return asked.removeprefix(self._before_question).removesuffix(self._after_question), solution
+
+    def _top(self, token_ids: Sequence[int], num_top: int) -> TopLogprobs:
+        """The sampled token first, as likely as all are; then others, each half as likely as the one before."""
+        ranks = np.arange(num_top)
+        ids = (np.array(token_ids, dtype=np.int64)[:, None] + ranks) % vocabulary_size(self._separator)
+        rest = math.log(1 - math.exp(LOGPROB)) - ranks * math.log(2)
+        logprobs = np.where(ranks == 0, LOGPROB, rest) * np.ones((len(token_ids), 1))
+        return TopLogprobs(ids, logprobs)
+
+
+class ScriptedPrm(ScriptedEngine):
+    """Reads the slips of the scripted world: an honest PRM."""
+
+    def __init__(self, settings: PrmSettings) -> None:
+        """See `ScriptedEngine`."""
+        super().__init__(settings, {"separator": None, "stand_in": True})  # it reads any step
+        self._tokenizer = byte_tokenizer(PRM_SEPARATOR)
+        self._asked = special_id(PRM_SEPARATOR, ASKED)
+        self.format = SeparatorFormat(self._tokenizer, PRM_SEPARATOR)
+
+    async def score(self, token_ids: Sequence[int]) -> EngineScore:
+        """See `PrmEngine.score`."""
+        cached = self._blocks.cached_tokens(token_ids)
+        queued_s, run_s = await self._take_time(len(token_ids) - cached)
+        question, solution = split_at(token_ids, self._asked, self._tokenizer.decode)
+        score = true_score(question.removesuffix(PRM_SEPARATOR), solution, separator=PRM_SEPARATOR)
+        return EngineScore(score=score, cached_tokens=cached, queued_s=queued_s, run_s=run_s)
