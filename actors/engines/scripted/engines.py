@@ -18,17 +18,17 @@ from actors.engines.scripted.tokens import (
     END,
     BlockCache,
     byte_tokenizer,
+    num_token_ids,
     special_id,
     split_at,
     tokenizer_sha256,
-    vocabulary_size,
 )
 from actors.engines.scripted.world import WORLD_VERSION, next_piece, true_score
 from actors.engines.settings import EngineSettings, GeneratorSettings, PrmSettings
 from records.path import FinishReason
 from records.request import Until
 
-CONTEXT_TOKENS = 32_768
+DEFAULT_CONTEXT_TOKENS = 32_768
 """Where the recipe says nothing; a token is a byte."""
 BLOCK_SIZE = 16
 """Tokens of a block of the prefix cache, likewise."""
@@ -68,7 +68,7 @@ class ScriptedEngine:
             model_sha256=named.model_sha256,
             tokenizer_sha256=named.tokenizer_sha256,
             num_parameters=named.num_parameters,
-            max_model_len=settings.max_model_len or CONTEXT_TOKENS,
+            max_model_len=settings.max_model_len or DEFAULT_CONTEXT_TOKENS,
             device="none (scripted)",
             dtype=settings.dtype,
             details=dict(details or {}),
@@ -160,7 +160,7 @@ class ScriptedGenerator(ScriptedEngine):
     def _top(self, token_ids: Sequence[int], num_top: int) -> TopLogprobs:
         """The sampled token first, as likely as all are; then others, each half as likely as the one before."""
         ranks = np.arange(num_top)
-        ids = (np.array(token_ids, dtype=np.int64)[:, None] + ranks) % vocabulary_size(self._separator)
+        ids = (np.array(token_ids, dtype=np.int64)[:, None] + ranks) % num_token_ids(self._separator)
         rest = math.log(1 - math.exp(LOGPROB)) - ranks * math.log(2)
         logprobs = np.where(ranks == 0, LOGPROB, rest) * np.ones((len(token_ids), 1))
         return TopLogprobs(ids, logprobs)

@@ -58,7 +58,7 @@ def split_at(token_ids: Sequence[int], special: int, decode: Callable[[Sequence[
     return (decode(token_ids[:at]), decode(token_ids[at + 1 :])) if at >= 0 else (decode(token_ids), "")
 
 
-def vocabulary_size(separator: str) -> int:
+def num_token_ids(separator: str) -> int:
     """Tokens that there are."""
     return int(byte_backend(separator).get_vocab_size(with_added_tokens=True))
 
