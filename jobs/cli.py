@@ -7,7 +7,7 @@ Nothing heavy is imported before the arguments are known. A `Failure` is one lin
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -27,15 +27,19 @@ def main(argv: Sequence[str] | None = None, *, command: str | None = None) -> in
         command: the command, for `python -m jobs.COMMAND`; None to take it from the arguments.
     """
     name, options = parse(argv, command=command)
+    return exit_status_of(lambda: import_module(f"jobs.{name.replace('-', '_')}").run(options))
+
+
+def exit_status_of(run: Callable[[], int]) -> int:
+    """What `run` returns, or the status of what ended it: a `Failure` is told on stderr, an interrupt says nothing."""
     treat_sigterm_as_interrupt()
     try:
-        status: int = import_module(f"jobs.{name.replace('-', '_')}").run(options)
+        return run()
     except Failure as failure:
         sys.stderr.write(f"parsimony: error: {failure}\n")
         return REFUSED if isinstance(failure, InvalidInput | RunMismatch | RunLocked) else _FAILED
     except KeyboardInterrupt:
         return interrupted_status()
-    return status
 
 
 def parse(argv: Sequence[str] | None = None, *, command: str | None = None) -> tuple[str, object]:

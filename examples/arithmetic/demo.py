@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from jobs.cli import exit_status_of
 from jobs.command_line.score import ScoreOptions
 from jobs.display.numbers import count, duration, percent
 from jobs.score import finished_summary, ray_session, score
@@ -96,4 +97,4 @@ def _relative(uri: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_status_of(main))
