@@ -206,7 +206,7 @@ def test_sigterm_leaves_the_rest_to_the_same_command_and_a_finished_run_starts_n
     run = tmp_path / "run"
     command = [sys.executable, "-m", "jobs.score", str(EXAMPLE / "test.jsonl"), "--output", str(run)]
     command += ["--recipe", str(EXAMPLE / "sample.toml"), "--json"]
-    command += sets(*QUICK, "script.tokens_per_s=400")
+    command += sets(*QUICK, "script.tokens_per_s=40")
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     store = LocalStore(run)
     while process.poll() is None and num_done(store) < 50:
