@@ -20,7 +20,7 @@ demo: install  ## Score arithmetic problems on this machine, with models that co
 	$(BIN)/python -m examples.arithmetic.demo
 
 check: lint  ## Formatting, lint, types and the fast tests: what to run before a commit (two minutes)
-	$(PYTEST) --dist loadfile -m "not long and not vllm and not ray and not gpu and not s3" $(PYTEST_ARGS)
+	$(PYTEST) --dist loadfile -m "not long and not vllm and not ray and not gpu and not s3 and not browser" $(PYTEST_ARGS)
 
 test: install  ## What every change must pass: all tests but the long ones, with real engines and Ray (PYTEST_ARGS=...)
 	$(PYTEST) --dist loadgroup -m "not long" $(PYTEST_ARGS)

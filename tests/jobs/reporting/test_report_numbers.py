@@ -60,7 +60,8 @@ def told(best_of_8: ReportSource) -> list[Witness]:
 
 @pytest.mark.parametrize("name", [name for name in STRATEGIES if ":" not in name])
 def test_a_replayed_choice_is_the_one_that_the_rows_are_made_of(tmp_path: Path, name: str) -> None:
-    source = source_of(tmp_path / "run", {"name": name}, num_problems=6)
+    num_problems = some_of(6)
+    source = source_of(tmp_path / "run", {"name": name}, num_problems=num_problems)
     for tree in source.trees():
         row = tree.row
         assert row is not None
@@ -69,7 +70,20 @@ def test_a_replayed_choice_is_the_one_that_the_rows_are_made_of(tmp_path: Path, 
             answers = {leaf.node_id: leaf.answer for leaf in tree.leaves}
             assert answers[tree.chosen or 0] == row.answer
     found = read_contents(source, max_bytes=10**7, paired=None)
-    assert len(found.chunks.places) == 6
+    assert len(found.chunks.places) == num_problems
+
+
+DRAWN = {"best-of-n", "beam-search"}
+"""Strategies whose page is made before a commit: its diagrams take seconds. Those of all others are `long`."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if name in DRAWN else pytest.mark.long) for name in STRATEGIES if ":" not in name],
+)
+def test_a_page_shows_the_trees_of_any_strategy(tmp_path: Path, name: str) -> None:
+    source = source_of(tmp_path / "run", {"name": name}, num_problems=2)
+    found = read_contents(source, max_bytes=10**7, paired=None)
     assert "search tree" in render(contents(found))
 
 

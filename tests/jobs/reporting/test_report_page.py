@@ -174,6 +174,7 @@ def test_what_a_reader_asks_for_first_has_its_tree_first(tmp_path: Path) -> None
     assert read_source(run, named=["p-000200"]).order == source.order
 
 
+@pytest.mark.long
 def test_ten_thousand_problems_stay_within_the_bound(tmp_path: Path) -> None:
     """As `benchmarks.report_page`, with smaller trees and less room; the time to open is measured there."""
     problems = made_problems(10_000)
