@@ -11,7 +11,6 @@ from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-import pytest
 from setuptools import find_packages
 
 from records import failure
@@ -185,7 +184,6 @@ def public_names(path: Path) -> set[str]:
     return found - OF_EVERY_COMMAND
 
 
-@pytest.mark.xfail(strict=True, reason="names that stand twice are being renamed")
 def test_public_names_are_unique_within_a_package() -> None:
     homes: dict[tuple[str, str], list[str]] = defaultdict(list)
     for path in MODULES:

@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from jobs.calibration.methods import CALIBRATED, UNCALIBRATED
 from jobs.calibration.reliability_plot import draw
 from jobs.display.numbers import UNKNOWN
 from records.jsonio import encode
@@ -21,8 +22,6 @@ from scaling.calibration.observed import Observed, Predictions
 from scaling.calibration.reliability import ReliabilityBin, reliability
 from scaling.statistics.bootstrap import IntervalEstimate
 
-UNCALIBRATED = "uncalibrated"
-CALIBRATED = "calibrated"
 REPORT_FILE = "evaluation.json"
 CURVES_FILE = "reliability.csv"
 DIAGRAM_FILE = "reliability.png"
