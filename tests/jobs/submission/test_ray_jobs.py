@@ -156,7 +156,7 @@ def follow_and_detach(on: Head, run: Path, store: Store) -> str:
     following = follow(on, *score(run), *sets("script.tokens_per_s=100", "generator.max_num_seqs=4"))
     wait_until(lambda: num_done(store) >= 20, following)
     following.send_signal(signal.SIGINT)
-    log, said = following.communicate(timeout=30)
+    log, said = following.communicate(timeout=LIMIT_S)
     assert following.returncode == 130
     assert "loading models" in log
     submission_id: str
