@@ -2,8 +2,11 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
-# Side by side: what starts an engine, Ray or an object store is one group, and has one of the workers to itself.
-PYTEST := $(BIN)/python -m pytest -n 2
+# Two runs: what is pure goes on two workers side by side; what starts an engine, Ray, a store or a browser fills the machine
+# by itself, so that follows one test after another. A selection in PYTEST_ARGS may leave one of the two without a test (5).
+APART := vllm or ray or gpu or s3 or browser
+PURE_TESTS = $(BIN)/python -m pytest -n 2 --dist loadfile -m "not ($(APART))$(1)" $(PYTEST_ARGS) || test $$? -eq 5
+APART_TESTS = $(BIN)/python -m pytest -m "($(APART))$(1)" $(PYTEST_ARGS) || test $$? -eq 5
 
 # Python's byte code is kept, whatever the shell says: without it each process compiles torch and its like once more.
 unexport PYTHONDONTWRITEBYTECODE
@@ -19,14 +22,16 @@ install:  ## Set up .venv from the pinned lists (PYTHON=..., DEVICE=cpu|gpu)
 demo: install  ## Score arithmetic problems on this machine, with models that come with the repository
 	$(BIN)/python -m examples.arithmetic.demo
 
-check: lint  ## Formatting, lint, types and the fast tests: what to run before a commit (two minutes)
-	$(PYTEST) --dist loadfile -m "not long and not vllm and not ray and not gpu and not s3 and not browser" $(PYTEST_ARGS)
+check: lint  ## Formatting, lint, types and the tests that start nothing: before a commit
+	$(call PURE_TESTS, and not long)
 
 test: install  ## What every change must pass: all tests but the long ones, with real engines and Ray (PYTEST_ARGS=...)
-	$(PYTEST) --dist loadgroup -m "not long" $(PYTEST_ARGS)
+	$(call PURE_TESTS, and not long)
+	$(call APART_TESTS, and not long)
 
 test-all: install  ## Every test: also all pairs, all seeds and long chaos (PYTEST_ARGS=...)
-	$(PYTEST) --dist loadgroup $(PYTEST_ARGS)
+	$(call PURE_TESTS,)
+	$(call APART_TESTS,)
 
 lint: install  ## Formatting, lint and types
 	$(BIN)/ruff format --check .

@@ -17,8 +17,6 @@ from tests.support.tiers import Tier, some_of
 
 prepare_environment(local=True)
 
-ENGINES = ("vllm", "ray", "s3", "browser")
-"""Marks of tests that start what fills the machine: under pytest-xdist one worker has them all, one after another."""
 STORES = {"moto_server", "nanio_server", "radosgw", "moto"}
 """Fixtures, and parameters, that start an object store: a test that asks for one is marked `s3`."""
 
@@ -48,8 +46,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.s3)
         if "browser" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.browser)
-        if any(item.get_closest_marker(mark) for mark in ENGINES):
-            item.add_marker(pytest.mark.xdist_group("engines"))
 
 
 @pytest.fixture
