@@ -22,8 +22,8 @@ install:  ## Set up .venv from the pinned lists (PYTHON=..., DEVICE=cpu|gpu)
 demo: install  ## Score arithmetic problems on this machine, with models that come with the repository
 	$(BIN)/python -m examples.arithmetic.demo
 
-check: lint  ## Formatting, lint, types and the tests that start nothing: before a commit
-	$(call PURE_TESTS, and not long)
+check: lint  ## Formatting, lint, types and the fast tests: before a commit
+	$(call PURE_TESTS, and not long and not slow)
 
 test: install  ## What every change must pass: all tests but the long ones, with real engines and Ray (PYTEST_ARGS=...)
 	$(call PURE_TESTS, and not long)

@@ -18,6 +18,8 @@ from scaling.strategies.rollout import rollout
 from tests.support.fakes import Faults, deaths, fake_generator, fake_prm
 from tests.support.local import LIMITS, LocalRun, problems
 
+pytestmark = pytest.mark.slow
+
 STRATEGIES = {
     "majority": partial(majority, limits=LIMITS, num_samples=4),
     "best-of-n": partial(best_of_n, limits=LIMITS, num_samples=4),

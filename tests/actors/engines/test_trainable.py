@@ -34,6 +34,8 @@ from tests.actors.conftest import REAL_PRM
 from tests.scaling.calibration.test_heads import beta_binomial_nll
 from tests.support.tiny_prms import make_prm
 
+pytestmark = pytest.mark.slow
+
 QUESTION = "Janet's ducks lay 16 eggs per day. How much does she make?"
 STEPS = ["Step 1: She sells 16 - 3 - 4 = 9 eggs.\n\n", "She makes 9 * 2 = $18.\n\n", "The answer is: 18"]
 LORA = LoraSpec(rank=2, alpha=32, dropout=0.1, every_nth_layer=2)

@@ -20,7 +20,10 @@ from actors.engines.serving.watchdog import EngineWatchdog
 from actors.engines.serving.watchdog_process import LOOK_S
 from actors.writer.lease import process_start
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="without /proc there is no watchdog")
+pytestmark = [
+    pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="without /proc there is no watchdog"),
+    pytest.mark.slow,
+]
 
 LIMIT_S = 30.0
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -17,6 +17,8 @@ from actors.grading.grader import GradeFailure, Grader, GradeRequest
 from records.failure import InvalidInput
 from tests.support.tiers import some_of
 
+pytestmark = pytest.mark.slow
+
 GRADERS = """
 import ctypes, os, sys, time
 

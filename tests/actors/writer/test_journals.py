@@ -26,6 +26,8 @@ from tests.support.fakes import Faults, Tap, fake_generator
 from tests.support.local import LIMITS, LocalRun, problems
 from tests.support.tiers import some_of
 
+pytestmark = pytest.mark.slow
+
 BEAM = partial(beam_search, limits=LIMITS, num_samples=4, beam_width=2, max_steps=10)
 COUNT = 20
 NUM_REQUESTS = 4

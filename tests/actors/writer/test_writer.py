@@ -34,6 +34,8 @@ from tests.services.radosgw import RadosGateway
 from tests.services.servers import Bucket
 from tests.support.tiers import some_of
 
+pytestmark = pytest.mark.slow
+
 T = TypeVar("T")
 
 PROBLEM_IDS = [f"p{number}" for number in range(6)]

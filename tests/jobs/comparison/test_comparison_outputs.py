@@ -25,6 +25,8 @@ from records.schemas import PARQUET_OPTIONS
 from scaling.statistics.comparison import Measured, compare
 from tests.support.tiers import some_of
 
+pytestmark = pytest.mark.slow
+
 NUM_PROBLEMS = 60
 POOL = "best-of-n:num_samples=64"
 OPTIONS = {

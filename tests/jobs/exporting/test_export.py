@@ -22,6 +22,8 @@ from scaling.uncertainty.aggregation import Aggregation
 from tests.records.trees import Sample, ending, problem, write_run
 from tests.support.tiers import some_of
 
+pytestmark = pytest.mark.slow
+
 CHAT = {"chat": True, "system_prompt": "Be brief.", "prompt_template": "Q: {question}"}
 
 

@@ -20,6 +20,8 @@ from jobs.problems.rows import MAX_ID_CHARS
 from records.failure import InvalidInput
 from records.problem import Problem
 
+pytestmark = pytest.mark.slow
+
 AUTO = ProblemColumns()
 FORMATS = ("p.jsonl", "p.jsonl.gz", "p.csv", "p.csv.gz", "p.parquet")
 NAMES = ("id", "question", "answer")

@@ -29,6 +29,8 @@ from tests.support.fakes import SEPARATOR, fake_prm, true_score
 from tests.support.local import LocalHandle
 from tests.support.stored_runs import stored_run
 
+pytestmark = pytest.mark.slow
+
 BEST_OF_64 = "strategy={name='best-of-n', num_samples=64}"
 BEST_OF_16 = "strategy={name='best-of-n', num_samples=16}"
 BEAM = "strategy={name='beam-search', num_samples=4, beam_width=2, max_steps=6}"

@@ -32,6 +32,8 @@ from scaling.calibration.within_run import ScoredOutcome, check_scores
 from tests.records import builders
 from tests.support.tiers import some_of
 
+pytestmark = pytest.mark.slow
+
 BEST_OF_8 = {"name": "best-of-n", "num_samples": 8}
 BEAM = {"name": "beam-search", "num_samples": 8, "beam_width": 2, "max_steps": 6}
 

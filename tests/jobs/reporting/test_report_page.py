@@ -39,6 +39,8 @@ from tests.records import builders
 from tests.services.servers import Bucket
 from tests.support.tiers import some_of
 
+pytestmark = pytest.mark.slow
+
 BEST_OF_4 = {"name": "best-of-n", "num_samples": 4}
 TEXT = st.text() | st.sampled_from(["</script>", "<!--", "]]>", "\u2028\u2029", "<script>alert(1)</script>", "&amp;"])
 JSON = st.recursive(

@@ -24,6 +24,8 @@ from tests.support.fakes import Faults, Tap, fake_generator
 from tests.support.run_drivers import Interrupt, Stage, ThreadWriter, failing
 from tests.support.tiers import some_of
 
+pytestmark = pytest.mark.slow
+
 LOADING_S = 0.15
 """Some ten ticks."""
 

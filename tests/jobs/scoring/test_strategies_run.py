@@ -8,6 +8,8 @@ from jobs.recipes.section import PLUGIN
 from jobs.recipes.strategies.registry import STRATEGIES
 from tests.support.run_drivers import Stage
 
+pytestmark = pytest.mark.slow
+
 SMALLER = {
     "deepconf-online": ("strategy.num_warmup=4", "strategy.window=16"),
     "deepconf-offline": ("strategy.window=16",),

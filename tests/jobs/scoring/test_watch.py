@@ -36,6 +36,8 @@ from records.run_folder.store import Store
 from tests.records.builders import manifest, record
 from tests.support.run_drivers import HookedStore
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 NUM_PROBLEMS = 6
 LIMIT_S = 60.0

@@ -20,6 +20,8 @@ from scaling.estimation.prediction import (
 )
 from tests.support.tiers import some_of
 
+pytestmark = pytest.mark.slow
+
 
 def made(num_problems: int, seed: int, *, noise: float) -> tuple[Population, np.ndarray]:
     """Problems whose costs follow the model, with an own error each: [N, 2], the second cost half of the first."""

@@ -40,6 +40,8 @@ from scaling.uncertainty.selection import Selection
 from tests.support.tiers import some_of
 from tests.support.world import NOTHING, World, problems, scheduler_for
 
+pytestmark = pytest.mark.slow
+
 LIMITS = SearchLimits(max_tokens=40, max_step_tokens=8)
 
 

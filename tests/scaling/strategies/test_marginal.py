@@ -26,6 +26,8 @@ from tests.support.tiers import some_of
 from tests.support.toy_problem import LIMITS, ROOT, ToyProblem, play
 from tests.support.world import World, problems, scheduler_for
 
+pytestmark = pytest.mark.slow
+
 SMALL = SearchLimits(max_tokens=40, max_step_tokens=8)
 STRATEGY = partial(marginal, limits=SMALL, num_samples=6, typical_tokens=8)
 

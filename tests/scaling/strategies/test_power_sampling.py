@@ -21,6 +21,8 @@ from scaling.strategy import Choice, SearchLimits, Strategy
 from scaling.uncertainty.selection import Selection
 from tests.support.tiers import some_of
 
+pytestmark = pytest.mark.slow
+
 MAX_STEPS = 4
 LIMITS = SearchLimits(max_tokens=MAX_STEPS, max_step_tokens=1)
 ROOT = Path(0, None, "question")
