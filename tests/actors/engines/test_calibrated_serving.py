@@ -31,7 +31,7 @@ CASES = [
 """A family, a head and a type of weights."""
 SHIFT = 0.02
 NEAR: dict[Dtype, float] = {"float32": 1e-4, "bfloat16": 3e-2}
-"""How far what is served may be from what was trained: in bfloat16, processors differ in how they add up (0.02 was seen)."""
+"""How far what is served may be from training; in bfloat16 processors differ in how they add up (0.02 was seen)."""
 
 
 @dataclass
