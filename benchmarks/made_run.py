@@ -29,7 +29,7 @@ from records.usage import ReplicaUsage, Role, Usage
 from scaling.budget.metering import ReplicaRate, Share
 from scaling.search.accounting import Models, problem_record, with_share
 from scaling.search.problem_search import ProblemSearch
-from scaling.search.tasks import SampleTask, ScoreTask, Task
+from scaling.search.tasks import CompareTask, SampleTask, ScoreTask, Task
 from scaling.strategy import StrategyFactory
 
 MODELS = Models(1_000_000_000, 500_000_000, None)
@@ -221,6 +221,8 @@ def _serve(search: ProblemSearch, rng: random.Random, talk: Talk) -> Iterator[No
             num_samples += 1
             sampled = _sample(task, search.problem, rng, slip, talk)
             tasks += search.sampled(task, sampled, granted_tokens=task.max_tokens, replica="generator-0")
+        elif isinstance(task, CompareTask):
+            tasks += search.compared(task, {})
         else:
             tasks += search.scored(task, _score(task, search.problem, rng, slip), replica="prm-0")
         yield

@@ -95,7 +95,7 @@ def replay_run(
     with _progress(there.totals.problems) as on_played:
         playing = Playing(
             settings=settings,
-            grader=base.grader,
+            run=base,
             num_logprobs=base.strategy.num_logprobs,
             seed=base.seed,
             num_orders=options.num_orders,

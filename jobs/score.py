@@ -97,6 +97,7 @@ def score(plan: Plan, replicas: Replicas) -> Summary:
             for line in state.drift if len(states) == 1 else ():
                 display.note(f"warning: {line}")
 
+        display.note(plan.problems.said)
         for warning in (*plan.warnings, *plan.problems.warnings):
             display.note(f"warning: {warning}")
         if plan.only is not None:

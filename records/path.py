@@ -7,6 +7,7 @@ delivered, in child order: 0 is the root (the bare question), the rest count up,
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 
 class FinishReason(StrEnum):
@@ -20,6 +21,18 @@ class FinishReason(StrEnum):
     """The model ended its answer."""
     LENGTH = "length"
     """Cut at `max_tokens`, at the context limit, or where the budget ran out."""
+
+
+class AnswerReader(Protocol):
+    """Knows which answer a solution of a problem states, and what it is counted as."""
+
+    def answer(self, solution: str) -> str | None:
+        """The answer that a solution states; None where it states none."""
+        ...
+
+    def form(self, answer: str) -> str:
+        """One text for all answers that are the same."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +63,7 @@ class Path:
             were likeliest there, so the more peaked, the higher; None where nobody asked.
         sampled_logprob_sum: as `logprob_sum`, under the distribution that the tokens were drawn from; None where nobody
             asked, or top-p cut it.
+        answers: of the root: how answers of this problem are read; None elsewhere, and where the defaults hold.
     """
 
     node_id: int
@@ -61,6 +75,7 @@ class Path:
     score: PrmScore | None = None
     token_confidences: tuple[float, ...] | None = None
     sampled_logprob_sum: float | None = None
+    answers: AnswerReader | None = None
 
     @property
     def finished(self) -> bool:

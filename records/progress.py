@@ -15,6 +15,8 @@ class Progress:
         exhausted_problems: ended with the budget.
         graded: with a verdict.
         correct: with a good one.
+        finished_samples: of visible rows: samples that came to their end.
+        unanswered_samples: of these, those that state no answer.
         open_problems: begun and not yet visible.
         generated_tokens: spent so far, lost ones and those of open problems included; likewise the other tokens.
         prompt_tokens: of visible rows.
@@ -58,3 +60,5 @@ class Progress:
     total_usd_cap: float | None = None
     gpu_seconds: float | None = None
     total_gpu_seconds_cap: float | None = None
+    finished_samples: int = 0
+    unanswered_samples: int = 0

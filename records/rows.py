@@ -43,6 +43,8 @@ class ProblemRow:
         reference: the answer key; null where the input has none.
         generator_seconds: its part of the time that the run held generators, in replica-seconds (`prm_seconds` alike):
             what their calls in flight took, idle time and start-up shared out, so that all rows add up to the run's.
+        num_finished: samples that came to their end; null in runs from before there was this column.
+        num_unanswered: of these, those that state no answer; null likewise.
     """
 
     problem_id: str
@@ -74,6 +76,8 @@ class ProblemRow:
     reference: str | None
     generator_seconds: float
     prm_seconds: float
+    num_finished: int | None = None
+    num_unanswered: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +105,9 @@ class StepRow:
         prm_replica: PRM replica that scored it; null if unscored.
         queued_seconds: generator queue time of the sample.
         run_seconds: generator time of the sample.
+        answer: of the last step of a finished sample: what it states, as extracted; empty where it states nothing; null
+            on other steps, and in runs from before there was this column.
+        answer_class: what that answer is counted as: one text for all answers of the problem that are the same.
     """
 
     problem_id: str
@@ -128,6 +135,8 @@ class StepRow:
     prm_replica: str | None
     queued_seconds: float
     run_seconds: float
+    answer: str | None = None
+    answer_class: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

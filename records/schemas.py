@@ -12,7 +12,7 @@ import pyarrow as pa
 from records.rows import ProblemRow, RequestRow, RolloutRow, Status, StepRow
 from records.run_folder.layout import Table
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Of the tables together; in the manifest and in the metadata of every part."""
 
 Row = ProblemRow | StepRow | RequestRow | RolloutRow
@@ -69,6 +69,8 @@ PROBLEMS = _schema(
     pa.field("reference", pa.string()),
     _required("generator_seconds", pa.float64()),
     _required("prm_seconds", pa.float64()),
+    pa.field("num_finished", pa.int32()),
+    pa.field("num_unanswered", pa.int32()),
 )
 
 STEPS = _schema(
@@ -97,6 +99,8 @@ STEPS = _schema(
     pa.field("prm_replica", pa.string()),
     _required("queued_seconds", pa.float64()),
     _required("run_seconds", pa.float64()),
+    pa.field("answer", pa.string()),
+    pa.field("answer_class", pa.string()),
 )
 
 REQUESTS = _schema(
@@ -167,9 +171,15 @@ def to_table(table: Table, rows: Sequence[Row]) -> pa.Table:
 
 
 def to_rows(row_type: type[_RowT], table: pa.Table) -> list[_RowT]:
-    """The rows that `to_table` was given, in order. Columns that this version does not know are left out."""
+    """The rows that `to_table` was given, in order.
+
+    Columns that this version does not know are left out; those that an older version did not know are null.
+    """
+    there = set(table.column_names)
     (schema,) = (SCHEMAS[name] for name, kind in ROW_TYPES.items() if kind is row_type)
-    columns = [_values(column, table.column(column.name)) for column in schema]
+    columns = [
+        _values(column, table.column(column.name)) if column.name in there else [None] * len(table) for column in schema
+    ]
     return [row_type(**dict(zip(schema.names, values, strict=True))) for values in zip(*columns, strict=True)]
 
 

@@ -22,7 +22,7 @@ MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob
 
 ARROWS = {
     "records": {"records", "pyarrow"},
-    "scaling": {"scaling", "records", "numpy", "scipy", "sklearn"},
+    "scaling": {"scaling", "records", "numpy", "scipy", "sklearn", "mpmath"},
     "actors": {"actors", "scaling", "records", "pyarrow", "numpy", "math_verify", "latex2sympy2_extended"},
     "cluster": {"cluster", "records", "ray", "aiohttp", "boto3", "botocore"},
     "jobs": {*PACKAGES, "pyarrow", "numpy", "pydantic", "rich", "matplotlib", "jinja2"},

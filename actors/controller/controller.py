@@ -13,19 +13,20 @@ particular problem, and the loop never blocks.
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
 
 from actors.controller.fleet import Fleet, cancel_all
+from actors.controller.heartbeat import heartbeats
 from actors.controller.metrics import RunMetrics
+from actors.controller.notes import Notes, SilenceWarning
 from actors.controller.protocols import MetricsExporter, RunWriter
 from actors.controller.recorder import Recorder
 from actors.controller.settings import GeneratorHandle, PrmHandle, RunSettings, RunSoFar, ledger_of, meter_of, with_rows
 from actors.controller.time_limits import TimeLimits
 from actors.grading.grader import AnswerGrader
-from actors.writer.store_retry import StoreRetry, patiently
+from actors.writer.store_retry import patiently
 from records.failure import ActorDied, Fenced, StoreFailed, first_failure
 from records.problem import Problem
 from records.progress import Progress
@@ -33,10 +34,8 @@ from records.rows import OpenRecord, ProblemRecord
 from records.usage import Usage
 from scaling.budget.metering import Meter
 from scaling.scheduler.scheduler import Scheduler
+from scaling.search.tasks import CompareTask
 from scaling.strategy import StrategyFactory
-
-MAX_NOTES = 1000
-"""Notes kept for the driver; the oldest go first."""
 
 
 class Controller:
@@ -71,6 +70,8 @@ class Controller:
     ) -> None:
         self._problems, self._settings, self._clock = problems, settings, clock
         self._writer, self._grader = writer, grader
+        self._notes, self._changed = Notes(), asyncio.Event()
+        self._silence = SilenceWarning(self._notes.add)
         self._visible, self._read_journals, self._num_left = so_far.visible, so_far.journals, so_far.num_left
         self._meter = meter_of(settings, so_far, generators, prms, now_s=clock())
         self.scheduler = Scheduler(
@@ -80,6 +81,7 @@ class Controller:
             ledger=ledger_of(settings, so_far),
             on_flight=self._meter.change,
             has_prm=bool(prms),
+            policy=settings.policy,
         )
         self._recorder = Recorder(
             writer=writer,
@@ -90,7 +92,7 @@ class Controller:
             first_batch=so_far.next_batch,
             open_searches=self.scheduler.open_searches,
             on_visible=self._on_visible,
-            note=self._note,
+            note=self._notes.add,
         )
         self._fleet = Fleet(
             generators=generators,
@@ -99,7 +101,7 @@ class Controller:
             scheduler=self.scheduler,
             clock=lambda: self._metered().now_s,
             on_event=self._on_replica_event,
-            note=self._note,
+            note=self._notes.add,
         )
         self._limits = TimeLimits(
             settings,
@@ -110,10 +112,7 @@ class Controller:
             on_reached=self._grant_no_more,
         )
         self._metrics = RunMetrics(metrics, self.scheduler, self._fleet, self._recorder, settings.rates)
-        self._changed = asyncio.Event()
-        self._notes: deque[str] = deque(maxlen=MAX_NOTES)
-        self._phase, self._stopping = "waiting for replicas", False
-        self._started_s = clock()
+        self._phase, self._stopping, self._started_s = "waiting for replicas", False, clock()
         self._grading: asyncio.TaskGroup | None = None
 
     async def run(self) -> bool:
@@ -126,7 +125,12 @@ class Controller:
             async with asyncio.TaskGroup() as group:
                 replicas = [group.create_task(loop) for loop in self._fleet.loops()]
                 limits, metrics = self._limits.run(), self._metrics.run(self._snapshot)
-                others = [self._recorder.run(), self._heartbeats(), limits, metrics]
+                others = [
+                    self._recorder.run(),
+                    heartbeats(self._writer, self._snapshot, every_s=self._settings.heartbeat_s, clock=self._clock),
+                    limits,
+                    metrics,
+                ]
                 background = [group.create_task(loop) for loop in others]
                 journals = dict(await self._journals())
                 self._recorder.restore(journals)
@@ -172,9 +176,7 @@ class Controller:
 
     def take_notes(self) -> list[str]:
         """What the user should hear, since the last call."""
-        notes = list(self._notes)
-        self._notes.clear()
-        return notes
+        return self._notes.take()
 
     def charged_tokens(self) -> int:
         """What the run counts as spent, in all epochs; under a cap also what is still out and will not come back."""
@@ -195,12 +197,14 @@ class Controller:
         await self._until(lambda: self._recorder.num_pending == 0, even_when_stopping=True)
         await self._recorder.flush()  # what a stop leaves open
         if self.scheduler.counts.truncated:
-            self._note(f"{self.scheduler.counts.truncated} PRM inputs were over-long and cut (steps.prm_truncated)")
+            self._notes.add(
+                f"{self.scheduler.counts.truncated} PRM inputs were over-long and cut (steps.prm_truncated)"
+            )
         for kind, number in self._grader.failures.items():
-            self._note(f"{number} answers are not graded, because the grader {kind.replace('_', ' ')}")
+            self._notes.add(f"{number} answers are not graded, because the grader {kind.replace('_', ' ')}")
 
     async def _journals(self) -> Mapping[str, OpenRecord]:
-        return await patiently(lambda: asyncio.to_thread(self._read_journals), self._note)
+        return await patiently(lambda: asyncio.to_thread(self._read_journals), self._notes.add)
 
     async def _search(self, journals: dict[str, OpenRecord]) -> None:
         """Open every problem in its turn, until none is left open; those that compete, a window at a time."""
@@ -258,7 +262,16 @@ class Controller:
         for concluded in self.scheduler.take_concluded():
             if self._grading is not None:
                 self._grading.create_task(self._recorder.record(concluded))
+        for task in outgoing.comparisons:
+            if self._grading is not None:
+                self._grading.create_task(self._compare(task))
         self._changed.set()
+
+    async def _compare(self, task: CompareTask) -> None:
+        """Ask the grader which answers are the same, and let their search go on."""
+        same = await self._grader.same(task.pairs)
+        self.scheduler.compared(task, dict(zip(task.pairs, same, strict=True)), now_s=self._metered().now_s)
+        self._pump()
 
     def _metered(self) -> Meter:
         """The meter, with the replicas' time shared out up to now: what happens next happens at its `now_s`."""
@@ -268,9 +281,6 @@ class Controller:
     def _snapshot(self) -> tuple[Progress, Usage]:
         return self.progress(), self._meter.usage()  # of one moment: `progress` brought the meter up to it
 
-    def _note(self, text: str) -> None:
-        self._notes.append(text)
-
     def _on_replica_event(self) -> None:
         self._recorder.models = self._recorder.models or self._fleet.models
         self._pump()
@@ -279,20 +289,10 @@ class Controller:
         rows = [record.problem for record in records]
         self._visible = with_rows(self._visible, rows)
         self._metrics.add_rows(rows)
+        self._silence.look_at(self._visible)
         self._pump()
 
-    async def _heartbeats(self) -> None:
-        retry = StoreRetry(self._clock)
-        while True:
-            try:
-                progress, usage = self._snapshot()
-                await self._writer.heartbeat(asdict(progress), usage)
-                retry.end()
-            except StoreFailed as failed:
-                retry.wait_s(failed)  # raises when it has lasted too long; the next try is the next heartbeat
-            await asyncio.sleep(self._settings.heartbeat_s)
-
     def _grant_no_more(self, why: str) -> None:
-        self._note(f"{why}; open problems end with their best answer")
+        self._notes.add(f"{why}; open problems end with their best answer")
         self.scheduler.ledger.close()  # what is in flight still comes in
         self._pump()

@@ -19,7 +19,7 @@ from actors.writer.store_retry import patiently
 from records.rows import OpenRecord, ProblemRecord, RolloutRow
 from scaling.budget.ledger import Ledger
 from scaling.budget.metering import Meter
-from scaling.scheduler.scheduler import Concluded
+from scaling.scheduler.open_search import Concluded
 from scaling.search.accounting import Models, problem_record, with_share
 from scaling.search.problem_search import ProblemSearch
 from scaling.search.rollouts import answers_of, rollout_rows

@@ -9,6 +9,7 @@ from records.calls import SampleCall, SampleResult, Sampling, ScoreCall, ScoreRe
 from records.progress import Progress
 from records.rows import OpenRecord, ProblemRow, Status
 from records.usage import Role, Usage
+from scaling.answers.classes import DEFAULT_POLICY, AnswerPolicy
 from scaling.budget.ledger import Ledger
 from scaling.budget.metering import Meter, ReplicaRate
 from scaling.uncertainty.abstention import Abstention
@@ -46,6 +47,7 @@ class RunSettings:
         rates: of a replica of each role: its GPUs and its price.
         startup_s: seconds that the replicas had been held for this run before its controller began.
         health: when replicas are asked for a sign of life.
+        policy: how answers are found and told apart.
     """
 
     replica_epoch: int
@@ -64,6 +66,7 @@ class RunSettings:
     rates: Mapping[Role, ReplicaRate] = field(default_factory=dict)
     startup_s: float = 0.0
     health: HealthCheck = field(default_factory=HealthCheck)
+    policy: AnswerPolicy = DEFAULT_POLICY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +130,8 @@ def with_rows(progress: Progress, rows: Sequence[ProblemRow]) -> Progress:
         exhausted_problems=progress.exhausted_problems + sum(row.status is Status.BUDGET_EXHAUSTED for row in rows),
         graded=progress.graded + sum(row.correct is not None for row in rows),
         correct=progress.correct + sum(row.correct is True for row in rows),
+        finished_samples=progress.finished_samples + sum(row.num_finished or 0 for row in rows),
+        unanswered_samples=progress.unanswered_samples + sum(row.num_unanswered or 0 for row in rows),
         prompt_tokens=progress.prompt_tokens + sum(row.prompt_tokens for row in rows),
         cached_tokens=progress.cached_tokens + sum(row.cached_tokens for row in rows),
         prm_tokens=progress.prm_tokens + sum(row.prm_tokens for row in rows),

@@ -10,21 +10,18 @@ answer its verdict: None ("not graded"), never False, and no other answer's. Fai
 """
 
 import asyncio
-import contextlib
-import json
-import os
-import signal
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from types import TracebackType
 from typing import Protocol, Self
 
+from actors.grading.process import GradeFailure, Lost, Worker, spawned
 from records.failure import InvalidInput
 
 GIB = 2**30
+MAX_KEPT = 100_000
+"""Verdicts on pairs of answers that are kept."""
 SPAWN_RETRY_S = (0.2, 1.0, 3.0)
 """Waits between tries to start a process, while the system is out of processes, memory or file descriptors."""
 
@@ -40,17 +37,6 @@ class GradeRequest:
 
     answer: str | None
     reference: str | None
-
-
-class GradeFailure(StrEnum):
-    """Why an answer has no verdict although there is a key."""
-
-    RAISED = "raised"
-    TIMED_OUT = "timed_out"
-    DIED = "died"
-    """The worker process ended, or its grader could not be loaded again."""
-    COULD_NOT_START = "could_not_start"
-    """The system gave no process, again and again."""
 
 
 class Grader:
@@ -89,12 +75,14 @@ class Grader:
         self._memory_bytes = None if memory_gib is None else int(memory_gib * GIB)
         self._start_timeout_s = start_timeout_s
         # A slot holds an idle worker, or None where one has yet to be started. The last one used is taken first.
-        self._slots: asyncio.LifoQueue[_Worker | None] = asyncio.LifoQueue()
+        self._slots: asyncio.LifoQueue[Worker | None] = asyncio.LifoQueue()
         for _ in range(num_workers):
             self._slots.put_nowait(None)
         self._num_workers = num_workers
         self._loaded = False
         self._closed = False
+        self._same: dict[tuple[str, str], bool] = {}
+        self._spare: asyncio.Task[Worker] | None = None
 
     async def start(self) -> None:
         """Start one worker, which shows that the grader can be loaded. Does nothing the second time.
@@ -104,7 +92,7 @@ class Grader:
         """
         try:
             await self._load()
-        except _Lost as lost:
+        except Lost as lost:
             raise InvalidInput(f"grader {self.name!r} cannot be loaded: {lost}") from lost
 
     async def grade(self, requests: Sequence[GradeRequest]) -> list[bool | None]:
@@ -117,18 +105,35 @@ class Grader:
             raise RuntimeError("the grader is closed")
         try:
             await self._load()
-        except _Lost as lost:
+        except Lost as lost:
             if lost.failure is not GradeFailure.COULD_NOT_START:  # that passes: each answer tries again
                 raise InvalidInput(f"grader {self.name!r} cannot be loaded: {lost}") from lost
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._grade_one(request)) for request in requests]
         return [task.result() for task in tasks]
 
+    async def same(self, pairs: Sequence[tuple[str, str]]) -> list[bool]:
+        """Whether the two answers of each pair are the same; what the grader cannot tell is different.
+
+        Verdicts are kept: two answers are compared once.
+        """
+        new = [pair for pair in dict.fromkeys(pairs) if pair not in self._same]
+        if new:
+            await self._load()
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._ask({"left": left, "right": right})) for left, right in new]
+            if len(self._same) + len(new) > MAX_KEPT:
+                self._same.clear()
+            self._same.update(zip(new, (task.result() is True for task in tasks), strict=True))
+        return [self._same[pair] for pair in pairs]
+
     async def close(self) -> None:
         """Wait for what is being graded, then end the workers. Safe to repeat."""
         if self._closed:
             return
         self._closed = True
+        if (spare := await self._take_spare()) is not None:
+            await spare.kill()
         for _ in range(self._num_workers):
             worker = await self._slots.get()
             if worker is not None:
@@ -161,110 +166,65 @@ class Grader:
             return None
         if request.answer is None or not request.answer.strip():
             return False
+        return await self._ask({"answer": request.answer, "reference": request.reference})
+
+    async def _ask(self, request: dict[str, str]) -> bool | None:
         worker = await self._slots.get()
         reusable = None
         try:
-            worker = worker or await self._start_worker()
-            reply = await worker.ask({"answer": request.answer, "reference": request.reference}, self.timeout_s)
+            worker = worker or await self._take_spare() or await self._start_worker()
+            reply = await worker.ask(request, self.timeout_s)
             reusable = worker
-        except _Lost as lost:
+        except Lost as lost:
             self._count(lost.failure, str(lost))
             return None
         finally:  # also when cancelled: a worker that still owes a reply must not serve the next request
             if worker is not None and reusable is None:
                 await worker.kill()
             self._slots.put_nowait(reusable)
+            self._keep_spare(used=reusable is None)
         if "error" in reply:
             self._count(GradeFailure.RAISED, str(reply["error"]))
             return None
         return bool(reply["correct"])
 
+    def _keep_spare(self, *, used: bool) -> None:
+        """Have a worker ready for the next one that is lost: to start one takes as long as to import its grader."""
+        if used and not self._closed and self._spare is None:
+            self._spare = asyncio.create_task(self._start_worker())
+
+    async def _take_spare(self) -> Worker | None:
+        spare, self._spare = self._spare, None
+        if spare is None:
+            return None
+        try:
+            return await spare
+        except Lost:  # whoever wants a worker starts one, and hears why that fails
+            return None
+
     def _count(self, failure: GradeFailure, error: str) -> None:
         self.failures[failure] += 1
         self.first_errors.setdefault(failure, error)
 
-    async def _start_worker(self) -> "_Worker":
+    async def _start_worker(self) -> Worker:
         for wait_s in (*SPAWN_RETRY_S, None):
             try:
-                worker = _Worker(await self._spawn())
+                worker = Worker(await spawned(self.name, self._memory_bytes))
                 break
             except OSError as error:
                 if wait_s is None:
-                    raise _Lost(GradeFailure.COULD_NOT_START, f"no process for the grader: {error}") from error
+                    raise Lost(GradeFailure.COULD_NOT_START, f"no process for the grader: {error}") from error
                 await asyncio.sleep(wait_s)
         ready = False
         try:
             reply = await worker.ask(None, self._start_timeout_s)
             if "error" in reply:
-                raise _Lost(GradeFailure.DIED, str(reply["error"]))
+                raise Lost(GradeFailure.DIED, str(reply["error"]))
             ready = True
         finally:
             if not ready:
                 await worker.kill()
         return worker
-
-    async def _spawn(self) -> asyncio.subprocess.Process:
-        limit = [] if self._memory_bytes is None else [f"--memory-bytes={self._memory_bytes}"]
-        return await asyncio.create_subprocess_exec(
-            sys.executable, "-P", "-m", "actors.grading.worker", self.name, *limit,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            env=_worker_environment(),
-            start_new_session=True,  # a group of its own: Ctrl-C is the parent's to handle, and one kill takes all
-        )  # fmt: skip
-
-
-class _Lost(Exception):
-    """The worker is of no more use."""
-
-    def __init__(self, failure: GradeFailure, message: str) -> None:
-        super().__init__(message)
-        self.failure = failure
-
-
-class _Worker:
-    """A worker process and its two pipes."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stdin is not None  # noqa: S101  # both were asked for
-        assert process.stdout is not None  # noqa: S101
-        self._process = process
-        self._stdin, self._stdout = process.stdin, process.stdout
-
-    async def ask(self, request: dict[str, str] | None, timeout_s: float) -> dict[str, object]:
-        """Send a request, if any, and wait for one line.
-
-        Raises:
-            _Lost: it died or is late; kill it.
-        """
-        line = b""
-        try:
-            async with asyncio.timeout(timeout_s):
-                if request is not None:
-                    self._stdin.write(json.dumps(request).encode() + b"\n")
-                    await self._stdin.drain()
-                line = await self._stdout.readline()
-        except TimeoutError as error:
-            raise _Lost(GradeFailure.TIMED_OUT, f"no reply within {timeout_s:g} s") from error
-        except ConnectionError:
-            pass  # it died before it had read everything
-        if not line.endswith(b"\n"):
-            raise _Lost(GradeFailure.DIED, f"the grader's process ended with status {await self._process.wait()}")
-        reply: dict[str, object] = json.loads(line)
-        return reply
-
-    async def kill(self) -> None:
-        """End the process and whatever it has started, and collect it."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        await self._process.communicate()  # to the end of its pipes, so that no transport is left open
-
-
-def _worker_environment() -> dict[str, str]:
-    """Modules are found as they are here, and last in the working folder; numeric libraries get one thread."""
-    threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    path = [entry for entry in sys.path if entry] + [os.getcwd()]  # noqa: PTH109  # a string is what is wanted
-    return {**threads, **os.environ, "PYTHONPATH": os.pathsep.join(path)}
 
 
 class AnswerGrader(Protocol):
@@ -277,4 +237,8 @@ class AnswerGrader(Protocol):
 
     async def grade(self, requests: Sequence[GradeRequest]) -> list[bool | None]:
         """One verdict each, in order; None without a key, or where the grader failed or ran out of time."""
+        ...
+
+    async def same(self, pairs: Sequence[tuple[str, str]]) -> list[bool]:
+        """Whether the two answers of each pair are the same; what the grader cannot tell is different."""
         ...

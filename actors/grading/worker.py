@@ -4,6 +4,8 @@
                       <--  {"ready": true}            the grader is loaded
       {"answer", "reference"}  -->
                       <--  {"correct": true | false}  or  {"error": "ValueError: ..."}
+      {"left", "right"}        -->                      two answers of one problem: are they the same?
+                      <--  likewise
       (end of input)  -->                             exits
 
 One JSON text per line. The pipes are out of the grader's reach: what it prints goes to standard error. It runs in the
@@ -14,7 +16,6 @@ import argparse
 import ctypes
 import importlib
 import json
-import logging
 import os
 import resource
 import signal
@@ -22,12 +23,16 @@ import sys
 from collections.abc import Callable
 from typing import BinaryIO
 
+from actors.grading.algebra import needs_algebra, same_by_algebra
+from scaling.answers.canonical import exact_equal
 from scaling.answers.choices import choice_equal
-from scaling.answers.extract import exact_equal, extract_answer, numeric_equal
+from scaling.answers.equivalence import same_answer
+from scaling.answers.numeric import numeric_equal
 from scaling.answers.references import reference_mistake
+from scaling.answers.verdict import is_right
 
 Compare = Callable[[str, str], bool]
-"""(answer, reference) -> correct. It raises where it cannot tell."""
+"""(answer, reference) -> correct, or (answer, answer) -> the same. It raises where it cannot tell."""
 
 MAX_ERROR_CHARS = 500
 """Of an error's text, which may quote the whole answer."""
@@ -35,22 +40,23 @@ MAX_ERROR_CHARS = 500
 _PR_SET_PDEATHSIG = 1
 
 
-def load_compare(name: str) -> Compare:
-    """The grader of that name: one of `_BUILT_IN`, or "module:function".
+def load_compare(name: str) -> tuple[Compare, Compare]:
+    """The grader of that name, for keys and for other answers: one of `_BUILT_IN`, or "module:function" for both.
 
     Raises:
         ValueError: no such grader.
         TypeError: the module has no such function. A user's module may raise anything else.
     """
     if name in _BUILT_IN:
-        return _BUILT_IN[name]()
+        return _BUILT_IN[name]
     module_name, colon, function_name = name.partition(":")
     if not colon:
         raise ValueError(f"no grader is called {name!r}: it is one of {', '.join(_BUILT_IN)}, or module:function")
     compare = getattr(importlib.import_module(module_name), function_name, None)
     if not callable(compare):
         raise TypeError(f"{module_name!r} has no function {function_name!r}")
-    return _checked(compare, name)
+    checked = _checked(compare, name)
+    return checked, checked
 
 
 def _checked(compare: Callable[[str, str], object], name: str) -> Compare:
@@ -73,35 +79,20 @@ def _with_usable_key(name: str, compare: Compare) -> Compare:
     return compared
 
 
-def _math_verify() -> Compare:
-    from math_verify import parse, verify  # noqa: PLC0415  # sympy: only where it is asked for
+def _or_by_algebra(compare: Compare) -> Compare:
+    def compared(left: str, right: str) -> bool:
+        return compare(left, right) or (needs_algebra(left, right) and same_by_algebra(left, right))
 
-    # It warns that nobody watches the time. Its own timeouts need signal.alarm, and do not stop what runs in C.
-    logging.getLogger("math_verify").setLevel(logging.ERROR)
-
-    def read(answer: str) -> list[object]:
-        inner = extract_answer(answer) or answer if "\\boxed" in answer else answer
-        bare = inner.replace("\\$", "").replace("$", "")
-        parsed: list[object] = parse(f"${bare}$", parsing_timeout=None, raise_on_error=True)
-        return parsed
-
-    def math_verify(answer: str, reference: str) -> bool:
-        if exact_equal(answer, reference):
-            return True  # also what is no mathematics: \text{Evelyn} is Evelyn
-        gold = read(reference)
-        if not gold:
-            raise ValueError("math-verify cannot read the reference")
-        return bool(verify(gold, read(answer), timeout_seconds=None, raise_on_error=True))
-
-    return math_verify
+    return compared
 
 
-_BUILT_IN: dict[str, Callable[[], Compare]] = {
-    "math-verify": _math_verify,
-    "exact": lambda: _with_usable_key("exact", exact_equal),
-    "numeric": lambda: _with_usable_key("numeric", numeric_equal),
-    "multiple-choice": lambda: _with_usable_key("multiple-choice", choice_equal),
+_BUILT_IN: dict[str, tuple[Compare, Compare]] = {
+    "math-verify": (_or_by_algebra(is_right), _or_by_algebra(same_answer)),
+    "exact": (_with_usable_key("exact", exact_equal), exact_equal),
+    "numeric": (_with_usable_key("numeric", numeric_equal), numeric_equal),
+    "multiple-choice": (_with_usable_key("multiple-choice", choice_equal), choice_equal),
 }
+"""Name -> how an answer is compared with a key, and how two answers are."""
 
 
 def main() -> None:
@@ -115,7 +106,7 @@ def main() -> None:
     if arguments.memory_bytes:
         resource.setrlimit(resource.RLIMIT_AS, (arguments.memory_bytes, arguments.memory_bytes))
     try:
-        compare = load_compare(arguments.grader)
+        is_correct, is_same = load_compare(arguments.grader)
     except Exception as error:  # noqa: BLE001  # importing the user's module runs the user's code
         _send(replies, {"error": _described(error)})
         return
@@ -123,7 +114,11 @@ def main() -> None:
     for line in requests:
         request = json.loads(line)
         try:
-            reply: dict[str, object] = {"correct": compare(request["answer"], request["reference"])}
+            if "left" in request:
+                verdict = is_same(request["left"], request["right"])
+            else:
+                verdict = is_correct(request["answer"], request["reference"])
+            reply: dict[str, object] = {"correct": verdict}
         except Exception as error:  # noqa: BLE001  # the boundary: whatever a grader raises is data, "not graded"
             reply = {"error": _described(error)}
         _send(replies, reply)

@@ -2,6 +2,7 @@
 
 from jobs.command_line import (
     calibrate,
+    check,
     compare,
     estimate,
     export,
@@ -18,6 +19,7 @@ from jobs.command_line.common import Command
 COMMANDS: dict[str, Command] = {
     module.COMMAND.name: module.COMMAND
     for module in (
+        check,
         score,
         compare,
         estimate,

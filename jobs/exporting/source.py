@@ -24,7 +24,8 @@ from records.path import FinishReason, Path, PrmScore
 from records.rows import Status
 from records.run_folder.layout import Table
 from records.run_folder.reader import Run
-from scaling.answers.extract import extract_answer
+from scaling.answers.classes import AnswerClasses, AnswerPolicy
+from scaling.answers.stated import answer_of
 from scaling.search.journal import recorded_score
 from scaling.stored.training_data import FinishedPath, ProblemPaths, ranking_score
 from scaling.uncertainty.aggregation import Aggregation
@@ -38,7 +39,7 @@ _COLUMNS: dict[Table, tuple[str, ...]] = {
     "problems": ("problem_id", "status", "answer", "correct", "question", "reference"),
     "steps": (
         *("problem_id", "request", "node_id", "parent_id", "text", "token_ids", "logprob_sum", "finish_reason"),
-        *("p_lower", "p_median", "p_upper"),
+        *("p_lower", "p_median", "p_upper", "answer", "answer_class"),
     ),
     "requests": ("problem_id", "request", "kind", "node_ids", "p_lower", "p_median", "p_upper"),
     "rollouts": ("problem_id", "token_ids", "successes", "trials"),
@@ -175,7 +176,8 @@ def _later_scores(requests: list[dict[str, Any]]) -> dict[int, PrmScore]:
 def _finished(
     where: str, question: str, steps: list[dict[str, Any]], later: Mapping[int, PrmScore], aggregation: Aggregation
 ) -> tuple[FinishedPath, ...]:
-    nodes = {0: Path(0, None, question)}
+    answers = AnswerClasses(AnswerPolicy())
+    nodes = {0: Path(0, None, question, answers=answers)}
     found = []
     for row in sorted(steps, key=lambda row: row["node_id"]):
         if row["parent_id"] not in nodes:
@@ -190,6 +192,8 @@ def _finished(
             recorded_score(row["p_lower"], row["p_median"], row["p_upper"]) or later.get(row["node_id"]),
         )
         if path.finished:
+            if row["answer"] is not None:
+                answers.recall(path.solution, row["answer"] or None, row["answer_class"])
             score = ranking_score(path, aggregation)
-            found.append(FinishedPath(path, row["request"], extract_answer(path.solution), score))
+            found.append(FinishedPath(path, row["request"], answer_of(path), score))
     return tuple(found)

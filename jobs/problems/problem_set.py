@@ -21,6 +21,8 @@ from records.problem import Problem
 
 __all__ = ["ProblemColumns", "ProblemSet", "ResolvedColumns", "inspect_problems"]
 
+SHOWN_DOUBTS = 3
+"""Answer keys that cannot be read, in a warning."""
 MAX_ERRORS = 20
 """Mistakes that one message lists."""
 MAX_REPEATED_IDS = 10_000
@@ -46,6 +48,13 @@ class ProblemSet:
     num_references: int
     fingerprint: str
     warnings: tuple[str, ...]
+
+    @property
+    def said(self) -> str:
+        """What was found, and which columns it is read from."""
+        key = f", key from {self.columns.reference!r}" if self.columns.reference is not None else ", no key"
+        ids = "row numbers" if self.columns.problem_id is None else repr(self.columns.problem_id)
+        return f"{self.num_problems} problems: question from {self.columns.question!r}{key}, id from {ids}"
 
     def __iter__(self) -> Iterator[Problem]:
         """The selected problems, in the file's order.
@@ -76,6 +85,7 @@ def inspect_problems(
     columns: ProblemColumns,
     limit: int | None = None,
     reference_mistake: Callable[[str], str | None] = lambda _: None,
+    reference_doubt: Callable[[str], str | None] = lambda _: None,
 ) -> ProblemSet:
     """Check a problem file, or its first `limit` problems.
 
@@ -84,13 +94,14 @@ def inspect_problems(
         columns: which ones to read.
         limit: look at the first so many problems; None at all.
         reference_mistake: says why an answer key is none that the grader can use; None where it is.
+        reference_doubt: says what of a key cannot be read, so that only the same text has a verdict; None where it can.
 
     Raises:
         InvalidInput: with up to `MAX_ERRORS` mistakes, each with its line (of Parquet the row) and what to do.
     """
     if limit is not None and limit < 1:
         raise InvalidInput(f"--limit must be at least 1, got {limit}")
-    check = _Check(str(path), columns, limit, reference_mistake)
+    check = _Check(str(path), columns, limit, reference_mistake, reference_doubt)
     check.read()
     if len(check.mistakes) < MAX_ERRORS:
         check.find_repeated_ids()
@@ -109,7 +120,7 @@ def inspect_problems(
         num_problems=check.num_problems,
         num_references=check.num_references,
         fingerprint=check.fingerprint.hexdigest(),
-        warnings=_warnings(check.columns, check.num_problems, check.num_references),
+        warnings=(*_warnings(check.columns, check.num_problems, check.num_references), *_doubts(check)),
     )
 
 
@@ -119,17 +130,25 @@ class _Check:
     Attributes:
         columns: None before the first row that can be read.
         mistakes: (line or row, what and what to do).
+        doubts: what of the first few answer keys cannot be read; `num_doubts` of all.
     """
 
     def __init__(
-        self, path: str, wanted: ProblemColumns, limit: int | None, reference_mistake: Callable[[str], str | None]
+        self,
+        path: str,
+        wanted: ProblemColumns,
+        limit: int | None,
+        reference_mistake: Callable[[str], str | None],
+        reference_doubt: Callable[[str], str | None],
     ) -> None:
         self.path, self.wanted, self.limit = path, wanted, limit
         self.columns: ResolvedColumns | None = None
         self.num_problems = self.num_references = 0
         self.fingerprint = hashlib.sha256()
         self.mistakes: list[tuple[int, str]] = []
-        self._reference_mistake = reference_mistake
+        self.doubts: list[str] = []
+        self.num_doubts = 0
+        self._reference_mistake, self._reference_doubt = reference_mistake, reference_doubt
         self._id_hashes = array("Q")
 
     def read(self) -> None:
@@ -171,6 +190,10 @@ class _Check:
         mistake = None if problem.reference is None else self._reference_mistake(problem.reference)
         if mistake is not None:
             raise LineError(mistake)
+        doubt = None if problem.reference is None else self._reference_doubt(problem.reference)
+        if doubt is not None:
+            self.num_doubts += 1
+            self.doubts += [doubt] if len(self.doubts) < SHOWN_DOUBTS else []
         self.num_problems += 1
         self.num_references += problem.reference is not None
         self.fingerprint.update(canonical_bytes(problem))
@@ -198,12 +221,20 @@ def _repeated(hashes: "array[int]") -> frozenset[int]:
     return frozenset(repeated[:MAX_REPEATED_IDS].tolist())
 
 
+def _doubts(check: _Check) -> list[str]:
+    if not check.num_doubts:
+        return []
+    counted = f"{check.num_doubts} of {check.num_references} answer keys cannot be read"
+    return [f"{counted}: an answer that is not the same text has no verdict (null): {'; '.join(check.doubts)}"]
+
+
 def _warnings(columns: ResolvedColumns, num_problems: int, num_references: int) -> tuple[str, ...]:
     warnings = []
     if columns.problem_id is None:
         warnings.append("no id column: ids are made from row numbers (row-000001), so moving a row renames a problem")
     if columns.reference is None:
-        warnings.append("no answer key is read: nothing will be graded")
+        where = "" if columns.reference_required else f": no column is known to hold one, of {columns.others or 'none'}"
+        warnings.append(f"no answer key is read{where}; nothing will be graded unless problems.reference names it")
     elif num_references < num_problems:
         warnings.append(f"{num_problems - num_references} of {num_problems} problems have no answer key: not graded")
     return tuple(warnings)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from jobs.problems.files import LineError, NoColumns
 from records.problem import Problem
-from scaling.answers.extract import boxed_answer
+from scaling.answers.boxes import boxed_answer
 
 AUTO = "auto"
 NO_REFERENCE = ("", "none")
@@ -47,8 +47,9 @@ class Preset(NamedTuple):
     form: KeyForm | None
 
 
+_KEYS = ("answer", "reference", "final_answer", "expected_answer", "extracted_groundtruth", "ground_truth", "target")
 PRESETS = {
-    AUTO: Preset(("question", "problem"), ("answer", "reference", "solution"), None),
+    AUTO: Preset(("question", "problem", "prompt", "input"), (*_KEYS, "solution"), None),
     "gsm8k": Preset(("question",), ("answer",), KeyForm.MARKED),
     "math": Preset(("problem",), ("answer", "solution"), None),
     "generic": Preset(("question",), ("answer", "reference"), KeyForm.VERBATIM),
@@ -57,22 +58,23 @@ PRESETS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProblemColumns:
-    """Which columns to read; "auto" takes the first known name that the first row has."""
+    """Which columns to read; "auto" takes the one known name that the first row has, whatever its capitals."""
 
     preset: str = AUTO
     """One of `PRESETS`: which names are known, and where in its column the answer key is."""
     problem_id: str = AUTO
     """Auto: problem_id, unique_id or id; without any, ids are made from the row numbers."""
     question: str = AUTO
-    """Auto: question or problem."""
+    """Auto: question, problem, prompt or input."""
     reference: str = AUTO
-    r"""Auto: answer, reference or a solution with a box; without any, nothing is graded. "" or "none": read no key."""
+    r"""Auto: one of `_KEYS`, else a solution with a box; without any, nothing is graded. "" or "none": read no key."""
 
     def names(self) -> frozenset[str]:
         """Every column that may be read."""
         preset = PRESETS[self.preset]
         named = (self.problem_id, self.question, self.reference)
-        return frozenset((*ID_COLUMNS, *preset.question, *preset.reference, *named))
+        known = (*preset.question, *preset.reference)
+        return frozenset((*ID_COLUMNS, *known, *(spelled(name) for name in known for spelled in _SPELLINGS), *named))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +86,7 @@ class ResolvedColumns:
         reference: None: the file has no answer key.
         reference_required: the user named the column, so every row must have it.
         form: where in its column the answer key is.
+        others: the columns that are not read, for a message.
     """
 
     problem_id: str | None
@@ -91,44 +94,73 @@ class ResolvedColumns:
     reference: str | None
     reference_required: bool
     form: KeyForm
+    others: str = ""
+
+
+_SPELLINGS = (str.capitalize, str.upper, str.title)
 
 
 def resolved_columns(row: dict[str, object], wanted: ProblemColumns) -> ResolvedColumns:
     """Settle the columns by the first row that can be read. Raises `NoColumns`."""
     preset = PRESETS[wanted.preset]
-    question = _column(row, wanted.question, preset.question)
+    question = _column(row, wanted.question, preset.question, "question")
     if question is None:
         raise NoColumns(f"no question: neither {' nor '.join(preset.question)} is a column; {_there_are(row)}")
-    reference = None if wanted.reference in NO_REFERENCE else _column(row, wanted.reference, preset.reference)
+    reference = (
+        None if wanted.reference in NO_REFERENCE else _column(row, wanted.reference, preset.reference, "reference")
+    )
     if reference is None and wanted.reference not in NO_REFERENCE and wanted.preset != AUTO:
         raise NoColumns(
             f"no answer key: neither {' nor '.join(preset.reference)} is a column; {_there_are(row)}; "
             'without a key set problems.reference to "none"'
         )
     form = KeyForm.PLAIN if reference is None else preset.form or _form(reference, row[reference], wanted.preset)
-    if reference == "solution" and wanted.preset == wanted.reference == AUTO and form is not KeyForm.BOXED:
+    if (
+        reference is not None
+        and reference.casefold() == "solution"
+        and wanted.preset == wanted.reference == AUTO
+        and form is not KeyForm.BOXED
+    ):
         reference = None  # a worked solution is no key
+    problem_id = _column(row, wanted.problem_id, ID_COLUMNS, "problem_id")
     return ResolvedColumns(
-        problem_id=_column(row, wanted.problem_id, ID_COLUMNS),
+        problem_id=problem_id,
         question=question,
         reference=reference,
         reference_required=wanted.reference != AUTO,
         form=form,
+        others=", ".join(repr(name) for name in row if name not in (problem_id, question, reference)),
     )
 
 
 def _form(column: str, answer: object, preset: str) -> KeyForm:
-    if column == "solution" and (preset == "math" or (isinstance(answer, str) and boxed_answer(answer) is not None)):
+    if column.casefold() == "solution" and (
+        preset == "math" or (isinstance(answer, str) and boxed_answer(answer) is not None)
+    ):
         return KeyForm.BOXED
     return KeyForm.MARKED if preset == AUTO and isinstance(answer, str) and ANSWER_MARKER in answer else KeyForm.PLAIN
 
 
-def _column(row: dict[str, object], wanted: str, known: Sequence[str]) -> str | None:
+def _column(row: dict[str, object], wanted: str, known: Sequence[str], key: str) -> str | None:
     if wanted == AUTO:
-        return next((name for name in known if name in row), None)
+        return _known_column(row, known, key)
     if wanted not in row:
         raise NoColumns(f"there is no column {wanted!r}, which the recipe names; {_there_are(row)}")
     return wanted
+
+
+def _known_column(row: dict[str, object], known: Sequence[str], key: str) -> str | None:
+    """The column of a known name; of a key, a worked solution counts only where there is nothing else."""
+    if key == "problem_id" or len(known) < 3:  # a layout that says what comes first
+        return next((name for name in known if name in row), None)
+    fitting = [name for name in row if name.casefold() in known]
+    found = [name for name in fitting if name.casefold() != "solution"] or fitting
+    if len(found) > 1:
+        raise NoColumns(
+            f"several columns may hold the {'question' if key == 'question' else 'answer key'}: "
+            f'{", ".join(map(repr, found))}; say which: problems.{key} = "{found[0]}"'
+        )
+    return found[0] if found else None
 
 
 def _there_are(row: dict[str, object]) -> str:

@@ -1,4 +1,4 @@
-"""A strategy of the user's own: found by its name, and guarded, so that its mistakes cost a problem, not the run."""
+"""Code of the user's own, by its name; a strategy is guarded, so that its mistakes cost a problem, not the run."""
 
 from collections.abc import Callable
 from functools import partial
@@ -16,12 +16,25 @@ def plugin(name: str) -> Callable[..., Strategy]:
     Raises:
         InvalidInput: it cannot be imported.
     """
+    return partial(_guarded, imported(name, "strategy.name"), name)
+
+
+def imported(name: str, key: str) -> Callable[..., Any]:
+    """The function that `module:function` names.
+
+    Args:
+        name: of the function.
+        key: of the recipe, for the error.
+
+    Raises:
+        InvalidInput: it cannot be imported.
+    """
     module, _, function = name.partition(":")
     try:
-        found = getattr(import_module(module), function)
+        found: Callable[..., Any] = getattr(import_module(module), function)
     except (ImportError, AttributeError) as error:
-        raise InvalidInput(f"strategy.name = {name!r} cannot be imported: {error}") from error
-    return partial(_guarded, found, name)
+        raise InvalidInput(f"{key} = {name!r} cannot be imported: {error}") from error
+    return found
 
 
 def _guarded(function: Any, name: str, root: Path, **arguments: Any) -> Strategy:

@@ -1,5 +1,6 @@
 """The recipe and its sections: every field says what it is, in which unit, within which bounds."""
 
+import re
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -10,6 +11,7 @@ from jobs.recipes.section import PLUGIN, Section, is_plugin, setting
 from jobs.recipes.strategies.base import Spelled
 from jobs.recipes.strategies.basic import PluginStrategy
 from jobs.recipes.strategies.registry import StrategySection
+from scaling.answers.extract import Way
 from scaling.uncertainty.aggregation import ScoreEstimate
 
 _GRADERS = ("math-verify", "exact", "numeric", "multiple-choice")
@@ -66,7 +68,21 @@ NO_CAPS = tuple(f"budget.{name}=" for name in BudgetSection.model_fields)
 
 
 class AnswerSection(Section):
-    """Which answers a run stands by."""
+    """How answers are found, and which ones a run stands by."""
+
+    extract: str | tuple[str, ...] | None = setting(
+        None,
+        "Ways of finding the answer in a solution, in order: boxed, marker, cue, choice, alone, last-number; or "
+        "module:function of your own. Omitted: the first five.",
+        silent=True,
+    )
+    pattern: str | None = setting(
+        None,
+        "Regular expression that finds the answer instead: the first group of its last match, or all of it.",
+        silent=True,
+        min_length=1,
+        max_length=1000,
+    )
 
     abstain_below: float | None = setting(
         None,
@@ -79,6 +95,34 @@ class AnswerSection(Section):
         ScoreEstimate.LOWER,
         "Which number of answer_p is compared: a quantile (lower, median, upper) or the mean of the three.",
     )
+
+    @field_validator("extract", mode="before")
+    @classmethod
+    def _ways_are_known(cls, value: object) -> object:
+        ways = [value] if isinstance(value, str) else value
+        if not isinstance(ways, list | tuple) or not ways:
+            return value
+        if isinstance(value, str) and is_plugin(value):
+            return value
+        unknown = [way for way in ways if way not in tuple(Way)]
+        if unknown or len(set(ways)) != len(ways):
+            raise ValueError(f"must be one or several of {', '.join(Way)}, each once, or {PLUGIN}")
+        return value if isinstance(value, str) else tuple(ways)
+
+    @field_validator("pattern")
+    @classmethod
+    def _pattern_is_one(cls, pattern: str | None) -> str | None:
+        try:
+            re.compile(pattern or "")
+        except re.error as error:
+            raise ValueError(f"is no regular expression: {error}") from error
+        return pattern
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if self.pattern is not None and self.extract is not None:
+            raise ValueError("extract and pattern exclude each other: leave one of them out")
+        return self
 
 
 class GraderSection(Section):

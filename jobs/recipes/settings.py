@@ -1,12 +1,16 @@
 """What parts of a run read from a recipe: settings of engines, how tokens are drawn, limits of a sample, abstention."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from actors.engines.settings import EngineSettings, GeneratorSettings, PrmSettings, Script
 from jobs.recipes.engines import EngineSection
+from jobs.recipes.plugin import imported
+from jobs.recipes.section import is_plugin
 from jobs.recipes.sections import Recipe
 from records.calls import Sampling
+from scaling.answers.classes import AnswerPolicy
+from scaling.answers.extract import DEFAULT_WAYS, Extraction, Way
 from scaling.strategy import SearchLimits
 from scaling.uncertainty.abstention import Abstention
 
@@ -44,6 +48,27 @@ def sampling(recipe: Recipe) -> Sampling:
 def search_limits(recipe: Recipe) -> SearchLimits:
     """Bounds on one sample."""
     return SearchLimits(max_tokens=recipe.generator.max_tokens, max_step_tokens=recipe.generator.max_step_tokens)
+
+
+def answer_policy(recipe: Recipe) -> AnswerPolicy:
+    """How answers are found and told apart, the user's own function loaded.
+
+    Raises:
+        InvalidInput: a `module:function` that cannot be imported.
+    """
+    policy, extract = recorded_policy(recipe), recipe.answer.extract
+    if isinstance(extract, str) and is_plugin(extract):
+        return replace(policy, extractor=imported(extract, "answer.extract"))
+    return policy
+
+
+def recorded_policy(recipe: Recipe) -> AnswerPolicy:
+    """The same without any code that the recipe names: for readers of runs, whose rows hold the answers."""
+    section = recipe.answer
+    ways: tuple[Way, ...] = DEFAULT_WAYS
+    if section.extract is not None and not (isinstance(section.extract, str) and is_plugin(section.extract)):
+        ways = tuple(map(Way, [section.extract] if isinstance(section.extract, str) else section.extract))
+    return AnswerPolicy(Extraction(ways, section.pattern), recipe.grader.kind)
 
 
 def abstention(recipe: Recipe) -> Abstention | None:

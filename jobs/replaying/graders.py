@@ -7,8 +7,11 @@ from typing import Self
 
 from actors.grading.grader import Grader
 from actors.grading.verdicts import Verdicts, distinct_verdicts
-from jobs.recipes.sections import GraderSection
+from jobs.recipes.sections import GraderSection, Recipe
+from jobs.recipes.settings import recorded_policy
 from records.rows import ProblemRow
+from scaling.answers.classes import AnswerClasses
+from scaling.stored.tree import StoredTree
 
 
 def grader_name(section: GraderSection) -> tuple[str, float]:
@@ -20,12 +23,13 @@ class Graders:
     """Gives verdicts by any of some graders; those of the run's own grader stay as they are in its rows.
 
     Args:
-        own: of the run.
+        run: recipe of the run.
         sections: of all settings.
     """
 
-    def __init__(self, own: GraderSection, sections: Iterable[GraderSection]) -> None:
-        self._own = own
+    def __init__(self, run: Recipe, sections: Iterable[GraderSection]) -> None:
+        self._own = own = run.grader
+        self._policy = recorded_policy(run)
         self._sections = {grader_name(section): section for section in (*sections, own)}
         self._graders: dict[tuple[str, float], Grader] = {}
         self._stack = AsyncExitStack()
@@ -47,6 +51,22 @@ class Graders:
     ) -> None:
         """End all graders."""
         await self._stack.__aexit__(kind, error, trace)
+
+    async def read(self, recipe: Recipe, tree: StoredTree) -> StoredTree:
+        """A tree whose answers are found and told apart as a setting says: as recorded, where that is how the run did.
+
+        What was not recorded, or not so, is asked of the setting's grader, in the order of the nodes.
+        """
+        policy = recorded_policy(recipe)
+        if policy == self._policy and tree.answers.has_records:
+            return tree
+        answers = AnswerClasses(policy)
+        found = tree.read_by(answers)
+        stated = [answer for leaf in sorted(found.finished) if (answer := found.answer_of(leaf)) is not None]
+        pairs = answers.pairs(stated)
+        same = await self._graders[grader_name(recipe.grader)].same(pairs) if pairs else []
+        answers.settle(stated, dict(zip(pairs, same, strict=True)))
+        return found
 
     async def verdicts(
         self, section: GraderSection, rows: Sequence[ProblemRow], answers: Sequence[Collection[str | None]]

@@ -12,6 +12,7 @@ from jobs.comparison.stored_samples import problem_of
 from records.failure import InvalidInput, StrategyFailed
 from records.request import Until
 from records.rows import ProblemRecord, Status
+from scaling.answers.classes import AnswerClasses
 from scaling.search.accounting import Models, flops
 from scaling.stored.problem import NotStored, StoredProblem, stored_problem
 from scaling.stored.sample_player import Outcome, play
@@ -21,8 +22,8 @@ from scaling.strategy import StrategyFactory
 Numbers = Mapping[str, float | bool | None]
 
 
-def whole_samples(record: ProblemRecord) -> StoredProblem:
-    """The samples of a problem, not graded yet.
+def whole_samples(record: ProblemRecord, answers: AnswerClasses) -> StoredProblem:
+    """The samples of a problem, not graded yet; `answers` is how they are read.
 
     Raises:
         InvalidInput: the run searched by steps, so its samples have no order.
@@ -33,11 +34,18 @@ def whole_samples(record: ProblemRecord) -> StoredProblem:
                 f"problem {record.problem.problem_id!r} was searched step by step: only whole samples of the bare "
                 "question can be taken in other orders (--orders), or shared out anew under a cap"
             )
-    return stored_problem(problem_of(record.problem), record.steps, record.requests)
+    return stored_problem(problem_of(record.problem), record.steps, record.requests, answers=answers)
 
 
 def over_orders(
-    strategy: StrategyFactory, record: ProblemRecord, verdicts: Verdicts, models: Models, *, seed: int, num_orders: int
+    strategy: StrategyFactory,
+    record: ProblemRecord,
+    verdicts: Verdicts,
+    models: Models,
+    *,
+    seed: int,
+    num_orders: int,
+    answers: AnswerClasses,
 ) -> Numbers:
     """What a strategy comes to, on average over orders named by the run's seed.
 
@@ -45,7 +53,7 @@ def over_orders(
         NotStored: in some order it asks for more than is stored, or the run's cap cut the samples.
         StrategyFailed: a strategy of the user's own failed.
     """
-    stored = replace(_uncut(record), verdicts=verdicts)
+    stored = replace(_uncut(record, answers), verdicts=verdicts)
     outcomes = [play(strategy, stored, stored.order(seed, number)) for number in range(num_orders)]
     columns = [numbers_of(outcome, models) for outcome in outcomes]
     return {name: _mean([numbers[name] for numbers in columns]) for name in columns[0]}
@@ -66,10 +74,10 @@ def shared_out(
         return f"failed: {failed}"
 
 
-def uncut_or_why(record: ProblemRecord) -> StoredProblem | str:
+def uncut_or_why(record: ProblemRecord, answers: AnswerClasses) -> StoredProblem | str:
     """The samples of a problem; or why they are no use under other settings."""
     try:
-        return _uncut(record)
+        return _uncut(record, answers)
     except NotStored as left:
         return str(left)
 
@@ -93,10 +101,10 @@ def numbers_of(outcome: Outcome, models: Models) -> Numbers:
     }
 
 
-def _uncut(record: ProblemRecord) -> StoredProblem:
+def _uncut(record: ProblemRecord, answers: AnswerClasses) -> StoredProblem:
     if record.problem.status is not Status.SUCCEEDED:
         raise NotStored(f"problem {record.problem.problem_id!r}: the run's cap cut its samples")
-    return whole_samples(record)
+    return whole_samples(record, answers)
 
 
 def _mean(values: Sequence[float | bool | None]) -> float | None:

@@ -7,7 +7,7 @@ setting and problem. A setting whose problems share a cap decides for all of the
 whole run are held.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from actors.grading.verdicts import Verdicts
-from jobs.recipes.sections import GraderSection
+from jobs.recipes.sections import Recipe
 from jobs.recipes.settings import abstention
 from jobs.recipes.strategy_factory import strategy_factory
 from jobs.replaying.graders import Graders, grader_name
@@ -80,7 +80,7 @@ class Playing:
     """
 
     settings: Sequence[ReplaySetting]
-    grader: GraderSection
+    run: Recipe
     num_logprobs: int
     seed: int
     num_orders: int
@@ -102,7 +102,7 @@ class Playing:
         self._unlike = {setting.label for setting in self.settings if not setting.keeps_cap}
         tables: list[pa.Table] = []
         actual: list[Actual] = []
-        async with Graders(self.grader, [setting.recipe.grader for setting in self.settings]) as graders:
+        async with Graders(self.run, [setting.recipe.grader for setting in self.settings]) as graders:
             while batch := list(islice(records, BATCH_PROBLEMS)):
                 found, lines = await self._batch(batch, graders)
                 actual += found
@@ -119,8 +119,12 @@ class Playing:
             if record.problem.status is not Status.FAILED
         ]
         alone = [setting for setting in self.settings if not setting.shares_cap]
-        replays = {one.label: [replay(self._strategies[one.label], item.tree) for item in held] for one in alone}
-        answers = [_answers(item.tree, own) for item, own in zip(held, _by_problem(replays, held), strict=True)]
+        trees = {one.label: [await graders.read(one.recipe, item.tree) for item in held] for one in self.settings}
+        replays = {one.label: [replay(self._strategies[one.label], tree) for tree in trees[one.label]] for one in alone}
+        answers = [
+            _answers([item.tree, *(own[number] for own in trees.values())], [own[number] for own in replays.values()])
+            for number, item in enumerate(held)
+        ]
         rows = [item.record.problem for item in held]
         verdicts = {
             grader_name(section): await graders.verdicts(section, rows, answers) for section in graders.sections
@@ -128,16 +132,17 @@ class Playing:
         lines: list[TableLine] = []
         for setting in self.settings:
             graded = verdicts[grader_name(setting.recipe.grader)]
+            own = [replace(item, tree=tree) for item, tree in zip(held, trees[setting.label], strict=True)]
             if setting.shares_cap:
-                self._hold(setting, held, graded)
+                self._hold(setting, own, graded)
                 continue
-            for item, found, known in zip(held, replays[setting.label], graded, strict=True):
+            for item, found, known in zip(own, replays[setting.label], graded, strict=True):
                 lines.append(self._line(setting, item, found, known))
                 if found.differs:
                     self._unlike.add(setting.label)
         covered = {
             item.record.problem.problem_id: any_right([known[item.tree.answer_of(leaf)] for leaf in item.tree.finished])
-            for item, known in zip(held, verdicts[grader_name(self.grader)], strict=True)
+            for item, known in zip(held, verdicts[grader_name(self.run.grader)], strict=True)
         }
         actual = [Actual(record.problem, covered.get(record.problem.problem_id)) for record in batch]
         return actual, lines
@@ -160,7 +165,13 @@ class Playing:
         try:
             strategy = self._strategies[setting.label]
             means = over_orders(
-                strategy, item.record, verdicts, self.models, seed=self.seed, num_orders=self.num_orders
+                strategy,
+                item.record,
+                verdicts,
+                self.models,
+                seed=self.seed,
+                num_orders=self.num_orders,
+                answers=item.tree.answers,
             )
         except (NotStored, StrategyFailed) as left:
             return line(setting, problem_id, {}, left=str(left), num_requests=found.num_requests)
@@ -192,10 +203,10 @@ class Playing:
         """Keep the samples of some problems for when all are there."""
         kept = self._shared.setdefault(setting.label, [])
         for item, known in zip(held, verdicts, strict=True):
-            stored = uncut_or_why(item.record)
+            stored = uncut_or_why(item.record, item.tree.answers)
             if isinstance(stored, str):
                 self._unshared.setdefault(setting.label, stored)
-                stored = whole_samples(item.record)
+                stored = whole_samples(item.record, item.tree.answers)
             kept.append(replace(stored, verdicts=known))
 
     def _together(self, setting: ReplaySetting) -> list[TableLine]:
@@ -211,11 +222,7 @@ class Playing:
         ]
 
 
-def _by_problem(replays: Mapping[str, Sequence[Replayed]], held: Sequence[HeldProblems]) -> list[list[Replayed]]:
-    return [[own[number] for own in replays.values()] for number in range(len(held))]
-
-
-def _answers(tree: StoredTree, replays: Sequence[Replayed]) -> set[str | None]:
-    """All that some setting may be asked about: of whole samples, and what was chosen."""
+def _answers(trees: Sequence[StoredTree], replays: Sequence[Replayed]) -> set[str | None]:
+    """All that some setting may be asked about: of whole samples, as each setting reads them, and what was chosen."""
     chosen = {found.choice.answer for found in replays if found.choice is not None}
-    return {None, *(tree.answer_of(leaf) for leaf in tree.finished), *chosen}
+    return {None, *(tree.answer_of(leaf) for tree in trees for leaf in tree.finished), *chosen}

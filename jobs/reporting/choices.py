@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from jobs.recipes.recorded import recorded_recipe
 from jobs.recipes.section import is_plugin
 from jobs.recipes.sections import Recipe
+from jobs.recipes.settings import recorded_policy
 from jobs.recipes.strategy_factory import strategy_factory
 from records.failure import InvalidInput, RunMismatch, StrategyFailed
 from records.problem import Problem
 from records.rows import OpenRecord, RequestRow, StepRow
 from records.run_folder.manifest import Manifest
+from scaling.answers.classes import AnswerPolicy
 from scaling.search.problem_search import ProblemSearch
 from scaling.strategy import Choice, StrategyFactory
 
@@ -50,6 +52,11 @@ class Replayer:
             return cls(recipe, None, why, manifest.seed)
         return cls(recipe, strategy_factory(recipe), None, manifest.seed)
 
+    @property
+    def policy(self) -> AnswerPolicy:
+        """How the run's answers are read."""
+        return AnswerPolicy() if self.recipe is None else recorded_policy(self.recipe)
+
     def choice(self, problem: Problem, steps: Sequence[StepRow], requests: Sequence[RequestRow]) -> Choice | None:
         """What the strategy concludes; None where it is not at its end, or asks otherwise than the rows say.
 
@@ -60,7 +67,7 @@ class Replayer:
         """
         if self.strategy is None or not requests:
             return None
-        search = ProblemSearch(problem, self.strategy, run_seed=self.seed)
+        search = ProblemSearch(problem, self.strategy, run_seed=self.seed, policy=self.policy)
         record = OpenRecord(problem_id=problem.problem_id, steps=tuple(steps), requests=tuple(requests))
         try:
             search.restore(record)

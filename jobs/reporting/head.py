@@ -7,7 +7,7 @@ from typing import Any
 from jobs.display.numbers import count, duration, percent, ratio
 from jobs.reporting.facts import known_total
 from jobs.reporting.plots import Table
-from jobs.scoring.summary import Summary
+from jobs.scoring.summary import Summary, unanswered_text
 from records.rows import ProblemRow, Status
 from records.run_folder.commits import Totals
 from records.run_folder.manifest import Manifest
@@ -130,6 +130,8 @@ def _facts(run: Run, summary: Summary) -> list[tuple[str, str]]:
         ("Versions", ", ".join(f"{name} {version}" for name, version in manifest.versions.items()) or _UNKNOWN),
         ("Git revision", manifest.git_revision or _UNKNOWN),
     ]
+    if summary.finished_samples:
+        facts.append(("Samples without an answer", unanswered_text(summary) or f"none of {summary.finished_samples:,}"))
     found = summary.abstention
     if found is not None:
         answered = f"{found.answered:,} of {found.answered + found.abstained:,}, at {found.estimate} >= {found.below:g}"

@@ -125,7 +125,8 @@ def _leaves(steps: Sequence[StepRow], later: Mapping[int, PrmScore]) -> tuple[Le
     for step in steps:
         path = paths[step.node_id] = recorded_leaf(paths[step.parent_id], [step])
         if path.finished:
-            leaves.append(Leaf(step.node_id, extract_answer(path.solution), path.score or later.get(step.node_id)))
+            answer = extract_answer(path.solution) if step.answer is None else step.answer or None
+            leaves.append(Leaf(step.node_id, answer, path.score or later.get(step.node_id)))
     return tuple(leaves)
 
 

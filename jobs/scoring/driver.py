@@ -21,7 +21,7 @@ from actors.writer.run_state import RunState
 from actors.writer.store_retry import StoreRetry, patiently_blocking
 from actors.writer.writer import Writer
 from jobs.recipes.resume import operational_keys
-from jobs.recipes.settings import abstention, sampling
+from jobs.recipes.settings import abstention, answer_policy, sampling
 from jobs.scoring.plan import OwedProblems, Plan
 from jobs.scoring.progress import ProgressDisplay
 from jobs.scoring.replicas import Replicas, check_introductions
@@ -229,6 +229,7 @@ def _controller(plan: Plan, replicas: Replicas, state: RunState, writer: "Remote
         ),
         heartbeat_s=HEARTBEAT_S,
         abstention=abstention(recipe),
+        policy=answer_policy(recipe),
         rates=replicas.rates,
         startup_s=max(0.0, time.time() - replicas.unmetered.since_s),
     )
@@ -269,6 +270,8 @@ def progress_of(plan: Plan, state: RunState, replicas: Replicas) -> Progress:
         exhausted_problems=totals.budget_exhausted,
         graded=totals.graded,
         correct=totals.correct,
+        finished_samples=totals.finished_samples,
+        unanswered_samples=totals.unanswered_samples,
         open_problems=0,
         generated_tokens=state.spent_tokens,
         prompt_tokens=totals.prompt_tokens,

@@ -27,7 +27,7 @@ from jobs.recipes.engines import SCRIPTED
 from jobs.recipes.load import load_recipe
 from jobs.recipes.resume import as_json
 from jobs.recipes.sections import Recipe
-from jobs.recipes.settings import prm_settings, sampling
+from jobs.recipes.settings import answer_policy, prm_settings, sampling
 from jobs.recipes.strategy_factory import strategy_factory
 from jobs.scoring.cost import check_cost
 from jobs.scoring.scripted import informed_generator_settings, scripted_identity, scripted_warnings
@@ -38,7 +38,7 @@ from records.run_folder.epochs import utc
 from records.run_folder.manifest import Manifest, ModelIdentity
 from records.run_folder.store import Store
 from records.schemas import SCHEMA_VERSION
-from scaling.answers.references import reference_mistake
+from scaling.answers.references import reference_doubt, reference_mistake
 from scaling.strategy import StrategyFactory
 
 _SettingsT = TypeVar("_SettingsT", bound=EngineSettings)
@@ -109,10 +109,12 @@ def make_plan(options: ScoreOptions, *, strategy: Mapping[str, Any] | None = Non
     """
     recipe = load_recipe(options.recipe, options.overrides, strategy=strategy)
     columns = ProblemColumns(**recipe.problems.model_dump())
+    kind = recipe.grader.kind
     problems = inspect_problems(
-        options.problems, columns, options.limit, partial(reference_mistake, recipe.grader.kind)
+        options.problems, columns, options.limit, partial(reference_mistake, kind), partial(reference_doubt, kind)
     )
     begin = strategy_factory(recipe)
+    answer_policy(recipe)  # a function of the user's own that cannot be imported
     asyncio.run(_check_grader(recipe))
     check_cost(recipe)
     models = _check_models(recipe)

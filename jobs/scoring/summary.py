@@ -27,6 +27,8 @@ class Summary:
         problems: status -> problems with a row of that status.
         graded: problems with a verdict.
         correct: of the graded ones.
+        finished_samples: samples that came to their end.
+        unanswered_samples: of these, those that state no answer.
         accuracy: correct / graded; null when nothing was graded.
         accuracy_lower: bounds of the 95% Wilson interval (`accuracy_upper` alike); null likewise.
         tokens: kind -> tokens of all rows ("prompt" and "prm" include "cached" and "prm_cached").
@@ -47,6 +49,8 @@ class Summary:
     problems: dict[str, int]
     graded: int
     correct: int
+    finished_samples: int
+    unanswered_samples: int
     accuracy: float | None
     accuracy_lower: float | None
     accuracy_upper: float | None
@@ -88,6 +92,8 @@ def summarize(
         },
         graded=totals.graded,
         correct=totals.correct,
+        finished_samples=totals.finished_samples,
+        unanswered_samples=totals.unanswered_samples,
         accuracy=ratio(totals.correct, totals.graded),
         accuracy_lower=lower,
         accuracy_upper=upper,
@@ -139,6 +145,7 @@ def _lines(summary: Summary) -> list[tuple[str, str]]:
         ("Strategy", summary.strategy),
         ("Problems", f"{done} of {summary.num_problems}" + (f": {statuses}" if statuses else "")),
         ("Accuracy", accuracy_text(summary)),
+        ("No answer", unanswered_text(summary)),
         *(_abstention_lines(summary.abstention) if summary.abstention is not None else ()),
         (
             "Generated",
@@ -168,6 +175,14 @@ def accuracy_text(summary: Summary) -> str:
     ungraded = sum(summary.problems.values()) - summary.graded
     note = f"; {ungraded} not graded" if ungraded else ""
     return f"{percent(summary.accuracy)} ({interval} at 95%), {summary.correct} of {summary.graded}{note}"
+
+
+def unanswered_text(summary: Summary) -> str:
+    """Samples without an answer: "3 of 64 samples (4.7%)"; "" where every one states an answer."""
+    if not summary.unanswered_samples:
+        return ""
+    share = percent(ratio(summary.unanswered_samples, summary.finished_samples))
+    return f"{summary.unanswered_samples} of {summary.finished_samples} finished samples ({share}) state no answer"
 
 
 def _abstention_lines(found: AbstentionSummary) -> list[tuple[str, str]]:

@@ -22,7 +22,7 @@ from jobs.display.live import LiveDisplay
 from jobs.display.numbers import count, duration, percent, ratio
 from jobs.scoring.progress import Pace, Rates, held_text
 from jobs.scoring.run_status import RunStatus, State, StatusReader, headline, print_status
-from jobs.scoring.summary import accuracy_text
+from jobs.scoring.summary import accuracy_text, unanswered_text
 from records.failure import StoreFailed
 from records.progress import Progress
 from records.run_folder.store import Store
@@ -160,6 +160,7 @@ def watch_line(status: RunStatus, pace: Pace) -> str:
 def _rows(status: RunStatus, pace: Pace) -> list[tuple[str, str]]:
     progress = status.progress
     rows = [("Accuracy", accuracy_text(status.summary))]
+    rows += [("No answer", silent)] if (silent := unanswered_text(status.summary)) else []
     if progress is None:
         return [*rows, ("Tokens", _tokens(status, status.summary.tokens["generated"], None, pace))]
     lost = f", {progress.replicas_lost} lost so far" if progress.replicas_lost else ""

@@ -67,6 +67,7 @@ class Totals:
         wall_seconds: time that controllers have held the run, up to the last commit of each.
         generator_seconds: replica-seconds of the rows; `prm_seconds` alike.
         gpu_seconds: of the rows that have it; null where none has. `usd` alike.
+        finished_samples: samples that came to their end; `unanswered_samples`: of these, those that state no answer.
     """
 
     succeeded: int = 0
@@ -87,6 +88,8 @@ class Totals:
     prm_seconds: float = 0.0
     gpu_seconds: float | None = None
     usd: float | None = None
+    finished_samples: int = 0
+    unanswered_samples: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what no sum of rows is: negative, NaN, infinite."""
@@ -107,6 +110,8 @@ class Totals:
             added[Status(row.status).value] += 1
             added["graded"] += row.correct is not None
             added["correct"] += row.correct is True
+            added["finished_samples"] += row.num_finished or 0
+            added["unanswered_samples"] += row.num_unanswered or 0
             for column in _SUMMED:
                 added[column] += getattr(row, column)
             for column in _SUMMED_IF_KNOWN:
@@ -282,13 +287,10 @@ class Log:
     def _move_open(self, commit: Commit) -> None:
         parts = tuple(part.name for part in commit.parts if part.table in JOURNAL_TABLES)
         for rows in commit.opened:
-            before = self.open_problems.get(rows.problem_id) or OpenProblem(
-                problem_id=rows.problem_id, generated_tokens=0, parts=()
-            )
+            before = self.open_problems.get(rows.problem_id)
+            tokens, earlier = (before.generated_tokens, before.parts) if before is not None else (0, ())
             self.open_problems[rows.problem_id] = OpenProblem(
-                problem_id=rows.problem_id,
-                generated_tokens=before.generated_tokens + rows.generated_tokens,
-                parts=before.parts + parts,
+                problem_id=rows.problem_id, generated_tokens=tokens + rows.generated_tokens, parts=earlier + parts
             )
         for problem_id in commit.closed:
             self.open_problems.pop(problem_id)

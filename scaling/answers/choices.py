@@ -18,7 +18,7 @@ _CAPITAL = rf"(?:[(\[]\s?([A-J])\s?[)\]]|({_BARE})){_NOT_SEVERAL}"
 
 _ALONE = re.compile(r"[(\[<]?([A-J])[)\]>]?[.,:;!]?", re.IGNORECASE)
 _LEADING = re.compile(
-    r"(?:[(\[]\s?([A-J])\s?[)\]]|([A-J])(?:\s?[).:\]](?=\s|$)|\s(?=[-=\u2013\u2014]\s))|([B-HJ])(?=\s[a-z]))"
+    r"(?:[(\[]\s?([A-J])\s?[)\]]|([A-J])(?:\s?[).:\]](?=\s|$)|\s(?=[-\u2013\u2014]\s))|([B-HJ])(?=\s[a-z]))"
     rf"{_NOT_SEVERAL}"
 )
 _LEADING_SMALL = re.compile(r"\(?([a-j])\s?\)(?=\s|$)")
@@ -29,7 +29,9 @@ _CUED = re.compile(
 _RIGHT = re.compile(
     rf"\b(?i:option|choice)\s(?i:is)\s?:?\s{_CAPITAL}"
     r"|[(\[]?\b([A-J])[)\]]?\s(?i:is\s(?:the\s)?(?:correct|right|best))\b"
+    rf"|\b(?i:pick|choose|select|go\swith)\s(?i:(?:option|choice|answer)\s)?{_CAPITAL}"
 )
+_FORMULA_SIGN = re.compile(r"[=^_]")
 _BRACKETED = re.compile(r"\(([A-J])\)")
 _STANDING = re.compile(r"(?<![\w'.-])(?:([B-HJ])(?![\w'-])|([AI])(?=[.,:;!?]|\s?$|\s(?:or|and)\s))")
 
@@ -62,7 +64,7 @@ def concluding_choice(solution: str) -> str | None:
     the letter after the last "option is" or before the last "is correct".
     """
     *before, last = solution.strip().rsplit("\n", maxsplit=1)
-    line = _plain(last)
+    line = "" if _FORMULA_SIGN.search(last) else _plain(last)
     alone = _ALONE.fullmatch(line) if before else None
     letter = _set_off(line) if not before else None if alone is None else _letter(alone)
     if letter is not None:

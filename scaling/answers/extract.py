@@ -1,56 +1,73 @@
-r"""Final answers: finding one in a solution, and saying when two are the same.
+r"""Finding the answer that a solution states.
 
-    solution --extract_answer--> answer --canonical_answer--> the text that votes are counted by
+    boxed          what the last `\boxed{...}` holds; of several side by side all
+    marker         the rest of the line after the last "####", as GSM8K ends its solutions
+    cue            what follows the last "answer is", "Answer:", "**Final Answer**" (`scaling.answers.cues`)
+    choice         the letter of a multiple choice that it comes to (`scaling.answers.choices`)
+    alone          all of it, where it is one line that is an answer and nothing else
+    last-number    the last number in it, whatever it is about: only where somebody asks for it
 
-Nothing here decides whether an expression is mathematically equal to another (math-verify does that, in a process that
-can be killed). Everything here is total (no text raises) and linear, so a model's endless repetitions are safe.
+The first way that finds something decides, in the order of `Extraction.ways`. A thought is no answer: of what stands
+between `<think>` and `</think>` nothing counts. Everything here is total (no text raises) and linear.
 """
 
 import re
-from fractions import Fraction
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
 from functools import lru_cache
 
-from scaling.answers.choices import concluding_choice
+from scaling.answers.boxes import Box, last_boxes
+from scaling.answers.choices import concluding_choice, stated_choice
+from scaling.answers.cues import cued_answer
+from scaling.answers.reading import Kind, read_answer
 
-MAX_CANONICAL_CHARS = 2000
-"""Longer answers are compared as text: they are runaway output, and no number needs so many digits."""
 
-RELATIVE_TOLERANCE = Fraction(1, 10**6)
-"""How far `numeric_equal` lets a rounded decimal be off."""
+class Way(StrEnum):
+    """One way of finding an answer."""
 
-_BOX_OR_BRACE = re.compile(
-    r"\\{1,3}(?:boxed|fbox)(?:\s*(?P<open>\{)|\s+(?P<bare>[-+]?[0-9.][^\s{}$\\]*|[A-Za-z](?![A-Za-z])))"
-    r"|\\.|[{}]",
-    re.DOTALL,
+    BOXED = "boxed"
+    MARKER = "marker"
+    CUE = "cue"
+    CHOICE = "choice"
+    ALONE = "alone"
+    LAST_NUMBER = "last-number"
+
+
+DEFAULT_WAYS = (Way.BOXED, Way.MARKER, Way.CUE, Way.CHOICE, Way.ALONE)
+MAX_ALONE_CHARS = 100
+
+_THOUGHT_END = "</think>"
+_THOUGHT_BEGIN = "<think>"
+_CUE_WORD = re.compile(r"answer", re.IGNORECASE)
+_FINAL = re.compile(r"final answer", re.IGNORECASE)
+_HEADING_WORD = re.compile(
+    r"(?:step|answer|final|solution|conclusion|summary|explanation|part|case|check)", re.IGNORECASE
 )
-_ANSWER_CUE = re.compile(r"\banswer(?:[ \t]+is\b|[ \t]*:)[ \t:]*", re.IGNORECASE)
-_SENTENCE_END = re.compile(r"\.(?=\s|$)")
-
-_UNWRAPPED = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mbox)\s*\{([^{}]*)\}")
-_DROPPED = re.compile(r"\\(?:left|right)(?![A-Za-z])|\\[!,;: $%]|[$%]|\^\s*(?:\\circ(?![A-Za-z])|\{\s*\\circ\s*\})")
-_BRACKETED_LETTER = re.compile(r"[(\[]([A-Za-z])[)\]]")
-_LOOSE_SPACE = re.compile(r"(?<![A-Za-z0-9]) | (?![A-Za-z0-9])")
-
-_UNSIGNED = r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]*)?|\.[0-9]+"
-_DECIMAL = re.compile(rf"(?P<sign>[-+]?)(?P<value>{_UNSIGNED})(?P<exponent>[eE][-+]?[0-9]{{1,3}})?")
-_FRACTION = re.compile(
-    rf"(?P<sign>[-+]?)(?:(?P<whole>[0-9]+)(?: |(?=\\)))?(?:"
-    rf"(?P<over>[0-9,]+)/(?P<under>[0-9,]+)"
-    rf"|\\frac(?:\{{(?P<num>[-+]?(?:{_UNSIGNED}))\}}|(?P<num1>[0-9]))"
-    rf"(?:\{{(?P<den>[-+]?(?:{_UNSIGNED}))\}}|(?P<den1>[0-9])))"
+_NUMBER = re.compile(
+    r"(?<![0-9A-Za-z.,])-?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?(?:/[0-9]+(?![0-9./]))?%?(?![0-9A-Za-z])"
 )
-_ANY_NUMBER = re.compile(rf"(?<![0-9A-Za-z.])[-+]?(?:{_UNSIGNED})(?:/[0-9]+)?(?![0-9])")
+
+
+@dataclass(frozen=True, slots=True)
+class Extraction:
+    """How answers are found.
+
+    Attributes:
+        ways: in this order.
+        pattern: a regular expression that takes their place; its last match counts: its first group, or all of it.
+    """
+
+    ways: tuple[Way, ...] = DEFAULT_WAYS
+    pattern: str | None = None
+
+
+DEFAULT = Extraction()
 
 
 @lru_cache(maxsize=4096)
-def extract_answer(solution: str) -> str | None:
+def extract_answer(solution: str, extraction: Extraction = DEFAULT) -> str | None:
     r"""The final answer of a solution; None if it states none.
-
-    The first of these that is there and not empty:
-      1. the last balanced `\boxed{...}` or `\fbox{...}` (or `\boxed 5`): a box that was cut off does not count;
-      2. the rest of the line after the last `####`;
-      3. the rest of the sentence after the last "answer is" or "answer:", in any case;
-      4. the letter A to J of a multiple choice that it comes to (`scaling.answers.choices.concluding_choice`).
 
     >>> extract_answer(r"So it is \boxed{\frac{1}{2}}, and the answer is three.")
     '\\frac{1}{2}'
@@ -60,121 +77,78 @@ def extract_answer(solution: str) -> str | None:
     '42'
     >>> extract_answer("I do not know.")
     """
-    return boxed_answer(solution) or _after_marker(solution) or _after_cue(solution) or concluding_choice(solution)
-
-
-def boxed_answer(solution: str) -> str | None:
-    r"""The last balanced `\boxed{...}` or `\fbox{...}` (or `\boxed 5`) that is not empty; None if there is none.
-
-    One pass with a stack of open braces: a model that repeats an open box for ever costs no more than its length.
-    """
-    open_braces: list[tuple[int, bool]] = []  # where the content begins, and whether a box does
-    best_start, best = -1, None
-    for token in _BOX_OR_BRACE.finditer(solution):
-        start, content = token.end(), token["bare"]
-        if token["open"] or token[0] == "{":
-            open_braces.append((start, token["open"] is not None))
-        elif token[0] == "}" and open_braces:
-            start, boxed = open_braces.pop()
-            content = solution[start : token.start()] if boxed and start > best_start else None
-        elif content is not None:
-            content = content.rstrip(".,;:!?)")
-        if content and content.strip() and start > best_start:
-            best_start, best = start, content.strip()
-    return best
-
-
-@lru_cache(maxsize=2**15)
-def canonical_answer(answer: str) -> str:
-    r"""The form of an answer that votes are counted by; a fixed point of itself.
-
-    Numbers become an exact integer or fraction ("0.50", "1/2", "\frac12" and "$\dfrac{1}{2}$." are all "1/2"; "1,234"
-    is "1234", but "(1,234)" stays a pair). "(B)" is "B". Anything else loses its LaTeX wrapping and the spaces that do
-    not separate words. Percent, dollar and degree signs are dropped, as the MATH graders do.
-
-    >>> [canonical_answer(answer) for answer in ("0.50", r"$\dfrac{1}{2}$.", "1 1/2", "1,234", "(1,234)", "(B)", "50%")]
-    ['1/2', '1/2', '3/2', '1234', '(1,234)', 'B', '50']
-    """
-    text = " ".join(answer.split())
-    if len(text) > MAX_CANONICAL_CHARS:
-        return text
-    while (simpler := _simplified(text)) != text:  # each pass shortens it, or makes it a number, which stays
-        text = simpler
-    return text
-
-
-def exact_equal(answer: str, reference: str) -> bool:
-    """The canonical forms are the same, and not empty."""
-    canonical = canonical_answer(answer)
-    return canonical != "" and canonical == canonical_answer(reference)
-
-
-def numeric_equal(answer: str, reference: str) -> bool:
-    """Both name one number, and the numbers agree: exactly if both are integers, else to one part in a million.
-
-    >>> numeric_equal("0.3333333", "1/3"), numeric_equal("18 apples", "18"), numeric_equal("3 of 4", "3")
-    (True, True, False)
-    """
-    left, right = stated_number(answer), stated_number(reference)
-    if left is None or right is None:
-        return False
-    if left.denominator == right.denominator == 1:
-        return left == right
-    return abs(left - right) <= RELATIVE_TOLERANCE * max(abs(left), abs(right))
-
-
-def stated_number(answer: str) -> Fraction | None:
-    """The number that an answer is, or the only one that it mentions ("18 apples", "x = 18"); None otherwise."""
-    canonical = canonical_answer(answer)
-    number = _number(canonical)
-    if number is not None or len(canonical) > MAX_CANONICAL_CHARS:
-        return number
-    mentioned = _ANY_NUMBER.findall(canonical)
-    return _number(mentioned[0]) if len(mentioned) == 1 else None
-
-
-def _after_marker(solution: str) -> str | None:
-    _, marker, rest = solution.rpartition("####")
-    first_line = rest.strip().partition("\n")[0].strip()
-    return first_line if marker and first_line else None
-
-
-def _after_cue(solution: str) -> str | None:
-    for line in reversed(solution.splitlines()):
-        cues = list(_ANSWER_CUE.finditer(line))
-        if cues:
-            sentence = _SENTENCE_END.split(line[cues[-1].end() :], maxsplit=1)[0]
-            answer = sentence.strip(" \t*")
-            if answer:
-                return answer
+    text = after_thought(solution)
+    if text is None:
+        return None
+    if extraction.pattern is not None:
+        found = list(re.finditer(extraction.pattern, text))
+        answer = (found[-1][1] if found[-1].re.groups else found[-1][0]) if found else None
+        return answer.strip() or None if answer else None
+    for way in extraction.ways:
+        if answer := _FINDERS[way](text):
+            return answer
     return None
 
 
-def _simplified(text: str) -> str:
-    text = text.replace("\u2212", "-").replace("{,}", ",").replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac")
-    text = _DROPPED.sub("", _UNWRAPPED.sub(r"\1", text))
-    text = _LOOSE_SPACE.sub("", " ".join(text.split())).rstrip(". ")
-    if letter := _BRACKETED_LETTER.fullmatch(text):
-        return letter[1]
-    number = _number(text)
-    return text if number is None else str(number)
+def after_thought(solution: str) -> str | None:
+    """What follows the last thought; None where one was begun and never ended."""
+    _, ended, rest = solution.rpartition(_THOUGHT_END)
+    text = rest if ended else solution
+    return None if _THOUGHT_BEGIN in text else text
 
 
-def _number(text: str) -> Fraction | None:
-    """The exact value of an integer, decimal, fraction or mixed number; None if the text is none of these."""
-    if match := _DECIMAL.fullmatch(text):
-        value = Fraction(match["value"].replace(",", "") + (match["exponent"] or ""))
-        return -value if match["sign"] == "-" else value
-    if match := _FRACTION.fullmatch(text):
-        over = _decimal(match["over"] or match["num"] or match["num1"])
-        under = _decimal(match["under"] or match["den"] or match["den1"])
-        if over is None or not under:
-            return None
-        value = Fraction(match["whole"] or 0) + over / under
-        return -value if match["sign"] == "-" else value
-    return None
+def _boxed(text: str) -> str | None:
+    box = last_boxes(text)
+    return None if box is None else _stated_after(text, box) or box.content
 
 
-def _decimal(text: str) -> Fraction | None:
-    match = _DECIMAL.fullmatch(text)
-    return None if match is None else Fraction(text.replace(",", ""))
+def _stated_after(text: str, box: Box) -> str | None:
+    """What takes the place of a box: a letter, where the box holds the formula of an option; a "final answer"."""
+    after = text[box.end :]
+    answer = cued_answer(after) if _CUE_WORD.search(after) else None
+    if answer is None:
+        return None
+    kind = read_answer(answer).kind
+    if kind is Kind.CHOICE and read_answer(box.content).kind is not Kind.CHOICE:
+        return stated_choice(answer)
+    return answer if kind is Kind.MATHEMATICS and _FINAL.search(after) else None
+
+
+def _after_marker(text: str) -> str | None:
+    before, marker, rest = text.rpartition("####")
+    line, _, after = rest.strip().partition("\n")
+    answer = line.strip()
+    if not marker or not answer or before.endswith("#"):
+        return None
+    if _HEADING_WORD.match(answer) or (after.strip() and read_answer(answer).kind in (Kind.TEXT, Kind.UNREADABLE)):
+        return None
+    return answer
+
+
+def _alone(text: str) -> str | None:
+    line = text.strip()
+    if not line or len(line) > MAX_ALONE_CHARS or "\n" in line:
+        return None
+    reading = read_answer(line)
+    is_said = reading.kind is Kind.MATHEMATICS and (reading.node is None or reading.node.op != "rel")
+    return (
+        line
+        if is_said and re.search(r"[0-9\\]", line) and re.search(r"[A-Za-z]{2,}.*[A-Za-z]{2,}", line) is None
+        else None
+    )
+
+
+def last_number(text: str) -> str | None:
+    """The last number of a text, with its sign and separators; None if it has none."""
+    found = [*_NUMBER.finditer(text)]
+    return found[-1][0] if found else None
+
+
+_FINDERS: dict[Way, Callable[[str], str | None]] = {
+    Way.BOXED: _boxed,
+    Way.MARKER: _after_marker,
+    Way.CUE: cued_answer,
+    Way.CHOICE: concluding_choice,
+    Way.ALONE: _alone,
+    Way.LAST_NUMBER: last_number,
+}

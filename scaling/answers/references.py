@@ -2,8 +2,11 @@
 
 from collections.abc import Callable
 
+from scaling.answers.canonical import canonical_answer
 from scaling.answers.choices import stated_choice
-from scaling.answers.extract import canonical_answer, stated_number
+from scaling.answers.numeric import stated_number
+from scaling.answers.reading import Kind
+from scaling.answers.verdict import read_stated
 
 
 def reference_mistake(grader: str, reference: str) -> str | None:
@@ -28,6 +31,18 @@ def _choice(reference: str) -> str | None:
     if stated_choice(reference) is not None:
         return None
     return f"the answer key {_cut(reference)} names no letter from A to J, which the grader multiple-choice needs"
+
+
+def reference_doubt(grader: str, reference: str) -> str | None:
+    """What of a key `grader` cannot read, so that only the same text has a verdict; None where it can."""
+    return _readable(reference) if grader == "math-verify" else None
+
+
+def _readable(reference: str) -> str | None:
+    reading = read_stated(reference)
+    if reading.kind is not Kind.UNREADABLE:
+        return None
+    return f"{_cut(reference)} ({reading.why})"
 
 
 def _cut(reference: str) -> str:

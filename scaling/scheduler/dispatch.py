@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from records.calls import SampleCall, ScoreCall
+from scaling.search.tasks import CompareTask
 
 SUSPECT_DEATHS = 2
 """Replica deaths after which a task is isolated; innocent bystanders of two crashes are common, of three are not."""
@@ -255,10 +256,11 @@ class Dispatcher(Generic[TaskT]):
 
 @dataclass(slots=True)
 class Outgoing:
-    """Calls and cancelled keys by replica, and whether the ledger waits for a higher ceiling."""
+    """Calls and cancelled keys by replica, what to compare, and whether the ledger waits for a higher ceiling."""
 
     samples: dict[str, list[SampleCall]] = field(default_factory=dict)
     scores: dict[str, list[ScoreCall]] = field(default_factory=dict)
     cancelled_samples: dict[str, list[str]] = field(default_factory=dict)
     cancelled_scores: dict[str, list[str]] = field(default_factory=dict)
+    comparisons: list[CompareTask] = field(default_factory=list)
     wants_lease: bool = False

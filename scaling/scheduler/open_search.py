@@ -59,6 +59,14 @@ class OpenSearch:
         return ScoreCall(key, held.prefix_id, prefix, task.steps, task.every)
 
 
+@dataclass(frozen=True, slots=True)
+class Concluded:
+    """A search that has ended, for better or worse."""
+
+    search: ProblemSearch
+    wall_seconds: float
+
+
 class WindowBarrier:
     """Waits until `num_problems` are open and each has asked for a sample, or has ended without."""
 

@@ -5,30 +5,22 @@ returns. For every problem that is opened, exactly one `Concluded` comes out, wh
 replica of each role comes back or the budget ends.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 
 from records.calls import CallFailed, PrefixMissing, Sampled, SampleResult, Sampling, Scored, ScoreResult
 from records.problem import Problem
 from records.rows import OpenRecord
+from scaling.answers.classes import DEFAULT_POLICY, AnswerPolicy, Pair
 from scaling.budget.ledger import Ledger, LengthEstimate, Refusal
 from scaling.scheduler.counts import Counts
 from scaling.scheduler.dispatch import Dispatcher, OnFlight, Outgoing
-from scaling.scheduler.open_search import OpenSearch, WindowBarrier
+from scaling.scheduler.open_search import Concluded, OpenSearch, WindowBarrier
 from scaling.search.problem_search import ProblemSearch
-from scaling.search.tasks import SampleTask, ScoreTask, Task
+from scaling.search.tasks import CompareTask, SampleTask, ScoreTask, Task
 from scaling.strategy import StrategyFactory
 
 MAX_ATTEMPTS = 3
 """Times that a call is tried whose engine lives and refuses it with a passing error."""
-
-
-@dataclass(frozen=True, slots=True)
-class Concluded:
-    """A search that has ended, for better or worse."""
-
-    search: ProblemSearch
-    wall_seconds: float
 
 
 class Scheduler:
@@ -41,6 +33,7 @@ class Scheduler:
         ledger: the run's budget.
         on_flight: told of every call that begins or ends.
         has_prm: whether anyone can score; a strategy that asks nevertheless fails its problem.
+        policy: how answers are found and told apart.
     """
 
     def __init__(
@@ -52,20 +45,18 @@ class Scheduler:
         ledger: Ledger,
         on_flight: OnFlight,
         has_prm: bool = True,
+        policy: AnswerPolicy = DEFAULT_POLICY,
     ) -> None:
         self.ledger = ledger
         self.samples: Dispatcher[SampleTask] = Dispatcher(self._generator_of, on_flight)
         self.scores: Dispatcher[ScoreTask] = Dispatcher(self._prm_of, on_flight)
         self.counts = Counts()
-        self._strategy = strategy
-        self._run_seed = run_seed
-        self._has_prm = has_prm
-        self._sampling = sampling
-        self._lengths = LengthEstimate()
+        self._strategy, self._run_seed, self._sampling = strategy, run_seed, sampling
+        self._has_prm, self._policy = has_prm, policy
+        self._to_compare, self._lengths = list[CompareTask](), LengthEstimate()
         self._open: dict[str, OpenSearch] = {}
         self._concluded: list[Concluded] = []
-        self._attempts: dict[str, int] = {}
-        self._full_prefix: set[str] = set()
+        self._attempts, self._full_prefix = dict[str, int](), set[str]()
         self._gathering = WindowBarrier()
         self._cancelled_samples: dict[str, list[str]] = {}
         self._cancelled_scores: dict[str, list[str]] = {}
@@ -106,7 +97,7 @@ class Scheduler:
         Raises:
             RunMismatch: the strategy is not the one that began it.
         """
-        search = ProblemSearch(problem, self._strategy, run_seed=self._run_seed)
+        search = ProblemSearch(problem, self._strategy, run_seed=self._run_seed, policy=self._policy)
         self._open[problem.problem_id] = OpenSearch(search, order, now_s)
         self._gathering.opened(problem.problem_id)
         if record is not None:
@@ -164,6 +155,11 @@ class Scheduler:
             else:
                 self._unserved(self.scores, task, result, now_s)
 
+    def compared(self, task: CompareTask, same: Mapping[Pair, bool], *, now_s: float) -> None:
+        """The grader has compared some answers; of a problem that has ended nobody waits for it."""
+        if (opened := self._open.get(task.problem_id)) is not None:
+            self._advance(task.problem_id, opened.search.compared(task, same), now_s)
+
     def pump(self, *, now_s: float) -> Outgoing:
         """Grant and assign what can be; refuse what the budget has nothing for."""
         outgoing = Outgoing()
@@ -175,6 +171,7 @@ class Scheduler:
             in_full = scoring.key in self._full_prefix
             call = self._open[scoring.problem_id].score_call(key, scoring, replica, in_full=in_full)
             outgoing.scores.setdefault(replica, []).append(call)
+        outgoing.comparisons, self._to_compare = self._to_compare, []
         outgoing.cancelled_samples, self._cancelled_samples = self._cancelled_samples, {}
         outgoing.cancelled_scores, self._cancelled_scores = self._cancelled_scores, {}
         return outgoing
@@ -234,7 +231,11 @@ class Scheduler:
         self._advance(task.problem_id, tasks, now_s)
 
     def _unserved(
-        self, dispatcher: Dispatcher[SampleTask] | Dispatcher[ScoreTask], task: Task, result: object, now_s: float
+        self,
+        dispatcher: Dispatcher[SampleTask] | Dispatcher[ScoreTask],
+        task: SampleTask | ScoreTask,
+        result: object,
+        now_s: float,
     ) -> None:
         """A live replica had no use for a call: send it again, in full or for another try, or give the problem up."""
         if isinstance(result, PrefixMissing):
@@ -265,6 +266,9 @@ class Scheduler:
     def _advance(self, problem_id: str, tasks: Iterable[Task], now_s: float) -> None:
         opened = self._open[problem_id]
         for task in tasks:
+            if isinstance(task, CompareTask):
+                self._to_compare.append(task)
+                continue
             if isinstance(task, ScoreTask) and not self._has_prm:
                 self._fail(problem_id, "the strategy asks for scores, and the recipe has no [prm]", now_s)
                 return

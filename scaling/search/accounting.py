@@ -57,11 +57,10 @@ def problem_record(
         share: of the replicas' time, so far (`with_share`).
         abstention: when the answer is not stood by; None: it always is.
     """
-    choice = search.choice
+    choice, root = search.choice, search.root_score
     path = choice.path if choice else None
     score = (choice.answer_p if choice else None) or (path.score if path else None)
     answer = choice.answer if choice else None
-    root = search.root_score
     generated, prompt, cached = _generator_tokens(search)
     prm, prm_cached = _prm_tokens(search)
     problem = ProblemRow(
@@ -94,8 +93,15 @@ def problem_record(
         reference=search.problem.reference,
         generator_seconds=share.generator_s,
         prm_seconds=share.prm_s,
+        **_stated(search),
     )
     return ProblemRecord(problem=problem, steps=tuple(search.steps), requests=tuple(search.requests))
+
+
+def _stated(search: ProblemSearch) -> dict[str, int]:
+    """How many samples came to their end, and how many of these state no answer."""
+    stated = [step.answer for step in search.steps if step.answer is not None]
+    return {"num_finished": len(stated), "num_unanswered": stated.count("")}
 
 
 def with_share(row: ProblemRow, share: Share, rates: Mapping[Role, ReplicaRate]) -> ProblemRow:

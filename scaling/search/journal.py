@@ -8,6 +8,7 @@ from records.calls import Sampled, Scored
 from records.path import FinishReason, Path, PrmScore
 from records.request import Expand, Reply, ReplyKind, Score
 from records.rows import RequestRow, StepRow
+from scaling.answers.classes import AnswerClasses
 from scaling.search.tasks import SampleTask
 
 
@@ -103,6 +104,15 @@ def recorded_leaf(parent: Path, rows: Sequence[StepRow]) -> Path:
             row.sampled_logprob_sum,
         )
     return path
+
+
+def recall_answers(answers: AnswerClasses, root: Path, steps: Sequence[StepRow]) -> None:
+    """Tell what some rows say of the answers of their problem; nothing where they are from before they did."""
+    nodes = {0: root}
+    for row in sorted(steps, key=lambda row: row.node_id):
+        path = nodes[row.node_id] = recorded_leaf(nodes[row.parent_id], [row])
+        if row.answer is not None:
+            answers.recall(path.solution, row.answer or None, row.answer_class)
 
 
 def recorded_score(lower: float | None, median: float | None, upper: float | None) -> PrmScore | None:

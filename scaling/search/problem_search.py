@@ -4,13 +4,15 @@ A pure state machine. It turns a request into tasks, takes their results in any 
 whole, in child order: node ids, seeds and rows depend on names only, never on arrival.
 
     begin --> tasks --> sampled / scored / denied (any order) --> reply complete --> next request --> ... --> choice
+                                          compared <-- answers that only the grader can tell apart
     restore --^                             failed --> the problem ends as failed
 
 The rows of a delivered request never change again, so they can be written while the search goes on. `restore` feeds a
 new strategy what another process wrote, and stands where that one stood.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 
 from records.calls import Sampled, Scored
 from records.failure import RunMismatch, StrategyFailed
@@ -18,34 +20,13 @@ from records.path import FinishReason, Path, PrmScore
 from records.problem import Problem
 from records.request import Expand, Reply, ReplyKind, Score, Scoring
 from records.rows import OpenRecord, RequestRow, StepRow
-from scaling.search.journal import recorded_reply, request_hash, request_row, step_rows
+from scaling.answers.classes import DEFAULT_POLICY, AnswerClasses, AnswerPolicy, Pair
+from scaling.search.journal import recall_answers, recorded_reply, request_hash, request_row, step_rows
 from scaling.search.locality import Locality
-from scaling.search.tasks import SampleTask, ScoreTask, Task
+from scaling.search.slot import Slot
+from scaling.search.tasks import CompareTask, SampleTask, ScoreTask, Task
 from scaling.seeds import seed_for
 from scaling.strategy import Choice, Request, StrategyFactory
-
-
-@dataclass(slots=True)
-class Slot:
-    """One child of a request, or one path to score."""
-
-    task: Task
-    granted_tokens: int = 0
-    sampled: Sampled | None = None
-    replica: str | None = None
-    scored: Scored | None = None
-    prm_replica: str | None = None
-    complete: bool = False
-
-    @property
-    def cut(self) -> bool:
-        """The budget left this child out, or ended it before the strategy's own bound."""
-        if not isinstance(self.task, SampleTask):
-            return False
-        if self.sampled is None:
-            return True
-        clamped = self.granted_tokens < self.task.max_tokens
-        return clamped and self.sampled.steps[-1].finish_reason is FinishReason.LENGTH
 
 
 class ProblemSearch:
@@ -60,9 +41,12 @@ class ProblemSearch:
         requests: rows of all delivered requests.
     """
 
-    def __init__(self, problem: Problem, strategy: StrategyFactory, *, run_seed: int) -> None:
+    def __init__(
+        self, problem: Problem, strategy: StrategyFactory, *, run_seed: int, policy: AnswerPolicy = DEFAULT_POLICY
+    ) -> None:
         self.problem = problem
-        self.root = Path(0, None, problem.question)
+        self.answers = AnswerClasses(policy)
+        self.root = Path(0, None, problem.question, answers=self.answers)
         self.locality = Locality(self.root)
         self.choice: Choice | None = None
         self.error: str | None = None
@@ -74,8 +58,7 @@ class ProblemSearch:
         self._strategy = strategy(self.root)
         self._request: Request | None = None
         self._slots: dict[int, Slot] = {}
-        self._num_open = 0
-        self._next_node_id = 1
+        self._num_open, self._next_node_id = 0, 1
 
     @property
     def finished(self) -> bool:
@@ -99,6 +82,7 @@ class ProblemSearch:
             RunMismatch: it asks for something else than it did then.
         """
         self.steps += record.steps
+        recall_answers(self.answers, self.root, record.steps)
         reply: Reply | None = None
         for row in record.requests:
             self._ask(reply)
@@ -145,19 +129,43 @@ class ProblemSearch:
         self.error = error
         if self._request is not None:
             slots = self._ordered_slots()
+            self.answers.settle(self._new_answers(), {})
             leaves = tuple(self._grow(slot) for slot in slots if slot.sampled is not None)
             self._journal(self._request, Reply(ReplyKind.FAILED, leaves), slots)
+
+    def compared(self, task: CompareTask, same: Mapping[Pair, bool]) -> list[Task]:
+        """The grader has told which answers are the same."""
+        if task.request != len(self.requests):
+            raise ValueError(f"{task.problem_id} does not wait for a comparison of request {task.request}")
+        return self._deliver(same)
 
     def _complete(self, slot: Slot) -> list[Task]:
         slot.complete = True
         self._num_open -= 1
-        return self._deliver() if self._num_open == 0 else []
+        if self._num_open:
+            return []
+        pairs = self.answers.pairs(self._new_answers())
+        return [CompareTask(self.problem.problem_id, len(self.requests), pairs)] if pairs else self._deliver({})
+
+    def _new_answers(self) -> list[str]:
+        """What the finished samples of the request state, in child order."""
+        answers = (self._stated(slot) for slot in self._ordered_slots())
+        return [answer for answer in answers if answer]
+
+    def _stated(self, slot: Slot) -> str | None:
+        """The answer of a finished sample, empty where it states none; None of others."""
+        if slot.sampled is None or slot.sampled.steps[-1].finish_reason not in (FinishReason.EOS, FinishReason.LENGTH):
+            return None
+        task = slot.task
+        before = task.parent.solution if isinstance(task, SampleTask) else ""
+        return self.answers.answer(before + "".join(step.text for step in slot.sampled.steps)) or ""
 
     def _ordered_slots(self) -> list[Slot]:
         return [self._slots[child] for child in sorted(self._slots)]
 
-    def _deliver(self) -> list[Task]:
+    def _deliver(self, same: Mapping[Pair, bool]) -> list[Task]:
         request, slots = self._request, self._ordered_slots()
+        self.answers.settle(self._new_answers(), same)
         if isinstance(request, Expand):
             reply = self._children(slots)
         elif isinstance(request, Score):
@@ -222,7 +230,10 @@ class ProblemSearch:
         self.locality.sampled(task.parent, nodes, slot.replica)
         if slot.prm_replica is not None:
             self.locality.scored(nodes[-1], slot.prm_replica)
-        self.steps += step_rows(task, nodes, sampled, scored, replica=slot.replica, prm_replica=slot.prm_replica)
+        rows = step_rows(task, nodes, sampled, scored, replica=slot.replica, prm_replica=slot.prm_replica)
+        answer = self._stated(slot)
+        rows[-1] = replace(rows[-1], answer=answer, answer_class=self.answers.form(answer) if answer else None)
+        self.steps += rows
         return nodes[-1]
 
     def _scores(self, request: Score, slots: list[Slot]) -> Reply:
@@ -247,7 +258,7 @@ class ProblemSearch:
             if tasks:
                 self._slots = {task.child: Slot(task) for task in tasks}
                 self._num_open = len(tasks)
-                return tasks
+                return list(tasks)
             reply = Reply(ReplyKind.FULL, ())
             self._journal(self._request, reply, [])
 
@@ -261,7 +272,7 @@ class ProblemSearch:
         except StrategyFailed as failed:
             self.error = str(failed)
 
-    def _tasks(self, request: Request) -> list[Task]:
+    def _tasks(self, request: Request) -> list[SampleTask] | list[ScoreTask]:
         problem_id, number = self.problem.problem_id, len(self.requests)
         if isinstance(request, Score):
             return [self._score_task(path, number, child) for child, path in enumerate(request.paths)]

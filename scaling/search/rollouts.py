@@ -4,14 +4,14 @@ from collections.abc import Callable, Sequence
 
 from records.path import FinishReason, Path
 from records.rows import RolloutRow, StepRow
-from scaling.answers.extract import extract_answer
+from scaling.answers.stated import answer_of
 from scaling.search.problem_search import ProblemSearch
 from scaling.strategy import PrefixTrials
 
 
 def answers_of(prefixes: Sequence[PrefixTrials]) -> dict[Path, str | None]:
     """The final answer of each continuation; None where it states none."""
-    return {path: extract_answer(path.solution) for prefix in prefixes for path in prefix.continuations}
+    return {path: answer_of(path) for prefix in prefixes for path in prefix.continuations}
 
 
 def rollout_rows(

@@ -52,4 +52,17 @@ class ScoreTask:
     every: bool
 
 
-Task = SampleTask | ScoreTask
+@dataclass(frozen=True, slots=True)
+class CompareTask:
+    """Say which answers of a problem are the same, before a reply with them is delivered.
+
+    Attributes:
+        pairs: of answers, as extracted.
+    """
+
+    problem_id: str
+    request: int
+    pairs: tuple[tuple[str, str], ...]
+
+
+Task = SampleTask | ScoreTask | CompareTask

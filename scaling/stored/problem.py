@@ -8,8 +8,9 @@ from records.failure import InvalidInput
 from records.path import Path
 from records.problem import Problem
 from records.rows import RequestRow, StepRow
-from scaling.answers.extract import extract_answer
-from scaling.search.journal import recorded_leaf, recorded_score
+from scaling.answers.classes import DEFAULT_POLICY, AnswerClasses, AnswerPolicy
+from scaling.answers.stated import answer_of
+from scaling.search.journal import recall_answers, recorded_leaf, recorded_score
 from scaling.seeds import seed_for
 
 
@@ -73,15 +74,25 @@ class StoredProblem:
         return order
 
 
-def stored_problem(problem: Problem, steps: Sequence[StepRow], requests: Sequence[RequestRow]) -> StoredProblem:
+def stored_problem(
+    problem: Problem,
+    steps: Sequence[StepRow],
+    requests: Sequence[RequestRow],
+    *,
+    answers: AnswerClasses | None = None,
+) -> StoredProblem:
     """The samples that the rows of one problem record, in child order; not graded yet.
 
     Args:
         problem: whose they are.
         steps: its rows of `steps`, by node.
         requests: its rows of `requests`, by number: a score of the bare question, or whole samples of it.
+        answers: how its answers are read; None: as its rows say, else by the defaults.
     """
-    root, root_cost = Path(0, None, problem.question), Cost()
+    if answers is None:
+        answers = AnswerClasses(DEFAULT_POLICY)
+        recall_answers(answers, Path(0, None, problem.question), steps)
+    root, root_cost = Path(0, None, problem.question, answers=answers), Cost()
     samples: list[StoredSample] = []
     next_node = 1
     for request in requests:
@@ -106,17 +117,21 @@ def _stored_sample(root: Path, rows: Sequence[StepRow]) -> StoredSample:
         prm_cached_tokens=sum(row.prm_cached_tokens for row in rows),
     )
     scored = all(node.score is not None for node in path.lineage)
-    return StoredSample(path, recorded_leaf(root, bare), cost, extract_answer(path.solution), scored)
+    return StoredSample(path, recorded_leaf(root, bare), cost, answer_of(path), scored)
 
 
-def finished_answers(problem: Problem, steps: Sequence[StepRow]) -> list[str | None]:
+def finished_answers(
+    problem: Problem, steps: Sequence[StepRow], policy: AnswerPolicy = DEFAULT_POLICY
+) -> list[str | None]:
     """The answers of all samples that a search has brought to their end, whatever became of them."""
-    nodes = {0: Path(0, None, problem.question)}
+    reader = AnswerClasses(policy)
+    nodes = {0: Path(0, None, problem.question, answers=reader)}
+    recall_answers(reader, nodes[0], steps)
     answers: list[str | None] = []
     for row in sorted(steps, key=lambda row: row.node_id):
         path = nodes[row.node_id] = recorded_leaf(nodes[row.parent_id], [row])
         if path.finished:
-            answers.append(extract_answer(path.solution))
+            answers.append(answer_of(path))
     return answers
 
 

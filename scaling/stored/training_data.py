@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from records.path import FinishReason, Path
-from scaling.answers.extract import canonical_answer
+from scaling.answers.stated import form_of
 from scaling.uncertainty.aggregation import Aggregation, aggregate
 
 
@@ -136,10 +136,14 @@ def preference_pairs(paths: Sequence[FinishedPath], num_pairs: int) -> list[tupl
 
 def answering_path(problem: ProblemPaths) -> FinishedPath | None:
     """The best-scored path that ended and gives the run's answer, as votes are counted; None if there is none."""
-    if problem.answer is None:
+    wanted = problem.answer
+    if wanted is None:
         return None
-    wanted = canonical_answer(problem.answer)
-    giving = [item for item in problem.paths if item.answer is not None and canonical_answer(item.answer) == wanted]
+    giving = [
+        item
+        for item in problem.paths
+        if item.answer is not None and form_of(item.path, item.answer) == form_of(item.path, wanted)
+    ]
     return next(iter(by_score(item for item in giving if item.ended)), None)
 
 

@@ -14,8 +14,8 @@ from itertools import accumulate, pairwise
 from records.path import FinishReason, Path, PrmScore
 from records.request import Scoring, Until
 from records.rows import ProblemRecord, RequestRow, Status, StepRow
-from scaling.answers.extract import extract_answer
-from scaling.search.journal import recorded_leaf, recorded_score
+from scaling.answers.classes import DEFAULT_POLICY, AnswerClasses, AnswerPolicy
+from scaling.search.journal import recall_answers, recorded_leaf, recorded_score
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +90,7 @@ class StoredTree:
         scores: of nodes, where somebody asked.
         top_logprobs: likeliest tokens that the run's confidences were computed over; 0: it asked for none.
         was_skipped: the budget left nothing for it: the run never began it.
+        answers: how its answers are read; the root knows it too.
     """
 
     problem_id: str
@@ -101,6 +102,7 @@ class StoredTree:
     scores: Mapping[int, StoredScore]
     top_logprobs: int
     was_skipped: bool
+    answers: AnswerClasses
     _answers: dict[int, str | None] = field(default_factory=dict)
     _first: dict[tuple[int, Scoring, bool], Path] = field(default_factory=dict)
 
@@ -110,15 +112,20 @@ class StoredTree:
         return [leaf for leaf, child in self.by_leaf.items() if child.is_finished]
 
     def answer_of(self, leaf: int) -> str | None:
-        """As extracted from the whole solution that ends there."""
+        """As found in the whole solution that ends there."""
         if leaf not in self._answers:
             texts: list[str] = []
             node = leaf
             while row := self.nodes.get(node):
                 texts.append(row.text)
                 node = row.parent_id
-            self._answers[leaf] = extract_answer("".join(reversed(texts)))
+            self._answers[leaf] = self.answers.answer("".join(reversed(texts)))
         return self._answers[leaf]
+
+    def read_by(self, answers: AnswerClasses) -> "StoredTree":
+        """The same tree, its answers read in another way."""
+        root = replace(self.root, answers=answers)
+        return replace(self, root=root, answers=answers, _answers={}, _first={})
 
     def path_of(self, parent: Path, child: StoredChild, scoring: Scoring, *, confident: bool) -> Path:
         """A child as the reply to a request: with the scores and confidences that were asked for, and no others.
@@ -156,14 +163,18 @@ class StoredTree:
         )
 
 
-def stored_tree(record: ProblemRecord, *, top_logprobs: int) -> StoredTree:
+def stored_tree(record: ProblemRecord, *, top_logprobs: int, policy: AnswerPolicy = DEFAULT_POLICY) -> StoredTree:
     """The tree that the rows of a problem record.
 
     Args:
         record: all rows of the problem, steps by node and requests by number.
         top_logprobs: that the run's strategy asks for.
+        policy: of the run; what its rows say of answers comes first.
     """
     row = record.problem
+    answers = AnswerClasses(policy)
+    root = Path(0, None, row.question, answers=answers)
+    recall_answers(answers, root, record.steps)
     children: defaultdict[int, list[StoredChild]] = defaultdict(list)
     for child in _children(record):
         children[child.parent].append(child)
@@ -171,7 +182,7 @@ def stored_tree(record: ProblemRecord, *, top_logprobs: int) -> StoredTree:
     skipped = row.status in (Status.BUDGET_EXHAUSTED, Status.CANCELLED) and not record.requests
     return StoredTree(
         problem_id=row.problem_id,
-        root=Path(0, None, row.question),
+        root=root,
         requests=record.requests,
         children=dict(children),
         by_leaf=by_leaf,
@@ -179,6 +190,7 @@ def stored_tree(record: ProblemRecord, *, top_logprobs: int) -> StoredTree:
         scores=_scores(record),
         top_logprobs=top_logprobs,
         was_skipped=skipped,
+        answers=answers,
     )
 
 

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from records.path import Path, PrmScore
-from scaling.answers.extract import canonical_answer, extract_answer
+from scaling.answers.stated import answer_of, form_of
 from scaling.strategy import Choice, Strategy
 from scaling.uncertainty.aggregation import ScoreEstimate, success_probability
 from scaling.uncertainty.posterior import AnswerModel, answer_posterior
@@ -43,7 +43,8 @@ def posterior_of(choice: Choice) -> PrmScore | None:
         return None
     scored = all(path.score is not None for path in choice.candidates)
     chances = [success_probability(path, ScoreEstimate.MEAN) if scored else 0.5 for path in choice.candidates]
-    answers = [extract_answer(path.solution) for path in choice.candidates]
-    forms = [None if answer is None else canonical_answer(answer) for answer in answers]
-    p = answer_posterior(forms, chances, SCORED if scored else UNSCORED).probabilities[canonical_answer(choice.answer)]
+    answers = [answer_of(path) for path in choice.candidates]
+    root = choice.candidates[0].root
+    forms = [None if answer is None else form_of(root, answer) for answer in answers]
+    p = answer_posterior(forms, chances, SCORED if scored else UNSCORED).probabilities[form_of(root, choice.answer)]
     return PrmScore(p, p, p)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from records.path import Path, PrmScore
-from scaling.answers.extract import canonical_answer, extract_answer
+from scaling.answers.stated import answer_of, form_of
 from scaling.strategy import Choice
 from scaling.uncertainty.aggregation import Aggregation, ScoreEstimate, success_probability
 from scaling.uncertainty.posterior import AnswerModel, AnswerPosterior, answer_posterior
@@ -43,16 +43,17 @@ class Evidence:
     def add(self, wave: Sequence[Path]) -> None:
         """Take in some samples, scored."""
         self.samples += wave
-        self._answers += [_canonical(extract_answer(path.solution)) for path in wave]
+        self._answers += [_form(path) for path in wave]
         self._chances += [success_probability(path, self.estimate) for path in wave]
         self.posterior = answer_posterior(self._answers, self._chances, self.model)
 
     @property
     def answer(self) -> str | None:
-        """The answer in hand, in canonical form; None if there is none."""
+        """The answer in hand, as it is counted; None if there is none."""
         if self.selection is None:
             return self.posterior.leading
-        return _canonical(choose(self.samples, self.selection, self.aggregation).answer)
+        chosen = choose(self.samples, self.selection, self.aggregation)
+        return None if chosen.path is None or chosen.answer is None else form_of(chosen.path, chosen.answer)
 
     def choice(self) -> Choice:
         """The best-scored sample of the answer in hand, or the selection's choice, with the answer's probability."""
@@ -64,9 +65,10 @@ class Evidence:
             choice = choose(self.samples, self.selection, self.aggregation)
         if choice.answer is None:
             return choice
-        p = self.posterior.probabilities[canonical_answer(choice.answer)]
+        p = self.posterior.probabilities[form_of(self.samples[0], choice.answer)]
         return replace(choice, answer_p=PrmScore(p, p, p))
 
 
-def _canonical(answer: str | None) -> str | None:
-    return None if answer is None else canonical_answer(answer)
+def _form(path: Path) -> str | None:
+    answer = answer_of(path)
+    return None if answer is None else form_of(path, answer)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 
 from records.path import Path
-from scaling.answers.extract import canonical_answer, extract_answer
+from scaling.answers.stated import answer_of, form_of
 from scaling.strategy import Choice
 from scaling.uncertainty.aggregation import Aggregation, aggregate
 from scaling.uncertainty.token_confidence import mean_confidence, path_confidences
@@ -65,7 +65,7 @@ def choose_best(candidates: Sequence[Path], aggregation: Aggregation) -> Choice:
     """
     if not candidates:
         return Choice(None, None, ())
-    answers = [extract_answer(path.solution) for path in candidates]
+    answers = [answer_of(path) for path in candidates]
     ranks = [
         (answer is not None, aggregate(path, aggregation), -index)
         for index, (path, answer) in enumerate(zip(candidates, answers, strict=True))
@@ -95,11 +95,11 @@ def weighted_vote(candidates: Sequence[Path], weigh: Callable[[Path], float]) ->
     votes: dict[str, float] = {}
     chosen: dict[str, tuple[float, Path, str]] = {}
     for path in candidates:
-        answer = extract_answer(path.solution)
+        answer = answer_of(path)
         if answer is None:
             continue
         weight = weigh(path)
-        form = canonical_answer(answer)
+        form = form_of(path, answer)
         votes[form] = votes.get(form, 0.0) + weight
         if form not in chosen or weight > chosen[form][0]:
             chosen[form] = (weight, path, answer)

@@ -71,6 +71,7 @@ class Calibrating(Driver):
         return found
 
 
+@pytest.mark.long
 def test_killed_and_resumed_it_ends_where_an_unbroken_one_does(tmp_path, drivers, capsys):
     rollouts = tmp_path / "rollouts.parquet"
     write_rollouts(rollouts)

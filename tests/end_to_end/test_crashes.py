@@ -47,6 +47,7 @@ def charged_tokens(run: Path) -> int:
     return charged
 
 
+@pytest.mark.long
 def test_a_frozen_driver_is_fenced_and_a_killed_one_costs_little(tmp_path, drivers):
     run = tmp_path / "run"
     store = LocalStore(run)

@@ -31,7 +31,7 @@ from jobs.scoring.replicas import launch
 from jobs.scoring.run_status import State, read_status
 from records.run_folder.reader import read_run
 from records.run_folder.store import Store
-from scaling.answers.extract import numeric_equal
+from scaling.answers.numeric import numeric_equal
 from tests.support.drivers import named_below
 from tests.support.scripted import EXAMPLE, SCRIPTED, sets
 

@@ -7,6 +7,7 @@ from records.failure import StoreFailed
 from records.jsonio import decode, encode
 from records.replica import ReplicaInfo
 from records.run_folder.manifest import Manifest, ModelIdentity, differences, drift, replica_differences
+from records.schemas import SCHEMA_VERSION
 from tests.records.builders import manifest
 
 
@@ -55,7 +56,7 @@ def test_caps_and_counts_may_change(changes: dict[str, Any]) -> None:
         ({"seed": 8}, "seed: was 7, is 8"),
         ({"num_problems": 5}, "num_problems: was 6, is 5"),
         ({"input_fingerprint": "00"}, 'input_fingerprint: was "ff", is "00"'),
-        ({"schema_version": 2}, "schema_version: was 1, is 2"),
+        ({"schema_version": SCHEMA_VERSION + 1}, f"schema_version: was {SCHEMA_VERSION}, is {SCHEMA_VERSION + 1}"),
         ({"recipe": recipe(prm={"model": "p"})}, 'recipe.prm.model: was not set, is "p"'),
         (
             {"recipe": recipe(strategy={"name": "best_of_n", "limits": {"max_tokens": 11}})},

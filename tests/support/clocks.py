@@ -45,6 +45,11 @@ class ClockedWorld(World):
 
     def _round(self, slots: int) -> None:
         """The next event: a call that is done, a death, or a return."""
+        if self.comparisons:  # a grader takes no time here
+            tasks, self.comparisons = self.comparisons, []
+            self._compare(tasks)
+            self._pump()
+            return
         self._schedule()
         assert self._events, "problems are open, and the scheduler waits for nothing"
         self.now_s, _, replica, key, life = heapq.heappop(self._events)

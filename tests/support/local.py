@@ -13,7 +13,8 @@ from actors.controller.controller import Controller
 from actors.controller.replica_client import HealthCheck
 from actors.controller.settings import FlushPolicy, RunSettings, RunSoFar
 from actors.engines.scripted.world import right_answer
-from actors.grading.grader import GradeFailure, GradeRequest
+from actors.grading.grader import AnswerGrader, GradeRequest
+from actors.grading.process import GradeFailure
 from actors.writer.journals import read_journals
 from actors.writer.lease import this_process
 from actors.writer.run_state import RunState
@@ -29,6 +30,7 @@ from records.rows import OpenRecord, ProblemRecord
 from records.run_folder.manifest import Manifest
 from records.schemas import SCHEMA_VERSION
 from records.usage import Role, Usage
+from scaling.answers.classes import DEFAULT_POLICY, AnswerPolicy
 from scaling.budget.metering import ReplicaRate
 from scaling.strategies.best_of_n import best_of_n
 from scaling.strategy import SearchLimits, StrategyFactory
@@ -107,6 +109,9 @@ class ExactGrader:
     async def grade(self, requests: Sequence[GradeRequest]) -> list[bool | None]:
         return [None if one.reference is None else one.answer == one.reference for one in requests]
 
+    async def same(self, pairs: Sequence[tuple[str, str]]) -> list[bool]:
+        return [left == right for left, right in pairs]
+
 
 class SeenReadings:
     """Keeps every export: a dictionary from name and labels to the value."""
@@ -160,6 +165,8 @@ class LocalRun:
     abstention: Abstention | None = None
     rates: Mapping[Role, ReplicaRate] = field(default_factory=dict)
     metrics: SeenReadings = field(default_factory=SeenReadings)
+    policy: AnswerPolicy = DEFAULT_POLICY
+    grader: AnswerGrader = field(default_factory=ExactGrader)
     writer: Writer = field(init=False)
     state: RunState = field(init=False)
     controller: Controller = field(init=False)
@@ -181,7 +188,7 @@ class LocalRun:
             generators=self.generators,
             prms=self.prms,
             writer=LocalWriter(self.writer, self),
-            grader=ExactGrader(),
+            grader=self.grader,
             metrics=self.metrics,
         )
 
@@ -204,6 +211,7 @@ class LocalRun:
             flush=FlushPolicy(num_problems=8, interval_s=0.05),
             health=HealthCheck(interval_s=0.2, deadline_s=5.0, backoff_s=0.01),
             abstention=self.abstention,
+            policy=self.policy,
             rates=self.rates,
         )
 
@@ -215,6 +223,8 @@ class LocalRun:
             done_problems=totals.problems,
             failed_problems=totals.failed,
             exhausted_problems=totals.budget_exhausted,
+            finished_samples=totals.finished_samples,
+            unanswered_samples=totals.unanswered_samples,
             graded=totals.graded,
             correct=totals.correct,
             open_problems=0,

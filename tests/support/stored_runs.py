@@ -13,13 +13,13 @@ from actors.writer.writer import Writer
 from cluster.store import open_store
 from jobs.recipes.load import load_recipe
 from jobs.recipes.resume import as_json
-from jobs.recipes.settings import abstention
+from jobs.recipes.settings import abstention, answer_policy
 from jobs.recipes.strategy_factory import strategy_factory
 from records.problem import Problem
 from records.rows import ProblemRecord
 from records.run_folder.manifest import ModelIdentity
 from records.run_folder.reader import Run, read_run
-from scaling.answers.extract import exact_equal
+from scaling.answers.canonical import exact_equal
 from scaling.search.accounting import Models, problem_record
 from tests.records import builders
 from tests.support.clocks import ClockedWorld
@@ -42,7 +42,9 @@ def stored_run(
     """A run at `uri`, finished unless rows are owed; under a cap with replicas of different speeds, which cuts some."""
     budget = () if total_tokens is None else (f"budget.total_tokens={total_tokens}",)
     recipe = load_recipe(RECIPE, (*SMALL, *overrides, *budget))
-    scheduler = scheduler_for(strategy_factory(recipe), total_tokens=total_tokens, run_seed=recipe.seed)
+    scheduler = scheduler_for(
+        strategy_factory(recipe), total_tokens=total_tokens, run_seed=recipe.seed, policy=answer_policy(recipe)
+    )
     problems = [
         Problem(f"p{index:02d}", f"question {index}", str(index % 4) if has_keys else None)
         for index in range(num_problems)

@@ -24,10 +24,14 @@ from records.path import FinishReason, PrmScore
 from records.problem import Problem
 from records.request import Until
 from records.rows import OpenRecord
+from scaling.answers.classes import DEFAULT_POLICY, AnswerPolicy
+from scaling.answers.equivalence import same_answer
 from scaling.budget.ledger import Ledger
 from scaling.budget.metering import Meter, Share
 from scaling.scheduler.dispatch import OnFlight
-from scaling.scheduler.scheduler import Concluded, Scheduler
+from scaling.scheduler.open_search import Concluded
+from scaling.scheduler.scheduler import Scheduler
+from scaling.search.tasks import CompareTask
 from scaling.strategy import StrategyFactory
 
 NOTHING = Share(0.0, 0.0)
@@ -100,6 +104,7 @@ class World:
     meter: Meter | None = None
     samples: dict[str, list[SampleCall]] = field(default_factory=dict)
     scores: dict[str, list[ScoreCall]] = field(default_factory=dict)
+    comparisons: list[CompareTask] = field(default_factory=list)
     texts: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
     concluded: list[Concluded] = field(default_factory=list)
     most_spent_tokens: int = 0
@@ -153,7 +158,13 @@ class World:
         else:
             scored = [self._score(call) for call in self._some(self.scores[replica])]
             self.scheduler.prm_results(replica, scored, now_s=self.now_s)
+        self._compare(self._some(self.comparisons))
         self._pump()
+
+    def _compare(self, tasks: list[CompareTask]) -> None:
+        for task in tasks:
+            same = {pair: same_answer(*pair) for pair in task.pairs}
+            self.scheduler.compared(task, same, now_s=self.now_s)
 
     def _pump(self) -> None:
         outgoing = self.scheduler.pump(now_s=self.now_s)
@@ -161,6 +172,7 @@ class World:
             self.samples[replica] += samples
         for replica, scores in outgoing.scores.items():
             self.scores[replica] += scores
+        self.comparisons += outgoing.comparisons
         if outgoing.wants_lease:
             self.scheduler.ledger.leased_tokens = self.scheduler.ledger.next_lease(10)
             self._pump()
@@ -208,10 +220,18 @@ def scheduler_for(
     total_tokens: int | None = None,
     run_seed: int = 1,
     on_flight: OnFlight = lambda *_: None,
+    policy: AnswerPolicy = DEFAULT_POLICY,
 ) -> Scheduler:
     """A scheduler with a ledger of its own."""
     ledger = Ledger(total_tokens=total_tokens, leased_tokens=0 if total_tokens is not None else None)
-    return Scheduler(strategy=strategy, run_seed=run_seed, sampling=Sampling(0.7), ledger=ledger, on_flight=on_flight)
+    return Scheduler(
+        strategy=strategy,
+        run_seed=run_seed,
+        sampling=Sampling(0.7),
+        ledger=ledger,
+        on_flight=on_flight,
+        policy=policy,
+    )
 
 
 def problems(count: int) -> list[Problem]:

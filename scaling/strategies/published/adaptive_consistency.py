@@ -13,7 +13,7 @@ from scipy.special import betainc
 
 from records.path import Path
 from records.request import Expand, ReplyKind, Until
-from scaling.answers.extract import canonical_answer, extract_answer
+from scaling.answers.stated import answer_of, form_of
 from scaling.strategy import SearchLimits, Strategy
 from scaling.uncertainty.selection import choose_by_vote
 
@@ -30,8 +30,8 @@ def adaptive_consistency(
         samples += reply.paths
         if reply.kind is not ReplyKind.FULL:
             break
-        answers = (extract_answer(path.solution) for path in reply.paths)
-        votes.update(canonical_answer(answer) for answer in answers if answer is not None)
+        answers = (answer_of(path) for path in reply.paths)
+        votes.update(form_of(root, answer) for answer in answers if answer is not None)
         first, second = [*(count for _, count in votes.most_common(2)), 0, 0][:2]
         if first - second > num_samples - len(samples) or majority_probability(first, second) >= confidence:
             break

@@ -21,7 +21,7 @@ import numpy as np
 
 from records.path import Path
 from records.request import Expand, Reply, ReplyKind, Scoring, Until
-from scaling.answers.extract import canonical_answer, extract_answer
+from scaling.answers.stated import answer_of, form_of
 from scaling.strategies.stepwise import closed, one_step
 from scaling.strategy import Choice, Request, SearchLimits, Strategy
 from scaling.uncertainty.selection import TOP_LOGPROBS, Selection, weighted_vote
@@ -46,7 +46,7 @@ def deepconf_offline(
     """Sample `num_samples` traces, keep the surest `keep_share` of those with an answer, and vote."""
     asked = ((root, num_samples),)
     reply = yield Expand(asked, Until.END, limits.max_tokens, top_logprobs=top_logprobs)
-    stating = [path for path in reply.paths if extract_answer(path.solution) is not None]
+    stating = [path for path in reply.paths if answer_of(path) is not None]
     kept = most_confident([trace_confidence.of(path, window) for path in stating], keep_share)
     return _vote([stating[index] for index in kept], reply.paths, _weigher(selection, trace_confidence, window))
 
@@ -133,9 +133,9 @@ def _grown(
 def _count(paths: Sequence[Path], weigh: Weigh, votes: dict[str, float]) -> None:
     """Add the votes of some traces."""
     for path in paths:
-        answer = extract_answer(path.solution)
+        answer = answer_of(path)
         if answer is not None:
-            form = canonical_answer(answer)
+            form = form_of(path, answer)
             votes[form] = votes.get(form, 0.0) + weigh(path)
 
 

@@ -24,7 +24,7 @@ from collections.abc import Sequence
 
 from records.path import FinishReason, Path
 from records.request import Expand, ReplyKind, Until
-from scaling.answers.extract import extract_answer
+from scaling.answers.stated import answer_of
 from scaling.seeds import uniform
 from scaling.strategies.stepwise import scored
 from scaling.strategy import SearchLimits, Strategy
@@ -67,7 +67,7 @@ def power_sampling(
             log_ratio = log_acceptance(chains[chain], proposal, cut, alpha)
             if uniform("accept", seed, root.text, chain, move) < math.exp(min(0.0, log_ratio)):
                 chains[chain] = proposal
-    if reply.kind is not ReplyKind.FULL and all(extract_answer(path.solution) is None for path in chains):
+    if reply.kind is not ReplyKind.FULL and all(answer_of(path) is None for path in chains):
         chains = drawn
     if selection.reads_scores:
         chains = yield from scored(chains)

@@ -3,6 +3,7 @@
 import asyncio
 from functools import partial
 from itertools import count
+from operator import itemgetter
 
 import pytest
 
@@ -10,13 +11,14 @@ from actors.controller.replica_client import MAX_FAILED_STARTS
 from records.failure import ReplicaDied, ReplicaFailed
 from records.problem import Problem
 from records.run_folder.reader import read_run
+from scaling.answers.classes import AnswerPolicy
 from scaling.strategies.beam_search import beam_search
 from scaling.strategies.best_of_n import best_of_n
 from scaling.strategies.majority import majority
 from scaling.strategies.marginal import marginal
 from scaling.strategies.rollout import rollout
 from tests.support.fakes import Faults, deaths, fake_generator, fake_prm
-from tests.support.local import LIMITS, LocalRun, problems
+from tests.support.local import LIMITS, ExactGrader, LocalRun, problems
 
 pytestmark = pytest.mark.slow
 
@@ -55,6 +57,50 @@ async def test_a_run_gives_every_problem_one_row(tmp_path, name):
     )
     assert sum(steps["generated_tokens"].to_pylist()) == found.totals.generated_tokens
     assert set(requests["problem_id"].to_pylist()) == set(ALL_IDS)
+
+
+class Lenient(ExactGrader):
+    """Finds numbers of one parity the same; says what it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[tuple[str, str]] = []
+
+    async def same(self, pairs):
+        self.asked += pairs
+        await asyncio.sleep(0)
+        return [int(left) % 2 == int(right) % 2 for left, right in pairs]
+
+
+async def test_votes_count_what_the_grader_calls_the_same(tmp_path):
+    own = AnswerPolicy(grader="my:own")
+    grader = Lenient()
+    for name, asked in (("strict", ExactGrader()), ("mild", grader)):
+        await LocalRun(tmp_path / name, problems(COUNT), STRATEGIES["majority"], policy=own, grader=asked).run()
+    assert grader.asked
+    strict, mild = (read_run(tmp_path / name).steps().to_pylist() for name in ("strict", "mild"))
+    key = itemgetter("problem_id", "node_id")
+    for one, other in zip(sorted(strict, key=key), sorted(mild, key=key), strict=True):
+        assert one["answer"] == other["answer"]
+        assert one["answer_class"] == (one["answer"] or None), "nothing is the same but itself"
+        if other["answer"]:
+            assert int(other["answer_class"]) % 2 == int(other["answer"]) % 2
+    classes = {(row["problem_id"], row["answer_class"]) for row in mild if row["answer"]}
+    assert len(classes) <= 2 * COUNT < len({(row["problem_id"], row["answer"]) for row in strict if row["answer"]})
+
+
+async def test_samples_without_an_answer_are_counted_and_told_once(tmp_path):
+    silent = AnswerPolicy(extractor=lambda text: None if len(text) % 2 else text[-3:])
+    run = LocalRun(tmp_path / "run", problems(COUNT), STRATEGIES["majority"], policy=silent)
+    await run.run()
+    found = read_run(tmp_path / "run")
+    rows, steps = found.problems().to_pylist(), found.steps().to_pylist()
+    stated = [step["answer"] for step in steps if step["answer"] is not None]
+    assert sum(row["num_finished"] for row in rows) == len(stated) == found.totals.finished_samples
+    assert sum(row["num_unanswered"] for row in rows) == stated.count("") == found.totals.unanswered_samples > 0
+    told = [note for note in run.controller.take_notes() if "state no answer" in note]
+    assert len(told) == (found.totals.unanswered_samples > 0.2 * len(stated))
+    assert (run.controller.progress().finished_samples, len(told)) == (len(stated), 1)
 
 
 async def test_problems_that_compete_share_the_cap_window_by_window(tmp_path):

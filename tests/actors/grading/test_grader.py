@@ -13,7 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.grading.grader import GradeFailure, Grader, GradeRequest
+from actors.grading.grader import Grader, GradeRequest
+from actors.grading.process import GradeFailure
+from actors.grading.worker import load_compare
 from records.failure import InvalidInput
 from tests.support.tiers import some_of
 
@@ -259,8 +261,54 @@ async def test_math_verify() -> None:
 
 async def test_math_verify_survives_an_answer_that_cannot_be_computed() -> None:
     async with Grader("math-verify", num_workers=1, timeout_s=5) as grader:
-        assert await grader.grade(asked("9^{9^{9^{9}}}", "18", reference="18")) == [None, True]
-        assert grader.failures == {GradeFailure.TIMED_OUT: 1}
+        assert await grader.grade(asked("9^{9^{9^{9}}}", "(10^6)!", "2^{10^9}", "18", reference="18")) == [
+            *(False, False, False, True)
+        ]
+        assert await grader.grade(asked("9^{9^{9^{9}}}", reference="9^{9^{9^9}}")) == [True], "as it is written"
+
+
+async def test_two_answers_are_compared_once_by_the_same_rules() -> None:
+    pairs = [("(x+1)^2", "x^2+2x+1"), ("x", "y"), ("18 eggs", "18"), (r"\foo{1}", "1"), ("(x+1)^2", "x^2+2x+1")]
+    async with Grader("math-verify", num_workers=2, timeout_s=60) as grader:
+        assert await grader.same(pairs) == [True, False, True, False, True]
+        assert await grader.same([("9^{9^{9^{9}}}", "9^{9^{9^{9}}}+1")]) == [False], "what nobody can tell is different"
+        assert await grader.same([]) == []
+
+
+async def test_a_grader_of_the_users_own_compares_answers_too(says: str) -> None:
+    async with Grader(says, num_workers=1, timeout_s=60) as grader:
+        assert await grader.same([("a", "a"), ("a", "b"), ("raise", "raise"), ("exit", "exit"), ("c", "c")]) == [
+            *(True, False, False, False, True)
+        ]
+        assert grader.failures == {GradeFailure.RAISED: 1, GradeFailure.DIED: 1}
+
+
+async def test_a_spare_process_takes_the_place_of_one_that_is_lost(says: str) -> None:
+    async with Grader(says, num_workers=1, timeout_s=60) as grader:
+        assert await grader.grade(asked("yes", "exit")) == [True, None]
+        spare = grader._spare
+        assert spare is not None
+        process = (await asyncio.shield(spare))._process
+        assert await grader.grade(asked("yes")) == [True]
+        worker = grader._slots.get_nowait()
+        grader._slots.put_nowait(worker)
+        assert worker is not None
+        assert worker._process is process
+
+
+@pytest.mark.parametrize(
+    ("answer", "reference", "verdict"),
+    [
+        (r"\sum_{k=1}^{n} k", r"\frac{n(n+1)}{2}", True),
+        (r"\sum_{k=1}^{n} k", r"\frac{n(n-1)}{2}", False),
+        (r"\int_0^1 x^2 dx", "1/3", True),
+        (r"\int_0^1 x^2 dx", "1/2", False),
+    ],
+)
+def test_sums_and_integrals_are_for_the_computer_algebra_system(answer: str, reference: str, verdict: bool) -> None:
+    is_right, is_same = load_compare("math-verify")
+    assert is_right(answer, reference) is verdict
+    assert is_same(reference, answer) is verdict
 
 
 async def test_exact_and_numeric() -> None:

@@ -132,4 +132,5 @@ def test_runs_without_a_common_problem_are_refused(make_run: MakeRun) -> None:
 def test_every_cost_of_a_problem_is_compared() -> None:
     numbers = {field.name for field in PROBLEMS if str(field.type) in ("int32", "int64", "double")}
     others = {"answer_p_lower", "answer_p_median", "answer_p_upper", "p_lower", "p_median", "p_upper", "num_steps"}
+    others |= {"num_finished", "num_unanswered"}
     assert numbers - others == set(COSTS)

@@ -155,7 +155,7 @@ def test_mistakes_of_a_csv_file_are_told_with_the_line_where_their_row_begins(tm
         (b"id,qu\xffestion", ":1: the names of the columns are not UTF-8"),
         (b'id,"question" x', ":1: not CSV: ',' expected after '\"'"),
         (b"id;question", ":1: no column is known"),
-        (b"prompt,text,x", ":1: no column is known"),
+        (b"stem,text,x", ":1: no column is known"),
         (b"id,text,x", ":2: no question"),
     ],
 )
@@ -212,8 +212,9 @@ def test_answers_of_the_wrong_type_are_told(tmp_path: Path, values: list[object]
 
 
 def test_columns_that_a_parquet_file_lacks_are_told(tmp_path: Path) -> None:
-    [found] = mistakes(write(tmp_path / "p.parquet", [{"prompt": "q", "image": b"0"}] * 3))
-    assert found == ": row 1: no question: neither question nor problem is a column; the columns are: 'prompt', 'image'"
+    [found] = mistakes(write(tmp_path / "p.parquet", [{"stem": "q", "image": b"0"}] * 3))
+    known = "neither question nor problem nor prompt nor input is a column"
+    assert found == f": row 1: no question: {known}; the columns are: 'stem', 'image'"
 
 
 def test_a_parquet_file_that_is_none_or_is_cut_is_refused(tmp_path: Path) -> None:

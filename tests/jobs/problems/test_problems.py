@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from jobs.problems.problem_set import ProblemColumns, ProblemSet, inspect_problems
 from records.failure import InvalidInput
 from records.problem import Problem
-from scaling.answers.references import reference_mistake
+from scaling.answers.references import reference_doubt, reference_mistake
 
 DATA = Path(__file__).parents[3].parent / "shared" / "data"
 AUTO = ProblemColumns()
@@ -71,7 +71,7 @@ def test_named_columns_come_before_known_ones(file: Path) -> None:
 def test_an_answer_key_can_be_left_unread(file: Path) -> None:
     problems = inspected(file, {"id": "a", "question": "q", "answer": ["any"]}, columns=ProblemColumns(reference=""))
     assert list(problems) == [Problem("a", "q", None)]
-    assert problems.warnings == ("no answer key is read: nothing will be graded",)
+    assert problems.warnings == ("no answer key is read; nothing will be graded unless problems.reference names it",)
 
 
 def test_missing_ids_and_keys_are_told(file: Path) -> None:
@@ -153,19 +153,61 @@ def test_no_more_than_twenty_mistakes_are_listed(file: Path) -> None:
 @pytest.mark.parametrize(
     ("columns", "mistake"),
     [
-        (AUTO, "2: no question: neither question nor problem is a column; the columns are: 'prompt', 'gold'"),
+        (
+            AUTO,
+            "2: no question: neither question nor problem nor prompt nor input is a column; the columns are: 'stem'",
+        ),
         (
             ProblemColumns(question="text"),
-            "2: there is no column 'text', which the recipe names; the columns are: 'prompt'",
+            "2: there is no column 'text', which the recipe names; the columns are: 'stem'",
         ),
-        (ProblemColumns(question="prompt", reference="key"), "2: there is no column 'key', which the recipe names"),
-        (ProblemColumns(question="prompt", problem_id="id"), "2: there is no column 'id', which the recipe names"),
+        (ProblemColumns(question="stem", reference="key"), "2: there is no column 'key', which the recipe names"),
+        (ProblemColumns(question="stem", problem_id="id"), "2: there is no column 'id', which the recipe names"),
     ],
 )
 def test_unknown_columns_are_told_once(file: Path, columns: ProblemColumns, mistake: str) -> None:
-    bad_json, unknown = mistakes(file, "{", *[{"prompt": "q", "gold": "1"}] * 5, columns=columns)
+    bad_json, unknown = mistakes(file, "{", *[{"stem": "q", "gold": "1"}] * 5, columns=columns)
     assert bad_json.startswith("1: not JSON")
     assert unknown.startswith(mistake)
+
+
+@pytest.mark.parametrize("question", ["question", "problem", "Problem", "prompt", "input", "QUESTION"])
+@pytest.mark.parametrize(
+    "key", ["answer", "Answer", "final_answer", "expected_answer", "extracted_groundtruth", "target", "reference"]
+)
+def test_columns_are_found_by_the_names_of_published_sets(file: Path, question: str, key: str) -> None:
+    problems = inspected(file, {"id": "a", question: "q", key: "18", "source": "x", "solution": "no box"})
+    assert list(problems) == [Problem("a", "q", "18")]
+    assert problems.said == f"1 problems: question from {question!r}, key from {key!r}, id from 'id'"
+
+
+def test_a_worked_solution_is_a_key_where_there_is_no_other(file: Path) -> None:
+    problems = inspected(file, {"Problem": "q", "Solution": r"so \boxed{4}"})
+    assert [problem.reference for problem in problems] == ["4"]
+    unboxed = inspected(file, {"Problem": "q", "Solution": "so 4", "level": 1})
+    assert unboxed.num_references == 0
+    assert "no column is known to hold one, of 'Solution', 'level'" in unboxed.warnings[1]
+
+
+@pytest.mark.parametrize(
+    ("row", "mistake"),
+    [
+        ({"question": "q", "prompt": "p"}, "several columns may hold the question: 'question', 'prompt'; say which"),
+        ({"input": "q", "target": "1", "answer": "2"}, "several columns may hold the answer key: 'target', 'answer'"),
+    ],
+)
+def test_several_columns_that_fit_are_a_mistake(file: Path, row: dict[str, object], mistake: str) -> None:
+    [found] = mistakes(file, row)
+    assert mistake in found
+
+
+def test_keys_that_cannot_be_read_are_counted_and_three_are_shown(file: Path) -> None:
+    rows = [{"id": str(index), "question": "q", "answer": rf"{index}\foo{{3}}"} for index in range(5)]
+    file.write_text("\n".join(map(json.dumps, [*rows, {"id": "x", "question": "q", "answer": "5"}])))
+    problems = inspect_problems(file, AUTO, reference_doubt=partial(reference_doubt, "math-verify"))
+    [warning] = problems.warnings
+    assert warning.startswith("5 of 6 answer keys cannot be read")
+    assert warning.count("is not known") == 3
 
 
 def test_a_named_answer_key_must_be_on_every_line(file: Path) -> None:

@@ -187,6 +187,8 @@ def test_json_has_stable_keys(store: LocalStore) -> None:
         "problems",
         "graded",
         "correct",
+        "finished_samples",
+        "unanswered_samples",
         "accuracy",
         "accuracy_lower",
         "accuracy_upper",

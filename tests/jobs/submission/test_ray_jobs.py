@@ -121,6 +121,7 @@ def test_the_jobs_exit_status_is_the_commands(token_head, tmp_path):
     assert submit(token_head, "stop", "nobody").returncode == 2
 
 
+@pytest.mark.long
 def test_a_run_is_stopped_killed_and_finished_by_its_jobs(token_head, tmp_path):
     run = tmp_path / "run"
     store = LocalStore(run)

@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaling.answers.extract import canonical_answer, exact_equal, extract_answer, numeric_equal, stated_number
+from scaling.answers.canonical import canonical_answer, exact_equal
+from scaling.answers.extract import extract_answer
+from scaling.answers.numeric import numeric_equal, stated_number
 
 PIECES = (
     r"\boxed \fbox { } \frac \dfrac \text \left \right ^\circ $ % \ . , - / = ( ) #### Answer: answer is 1 23 456 e x"
@@ -69,10 +71,10 @@ def test_the_final_answer_of_a_solution(solution: str, answer: str | None) -> No
         ("18.", "18"),
         ("1,234", "1234"),
         ("1{,}234,567.5", "2469135/2"),
-        ("1,23", "1,23"),
-        ("(1,234)", "(1,234)"),
-        ("(1, 234)", "(1,234)"),
-        ("3, 4", "3,4"),
+        ("1,23", "1, 23"),
+        ("(1,234)", "(1, 234)"),
+        ("(1, 234)", "(1, 234)"),
+        ("3, 4", "3, 4"),
         ("$1,000", "1000"),
         (r"\$18", "18"),
         (r"50\%", "50"),
@@ -84,15 +86,15 @@ def test_the_final_answer_of_a_solution(solution: str, answer: str | None) -> No
         (r"-1\frac{1}{2}", "-3/2"),
         ("1/0", "1/0"),
         (r"\frac{1}{0}", r"\frac{1}{0}"),
-        ("1,2/3", "1,2/3"),
-        (r"\text{Evelyn}", "Evelyn"),
-        (r"5 \text{ cm}", "5 cm"),
-        ("two   apples", "two apples"),
+        ("1,2/3", "2/3, 1"),
+        (r"\text{Evelyn}", "evelyn"),
+        (r"5 \text{ cm}", "5"),
+        ("two   apples", "2"),
         (r"\left( 3, \frac{\pi}{2} \right)", r"(3,\frac{\pi}{2})"),
-        (r"x \leftarrow 3", r"x\leftarrow 3"),
+        (r"x \leftarrow 3", r"x \leftarrow 3"),
         (r"2\pi x", r"2\pi x"),
         ("", ""),
-        ("...", ""),
+        ("...", r"\dots"),
     ],
 )
 def test_the_form_that_votes_are_counted_by(answer: str, canonical: str) -> None:
@@ -149,7 +151,7 @@ def test_numbers_agree_whatever_is_written_around_them() -> None:
 
 
 def test_exact_equality_needs_something_to_compare() -> None:
-    assert exact_equal(r"\text{Evelyn}", "Evelyn")
+    assert exact_equal(r"\text{Evelyn}", "evelyn")
     assert not exact_equal("$", "")
 
 

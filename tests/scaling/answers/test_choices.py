@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scaling.answers.canonical import canonical_answer
 from scaling.answers.choices import choice_equal, concluding_choice, stated_choice
-from scaling.answers.extract import canonical_answer, extract_answer
+from scaling.answers.extract import extract_answer
 from scaling.answers.references import reference_mistake
 
 LETTERS = "ABCDEFGHIJ"

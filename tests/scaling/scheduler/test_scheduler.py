@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from records.calls import CallFailed, SampleCall, SampledStep
 from records.path import FinishReason, Path
 from records.rows import ProblemRecord, Status
-from scaling.scheduler.scheduler import Concluded
+from scaling.scheduler.open_search import Concluded
 from scaling.search.accounting import Models, problem_record
 from scaling.strategies.adaptive_beam_search import Adapt, adaptive_beam_search
 from scaling.strategies.adaptive_best_of_n import adaptive_best_of_n

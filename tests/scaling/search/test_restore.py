@@ -15,7 +15,7 @@ from records.problem import Problem
 from records.request import Expand, Score, Scoring, Until
 from records.rows import OpenRecord, RequestRow, StepRow
 from records.schemas import to_rows, to_table
-from scaling.scheduler.scheduler import Concluded
+from scaling.scheduler.open_search import Concluded
 from scaling.search.accounting import Models, problem_record
 from scaling.search.problem_search import ProblemSearch
 from scaling.strategies.adaptive_beam_search import Adapt, adaptive_beam_search

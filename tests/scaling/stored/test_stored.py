@@ -14,7 +14,7 @@ from records.problem import Problem
 from records.request import Expand, Scoring, Until
 from scaling.search.accounting import Models, problem_record
 from scaling.search.problem_search import ProblemSearch
-from scaling.search.tasks import SampleTask, ScoreTask, Task
+from scaling.search.tasks import CompareTask, SampleTask, ScoreTask, Task
 from scaling.stored.problem import Cost, NotStored, StoredProblem, any_right, finished_answers, stored_problem
 from scaling.stored.sample_player import play
 from scaling.stored.shared_cap import play_together
@@ -63,6 +63,8 @@ def searched(strategy: StrategyFactory, sample: Callable[[SampleTask, int], Samp
         if isinstance(task, SampleTask):
             tasks += search.sampled(task, sample(task, number), granted_tokens=task.max_tokens, replica="g")
             number += 1
+        elif isinstance(task, CompareTask):
+            tasks += search.compared(task, {})
         else:
             tasks += search.scored(task, scored(task, num_scored), replica="p")
             num_scored += bool(task.steps)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from records.path import FinishReason, Path, PrmScore
 from records.request import Expand, Reply, ReplyKind, Score, Scoring, Until
 from records.rows import OpenRecord, RequestRow, StepRow
-from scaling.scheduler.scheduler import Concluded
+from scaling.scheduler.open_search import Concluded
 from scaling.search.journal import request_hash
 from scaling.strategies.adaptive_best_of_n import adaptive_best_of_n
 from scaling.strategies.best_of_n import best_of_n

@@ -48,7 +48,7 @@ class Tree:
         num_tokens = rng.randint(1, 10)
         if rng.random() < self.finish_rate:
             return f"\\boxed{{{rng.randrange(3)}}}", FinishReason.EOS, num_tokens
-        return f"{rng.randrange(1000)}\n\n", FinishReason.SEPARATOR, num_tokens
+        return f"step {rng.randrange(1000)}\n\n", FinishReason.SEPARATOR, num_tokens
 
     def score_of(self, path: Path) -> PrmScore:
         rng = random.Random(f"{self.seed}|score|{path.solution}")

@@ -1,0 +1,41 @@
+r"""What is named and what it is: of `x = 5`, `f(x) = 2 + 3 = 5` and `x \approx 5` the 5; ratios; names of items."""
+
+from dataclasses import replace
+
+from scaling.answers.mathematics.rationals import exact
+from scaling.answers.mathematics.syntax import Node, number, symbol
+
+
+def value_of(node: Node) -> Node:
+    r"""Without a name that is given to it: of `x = 5`, `f(x) = 5`, `x = 2 + 3 = 5` the 5; of `x \approx 5` too."""
+    if node.op != "rel":
+        return node
+    names = node.name.split()
+    if not set(names) <= {"=", "approx", ":"} or set(names) == {":"}:
+        return node
+    if names == ["="] and is_name(node.args[1]) and not is_name(node.args[0]) and not node.args[0].symbols:
+        return node.args[0]  # 5 = x
+    if names[0] == ":":  # A : B = 1
+        return value_of(replace(node, args=(symbol("ratio"), *node.args[2:]), name=" ".join(names[1:])))
+    if not is_name(node.args[0]) and not (node.args[0].op == "nothing" and names == ["approx"]):
+        return _if_true(node)
+    if ":" in names:
+        return node if len(names) != 2 or names[0] != "=" else Node("rel", node.args[1:], ":")
+    return node.args[max((at for at, name in enumerate(names) if name == "="), default=len(names) - 1) + 1]
+
+
+def _if_true(node: Node) -> Node:
+    """`3 * 4 = 12`, where it is true, is 12."""
+    values = [exact(side) for side in node.args]
+    return node.args[-1] if None not in values and len(set(values)) == 1 else node
+
+
+def is_name(node: Node) -> bool:
+    r"""Whether a tree is something that a value is given to: `x`, `f(x)`, `|AB|`, `\frac{NO}{BO}`, `(p, q)`."""
+    if node.op == "sym":
+        return True
+    if node.op == "call":
+        return node.name.startswith("letter ") or (node.name == "abs" and is_name(node.args[0])) or node.name == "prime"
+    if node.op in ("mul", "seq"):
+        return all(is_name(part) for part in node.args)
+    return node.op == "pow" and node.args[1] == number(-1) and is_name(node.args[0])

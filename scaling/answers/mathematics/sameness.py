@@ -1,0 +1,291 @@
+r"""When do two trees mean the same? Symmetric, and reflexive; the policy is the table of docs/problems.md.
+
+numbers       exactly; a decimal of six digits or more also equals what it is the rounding of (`APPROXIMATION`)
+expressions   as functions: at points, to 40 digits; with dots or sums as written
+tuples        in order; lists and sets in any order; pairs and open intervals alike
+equations     `x = 5` is 5; others up to a factor; inequalities as the sets that they stand for
+congruences   modulo, and the residue; numbers in a base by value
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+
+from scaling.answers.mathematics.matrices import as_matrix, cells_of
+from scaling.answers.mathematics.naming import is_name, value_of
+from scaling.answers.mathematics.numerics import agree, mp, numeric, point, same_function
+from scaling.answers.mathematics.rationals import exact
+from scaling.answers.mathematics.reals import is_set, real_set, same_set
+from scaling.answers.mathematics.structure import structure
+from scaling.answers.mathematics.syntax import Node, Unreadable, negative, number, quotient, total
+
+APPROXIMATION = Fraction(1, 10**6)
+"""How far, relative to it, a decimal may be from the value that it is the rounding of."""
+MAX_UNORDERED = 64
+"""Items of a list that are compared in any order."""
+
+
+def same(left: Node, right: Node) -> bool:
+    """Two trees mean the same.
+
+    Raises:
+        Unreadable: there is no rule for it.
+    """
+    if left == right or _same_equation(left, right):
+        return True
+    if _named_apart(left, right) or {left.op, right.op} == {"mod", "rel"}:
+        return False
+    left, right = value_of(left), value_of(right)
+    if left.has("dots", "big") or right.has("dots", "big"):
+        return structure(left) == structure(right)
+    if is_set(left) or is_set(right):
+        return _same_set_or_relation(left, right)
+    if left.op == "rel" or right.op == "rel":
+        return _same_relation(left, right)
+    if left.op == "mod" or right.op == "mod":
+        return _same_residue(left, right)
+    if left.op == "seq" or right.op == "seq" or left.has("pm", "mp") or right.has("pm", "mp"):
+        return _same_items(left, right)
+    if left.has("matrix") or right.has("matrix"):
+        left, right = as_matrix(left), as_matrix(right)
+        return left.op == right.op and _all_same(cells_of(left), cells_of(right)) and len(left.args) == len(right.args)
+    if left.has("percent") or right.has("percent"):
+        return _same_percent(left, right)
+    return _same_expression(left, right)
+
+
+def _named_apart(left: Node, right: Node) -> bool:
+    """`x = 5` and `y = 5` say different things."""
+    if (left.op, left.name, right.op, right.name) != ("rel", "=", "rel", "="):
+        return False
+    names = left.args[0], right.args[0]
+    return all(name.op == "sym" for name in names) and names[0].name.casefold() != names[1].name.casefold()
+
+
+def _same_equation(left: Node, right: Node) -> bool:
+    """`2x - y = 3` and `y = 2x - 3`: one is a constant times the other."""
+    if (left.op, left.name, right.op, right.name) != ("rel", "=", "rel", "="):
+        return False
+    try:
+        return _proportional(_difference(left), _difference(right), any_sign=True)
+    except Unreadable:
+        return False
+
+
+def _same_expression(left: Node, right: Node) -> bool:
+    values = exact(left), exact(right)
+    if values[0] is not None and values[1] is not None:
+        return values[0] == values[1] or _rounds(left, right) or _rounds(right, left)
+    if left.symbols or right.symbols:
+        return same_function(left, right)
+    return agree(numeric(left, {}), numeric(right, {})) or _rounds(left, right) or _rounds(right, left)
+
+
+def _rounds(decimal: Node, node: Node) -> bool:
+    """A decimal is the other value, cut or rounded where the decimal ends: if that value has no end itself."""
+    ulp, value = decimal.ulp, decimal.value
+    if decimal.op != "num" or ulp is None or value is None or _ends(node):
+        return False
+    exact_value = numeric(node, {})
+    if isinstance(exact_value, mp.mpc):
+        return False
+    distance = abs(exact_value - mp.mpf(value.numerator) / value.denominator)
+    return bool(
+        distance < mp.mpf(ulp.numerator) / ulp.denominator
+        and distance <= abs(exact_value) * APPROXIMATION.numerator / APPROXIMATION.denominator
+    )
+
+
+def _ends(node: Node) -> bool:
+    """Whether it is a number with finitely many decimals."""
+    value = exact(node)
+    if value is None:
+        return False
+    rest = value.denominator
+    for factor in (2, 5):
+        while rest % factor == 0:
+            rest //= factor
+    return rest == 1
+
+
+def _same_percent(left: Node, right: Node) -> bool:
+    """`28%` is `28%`, 28, and 0.28."""
+    if left.op == right.op == "percent":
+        return same(left.args[0], right.args[0])
+    percent, other = (left, right) if left.op == "percent" else (right, left)
+    if percent.op != "percent" or other.has("percent"):
+        return _same_expression(left, right)
+    return _same_expression(percent.args[0], other) or _same_expression(quotient(percent.args[0], number(100)), other)
+
+
+_ORDERED = frozenset({"()", "[]", "row"})
+
+
+def _same_items(left: Node, right: Node) -> bool:
+    names = _names(left), _names(right)
+    if names[0] and names[1] and set(map(structure, names[0])) == set(map(structure, names[1])):
+        return _same_named(dict(zip(map(structure, names[0]), left.args, strict=True)), right)
+    left, right = _expanded(left, named=bool(names[0])), _expanded(right, named=bool(names[1]))
+    if "seq" not in (left.op, right.op):
+        return same(left, right)
+    if left.op != right.op:
+        sequence, single = (left, right) if left.op == "seq" else (right, left)
+        return len(sequence.args) == 1 and sequence.name not in _ORDERED and same(sequence.args[0], single)
+    brackets = {left.name, right.name}
+    if len(left.args) == 2 and brackets == {"()", "[]"}:
+        return False  # an open and a closed interval
+    if any(len(brackets & {name, "()", "[]"}) == 2 for name in ("(]", "[)")) or brackets == {"(]", "[)"}:
+        return False
+    if brackets & _ORDERED:
+        return "{}" not in brackets and _all_same(left.args, right.args)
+    return _same_unordered(left.args, right.args, as_sets="{}" in brackets or _all_tuples(left, right))
+
+
+def _all_tuples(*nodes: Node) -> bool:
+    return all(part.op == "seq" for node in nodes for part in node.args)
+
+
+def _names(node: Node) -> list[Node]:
+    """What the items of a list are called, where several names tell them apart; [] where not."""
+    if node.op != "seq" or node.name in _ORDERED or not all(part.op == "rel" for part in node.args):
+        return []
+    names = [part.args[0] for part in node.args if is_name(part.args[0]) and part.name.split()[0] in ("=", "approx")]
+    return names if len(names) == len(node.args) == len(set(map(structure, names))) and len(names) > 1 else []
+
+
+def _same_named(values: dict[object, Node], other: Node) -> bool:
+    return all(_quietly_same(values[structure(part.args[0])], part) for part in other.args)
+
+
+def _all_same(left: Sequence[Node], right: Sequence[Node]) -> bool:
+    return len(left) == len(right) and all(same(one, other) for one, other in zip(left, right, strict=True))
+
+
+def _same_unordered(left: Sequence[Node], right: Sequence[Node], *, as_sets: bool) -> bool:
+    """Each item has its like among the others; in sets repeats do not count."""
+    if len(left) > MAX_UNORDERED or len(right) > MAX_UNORDERED:
+        return _all_same(left, right)
+    if as_sets:
+        return all(any(_quietly_same(one, other) for other in right) for one in left) and all(
+            any(_quietly_same(one, other) for one in left) for other in right
+        )
+    rest = list(right)
+    for one in left:
+        at = next((at for at, other in enumerate(rest) if _quietly_same(one, other)), None)
+        if at is None:
+            return False
+        del rest[at]
+    return not rest
+
+
+def _quietly_same(left: Node, right: Node) -> bool:
+    try:
+        return same(left, right)
+    except Unreadable:
+        return structure(left) == structure(right)
+
+
+def _expanded(node: Node, *, named: bool = False) -> Node:
+    r"""`1 \pm 2` as both of its values, within sequences too; named values in their order, as a tuple."""
+    if node.op == "seq":
+        parts = [_expanded(value_of(part)) for part in node.args]
+        spread = [inner for part in parts for inner in (part.args if _was_pm(part) else (part,))]
+        return replace(node, args=tuple(spread), name="()" if named else node.name)
+    if node.has("pm", "mp"):
+        return Node("seq", (_signed(node, 1), _signed(node, -1)))
+    return node
+
+
+def _was_pm(node: Node) -> bool:
+    return node.op == "seq" and node.name == ""
+
+
+def _signed(node: Node, sign: int) -> Node:
+    if node.op in ("pm", "mp"):
+        inner = _signed(node.args[0], sign)
+        return inner if (sign > 0) == (node.op == "pm") else negative(inner)
+    return replace(node, args=tuple(_signed(part, sign) for part in node.args))
+
+
+def _same_set_or_relation(left: Node, right: Node) -> bool:
+    try:
+        sets = real_set(left), real_set(right)
+    except Unreadable:
+        if left.op == right.op == "rel":
+            return _same_relation(left, right)
+        return _same_items(left, right) if left.op == right.op == "seq" else False
+    return same_set(*sets)
+
+
+def _same_relation(left: Node, right: Node) -> bool:
+    if left.op != "rel" or right.op != "rel":
+        one, other = (left, right) if left.op == "rel" else (right, left)
+        return one.name == ":" and other.op not in ("seq", "mod") and same(quotient(*one.args), other)
+    left, right = _upwards(left), _upwards(right)
+    if left.name != right.name or len(left.args) != len(right.args):
+        return False
+    if set(left.name.split()) == {":"}:
+        mine, theirs = ([quotient(part, node.args[0]) for part in node.args[1:]] for node in (left, right))
+        return _all_same(mine, theirs)
+    if _all_sides_same(left, right):
+        return True
+    if len(left.args) != 2 or left.name not in ("=", "<", "le", "ne"):
+        return False
+    return _proportional(_difference(left), _difference(right), any_sign=left.name in ("=", "ne"))
+
+
+def _all_sides_same(left: Node, right: Node) -> bool:
+    sides = zip(left.args, right.args, strict=True)
+    return all(
+        one == other or ("nothing" not in (one.op, other.op) and _quietly_same(one, other)) for one, other in sides
+    )
+
+
+def _upwards(node: Node) -> Node:
+    """`a > b` as `b < a`."""
+    names = node.name.split()
+    if not set(names) <= {">", "ge"} or node.args[0].op == "nothing":
+        return node
+    flipped = " ".join("<" if name == ">" else "le" for name in reversed(names))
+    return replace(node, args=node.args[::-1], name=flipped)
+
+
+def _difference(node: Node) -> Node:
+    return total(node.args[0], negative(node.args[1]))
+
+
+def _proportional(left: Node, right: Node, *, any_sign: bool) -> bool:
+    """One is a constant times the other; above 0, unless the sign does not matter."""
+    names = sorted(left.symbols)
+    if left.symbols != right.symbols or not names:
+        return False
+    ratios = []
+    for at in range(4):
+        values = {name: point(name, at) for name in names}
+        under = numeric(right, values)
+        if under == 0:
+            return False
+        ratios.append(numeric(left, values) / under)
+    first = ratios[0]
+    return (
+        all(agree(first, ratio) for ratio in ratios) and first != 0 and (any_sign or (mp.im(first) == 0 and first > 0))
+    )
+
+
+def _same_residue(left: Node, right: Node) -> bool:
+    if left.op == right.op == "mod":
+        (mine, modulus), (theirs, other) = left.args, right.args
+        subjects = [side.args[0] for side in (mine, theirs) if side.op == "rel"]
+        if not same(modulus, other) or (len(subjects) == 2 and not same(*subjects)):
+            return False
+        residues = _residue(mine, modulus), _residue(theirs, other)
+        return residues[0] is not None and residues[0] == residues[1]
+    congruence, plain = (left, right) if left.op == "mod" else (right, left)
+    value = exact(plain)
+    return value is not None and value == _residue(*congruence.args)
+
+
+def _residue(node: Node, modulus: Node) -> Fraction | None:
+    value = exact(node.args[-1] if node.op == "rel" else node)
+    by = exact(modulus)
+    return None if value is None or not by else value % by
