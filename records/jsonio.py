@@ -1,13 +1,14 @@
 """Frozen dataclasses as JSON files, with every field checked on the way in.
 
 `encode` writes what `decode` reads back equal. A missing field, a wrong type or a value that the dataclass refuses is a
-`StoreFailed` that names the file; fields that are not known are ignored, so that a later version may add some.
+`StoreFailed` that names the file; fields that are not known are ignored, so that a later version may add some, and one
+that an earlier version did not have (`added`) has its default where it is missing.
 """
 
 import json
 import types
 from collections.abc import Mapping
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, field, fields, is_dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 T = TypeVar("T")
+SINCE = "since"
+"""Metadata of a field that older files do not have: the schema version that has it first."""
 
 
 def encode(value: "DataclassInstance") -> bytes:
@@ -47,15 +50,27 @@ def _object(cls: Any, value: object, where: str) -> Any:
     arguments = {}
     for name, hint in _hints(cls).items():
         if name not in value:
+            if name in _added(cls):
+                continue
             raise ValueError(f"{where}{name} is missing")
         arguments[name] = _value(hint, value[name], f"{where}{name}")
     return cls(**arguments)
 
 
+def added(since: int, default: Any) -> Any:
+    """A dataclass field that files have since that schema version; older ones mean `default`."""
+    return field(default=default, metadata={SINCE: since})
+
+
+@cache
+def _added(cls: Any) -> frozenset[str]:
+    return frozenset(known.name for known in fields(cls) if SINCE in known.metadata)
+
+
 @cache
 def _hints(cls: Any) -> dict[str, Any]:
     hints = get_type_hints(cls)
-    return {field.name: hints[field.name] for field in fields(cls)}
+    return {known.name: hints[known.name] for known in fields(cls)}
 
 
 def _value(hint: Any, value: object, where: str) -> object:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from records.jsonio import added
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
@@ -60,5 +62,5 @@ class Progress:
     total_usd_cap: float | None = None
     gpu_seconds: float | None = None
     total_gpu_seconds_cap: float | None = None
-    finished_samples: int = 0
-    unanswered_samples: int = 0
+    finished_samples: int = added(2, 0)
+    unanswered_samples: int = added(2, 0)

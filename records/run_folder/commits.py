@@ -23,6 +23,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 
+from records.jsonio import added
 from records.rows import ProblemRow, Status
 from records.run_folder.layout import JOURNAL_TABLES, TABLES, Table, is_part_name
 from records.usage import Usage, UsagePoint, add_usage
@@ -65,9 +66,8 @@ class Totals:
         graded: problems whose `correct` is not null.
         generated_tokens: the columns of the same names, summed; likewise the token columns after it and `flops`.
         wall_seconds: time that controllers have held the run, up to the last commit of each.
-        generator_seconds: replica-seconds of the rows; `prm_seconds` alike.
-        gpu_seconds: of the rows that have it; null where none has. `usd` alike.
-        finished_samples: samples that came to their end; `unanswered_samples`: of these, those that state no answer.
+        generator_seconds: replica-seconds, likewise `prm_seconds`; `gpu_seconds` and `usd` null where no row has them.
+        finished_samples: that came to their end; `unanswered_samples`: of these, those that state no answer.
     """
 
     succeeded: int = 0
@@ -88,8 +88,8 @@ class Totals:
     prm_seconds: float = 0.0
     gpu_seconds: float | None = None
     usd: float | None = None
-    finished_samples: int = 0
-    unanswered_samples: int = 0
+    finished_samples: int = added(2, 0)
+    unanswered_samples: int = added(2, 0)
 
     def __post_init__(self) -> None:
         """Refuse what no sum of rows is: negative, NaN, infinite."""
@@ -105,19 +105,19 @@ class Totals:
 
     def plus(self, rows: Iterable[ProblemRow], *, wall_seconds: float = 0.0) -> "Totals":
         """These totals with `rows` and `wall_seconds` added."""
-        added = {counter.name: getattr(self, counter.name) for counter in fields(self)}
+        sums = {counter.name: getattr(self, counter.name) for counter in fields(self)}
         for row in rows:
-            added[Status(row.status).value] += 1
-            added["graded"] += row.correct is not None
-            added["correct"] += row.correct is True
-            added["finished_samples"] += row.num_finished or 0
-            added["unanswered_samples"] += row.num_unanswered or 0
+            sums[Status(row.status).value] += 1
+            sums["graded"] += row.correct is not None
+            sums["correct"] += row.correct is True
+            sums["finished_samples"] += row.num_finished or 0
+            sums["unanswered_samples"] += row.num_unanswered or 0
             for column in _SUMMED:
-                added[column] += getattr(row, column)
+                sums[column] += getattr(row, column)
             for column in _SUMMED_IF_KNOWN:
                 value = getattr(row, column)
-                added[column] = added[column] if value is None else (added[column] or 0.0) + value
-        return replace(Totals(**added), wall_seconds=self.wall_seconds + wall_seconds)
+                sums[column] = sums[column] if value is None else (sums[column] or 0.0) + value
+        return replace(Totals(**sums), wall_seconds=self.wall_seconds + wall_seconds)
 
 
 _SUMMED = (
