@@ -1,6 +1,7 @@
 """`parsimony replay` on stored runs: what the run says, what a direct computation says, or that it is unknown."""
 
 import json
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -49,6 +50,31 @@ def best_of_64(tmp_path_factory) -> Run:
 @pytest.fixture(scope="module")
 def beam(tmp_path_factory) -> Run:
     return stored_run(tmp_path_factory.mktemp("beam") / "run", BEAM, num_problems=12)
+
+
+def test_answers_can_be_found_and_told_apart_otherwise(tmp_path):
+    """The toy's answers are in boxes, behind a cue nowhere; parity makes two answers of four."""
+    run = stored_run(tmp_path / "run", "strategy={name='majority', num_samples=9}", num_problems=12)
+    as_recorded = replayed(run, tmp_path / "same")
+    assert [line["answer"] for line in as_recorded] == [row["answer"] for row in run.problems().to_pylist()]
+    cues = replayed(run, tmp_path / "cues", "answer.extract=cue")
+    assert {line["answer"] for line in cues} == {None}
+    assert not any(line["correct"] for line in cues)
+    mild = replayed(run, tmp_path / "mild", "grader.kind=tests.jobs.replaying.test_replay_command:of_one_parity")
+    votes: dict[str, Counter[int]] = defaultdict(Counter)
+    for step in run.steps().to_pylist():
+        if step["answer"] and step["answer"].isdigit():
+            votes[step["problem_id"]][int(step["answer"]) % 2] += 1
+    for line in mild:
+        [(parity, most), *others] = [*votes[line["problem_id"]].most_common(2), (0, 0)][:2]
+        if line["answer"] is not None and line["answer"].isdigit() and most > others[0][1]:
+            assert int(line["answer"]) % 2 == parity
+    assert [line["answer"] for line in mild] != [line["answer"] for line in as_recorded]
+
+
+def of_one_parity(answer: str, other: str) -> bool:
+    """A grader: two numbers are the same if both are even or odd."""
+    return answer.isdigit() and other.isdigit() and int(answer) % 2 == int(other) % 2
 
 
 def replayed(run: Run, output: Path, *overrides: str, sweeps: tuple[str, ...] = (), **more) -> list[dict[str, Any]]:
