@@ -25,6 +25,7 @@ from jobs.exporting.source import ExportSource, stored_paths
 from jobs.recipes.recorded import recorded_recipe
 from jobs.recipes.sections import GraderSection, Recipe
 from jobs.recipes.strategies.basic import RolloutStrategy
+from jobs.recipes.trust import refuse_unnamed_code
 from records.failure import InvalidInput
 from records.run_folder.reader import read_run
 from scaling.stored.training_data import ProblemPaths
@@ -88,7 +89,9 @@ def export(options: ExportOptions) -> ExportSummary:
     file_format = _format(options)
     target = Target(options.output)
     found = read_run(options.run)
-    recipe = recorded_recipe(found.manifest)
+    recipe = recorded_recipe(found.manifest, [f"grader.kind={options.grader}"] if options.grader is not None else [])
+    typed = [options.grader or ""]
+    refuse_unnamed_code(recipe, typed, run=options.run, flag="--grader {name}", keys=("grader.kind",))
     if options.threshold is not None and not _is_rollout(recipe):
         raise InvalidInput(
             "--threshold is of counted continuations, which only a run of `parsimony rollout` has; steps of "

@@ -25,6 +25,7 @@ from jobs.command_line.replay import ReplayOptions
 from jobs.comparison.measure import models_of
 from jobs.display.live import table_console
 from jobs.recipes.recorded import recorded_recipe
+from jobs.recipes.section import is_plugin
 from jobs.recipes.strategy_factory import strategy_factory
 from jobs.replaying.rescoring import other_prm, rescored, scored_anew
 from jobs.replaying.session import Played, Playing
@@ -90,6 +91,9 @@ def replay_run(
         StoreFailed: the run is damaged.
     """
     base = recorded_recipe(there.manifest)
+    if is_plugin(base.grader.kind) and all(setting.recipe.grader.kind != base.grader.kind for setting in settings):
+        # Code that nobody named: what was right in the run is judged by the first setting's grader.
+        base = base.model_copy(update={"grader": settings[0].recipe.grader})
     if not there.totals.problems:
         raise InvalidInput(f"{options.run}: no problem has a row yet")
     with _progress(there.totals.problems) as on_played:

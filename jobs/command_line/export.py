@@ -23,6 +23,7 @@ class ExportOptions:
         num_pairs: most pairs of one problem (preference); None: 1.
         threshold: share of right continuations above which a step counts as right (stepwise); None: 0.
         only_correct: the best-scored right path, not the run's answer (distillation).
+        grader: kind that grades answers which nobody graded; None: the run's own, unless that is code.
         json: print a machine-readable summary on stdout.
     """
 
@@ -34,6 +35,7 @@ class ExportOptions:
     num_pairs: int | None = None
     threshold: float | None = None
     only_correct: bool = False
+    grader: str | None = None
     json: bool = False
 
 
@@ -55,6 +57,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threshold", type=number(at_least=0, below=1), metavar="X", help=text)
     text = "the best-scored right path, not that of the run's answer (distillation)"
     parser.add_argument("--only-correct", action="store_true", help=text)
+    text = "grader of answers that the run did not choose (default: the run's own; one that is code has to be named)"
+    parser.add_argument("--grader", metavar="KIND", help=text)
     add_json(parser)
 
 

@@ -15,6 +15,7 @@ from jobs.recipes.builtin_models import folder_of
 from jobs.recipes.load import parse_override
 from jobs.recipes.recorded import recorded_recipe
 from jobs.recipes.sections import Recipe
+from jobs.recipes.trust import refuse_unnamed_code
 from records.failure import InvalidInput
 from records.run_folder.manifest import Manifest
 
@@ -77,6 +78,10 @@ def replay_settings(manifest: Manifest, options: ReplayOptions) -> list[ReplaySe
         _setting(manifest, base, own, dict(zip(keys, values, strict=True)), options)
         for values in product(*(values for _, values in sweeps))
     ]
+    for setting in settings:
+        refuse_unnamed_code(
+            setting.recipe, [*options.overrides, *options.sweeps], run=options.run, flag="--set {key}={name}"
+        )
     labels = [setting.label for setting in settings]
     if len(set(labels)) < len(labels):
         raise InvalidInput(f"--sweep: {next(label for label in labels if labels.count(label) > 1)} is there twice")

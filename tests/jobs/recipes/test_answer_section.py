@@ -57,11 +57,11 @@ def test_a_function_of_the_users_own_is_run_by_runs_and_not_by_their_readers() -
     [
         (
             ["answer.extract=box"],
-            "answer.extract = \"box\": must be one or several of boxed, marker, cue, choice, alone, last-number",
+            'answer.extract = "box": must be one or several of boxed, marker, cue, choice, alone, last-number',
         ),
         (['answer.extract=["boxed", "boxed"]'], "each once"),
         (["answer.extract=[]"], "answer.extract"),
-        (["answer.pattern='('"], "answer.pattern = \"(\": is no regular expression"),
+        (["answer.pattern='('"], 'answer.pattern = "(": is no regular expression'),
         (["answer.pattern=''"], "answer.pattern"),
         (["answer.pattern='x'", "answer.extract=boxed"], "extract and pattern exclude each other"),
     ],
