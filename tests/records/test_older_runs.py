@@ -1,6 +1,6 @@
 """Runs of every schema version since the first are read: by status, report, export and replay, byte by byte as written.
 
-`runs/schema-N/STRATEGY` is a run that the version of that schema wrote; nothing here may be written again.
+`older/schema-N/STRATEGY` is a run that the version of that schema wrote; nothing here may be written again.
 """
 
 import json
@@ -17,7 +17,7 @@ from tests.records.builders import manifest
 
 pytestmark = pytest.mark.slow
 
-RUNS = sorted((Path(__file__).parent / "runs").glob("schema-*/*"))
+RUNS = sorted((Path(__file__).parent / "older").glob("schema-*/*"))
 IDS = ["/".join(run.parts[-2:]) for run in RUNS]
 
 
