@@ -59,7 +59,8 @@ def _hour_is(time: Reading, hour: Reading) -> bool:
     """`5 p.m.` is 5 where a number was asked for."""
     clock, _, half = time.text.partition(" ")
     value = None if hour.node is None else exact(hour.node)
-    return time.kind is Kind.TIME and half != "" and value is not None and clock == f"{value % 12}:00"
+    fits = value is not None and not hour.unit and 1 <= value <= 12
+    return time.kind is Kind.TIME and half != "" and fits and value is not None and clock == f"{value % 12}:00"
 
 
 def _ratio_is(left: Reading, right: Reading) -> bool:

@@ -37,12 +37,15 @@ class Way(StrEnum):
 DEFAULT_WAYS = (Way.BOXED, Way.MARKER, Way.CUE, Way.CHOICE, Way.ALONE)
 MAX_ALONE_CHARS = 100
 
-_THOUGHT_END = "</think>"
-_THOUGHT_BEGIN = "<think>"
+_THOUGHT_END = re.compile(r"</(?:think|thinking|thought|thoughts|reasoning)>", re.IGNORECASE)
+_THOUGHT_BEGIN = re.compile(r"<(?:think|thinking|thought|thoughts|reasoning)>", re.IGNORECASE)
+_TURN = re.compile(r"<\|(?:im_start|im_end|endoftext|eot_id|end)\|>")
 _CUE_WORD = re.compile(r"answer", re.IGNORECASE)
+_WHICH_OPTION = re.compile(r"[.,$ )\\]*\s*which is (?:option|choice)\s[(\[]?([A-J])(?![A-Za-z])")
 _FINAL = re.compile(r"final answer", re.IGNORECASE)
 _HEADING_WORD = re.compile(
-    r"(?:step|answer|final|solution|conclusion|summary|explanation|part|case|check)", re.IGNORECASE
+    r"(?:step|answer|final|solution|conclusion|summary|explanation|part|case|check|result|total|\(?[a-z]\))",
+    re.IGNORECASE,
 )
 _NUMBER = re.compile(
     r"(?<![0-9A-Za-z.,])-?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?(?:/[0-9]+(?![0-9./]))?%?(?![0-9A-Za-z])"
@@ -91,10 +94,12 @@ def extract_answer(solution: str, extraction: Extraction = DEFAULT) -> str | Non
 
 
 def after_thought(solution: str) -> str | None:
-    """What follows the last thought; None where one was begun and never ended."""
-    _, ended, rest = solution.rpartition(_THOUGHT_END)
-    text = rest if ended else solution
-    return None if _THOUGHT_BEGIN in text else text
+    """What follows the last thought, up to the end of the model's turn; None where a thought never ended."""
+    ended = [match.end() for match in _THOUGHT_END.finditer(solution)]
+    text = solution[ended[-1] :] if ended else solution
+    if _THOUGHT_BEGIN.search(text):
+        return None
+    return _TURN.split(text, maxsplit=1)[0].replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _boxed(text: str) -> str | None:
@@ -106,23 +111,40 @@ def _stated_after(text: str, box: Box) -> str | None:
     """What takes the place of a box: a letter, where the box holds the formula of an option; a "final answer"."""
     after = text[box.end :]
     answer = cued_answer(after) if _CUE_WORD.search(after) else None
-    if answer is None:
+    if read_answer(box.content).kind is not Kind.CHOICE:
+        stated = stated_choice(answer) if answer is not None and read_answer(answer).kind is Kind.CHOICE else None
+        letter = stated or _letter_after(after)
+        if letter is not None:
+            return letter
+    if answer is None or not _FINAL.search(after):
         return None
-    kind = read_answer(answer).kind
-    if kind is Kind.CHOICE and read_answer(box.content).kind is not Kind.CHOICE:
-        return stated_choice(answer)
-    return answer if kind is Kind.MATHEMATICS and _FINAL.search(after) else None
+    return answer if read_answer(answer).kind is Kind.MATHEMATICS else None
+
+
+def _letter_after(after: str) -> str | None:
+    """The letter that the lines after a box come to; what stands on the box's own line goes on with its sentence."""
+    if match := _WHICH_OPTION.match(after):
+        return match[1]
+    return concluding_choice(f"\n{after.strip()}") if after.strip(" .$\n*") else None
 
 
 def _after_marker(text: str) -> str | None:
     before, marker, rest = text.rpartition("####")
     line, _, after = rest.strip().partition("\n")
-    answer = line.strip()
+    answer = line.strip(" \t*#")
     if not marker or not answer or before.endswith("#"):
         return None
-    if _HEADING_WORD.match(answer) or (after.strip() and read_answer(answer).kind in (Kind.TEXT, Kind.UNREADABLE)):
+    if _HEADING_WORD.match(answer) or (after.strip() and not _is_value(answer)):
         return None
     return answer
+
+
+def _is_value(answer: str) -> bool:
+    """Whether a line is an answer by itself, not the heading of what follows: a number, or a letter."""
+    reading = read_answer(answer)
+    if reading.kind is Kind.CHOICE:
+        return answer.strip("()[]. ").isupper()
+    return reading.kind is Kind.MATHEMATICS and reading.node is not None and not reading.node.symbols
 
 
 def _alone(text: str) -> str | None:
@@ -131,11 +153,8 @@ def _alone(text: str) -> str | None:
         return None
     reading = read_answer(line)
     is_said = reading.kind is Kind.MATHEMATICS and (reading.node is None or reading.node.op != "rel")
-    return (
-        line
-        if is_said and re.search(r"[0-9\\]", line) and re.search(r"[A-Za-z]{2,}.*[A-Za-z]{2,}", line) is None
-        else None
-    )
+    num_words = len(re.findall(r"(?<![\\A-Za-z])[A-Za-z]{2,}", line))
+    return line if reading.kind is Kind.TIME or (is_said and re.search(r"[0-9\\]", line) and num_words < 4) else None
 
 
 def last_number(text: str) -> str | None:

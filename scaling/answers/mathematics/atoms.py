@@ -31,6 +31,7 @@ class Atoms(Cursor, ABC):
     def __init__(self, tokens: Sequence[Token]) -> None:
         super().__init__(tokens)
         self._bars = 0  # open |...|: a bar closes the innermost
+        self._in_set = False
 
     @abstractmethod
     def _items(self, rule: Callable[[], Node], *, brackets: str = "") -> Node: ...
@@ -86,6 +87,8 @@ class Atoms(Cursor, ABC):
         if closing is None:
             raise Unreadable(f"a bracket {opening!r} is not closed")
         if len(node.args) == 1 and (opening, closing) in (("(", ")"), ("[", "]")):
+            if opening == "[" and node.args[0].symbols:
+                return Node("call", node.args, "[]")  # the floor of x, or a bracket: nobody knows
             return node.args[0]
         if (opening, closing) not in (("(", ")"), ("[", "]")) and len(node.args) != 2:
             raise Unreadable(f"{opening!r} is closed by {closing!r}")
@@ -122,7 +125,7 @@ class Atoms(Cursor, ABC):
             return symbol(name)
         if name == "dots":
             return Node("dots")
-        if self._sees("{", "(", "[") or len(name) < 2 or not name.isalpha():
+        if self._sees("{", "(", "[") or name == "not" or len(name) < 2 or not name.isalpha():
             raise Unreadable(f"\\{name} is not known")
         return symbol(f"\\{name}")  # a letter of somebody's own
 
@@ -183,9 +186,9 @@ class Atoms(Cursor, ABC):
     def _set(self) -> Node:
         if self._accept("\\}"):
             return symbol("emptyset")
-        bars, self._bars = self._bars, 1  # a bar begins the condition
+        bars, self._bars, self._in_set = self._bars, 1, True  # a bar or colon begins the condition
         node = self._items(self._item, brackets="{}")
-        self._bars = bars
+        self._bars, self._in_set = bars, False
         if self._sees("|", ":") or (len(node.args) == 1 and node.args[0].op == "rel" and " " not in node.args[0].name):
             node = self._builder(node)
         self._expect("\\}")
@@ -225,7 +228,7 @@ class Atoms(Cursor, ABC):
         rows = [row for row in rows if row]
         if not rows or len({len(row) for row in rows}) != 1:
             raise Unreadable("the rows of a matrix are not equally long")
-        return Node("matrix", tuple(Node("seq", tuple(row), "row") for row in rows))
+        return Node("matrix", tuple(Node("seq", tuple(row), "row") for row in rows), "|" if name == "vmatrix" else "")
 
     def _argument(self) -> Node:
         """What a command or a raised sign takes: a group, or one word."""

@@ -20,8 +20,8 @@ NUMBER_WORDS = dict(
 MAX_DIGITS = 400
 """Of a number whose value is computed."""
 
-_SPACED = rf"[0-9]{{1,3}}(?:[ {THOUSANDS}][0-9]{{3}})+(?![0-9])"
-_WITH_COMMAS = rf"[0-9]{{1,3}}(?:[,{THOUSANDS}][0-9]{{3}})+(?![0-9])"
+_SPACED = rf"[1-9][0-9]{{0,2}}(?:[ {THOUSANDS}][0-9]{{3}})+(?![0-9])"
+_WITH_COMMAS = rf"[1-9][0-9]{{0,2}}(?:[,{THOUSANDS}][0-9]{{3}})+(?![0-9])"
 _TAIL = r"(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{1,3}(?![0-9A-Za-z]))?"
 
 
@@ -118,8 +118,8 @@ def _tokens(kind: str, text: str, *, spaced: bool) -> list[Token]:
         return [Token("number", text, _repeating(text), spaced=spaced)]
     if kind != "word":
         return [Token(kind, text, spaced=spaced)]
-    if text in PLAIN_WORDS:
-        return [Token("command", PLAIN_WORDS[text], spaced=spaced)]
+    if text in PLAIN_WORDS or text in ("Pi", "PI"):
+        return [Token("command", PLAIN_WORDS.get(text, "pi"), spaced=spaced)]
     if len(text) > 3 or text.lower() in _ENGLISH:
         raise Unreadable(f"{text!r} is a word")
     return [Token("letter", char, spaced=spaced and not at) for at, char in enumerate(text)]

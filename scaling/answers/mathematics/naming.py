@@ -3,6 +3,7 @@ r"""What is named and what it is: of `x = 5`, `f(x) = 2 + 3 = 5` and `x \approx 
 from dataclasses import replace
 
 from scaling.answers.mathematics.rationals import exact
+from scaling.answers.mathematics.structure import structure
 from scaling.answers.mathematics.syntax import Node, number, symbol
 
 
@@ -27,15 +28,46 @@ def value_of(node: Node) -> Node:
 def _if_true(node: Node) -> Node:
     """`3 * 4 = 12`, where it is true, is 12."""
     values = [exact(side) for side in node.args]
-    return node.args[-1] if None not in values and len(set(values)) == 1 else node
+    says_something = len(set(node.args)) > 1  # 0 = 0 does not
+    return node.args[-1] if None not in values and len(set(values)) == 1 and says_something else node
 
 
 def is_name(node: Node) -> bool:
     r"""Whether a tree is something that a value is given to: `x`, `f(x)`, `|AB|`, `\frac{NO}{BO}`, `(p, q)`."""
     if node.op == "sym":
-        return True
+        return not node.name.startswith("\\")
     if node.op == "call":
-        return node.name.startswith("letter ") or (node.name == "abs" and is_name(node.args[0])) or node.name == "prime"
-    if node.op in ("mul", "seq"):
+        return (
+            node.name.startswith("letter ")
+            or (node.name == "abs" and is_segment(node.args[0]) and node.args[0].op == "mul")
+            or (node.name == "prime" and is_name(node.args[0]))
+        )
+    if node.op == "seq":
         return all(is_name(part) for part in node.args)
-    return node.op == "pow" and node.args[1] == number(-1) and is_name(node.args[0])
+    return is_segment(node)
+
+
+def is_segment(node: Node) -> bool:
+    r"""Whether it is named by capital letters, as lengths and angles are: `AB`, `\frac{NO}{BO}`, `m\angle A`."""
+    if node.op == "sym":
+        return node.name[:1].isupper() or node.name == "m" or node.name.startswith(("angle", "triangle", "overline"))
+    if node.op == "mul":
+        return all(is_segment(part) for part in node.args)
+    return node.op == "pow" and node.args[1] == number(-1) and is_segment(node.args[0])
+
+
+def name_of(node: Node) -> object:
+    """What an equation names, to be compared; None where it names nothing."""
+    if node.op != "rel" or len(node.args) < 2:
+        return None
+    names = node.name.split()
+    if names[0] == ":" and "=" in names:
+        return ("ratio", *map(structure, node.args[: names.index("=") + 1]))
+    named = node.args[0]
+    if names[0] not in ("=", "approx") or not is_name(named):
+        return None
+    if named.op == "sym":
+        return named.name.casefold()
+    if named.op == "call" and named.name.startswith("letter ") and named.args[0].op == "sym":
+        return "y" if named.name == "letter f" else named.name
+    return structure(named)

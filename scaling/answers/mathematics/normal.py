@@ -49,6 +49,10 @@ _SIGNS = {
     "\N{DIVISION SLASH}": "/",
     "\N{FRACTION SLASH}": "/",
     "\N{LESS-THAN OR EQUAL TO}": r"\le ",
+    "\N{LESS-THAN OVER EQUAL TO}": r"\le ",
+    "\N{GREATER-THAN OVER EQUAL TO}": r"\ge ",
+    "\N{HORIZONTAL BAR}": "-",
+    "\N{RING ABOVE}": r"^{\circ}",
     "\N{LESS-THAN OR SLANTED EQUAL TO}": r"\le ",
     "\N{GREATER-THAN OR EQUAL TO}": r"\ge ",
     "\N{GREATER-THAN OR SLANTED EQUAL TO}": r"\ge ",
@@ -117,7 +121,7 @@ _DROPPED = (
 ).split()
 _WRAPPERS = (
     "text textbf textit textrm textnormal textsf texttt mathrm mathbf mathit mathsf mathtt mbox hbox "
-    "operatorname emph boldsymbol bm boxed fbox mathop rm"
+    "operatorname emph boldsymbol bm boxed fbox mathop underline ensuremath"
 ).split()
 
 _SCRIPT = re.compile(f"[{''.join(_SUPERSCRIPTS)}]+|[{''.join(_SUBSCRIPTS)}]+")
@@ -131,6 +135,13 @@ _ESCAPED_TWICE = re.compile(rf"(?<!\\)\\\\(?=(?:{'|'.join(_NAMES)})(?![a-z]))")
 _WRAPPER = re.compile(rf"\\(?:{'|'.join(_WRAPPERS)})(?![A-Za-z])\s?")
 _DELIMITER = re.compile(r"(?<!\\)\\[()\[\]]")
 _THIN_SPACE = re.compile(r"(?<!\\)\\[!,;:> ]")
+_NEGATED = re.compile(r"\\not\s?(=|\\in(?![a-z]))")
+_NEGATIONS = {"=": r"\ne ", r"\in": r"\notin "}
+_DOTTED = re.compile(r"\\dot\s?\{?([0-9])\}?([0-9]*)\\dot\s?\{?([0-9])\}?")
+_FONT = re.compile(
+    r"\\(?:bf|it|rm|sf|tt|large|Large|LARGE|small|normalsize|therefore|implies|Rightarrow)(?![A-Za-z])\s?"
+    r"|\\(?:text)?color\s?\{[a-z]+\}|\\[hv]space\s?\{[^{}]*\}|\\tag\s?\{[^{}]*\}|\\(?:left|right)\.|^\s*&\s*(?==)"
+)
 _GLUED = re.compile(r"(?<=[0-9)\]}])(or|and)(?=[A-Z(\\0-9-])")
 _NOT_EQUAL = re.compile(r"(?<![0-9)])!=")
 """Behind a number or a bracket it is a factorial: `3! = 6`."""
@@ -140,6 +151,9 @@ _TRAILING = re.compile(r"(?:[\s.,;:?]|\\\\)+$")
 _THOUSAND_MARK = re.compile(r"(?<=[0-9])(?:\s?\{\s?,\s?\}\s?|,\s?\\!\s?|\\,)(?=[0-9]{3}(?![0-9]))")
 THOUSANDS = "\u2063"
 """Stands between digits where a separator is a thousands separator beyond doubt: `1{,}234`, `1\\,234`."""
+DOLLAR = "\u00a4"
+"""Stands for a dollar sign that is money and no delimiter."""
+_LONE_DOLLAR = re.compile(r"\$(?=\s?[0-9.])|(?<=[0-9])\s?\$(?=\s|$)")
 MAX_CHARS = 2000
 """Longer answers are runaway output: they are compared as text, as they stand."""
 
@@ -156,8 +170,12 @@ def normal_form(answer: str) -> str:
     text = _without_markdown(_ascii(text))
     if "\\" in text or "{" in text:
         text = _THOUSAND_MARK.sub(THOUSANDS, _ESCAPED_TWICE.sub(r"\\", text)).replace("{,}", ",").replace("{:}", ":")
-        text = text.replace("\\$", "").replace("\\%", "%").replace("\\#", "#").replace("\\&", "&")
+        text = _FONT.sub("", _DOTTED.sub(r"\\overline{\1\2\3}", text))
+        text = text.replace("\\$", DOLLAR).replace("\\%", "%").replace("\\#", "#").replace("\\&", "&")
+        text = _NEGATED.sub(lambda match: _NEGATIONS[match[1]], text)
         text = _unwrapped(_THIN_SPACE.sub(" ", _COMMAND.sub(_spelled, _DELIMITER.sub(" ", text))))
+    if text.count("$") == 1:
+        text = _LONE_DOLLAR.sub(DOLLAR, text)
     text = text.replace("$", " ").replace("~", " ").replace("**", "^")
     text = text.replace("<=", r"\le ").replace(">=", r"\ge ").replace("...", r"\dots ")
     text = _GLUED.sub(r" \1 ", _NOT_EQUAL.sub(r"\\ne ", text))
@@ -170,7 +188,8 @@ def _ascii(text: str) -> str:
         return text
     text = _ROOT_SIGN.sub(_root, _SCRIPT.sub(_script, text)).translate(_TRANSLATION)
     plain = (_fraction(char) or (char if char == THOUSANDS else unicodedata.normalize("NFKC", char)) for char in text)
-    return "".join(plain).translate(_TRANSLATION)
+    visible = (part for part in plain if part == THOUSANDS or unicodedata.category(part[0]) != "Cf")
+    return "".join(visible).translate(_TRANSLATION)
 
 
 def _script(match: re.Match[str]) -> str:
@@ -200,7 +219,7 @@ def _without_markdown(text: str) -> str:
     bare = _MARKDOWN.sub(lambda match: match[1] or match[2] or "", bare)
     while len(bare) > 2 and bare[0] == bare[-1] and bare[0] in "*_\"'":
         bare = bare[1:-1].strip()
-    return bare.strip("*").strip() or bare if bare[:1] == "*" or bare[-1:] == "*" else bare
+    return bare
 
 
 def _spelled(match: re.Match[str]) -> str:
@@ -227,4 +246,4 @@ def _unwrapped(text: str) -> str:
             out.append(" " if closing.pop() else char)
         else:
             out.append(char)
-    return "".join(out)
+    return text if True in closing or marked.endswith("\0") else "".join(out)  # cut off: not to be mended here

@@ -20,7 +20,8 @@ PRECISION = 60
 """Decimal digits of numeric values."""
 AGREEMENT = 40
 """Leading digits that two numeric values share when they are called equal."""
-NUM_POINTS = 6
+CLOSE_PRECISION = 240
+NUM_POINTS = 8
 
 mp: Any = MPContext()
 mp.dps = PRECISION
@@ -47,6 +48,8 @@ def numeric(node: Node, at: Mapping[str, Any]) -> Any:
 def _numeric(node: Node, at: Mapping[str, Any]) -> Any:
     if node.op == "num" and node.value is not None:
         return mp.mpf(node.value.numerator) / node.value.denominator
+    if node.op == "sym" and node.name == "infty":
+        raise Unreadable("infinity is no number")
     if node.op == "sym":
         return _constant(node.name) if node.name in _CONSTANTS else at[node.name]
     values = [_numeric(part, at) for part in node.args]
@@ -108,7 +111,6 @@ _CONSTANTS: dict[str, Callable[[], Any]] = {
     "pi": lambda: +mp.pi,
     "e": lambda: +mp.e,
     "i": lambda: mp.mpc(0, 1),
-    "infty": lambda: mp.inf,
 }
 _CALLS: dict[str, Callable[..., Any]] = {
     **{name: getattr(mp, name) for name in ("sin", "cos", "tan", "cot", "sec", "csc", "asin", "acos", "atan")},
@@ -127,8 +129,9 @@ _CALLS: dict[str, Callable[..., Any]] = {
 
 @functools.lru_cache(maxsize=256)
 def point(name: str, number: int) -> Any:
-    """The value of a variable at one of the points: between 1/2 and 3, by name and number; odd points are negative."""
+    """The value of a variable at one of the points, by its name: between 1/2 and 3, or whole; odd ones negative."""
     size = _point_from(f"{name} {number}")
+    size = mp.mpf(int(size * 1000) % 7 + 2) if number >= NUM_POINTS - 2 else size
     return -size if number % 2 else size
 
 
@@ -162,12 +165,20 @@ def same_function(left: Node, right: Node) -> bool:
             continue
         if all(isinstance(value, mp.mpc) and abs(value.imag) > _TINY * abs(value) for value in values) and names:
             continue  # outside of the reals for both
-        if not agree(*values):
+        if not agree(*values) or (not num_compared and not agree_closely(left, right, at)):
             return False
         num_compared += 1
     if not num_compared:
         raise Unreadable("no value to compare")
     return True
+
+
+def agree_closely(left: Node, right: Node, at: Mapping[str, Any] | None = None) -> bool:
+    """Two expressions that agree to `AGREEMENT` digits do so to five times as many: a tiny term shows."""
+    with mp.workdps(CLOSE_PRECISION):
+        values = numeric(left, at or {}), numeric(right, at or {})
+        size = max(abs(value) for value in values)
+        return bool(size == 0 or abs(values[0] - values[1]) <= size * mp.mpf(10) ** -(CLOSE_PRECISION - 40))
 
 
 def _value_or_none(node: Node, at: Mapping[str, Any]) -> Any:

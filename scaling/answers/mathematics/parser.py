@@ -14,6 +14,7 @@ from collections.abc import Callable
 from fractions import Fraction
 
 from scaling.answers.mathematics.atoms import MATRICES, Atoms
+from scaling.answers.mathematics.cursor import MAX_DEPTH
 from scaling.answers.mathematics.lexer import tokens_of
 from scaling.answers.mathematics.syntax import Node, Unreadable, negative, number, product, quotient, symbol, total
 
@@ -61,7 +62,7 @@ class _Parser(Atoms):
         else:
             sides = [self._union()]
         names: list[str] = []
-        while self._sees(*RELATIONS):
+        while self._sees(*RELATIONS) and not (self._in_set and self._sees(":")):
             names.append(self._take().text)
             sides.append(self._union())
         node = sides[0] if not names else Node("rel", tuple(sides), " ".join(names))
@@ -145,7 +146,7 @@ class _Parser(Atoms):
 
     def _power(self) -> Node:
         node = self._atom()
-        while True:
+        for _ in range(MAX_DEPTH):
             if self._accept("!"):
                 node = Node("fact", (node,))
             elif self._accept("'"):
@@ -158,6 +159,7 @@ class _Parser(Atoms):
                 node = self._raised(node)
             else:
                 return node
+        raise Unreadable(f"more than {MAX_DEPTH} marks behind one another")
 
     def _raised(self, node: Node) -> Node:
         if self._accept("circ"):
@@ -165,7 +167,10 @@ class _Parser(Atoms):
         if self._sees("{") and self._sees("circ", ahead=1) and self._sees("}", ahead=2):
             self._at += 3
             return node
-        return Node("pow", (node, self._argument()))
+        with self._deeper():
+            exponent = self._argument()
+            exponent = self._raised(exponent) if self._accept("^") else exponent
+        return Node("pow", (node, exponent))
 
     def _subscripted(self, node: Node) -> Node:
         if node.op != "sym":

@@ -1,6 +1,7 @@
 """Exact values: rational arithmetic within bounds; None where a value is irrational, has variables, or is too large."""
 
 import functools
+import math
 from collections.abc import Callable
 from fractions import Fraction
 
@@ -94,12 +95,21 @@ def _binomial(over: Fraction, under: Fraction) -> Fraction | None:
     return Fraction(_factorial(top), _factorial(bottom) * _factorial(top - bottom))
 
 
+def _whole(function: Callable[..., int], values: tuple[Fraction, ...]) -> Fraction | None:
+    whole = all(value.denominator == 1 for value in values)
+    return Fraction(function(*(value.numerator for value in values))) if whole else None
+
+
 _EXACT_CALLS: dict[str, Callable[..., Fraction | None]] = {
     "abs": abs,
     "floor": lambda value: Fraction(value.__floor__()),
     "ceil": lambda value: Fraction(value.__ceil__()),
     "cbrt": lambda value: _exact_root(value, 3),
     "binom": _binomial,
+    "gcd": lambda *values: _whole(math.gcd, values),
+    "lcm": lambda *values: _whole(math.lcm, values),
+    "max": lambda *values: max(values),
+    "min": lambda *values: min(values),
 }
 _EXACT: dict[str, Callable[[Node], Fraction | None]] = {
     "num": lambda node: node.value,

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from scaling.answers.mathematics.naming import is_name
 from scaling.answers.mathematics.numerics import agree, mp, numeric
 from scaling.answers.mathematics.rationals import exact
-from scaling.answers.mathematics.syntax import Node, Unreadable
+from scaling.answers.mathematics.syntax import Node, Unreadable, negative, symbol
 
 _FLIPPED = {"<": ">", ">": "<", "le": "ge", "ge": "le"}
 _ORDERS = frozenset(_FLIPPED)
@@ -45,8 +46,10 @@ def real_set(node: Node) -> RealSet:
     if node.op == "builder" and node.args[1].op in ("rel", "seq"):
         return real_set(node.args[1])
     if node.op in ("union", "intersection", "difference"):
-        left, right = (real_set(part) for part in node.args)
+        left, right = (_points_or_set(part) for part in node.args)
         return merged([*left, *right]) if node.op == "union" else _cut(left, right, keep=node.op == "intersection")
+    if node.op == "seq" and node.name == "":  # {2, 3} without backslashes, where a set has to be
+        return real_set(Node("seq", node.args, "{}"))
     if node.op == "sym" and node.name in ("mathbb R", "emptyset"):
         return _ALL if node.name == "mathbb R" else ()
     if node.op == "seq" and len(node.args) == 2 and node.name in ("()", "[]", "(]", "[)"):
@@ -67,12 +70,20 @@ def real_set(node: Node) -> RealSet:
     raise Unreadable("it is no set of numbers")
 
 
+def _points_or_set(node: Node) -> RealSet:
+    if node.op in ("num", "mul", "add", "pow", "call"):
+        return merged([Piece(value, value, True, True) for value in [_bound(node)]])
+    return real_set(node)
+
+
 def is_set(node: Node) -> bool:
     """Whether a tree says by its form that it is a set of numbers: a pair in round brackets may be a point."""
     if node.op == "rel":
         return any(name in _ORDERS or name in ("ne", "in") for name in node.name.split())
     if node.op == "seq" and node.name in ("or", "and"):
         return any(is_set(part) for part in node.args)
+    if node == symbol("mathbb R"):
+        return True
     return node.op in ("union", "intersection", "difference", "builder") or (
         node.op == "seq" and node.name in ("(]", "[)", "[]") and len(node.args) == 2
     )
@@ -130,6 +141,8 @@ def _complement(pieces: RealSet) -> RealSet:
 def _bound(node: Node) -> Any:
     if node.symbols:
         raise Unreadable("a bound has variables")
+    if node == symbol("infty") or node == negative(symbol("infty")):
+        return -mp.inf if node.op == "mul" else mp.inf
     value = numeric(node, {})
     if isinstance(value, mp.mpc) or mp.isnan(value):
         raise Unreadable("a bound is not real")
@@ -171,8 +184,11 @@ def _subject(node: Node) -> Node | None:
     """What is bounded: a variable, whatever multiplies it, or anything with variables, as a whole."""
     if not node.symbols:
         return None
-    linear = _linear(node)
-    return node if linear is None else Node("sym", name=next(iter(node.symbols)))
+    if _linear(node) is not None:
+        return Node("sym", name=next(iter(node.symbols)))
+    if is_name(node) or (node.op == "call" and node.name == "abs" and _linear(node.args[0]) is not None):
+        return node
+    raise Unreadable("what is bounded is no one thing")
 
 
 def _half_line(left: Node, name: str, right: Node) -> RealSet:

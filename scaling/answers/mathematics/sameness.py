@@ -1,6 +1,6 @@
 r"""When do two trees mean the same? Symmetric, and reflexive; the policy is the table of docs/problems.md.
 
-numbers       exactly; a decimal of six digits or more also equals what it is the rounding of (`APPROXIMATION`)
+numbers       exactly; a decimal of seven digits or more also equals what it is the rounding of, or cut from
 expressions   as functions: at points, to 40 digits; with dots or sums as written
 tuples        in order; lists and sets in any order; pairs and open intervals alike
 equations     `x = 5` is 5; others up to a factor; inequalities as the sets that they stand for
@@ -12,15 +12,16 @@ from dataclasses import replace
 from fractions import Fraction
 
 from scaling.answers.mathematics.matrices import as_matrix, cells_of
-from scaling.answers.mathematics.naming import is_name, value_of
-from scaling.answers.mathematics.numerics import agree, mp, numeric, point, same_function
+from scaling.answers.mathematics.modular import residues
+from scaling.answers.mathematics.naming import is_name, name_of, value_of
+from scaling.answers.mathematics.numerics import agree, agree_closely, mp, numeric, point, same_function
 from scaling.answers.mathematics.rationals import exact
 from scaling.answers.mathematics.reals import is_set, real_set, same_set
 from scaling.answers.mathematics.structure import structure
 from scaling.answers.mathematics.syntax import Node, Unreadable, negative, number, quotient, total
 
-APPROXIMATION = Fraction(1, 10**6)
-"""How far, relative to it, a decimal may be from the value that it is the rounding of."""
+MIN_SHOWN = 10**6
+"""A decimal of seven digits, in units of its last place: fewer are no approximation of anything."""
 MAX_UNORDERED = 64
 """Items of a list that are compared in any order."""
 
@@ -33,6 +34,7 @@ def same(left: Node, right: Node) -> bool:
     """
     if left == right or _same_equation(left, right):
         return True
+    left, right = _spread(left), _spread(right)
     if _named_apart(left, right) or {left.op, right.op} == {"mod", "rel"}:
         return False
     left, right = value_of(left), value_of(right)
@@ -48,18 +50,31 @@ def same(left: Node, right: Node) -> bool:
         return _same_items(left, right)
     if left.has("matrix") or right.has("matrix"):
         left, right = as_matrix(left), as_matrix(right)
-        return left.op == right.op and _all_same(cells_of(left), cells_of(right)) and len(left.args) == len(right.args)
+        return (
+            (left.op, left.name) == (right.op, right.name)
+            and _all_same(cells_of(left), cells_of(right))
+            and len(left.args) == len(right.args)
+        )
     if left.has("percent") or right.has("percent"):
         return _same_percent(left, right)
     return _same_expression(left, right)
 
 
+def _spread(node: Node) -> Node:
+    """`(x, y) = (1, 2)` as `x = 1, y = 2`."""
+    if (node.op, node.name) != ("rel", "=") or any(side.op != "seq" for side in node.args):
+        return node
+    names, values = node.args
+    if len(names.args) != len(values.args) or not is_name(names):
+        return node
+    pairs = zip(names.args, values.args, strict=True)
+    return Node("seq", tuple(Node("rel", pair, "=") for pair in pairs))
+
+
 def _named_apart(left: Node, right: Node) -> bool:
     """`x = 5` and `y = 5` say different things."""
-    if (left.op, left.name, right.op, right.name) != ("rel", "=", "rel", "="):
-        return False
-    names = left.args[0], right.args[0]
-    return all(name.op == "sym" for name in names) and names[0].name.casefold() != names[1].name.casefold()
+    names = name_of(left), name_of(right)
+    return None not in names and names[0] != names[1]
 
 
 def _same_equation(left: Node, right: Node) -> bool:
@@ -78,7 +93,29 @@ def _same_expression(left: Node, right: Node) -> bool:
         return values[0] == values[1] or _rounds(left, right) or _rounds(right, left)
     if left.symbols or right.symbols:
         return same_function(left, right)
-    return agree(numeric(left, {}), numeric(right, {})) or _rounds(left, right) or _rounds(right, left)
+    if "infty" in _constants(left) | _constants(right):
+        return structure(left) == structure(right)
+    return _same_constant(left, right) or _rounds(left, right) or _rounds(right, left)
+
+
+def _same_constant(left: Node, right: Node) -> bool:
+    """Equal to many digits; of rational numbers that are too large to write out also modulo two primes."""
+    if not agree(numeric(left, {}), numeric(right, {})):
+        return False
+    mine, theirs = residues(left), residues(right)
+    if mine is not None and theirs is not None:
+        return mine == theirs
+    if _is_rational(left) and _is_rational(right):  # and too large for everything
+        return structure(left) == structure(right)
+    return agree_closely(left, right)
+
+
+def _is_rational(node: Node) -> bool:
+    return all(part.op in ("num", "add", "mul", "pow", "fact") or part.name == "binom" for part in node.walk())
+
+
+def _constants(node: Node) -> frozenset[str]:
+    return frozenset(part.name for part in node.walk() if part.op == "sym")
 
 
 def _rounds(decimal: Node, node: Node) -> bool:
@@ -86,14 +123,14 @@ def _rounds(decimal: Node, node: Node) -> bool:
     ulp, value = decimal.ulp, decimal.value
     if decimal.op != "num" or ulp is None or value is None or _ends(node):
         return False
-    exact_value = numeric(node, {})
-    if isinstance(exact_value, mp.mpc):
+    if abs(value) < ulp * MIN_SHOWN:
         return False
-    distance = abs(exact_value - mp.mpf(value.numerator) / value.denominator)
-    return bool(
-        distance < mp.mpf(ulp.numerator) / ulp.denominator
-        and distance <= abs(exact_value) * APPROXIMATION.numerator / APPROXIMATION.denominator
-    )
+    whole = exact(node)
+    other = numeric(node, {}) if whole is None else whole
+    if isinstance(other, mp.mpc):
+        return False
+    step, shown = (part if whole is not None else mp.mpf(part.numerator) / part.denominator for part in (ulp, value))
+    return bool(abs(other - shown) * 2 <= step or 0 <= abs(other) - abs(shown) < step)
 
 
 def _ends(node: Node) -> bool:
@@ -122,7 +159,15 @@ _ORDERED = frozenset({"()", "[]", "row"})
 
 
 def _same_items(left: Node, right: Node) -> bool:
+    if _all_named(left) and _all_named(right):
+        return _same_unordered(left.args, right.args, as_sets=False)
     names = _names(left), _names(right)
+    for own, other in zip(names, (right, left), strict=True):
+        spelled = [str(structure(name)) for name in own]
+        if spelled != sorted(spelled) and other.name == "()":
+            return False  # `y = 1, x = 2` is no `(1, 2)`
+    if any(names) and sum(_has_name(node) for node in (left, right)) == 2:
+        return False  # two things are named here, one there
     if names[0] and names[1] and set(map(structure, names[0])) == set(map(structure, names[1])):
         return _same_named(dict(zip(map(structure, names[0]), left.args, strict=True)), right)
     left, right = _expanded(left, named=bool(names[0])), _expanded(right, named=bool(names[1]))
@@ -130,7 +175,8 @@ def _same_items(left: Node, right: Node) -> bool:
         return same(left, right)
     if left.op != right.op:
         sequence, single = (left, right) if left.op == "seq" else (right, left)
-        return len(sequence.args) == 1 and sequence.name not in _ORDERED and same(sequence.args[0], single)
+        alone = len(sequence.args) == 1 and sequence.name not in _ORDERED and not single.symbols
+        return alone and "emptyset" not in _constants(single) and same(sequence.args[0], single)
     brackets = {left.name, right.name}
     if len(left.args) == 2 and brackets == {"()", "[]"}:
         return False  # an open and a closed interval
@@ -143,6 +189,14 @@ def _same_items(left: Node, right: Node) -> bool:
 
 def _all_tuples(*nodes: Node) -> bool:
     return all(part.op == "seq" for node in nodes for part in node.args)
+
+
+def _all_named(node: Node) -> bool:
+    return node.op == "seq" and node.name not in _ORDERED and all(name_of(part) is not None for part in node.args)
+
+
+def _has_name(node: Node) -> bool:
+    return node.op == "seq" and node.name not in _ORDERED and any(name_of(part) is not None for part in node.args)
 
 
 def _names(node: Node) -> list[Node]:
@@ -208,6 +262,10 @@ def _signed(node: Node, sign: int) -> Node:
 
 
 def _same_set_or_relation(left: Node, right: Node) -> bool:
+    if left.op == right.op == "rel" and left.symbols != right.symbols:
+        return False  # x > 3 is not y > 3
+    if left.op == right.op == "rel" and _subjects(left) != _subjects(right):
+        return False  # nor f(x) > 3
     try:
         sets = real_set(left), real_set(right)
     except Unreadable:
@@ -215,6 +273,11 @@ def _same_set_or_relation(left: Node, right: Node) -> bool:
             return _same_relation(left, right)
         return _same_items(left, right) if left.op == right.op == "seq" else False
     return same_set(*sets)
+
+
+def _subjects(node: Node) -> set[object]:
+    """What of a relation is no plain expression: a function's value."""
+    return {structure(part) for side in node.args for part in side.walk() if part.name.startswith("letter ")}
 
 
 def _same_relation(left: Node, right: Node) -> bool:

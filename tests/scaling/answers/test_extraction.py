@@ -12,7 +12,7 @@ CASES = [
     ("The answer is:\n$$\n\\frac{1}{2}\n$$", r"\frac{1}{2}"),
     ("The answer is\n\\[\n12\n\\]", "12"),
     ("**Answer**: 12", "12"),
-    ("**Answer** 12", None),
+    ("**Answer** 12", "12"),
     ("## Final answer\n\n$x = 4$", "x = 4"),
     ("### Answer:\n\n**12**", "12"),
     ("The answer to the question is 12.", "12"),

@@ -27,6 +27,9 @@ TOO_STRICT = {(r"\text{FF}_{16}", "255"), (r"6 \text{ is the maximum}", "6")}
 """Right answers that count as wrong: a base after a text, a sentence that begins with its answer."""
 PUBLIC = [json.loads(line) for line in (Path(__file__).parent / "math_verify_cases.jsonl").read_text().splitlines()]
 DIFFERENT = {
+    "a condition, not a sentence about the value": {
+        ("When multiplying by identity: $" + 2 * r"\begin{pmatrix}1 & 0 \\ 0 & 1\end{pmatrix} ")[:-1] + "$",
+    },
     "no cue": {
         "Soucis : 2,74 $ a..",
         "the number is not 10 which is 1,000.99€",
@@ -37,6 +40,7 @@ DIFFERENT = {
     "line breaks in a formula": {"Answer $ \n 9 \n $", "Answer \\( \n 9 \n \\)"},
     "the key is false": {"$0$"},
     "a set is its inequality, whichever is the key": {"$-2 \\\\le x \\\\le 7$"},
+    "the key is cut off": {"W(x)=1orW(x)=-1"},
     "boxes that nothing joins": {"${35 cm,4}$"},
     "math-verify takes upright e for nothing": {r"$1 + \frac{1}{\mathrm{e}}$"},
 }
