@@ -36,6 +36,8 @@ def read_stated(text: str) -> Reading:
     >>> read_stated(r"So it is $\boxed{18}$ eggs.").text, read_stated("18 eggs").text
     ('18', '18 eggs')
     """
-    if _STATES.search(text):
-        return read_answer(extract_answer(text) or text)
+    for _ in range(2):  # a box may hold a sentence
+        if not _STATES.search(text):
+            break
+        text = extract_answer(text) or text
     return read_answer(text)

@@ -2,7 +2,7 @@ r"""Numbers and what surrounds them in plain words, put into signs: "two million
 
 "about 18"  "a total of 18"  "= 18"  "So 18"   18
 "twenty-five"  "two thirds"  "negative 24"     25, 2/3, -24
-"28 percent"  "1011 base 2"  "18°C"            28%, 1011_{2}, 18 degrees
+"28 percent"  "1011 base 2"  "18 degrees C"    28%, 1011_{2}, 18 celsius
 "all real numbers"                             \mathbb{R}
 """
 

@@ -10,7 +10,7 @@ from scaling.answers.mathematics.syntax import Node
 
 PRIMES = (2**61 - 1, 2305843009213693921)
 """Of 61 bits: a Mersenne prime, and the next below it that is a prime."""
-MAX_FACTORIAL = 50_000
+MAX_MULTIPLIED = 50_000
 
 
 def residues(node: Node) -> tuple[int, ...] | None:
@@ -47,7 +47,7 @@ def _power(node: Node, prime: int) -> int | None:
 
 def _factorial(node: Node, prime: int) -> int | None:
     value = exact(node.args[0])
-    if value is None or value.denominator != 1 or not 0 <= value <= MAX_FACTORIAL:
+    if value is None or value.denominator != 1 or not 0 <= value <= MAX_MULTIPLIED:
         return None
     found = 1
     for factor in range(2, value.numerator + 1):

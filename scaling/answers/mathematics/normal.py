@@ -176,10 +176,10 @@ def normal_form(answer: str) -> str:
         text = _unwrapped(_THIN_SPACE.sub(" ", _COMMAND.sub(_spelled, _DELIMITER.sub(" ", text))))
     if text.count("$") == 1:
         text = _LONE_DOLLAR.sub(DOLLAR, text)
-    text = text.replace("$", " ").replace("~", " ").replace("**", "^")
+    text = _without_markdown(text.replace("$", " ").replace("~", " ")).replace("**", "^")
     text = text.replace("<=", r"\le ").replace(">=", r"\ge ").replace("...", r"\dots ")
     text = _GLUED.sub(r" \1 ", _NOT_EQUAL.sub(r"\\ne ", text))
-    return _TRAILING.sub("", _SPACES.sub(" ", text)).strip()
+    return _TRAILING.sub("", _without_markdown(_TRAILING.sub("", _SPACES.sub(" ", text)))).strip()
 
 
 def _ascii(text: str) -> str:
@@ -216,6 +216,8 @@ def _fraction(char: str) -> str | None:
 def _without_markdown(text: str) -> str:
     """Bold and code marks gone; `2**10` stays."""
     bare = text.strip()
+    while len(bare) > 4 and bare[:2] == bare[-2:] == "**" and bare[2:-2].count("**") in (0, 1, 3):
+        bare = bare[2:-2].strip()  # what is left of it is a power
     bare = _MARKDOWN.sub(lambda match: match[1] or match[2] or "", bare)
     while len(bare) > 2 and bare[0] == bare[-1] and bare[0] in "*_\"'":
         bare = bare[1:-1].strip()
@@ -246,4 +248,5 @@ def _unwrapped(text: str) -> str:
             out.append(" " if closing.pop() else char)
         else:
             out.append(char)
-    return text if True in closing or marked.endswith("\0") else "".join(out)  # cut off: not to be mended here
+    is_cut = True in closing or re.search("\0(?![{A-Za-z0-9\\\\])", marked)
+    return text if is_cut else "".join(out)  # what is cut off is not to be mended here

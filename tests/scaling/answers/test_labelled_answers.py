@@ -55,8 +55,8 @@ def test_answers_are_told_apart_as_people_would(kind: str) -> None:
         if (answer, reference) in TOO_STRICT:
             assert not same_answer(answer, reference)
             continue
-        assert same_answer(answer, reference) == case["correct"], (answer, reference)
-        assert same_answer(reference, answer) == case["correct"], (reference, answer)
+        assert is_right(answer, reference) == case["correct"], (answer, reference)
+        assert same_or_none(reference, answer) in ((True,) if case["correct"] else (False, None)), (reference, answer)
 
 
 def test_what_holds_for_math_verify_holds_here() -> None:
@@ -87,7 +87,7 @@ def test_neither_side_is_the_key_of_the_other(left: str, right: str) -> None:
 def test_wrapping_changes_no_verdict(wrapped: str) -> None:
     for case in LABELLED:
         answer, reference = case["answer"], case["reference"]
-        if "$" in answer or not balanced(answer) or answer.endswith((".", "\\")):
+        if "$" in answer or not balanced(answer) or answer.endswith((".", "\\")) or "answer" in answer.lower():
             continue
         assert same_or_none(wrapped % answer, reference) == same_or_none(answer, reference), (
             wrapped % answer,
