@@ -6,19 +6,20 @@ from scaling.answers.mathematics.naming import value_of
 from scaling.answers.mathematics.rationals import exact
 from scaling.answers.mathematics.syntax import Node
 from scaling.answers.reading import Kind, read_answer
+from scaling.answers.units import units_differ
 
 RELATIVE_TOLERANCE = Fraction(1, 10**6)
 """How far `numeric_equal` lets a rounded decimal be off."""
 
 
 def numeric_equal(answer: str, reference: str) -> bool:
-    """Both are one number, and the numbers agree: exactly if both are integers, else to one part in a million.
+    """Both are one number, in no different units: equal if both are integers, else to one part in a million.
 
     >>> numeric_equal("0.3333333", "1/3"), numeric_equal("18 apples", "18"), numeric_equal("3 of 4", "3")
     (True, True, False)
     """
     left, right = stated_number(answer), stated_number(reference)
-    if left is None or right is None:
+    if left is None or right is None or units_differ(read_answer(answer).unit, read_answer(reference).unit):
         return False
     if left.denominator == right.denominator == 1:
         return left == right
