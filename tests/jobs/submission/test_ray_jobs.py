@@ -227,6 +227,7 @@ def what_the_cluster_tells_of_jobs(on: Head) -> str:
     return text
 
 
+@pytest.mark.long
 def test_plain_ray_job_submit_of_the_docs_works_on_a_head_without_authentication(tmp_path):
     [documented] = re.findall(r"^ray job submit (?:.*\\\n)*.*$", (ROOT / "docs/ray-jobs.md").read_text(), re.MULTILINE)
     with head({"RAY_AUTH_MODE": "disabled"}) as on:
