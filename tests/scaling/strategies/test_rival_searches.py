@@ -54,7 +54,7 @@ def random_child(seed: int, finish_rate: float, solution: str, name: int | str) 
     score = PrmScore(lower, median, 1.0)
     if rng.random() < finish_rate:
         return f"\\boxed{{{rng.randrange(3)}}}", FinishReason.EOS, rng.randint(1, 10), score
-    return f"{name} {rng.randrange(1000)}\n\n", FinishReason.SEPARATOR, rng.randint(1, 10), score
+    return f"step {name} {rng.randrange(1000)}\n\n", FinishReason.SEPARATOR, rng.randint(1, 10), score
 
 
 @dataclass
