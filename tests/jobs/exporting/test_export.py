@@ -315,12 +315,13 @@ def test_paths_come_by_names_however_they_were_written(tmp_path_factory, drawn, 
 def test_a_grader_that_fails_leaves_its_paths_out(capsys, tmp_path):
     records = [problem("p", [ending("4", 0.9), ending("5", 0.8)], answer="4", correct=True), *sums()[:1]]
     write_run(tmp_path, records, grader={"kind": f"{__name__}:no_answer_is_five"})
-    rows, summary = export(capsys, tmp_path, "preference")
+    named = ("--grader", f"{__name__}:no_answer_is_five")
+    rows, summary = export(capsys, tmp_path, "preference", *named)
     assert [row["problem_id"] for row in rows] == ["both"]
     assert summary["left_out"] == {"no wrong path": 1}
     assert summary["ungraded_answers"] == 1
     assert "five" in summary["grader_error"]
-    rows, _ = export(capsys, tmp_path, "paths")
+    rows, _ = export(capsys, tmp_path, "paths", *named)
     assert [row["outcome"] for row in rows if row["problem_id"] == "p"] == [True, None]
 
 
