@@ -50,8 +50,10 @@ def _words(text: str) -> str:
 
 
 def _same_time(left: str, right: str) -> bool:
-    """A time that does not say which half of the day it means may mean either."""
+    """A time that does not say which half of the day it means may mean either; 12:00 is noon on either clock."""
     (clock, _, half), (other_clock, _, other_half) = left.partition(" "), right.partition(" ")
+    if clock.startswith("0:"):
+        half, other_half = half or "pm", other_half or "pm"
     return clock == other_clock and (half == other_half or "" in (half, other_half))
 
 

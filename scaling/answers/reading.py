@@ -217,8 +217,8 @@ def _minutes(match: re.Match[str]) -> str:
     half = (match[4] or match[6] or "").lower()
     if half and hours <= 12:
         hours = hours % 12
-    elif hours in (0, 12) and not half:
-        half = "p" if hours else "a"  # noon is what 12:00 is on either clock
+    elif hours == 0 and not half:
+        half = "a"
     elif hours > 12 and not half:
         half, hours = "p" if hours < 24 else "a", hours % 12
     seconds = f":{match[3]}" if match[3] and match[3] != "00" else ""

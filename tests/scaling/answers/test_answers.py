@@ -156,7 +156,7 @@ def test_exact_equality_needs_something_to_compare() -> None:
 
 
 def test_endless_repetition_is_read_in_linear_time() -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     for repeated in [
         "\\boxed{",
         "\\boxed",
@@ -175,5 +175,5 @@ def test_endless_repetition_is_read_in_linear_time() -> None:
         canonical_answer(text)
         canonical_answer(text[:2000])
         numeric_equal(text, text[:2000])
-    assert time.perf_counter() - began < 10, "a quadratic pass takes minutes"
+    assert time.process_time() - began < 10, "a quadratic pass takes minutes"
     assert canonical_answer("1e999999999") == "1e999999999", "never computed"
