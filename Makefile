@@ -2,11 +2,11 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
-# Two runs: what is pure goes on two workers side by side; what starts an engine, Ray, a store or a browser fills the machine
-# by itself, so that follows one test after another. A selection in PYTEST_ARGS may leave one of the two without a test (5).
+# Two runs on two workers each: what is pure, and what starts an engine, Ray, a store or a browser, most of whose time is
+# waiting. A selection in PYTEST_ARGS may leave one of the two without a test (5).
 APART := vllm or ray or gpu or s3 or browser
 PURE_TESTS = $(BIN)/python -m pytest -n 2 --dist loadfile -m "not ($(APART))$(1)" $(PYTEST_ARGS) || test $$? -eq 5
-APART_TESTS = $(BIN)/python -m pytest -m "($(APART))$(1)" $(PYTEST_ARGS) || test $$? -eq 5
+APART_TESTS = $(BIN)/python -m pytest -n 2 --dist loadfile -m "($(APART))$(1)" $(PYTEST_ARGS) || test $$? -eq 5
 
 # Python's byte code is kept, whatever the shell says: without it each process compiles torch and its like once more.
 unexport PYTHONDONTWRITEBYTECODE
