@@ -18,6 +18,8 @@ def value_of(node: Node) -> Node:
         return node.args[0]  # 5 = x
     if names[0] == ":":  # A : B = 1
         return value_of(replace(node, args=(symbol("ratio"), *node.args[2:]), name=" ".join(names[1:])))
+    if set(names) == {"="} and any(map(is_name, node.args[1:-1])):
+        return node.args[-1]  # 1 = y = x = 0
     if not is_name(node.args[0]) and not (node.args[0].op == "nothing" and names == ["approx"]):
         return _if_true(node)
     if ":" in names:
