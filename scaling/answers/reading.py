@@ -32,18 +32,34 @@ _DAYTIMES = (
     (re.compile(r"\s?(?:in the (?:afternoon|evening)|at night)$"), " pm"),
     (re.compile(r"^(?:12(?::00)? )?noon$"), "12:00 pm"),
     (re.compile(r"^(?:12(?::00)? )?midnight$"), "12:00 am"),
-    (re.compile(r"(?<=[0-9]) o'clock$"), ":00"),
+    (re.compile(r"(?<=[0-9])\s?o'clock$"), ":00"),
     (re.compile(r"^at (?=[0-9])"), ""),
 )
 _CLOCK_AND_WORDS = re.compile(r"[0-9]{1,2}:[0-5][0-9]\s+[A-Za-z].*")
 _TIME = re.compile(
     r"(?:([01]?[0-9]|2[0-4])\s?:\s?([0-5][0-9])(?:\s?:\s?([0-5][0-9]))?(?:\s?([AaPp])\.?\s?[Mm]\.?)?"
-    r"|(1[0-2]|0?[1-9])\s?(?:([AaPp])\.?\s?[Mm]\.?|o'clock))"
+    r"|(1[0-2]|0?[1-9])\s?([AaPp])\.?\s?[Mm]\.?)"
 )
 _PLAIN = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,15})?")
 _UNION = re.compile(r"(?<=[)\]}])\s?U\s?(?=[(\[\\])")
 _MATHEMATICS = re.compile(r"[\\^_=<>+*/|{}\[\]]|[0-9]")
 _WORD = re.compile(r"(?<!\\)\b[A-Za-z]{2,}")
+_DECIMAL_COMMA = re.compile(r"(-?)([0-9]+),([0-9]+)")
+_SENTENCE = re.compile(
+    r"(?P<subject>[A-Za-z][A-Za-z ,'()_-]*(?:\b(?:is|are|was|were|equals|that|therefore|thus|hence|answer|has|have|had"
+    r"|costs?|takes?|took|needs?|makes?|made|earns?|earned|spends?|spent|pays?|paid|gets?|got|sold|bought|ate|saved)\b|:))"
+    r" ?:? ?"
+    r"(?P<value>\S.*)",
+    re.IGNORECASE,
+)
+_PREDICATE = re.compile(r"(?: ?,)? (?:is|are) (?:the|our|my) (?:final |correct )?(?:answer|solution)s?$", re.IGNORECASE)
+_DENIES = re.compile(
+    r"\b(?:not|no|never|cannot|or|than|least|most|if|unless|except|without|either|neither|between|when|for|provided"
+    r"|assuming|suppose|twice|double|triple|half|square|squared|cube|cubed|minus|plus|opposite|negative|up|above|below"
+    r"|exceeding|exceeds|bound|false|wrong|incorrect|doubt|hardly|even|odd|option|choice|impossible|nearly|over|under"
+    r"|some|few|at minimum|at maximum)\b|n't\b",
+    re.IGNORECASE,
+)
 
 
 class Kind(StrEnum):
@@ -161,23 +177,6 @@ def _is_closed(node: Node) -> bool:
     return value.op not in ("add", "seq", "rel", "mod", "pm", "mp", "builder", "union") and not value.symbols
 
 
-_SENTENCE = re.compile(
-    r"(?P<subject>[A-Za-z][A-Za-z ,'()_-]*(?:\b(?:is|are|was|were|equals|that|therefore|thus|hence|answer|has|have|had"
-    r"|costs?|takes?|took|needs?|makes?|made|earns?|earned|spends?|spent|pays?|paid|gets?|got|sold|bought|ate|saved)\b|:))"
-    r" ?:? ?"
-    r"(?P<value>\S.*)",
-    re.IGNORECASE,
-)
-_PREDICATE = re.compile(r"(?: ?,)? (?:is|are) (?:the|our|my) (?:final |correct )?(?:answer|solution)s?$", re.IGNORECASE)
-_DENIES = re.compile(
-    r"\b(?:not|no|never|cannot|or|than|least|most|if|unless|except|without|either|neither|between|when|for|provided"
-    r"|assuming|suppose|twice|double|triple|half|square|squared|cube|cubed|minus|plus|opposite|negative|up|above|below"
-    r"|exceeding|exceeds|bound|false|wrong|incorrect|doubt|hardly|even|odd|option|choice|impossible|nearly|over|under"
-    r"|some|few|at minimum|at maximum)\b|n't\b",
-    re.IGNORECASE,
-)
-
-
 def _said(text: str) -> Reading | None:
     """`The volume of ABCD is 120`: an equation in words; None where the sentence says more than that.
 
@@ -191,9 +190,6 @@ def _said(text: str) -> Reading | None:
         return _in_mathematics(match["value"])
     except Unreadable:
         return None
-
-
-_DECIMAL_COMMA = re.compile(r"(-?)([0-9]+),([0-9]+)")
 
 
 def _decimal_comma(text: str) -> Node | None:

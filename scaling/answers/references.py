@@ -16,8 +16,14 @@ def reference_mistake(grader: str, reference: str) -> str | None:
 
 
 def _exact(reference: str) -> str | None:
-    if canonical_answer(reference):
-        return None
+    return None if canonical_answer(reference) else _nothing_left(reference)
+
+
+def _math_verify(reference: str) -> str | None:
+    return None if read_stated(reference).text else _nothing_left(reference)
+
+
+def _nothing_left(reference: str) -> str:
     return f"nothing is left of the answer key {_cut(reference)} to compare with"
 
 
@@ -50,6 +56,7 @@ def _cut(reference: str) -> str:
 
 
 _CHECKS: dict[str, Callable[[str], str | None]] = {
+    "math-verify": _math_verify,
     "exact": _exact,
     "numeric": _numeric,
     "multiple-choice": _choice,

@@ -56,12 +56,10 @@ _BASIC = frozenset(
         *(name for unit in _SAME_UNIT.values() for name in unit.split("/")),
         *(
             "month week day year cup nm um rupee yen fahrenheit khz mhz kj kw kwh kpa mpa fortnight nickel dime penny "
-            "pennie micron teaspoon tablespoon ruble peso rupee"
+            "pennie micron teaspoon tablespoon ruble peso"
         ).split(),
     }
 )
-
-
 _OPPOSITES = (
     *(("increase", "decrease"), ("increased", "decreased"), ("more", "less"), ("more", "fewer"), ("gained", "lost")),
     *(("gain", "loss"), ("profit", "loss"), ("left", "right"), ("north", "south"), ("east", "west"), ("up", "down")),

@@ -15,31 +15,10 @@ _TENS = dict(zip("twenty thirty forty fifty sixty seventy eighty ninety".split()
 _POWERS = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
 NUMBERS = frozenset({*NUMBER_WORDS, *_TENS, *_POWERS, "dozen"})
 """Words that are a number, or a part of one."""
-FRACTIONS = {
-    "half": 2,
-    "halves": 2,
-    "third": 3,
-    "quarter": 4,
-    "fourth": 4,
-    "fifth": 5,
-    "sixth": 6,
-    "seventh": 7,
-    "eighth": 8,
-    "ninth": 9,
-    "tenth": 10,
-    "hundredth": 100,
-    "thousandth": 1000,
-    "thirds": 3,
-    "quarters": 4,
-    "fourths": 4,
-    "fifths": 5,
-    "sixths": 6,
-    "sevenths": 7,
-    "eighths": 8,
-    "ninths": 9,
-    "tenths": 10,
-    "hundredths": 100,
-    "thousandths": 1000,
+_ORDINALS = dict(zip("third fourth fifth sixth seventh eighth ninth tenth".split(), range(3, 11), strict=True))
+_LOWER_HALVES = _ORDINALS | {"quarter": 4, "hundredth": 100, "thousandth": 1000}
+FRACTIONS = {"half": 2, "halves": 2} | {
+    name + plural: size for name, size in _LOWER_HALVES.items() for plural in ("", "s")
 }
 """Words that are the lower half of a fraction."""
 

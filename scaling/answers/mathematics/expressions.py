@@ -11,6 +11,11 @@ MIN_SHOWN = 10**6
 
 
 def same_expression(left: Node, right: Node) -> bool:
+    """Two expressions have the same value: exactly, as functions at points, or to many digits.
+
+    Raises:
+        Unreadable: one has no value that can be computed.
+    """
     values = exact(left), exact(right)
     if values[0] is not None and values[1] is not None:
         return values[0] == values[1] or _rounds(left, right) or _rounds(right, left)
@@ -38,6 +43,7 @@ def _is_rational(node: Node) -> bool:
 
 
 def constants_of(node: Node) -> frozenset[str]:
+    """The names in it, of variables and of constants such as `infty`."""
     return frozenset(part.name for part in node.walk() if part.op == "sym")
 
 

@@ -181,7 +181,7 @@ def _without_bars(sizes: RealSet, subject: Node) -> RealSet:
 
 
 def _subject(node: Node) -> Node | None:
-    """What is bounded: a variable, whatever multiplies it, or anything with variables, as a whole."""
+    """What is bounded: a variable (multiplied, moved), a name, or the size of such; None for a constant."""
     if not node.symbols:
         return None
     if _linear(node) is not None:

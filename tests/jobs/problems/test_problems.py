@@ -355,6 +355,14 @@ def test_an_answer_key_that_the_grader_cannot_use_is_told(file: Path) -> None:
     assert inspect_problems(file, AUTO, reference_mistake=partial(reference_mistake, "math-verify")).num_problems == 4
 
 
+@pytest.mark.parametrize("grader", ["exact", "math-verify"])
+@pytest.mark.parametrize("key", ["$$", r"\boxed{}", r"\text{}", "."])
+def test_a_key_of_which_nothing_is_left_is_refused(file: Path, grader: str, key: str) -> None:
+    written(file, {"question": "q", "answer": "5"}, {"question": "q", "answer": key})
+    with pytest.raises(InvalidInput, match=":2: nothing is left of the answer key"):
+        inspect_problems(file, AUTO, reference_mistake=partial(reference_mistake, grader))
+
+
 @given(st.lists(st.sampled_from("abcd"), max_size=12))
 def test_repeated_ids_are_those_that_a_dictionary_finds(
     tmp_path_factory: pytest.TempPathFactory, ids: list[str]
