@@ -173,8 +173,6 @@ class CoreUse:
     def _role(self, process: psutil.Process) -> str:
         if process.pid in self._roles:
             return self._roles[process.pid]
-        if "EngineCor" in process.name():
-            return f"{self._roles.get(process.ppid(), 'an')} engine"
         if process.pid == os.getpid():
             return "driver"
         for mark, role in (("ThreadedHost", "writer"), ("AsyncHost", "controller")):

@@ -86,7 +86,7 @@ def _load(settings: GeneratorSettings, sampling: Sampling) -> None:
     _loaded["llm"] = LLM(**arguments)
     tokenizer = read_tokenizer(Path(settings.model) / TOKENIZER_FILE)
     ids = sorted(StepSplitter(tokenizer, settings.separator).separator_ids)
-    _loaded.update(sampling=sampling, separator=settings.separator, separator_ids=ids)
+    _loaded.update(sampling=sampling, separator_ids=ids)
 
 
 def _end() -> None:
@@ -102,7 +102,7 @@ def _parameters(sample: RecordedSample) -> Any:
         seed=sample.seed,
         sampling=_loaded["sampling"],
     )
-    return sampling_parameters(request, separator=_loaded["separator"], separator_ids=_loaded["separator_ids"])
+    return sampling_parameters(request, separator_ids=_loaded["separator_ids"])
 
 
 def _replay(samples: Sequence[RecordedSample]) -> Pass:

@@ -29,9 +29,21 @@ class StepSplitter:
         texts = tokenizer.vocabulary_texts()
         self.separator_ids = frozenset(at for at, text in enumerate(texts) if separator in text)
         """Tokens that end a step all by themselves."""
+        ends = {separator[at:] for at in range(1, len(separator))}
+        self._completing_ids = frozenset(
+            at for at, text in enumerate(texts) if any(text.startswith(end) for end in ends)
+        )
+        """Tokens that may complete a separator which began in the token before."""
         self._filler_ids = frozenset(
             at for at, text in enumerate(texts) if text == separator or (text and not text.strip("\n"))
         )
+
+    def ends_step(self, token_ids: Sequence[int]) -> bool:
+        """Whether the last of these tokens completes a separator that several tokens make up."""
+        if token_ids[-1] not in self._completing_ids:
+            return False
+        start = max(0, len(token_ids) - 2 - len(self._separator))
+        return self._separator in self._tokenizer.decode_after(token_ids[:start][-CONTEXT_TOKENS:], token_ids[start:])
 
     def split(self, context_ids: Sequence[int], token_ids: Sequence[int]) -> tuple[Step, ...]:
         """The steps of a sample that followed `context_ids`; one step if there is no separator."""

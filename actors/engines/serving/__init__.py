@@ -1,1 +1,1 @@
-"""vLLM as generator and as PRM, and what keeps its processes from outliving their owner."""
+"""vLLM as generator and as PRM, in a thread of the process that asks."""

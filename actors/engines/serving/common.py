@@ -1,33 +1,25 @@
-"""What the generator and the PRM engine share: environment, arguments, admission, the engine's death, its end.
+"""What the generator and the PRM engine share: environment, arguments, tokenizer, what is known of the model.
 
 vLLM and torch are imported inside functions: importing this module is cheap.
 """
 
-import asyncio
 import os
-import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actors.engines.model_files import TOKENIZER_FILE, context_length, identity_files, num_parameters, sha256_of
-from actors.engines.protocol import EngineFacts, EngineRefused
-from actors.engines.serving.watchdog import EngineWatchdog
+from actors.engines.protocol import EngineFacts
 from actors.engines.settings import EngineSettings
 from actors.engines.text import TextTokenizer
-from records.failure import InvalidInput, ReplicaDied
+from records.failure import InvalidInput
 
 if TYPE_CHECKING:
-    from vllm.v1.engine.async_llm import AsyncLLM
+    from vllm.v1.engine.llm_engine import LLMEngine
 
 CPU_BLOCK_SIZE = 32
 """Smallest block that vLLM's CPU kernels like; its default of 128 tokens is longer than most steps."""
 CPU_KV_CACHE_GIB = 1.0
 CPU_BATCHED_TOKENS = 4096
-ADMISSION = 1.1
-"""Calls given to vLLM per sequence that it batches: the surplus fills the batch while results travel; a long waiting
-queue inside vLLM would slow it down."""
 CHILD_WARNINGS = (
     "ignore::UserWarning:multiprocessing.resource_tracker,ignore::FutureWarning:vllm.triton_utils.dispatcher"
 )
@@ -47,13 +39,12 @@ def prepare_environment(settings: EngineSettings, *, cuda: bool) -> None:
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING" if cuda else "ERROR")
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     os.environ.setdefault("PYTHONWARNINGS", CHILD_WARNINGS)
+    # The engine in this process (`engine_thread`), and on CPU the model too, instead of one more process for each.
+    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
     if not cuda:
         # Two replicas on one machine would bind the same cores otherwise.
         os.environ["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
         os.environ["OMP_NUM_THREADS"] = str(settings.cpu_threads)
-        # Keeps the model in the engine's process instead of one more: half the start-up time. AsyncLLM has a process
-        # for its engine in any case.
-        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
         if settings.enforce_eager:
             # vLLM compiles a helper of its sampler even then: seconds in the first request, and a need for g++.
             os.environ["TORCHDYNAMO_DISABLE"] = "1"
@@ -100,109 +91,29 @@ def unchunked_arguments(settings: EngineSettings) -> dict[str, Any]:
     return {"enable_chunked_prefill": False, "max_num_batched_tokens": tokens}
 
 
-class EngineHandle:
-    """A running `AsyncLLM` with admission to it; tells a dead engine from a refused request."""
+def engine_facts(llm: "LLMEngine", settings: EngineSettings, **details: str | int | float | bool | None) -> EngineFacts:
+    """What is known of the model that runs."""
+    import vllm
+    from vllm.platforms import current_platform
 
-    def __init__(self, arguments: dict[str, Any]) -> None:
-        """Start the engine's process and wait until the model is loaded."""
-        from vllm.engine.arg_utils import AsyncEngineArgs
-        from vllm.v1.engine.async_llm import AsyncLLM
-        from vllm.v1.metrics.loggers import StatLoggerBase
-
-        handle = self
-
-        class StepCounter(StatLoggerBase):  # type: ignore[misc]
-            """Hears of every engine step, long before a sample ends."""
-
-            def __init__(self, vllm_config: Any, engine_index: int = 0) -> None: ...
-
-            def record(self, *_: Any, **__: Any) -> None:
-                handle.num_steps += 1
-
-            def log_engine_initialized(self) -> None: ...
-
-        self.num_steps = 0
-        self._guard = EngineWatchdog()
-        try:
-            self.llm: AsyncLLM = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments), stat_loggers=[StepCounter])
-        except BaseException:
-            self._guard.close()
-            raise
-        self._guard.ready()
-        self._slots = asyncio.Semaphore(int(arguments["max_num_seqs"] * ADMISSION) + 1)
-        self._num_requests = 0
-
-    @asynccontextmanager
-    async def request(self) -> AsyncIterator[tuple[str, float]]:
-        """A slot for one request: its id, and the seconds that it waited.
-
-        Raises:
-            EngineRefused, ReplicaDied: in the place of vLLM's errors within.
-        """
-        from vllm.exceptions import VLLMClientError
-        from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
-
-        arrived = time.monotonic()
-        async with self._slots:
-            self._num_requests += 1
-            try:
-                yield str(self._num_requests), time.monotonic() - arrived
-            except EngineDeadError as error:
-                raise ReplicaDied(f"the engine's process died: {error}") from error
-            except EngineGenerateError as error:
-                raise EngineRefused(
-                    f"the engine lost the request: {error.__cause__ or error}", retryable=True
-                ) from error
-            except VLLMClientError as error:
-                raise EngineRefused(f"the engine refused the request: {error}", retryable=False) from error
-
-    def facts(self, settings: EngineSettings, **details: str | int | float | bool | None) -> EngineFacts:
-        """What is known of the model that runs."""
-        import vllm
-        from vllm.platforms import current_platform
-
-        model = Path(settings.model)
-        config = self.llm.model_config
-        return EngineFacts(
-            model_sha256=sha256_of(identity_files(model)),
-            tokenizer_sha256=sha256_of([model / TOKENIZER_FILE]),
-            num_parameters=num_parameters(model),
-            max_model_len=config.max_model_len,
-            device=current_platform.get_device_name(),
-            dtype=str(config.dtype).removeprefix("torch."),
-            details={
-                "vllm": vllm.__version__,
-                "block_size": self.llm.vllm_config.cache_config.block_size,
-                **details,
-            },
-        )
-
-    async def watch(self) -> None:
-        """Wait until one of the engine's processes has ended, and raise `ReplicaDied`."""
-        loop = asyncio.get_running_loop()
-        ended = asyncio.Event()
-        processes = self.llm.engine_core.resources.engine_manager
-        sentinels = processes.sentinels()
-        for sentinel in sentinels:
-            loop.add_reader(sentinel, ended.set)
-        try:
-            await ended.wait()
-        finally:
-            for sentinel in sentinels:
-                loop.remove_reader(sentinel)
-        raise ReplicaDied(f"the engine's process ended (exit status {processes.finished_procs()})")
-
-    def close(self) -> None:
-        """End the engine's processes, at once: nothing in them is worth a farewell (vLLM's own takes four seconds)."""
-        try:
-            self.llm.shutdown(timeout=0)
-            # vLLM closes its sockets and leaves their context open.
-            self.llm.engine_core.resources.ctx.term()
-        finally:
-            self._guard.close()
+    model = Path(settings.model)
+    config = llm.model_config
+    return EngineFacts(
+        model_sha256=sha256_of(identity_files(model)),
+        tokenizer_sha256=sha256_of([model / TOKENIZER_FILE]),
+        num_parameters=num_parameters(model),
+        max_model_len=config.max_model_len,
+        device=current_platform.get_device_name(),
+        dtype=str(config.dtype).removeprefix("torch."),
+        details={
+            "vllm": vllm.__version__,
+            "block_size": llm.vllm_config.cache_config.block_size,
+            **details,
+        },
+    )
 
 
-def load_tokenizer(llm: "AsyncLLM") -> TextTokenizer:
+def load_tokenizer(llm: "LLMEngine") -> TextTokenizer:
     """The model's tokenizer: a copy, because transformers changes its own's truncation in passing."""
     from tokenizers import Tokenizer
 

@@ -1,7 +1,6 @@
 """The PRM engine: the backbone on vLLM's pooling runner with its prefix cache, the head in float32 beside it."""
 
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,10 @@ from actors.engines.prm.families import find_family
 from actors.engines.prm.public_heads import PrmFolder
 from actors.engines.prm.trained_for import read_trained_for
 from actors.engines.protocol import EngineRefused, EngineScore
-from actors.engines.serving.common import EngineHandle, common_arguments, has_cuda, prepare_environment
+from actors.engines.serving.common import common_arguments, engine_facts, has_cuda, prepare_environment
+from actors.engines.serving.engine_thread import EngineThread
 from actors.engines.settings import PrmSettings
 from actors.engines.text import read_tokenizer
-from records.failure import ReplicaDied
 
 
 class VllmPrm:
@@ -35,10 +34,12 @@ class VllmPrm:
         with tempfile.TemporaryDirectory(prefix="parsimony-prm-") as backbone:
             link_backbone(folder, Path(backbone), family.head.prefixes)
             arguments = common_arguments(settings, cuda=cuda) | pooling_arguments() | backbone_arguments()
-            self._handle = EngineHandle(arguments | {"model": backbone})
+            threads = None if cuda else settings.cpu_threads
+            self._thread = EngineThread(arguments | {"model": backbone}, cpu_threads=threads)
         config = read_json(model / PRM_CONFIG_FILE) if (model / PRM_CONFIG_FILE).is_file() else {}
         trained_for = read_trained_for(model)
-        self.facts = self._handle.facts(
+        self.facts = engine_facts(
+            self._thread.llm,
             settings,
             family=family.name,
             separator=config.get("separator"),
@@ -50,41 +51,30 @@ class VllmPrm:
 
     async def score(self, token_ids: Sequence[int]) -> EngineScore:
         """See `PrmEngine.score`."""
-        async with self._handle.request() as (request_id, waited_s):
-            started = time.monotonic()
-            output = await self._encode(token_ids, request_id)
-            run_s = time.monotonic() - started
-        hidden = output.outputs.data.float().numpy()
+        from vllm import PoolingParams
+
+        done = await self._thread.run(token_ids, PoolingParams(task="embed", use_activation=False))
+        if done.pooled is None:
+            raise EngineRefused(f"the engine ended the request with {done.finish_reason!r}", retryable=True)
+        hidden = done.pooled.float().numpy()
         if not np.isfinite(hidden).all():
             raise EngineRefused("the PRM's last hidden state is no number", retryable=True)
         return EngineScore(
-            score=self._head.read(hidden), cached_tokens=output.num_cached_tokens or 0, queued_s=waited_s, run_s=run_s
+            score=self._head.read(hidden), cached_tokens=done.cached_tokens, queued_s=done.queued_s, run_s=done.run_s
         )
 
     @property
     def num_steps(self) -> int:
         """See `PrmEngine.num_steps`."""
-        return self._handle.num_steps
+        return self._thread.num_steps
 
     async def watch(self) -> None:
         """See `PrmEngine.watch`."""
-        await self._handle.watch()
+        await self._thread.watch()
 
     async def close(self) -> None:
         """See `PrmEngine.close`."""
-        self._handle.close()
-
-    async def _encode(self, token_ids: Sequence[int], request_id: str) -> Any:
-        from vllm import PoolingParams
-
-        prompt = {"type": "token", "prompt_token_ids": list(token_ids)}
-        parameters = PoolingParams(task="embed", use_activation=False)
-        final = None
-        async for output in self._handle.llm.encode(prompt, parameters, request_id):
-            final = output
-        if final is None:
-            raise ReplicaDied("the engine ended a request without an output")
-        return final
+        self._thread.close()
 
 
 def pooling_arguments() -> dict[str, Any]:

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.engines.logprobs import TopLogprobs, sampled_logprobs, token_confidences
-from actors.engines.serving.vllm_generator import read_logprobs
 
 
 @st.composite
@@ -69,22 +68,3 @@ def test_a_greedy_token_was_certain_and_nothing_has_nothing():
     assert sampled_logprobs([1], [-0.5], top, 0.0) == (0.0,)
     empty = TopLogprobs(np.zeros((0, 3), dtype=np.int64), np.zeros((0, 3)))
     assert token_confidences(empty) == sampled_logprobs([], [], empty, 0.5) == ()
-
-
-class Flat:
-    """What vLLM's `FlatLogprobs` has: the sampled token and then the likeliest, position after position."""
-
-    token_ids = (7, 3, 7, 5, 1, 2)
-    logprobs = (-0.7, -0.5, -0.7, -3.0, -0.1, -2.5)
-
-    def __len__(self) -> int:
-        return 2
-
-
-def test_vllms_flat_lists_are_read_by_position():
-    logprobs, top = read_logprobs(Flat(), 2)
-    assert logprobs == (-0.7, -3.0)
-    assert top is not None
-    assert top.token_ids.tolist() == [[3, 7], [1, 2]]
-    assert top.logprobs.tolist() == [[-0.5, -0.7], [-0.1, -2.5]]
-    assert sampled_logprobs([7, 5], logprobs, top, 0.5)[0] == pytest.approx(math.log(1 / (1 + math.exp(0.4))))

@@ -64,7 +64,7 @@ def score_call(key: str, question: str, before: list[str], steps: list[str]) -> 
 
 
 async def fresh(served: Served) -> None:
-    await served.replica.engine._handle.llm.reset_prefix_cache()  # type: ignore[attr-defined]
+    await served.replica.engine._thread.reset_prefix_cache()  # type: ignore[attr-defined]
 
 
 async def test_scores_are_those_of_transformers_cached_and_not(served):

@@ -3,23 +3,21 @@
 import asyncio
 import itertools
 import json
-import multiprocessing
-import os
-import signal
+from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
-import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from actors.engines.protocol import SampleRequest
-from actors.engines.serving import watchdog_process
 from actors.replicas.generator import Generator
 from actors.replicas.prm import Prm
 from records.calls import SampleCall, Sampled, Sampling, ScoreCall, TextPrefix, TokenPrefix, root_prefix_id
 from records.failure import ReplicaDied
+from records.path import FinishReason
 from records.request import Until
 from tests.actors.conftest import REAL_GENERATOR, REAL_PRM
 
@@ -80,7 +78,7 @@ async def test_prm_scores_are_those_of_transformers_cached_and_not(prm_on_vllm):
             hidden = model(torch.tensor([ids])).last_hidden_state[0, -1]
         wanted = float(torch.sigmoid(head["weight"] @ hidden + head["bias"])[0])
         cached = await replica.engine.score(ids)
-        await replica.engine._handle.llm.reset_prefix_cache()
+        await replica.engine._thread.reset_prefix_cache()
         fresh = await replica.engine.score(ids)
         assert fresh.cached_tokens == 0
         assert cached.score.median == pytest.approx(fresh.score.median, abs=1e-6)
@@ -120,22 +118,11 @@ async def test_many_long_seeded_requests_at_once(generator_on_vllm):
     assert min(result.prompt_tokens for result in results) > 200
 
 
-def engine_processes() -> set[int]:
-    return {child.pid for child in multiprocessing.active_children() if child.pid is not None}
-
-
-def guardians() -> set[psutil.Process]:
-    return {child for child in psutil.Process().children() if watchdog_process.__file__ in child.cmdline()}
-
-
 @pytest.mark.parametrize("make", [lambda die: Generator(REAL_GENERATOR, die=die), lambda die: Prm(REAL_PRM, die=die)])
-async def test_a_killed_engine_takes_its_replica_down(make, caplog):
-    others, other_guardians = engine_processes(), guardians()
+async def test_an_engine_that_fails_takes_its_replica_down(make):
     deaths: list[int] = []
     replica = make(deaths.append)
     info = await replica.hello()
-    (engine,) = engine_processes() - others
-    (watching,) = guardians() - other_guardians
     call: SampleCall | ScoreCall
     if isinstance(replica, Generator):
         prefix = TokenPrefix(QUESTION, ())
@@ -145,11 +132,56 @@ async def test_a_killed_engine_takes_its_replica_down(make, caplog):
     await replica.submit(info.incarnation, 1, [call])
     waiting = asyncio.create_task(replica.collect(info.incarnation, 1, 0, 60.0))
     await asyncio.sleep(0)
-    os.kill(engine, signal.SIGKILL)
-    with pytest.raises(ReplicaDied):
+
+    def no_memory() -> NoReturn:
+        raise RuntimeError("out of memory")
+
+    replica.engine._thread.llm.engine_core.get_output = no_memory
+    with pytest.raises(ReplicaDied, match="out of memory"):
         await waiting
     assert deaths == [1]
     with pytest.raises(ReplicaDied):
         await replica.check_health(5.0)
     await replica.close()
-    assert not watching.is_running()
+
+
+async def test_a_cancelled_sample_leaves_the_engine(generator_on_vllm):
+    """Its place in the batch is free at once; what runs beside it does not notice."""
+    engine = generator_on_vllm.replica.engine
+    prompt_ids = engine.tokenizer.encode(QUESTION + "\n\n")
+
+    def request(seed: int) -> SampleRequest:
+        return SampleRequest(prompt_ids=prompt_ids, until=Until.END, max_tokens=400, seed=seed, sampling=Sampling(1.9))
+
+    running = [asyncio.create_task(engine.sample(request(seed))) for seed in range(4)]
+    await asyncio.sleep(0.1)
+    for task in running[1:]:
+        task.cancel()
+    outcomes = await asyncio.gather(*running, return_exceptions=True)
+    assert [isinstance(each, asyncio.CancelledError) for each in outcomes] == [False, True, True, True]
+    assert (await engine.sample(request(9))).token_ids
+    assert not engine._thread._flying
+    assert not engine._thread._waiting
+
+
+async def test_a_separator_of_several_tokens_ends_a_step(generator_on_vllm):
+    """It is found beside the engine, at the token that completes it; what was sampled after that is dropped."""
+    replica = Generator(replace(REAL_GENERATOR, separator="-1"), die=lambda _: None)
+    await replica.hello()
+    engine = replica.engine
+    ends = 0
+    for seed in range(12):
+        sample = await engine.sample(
+            SampleRequest(
+                prompt_ids=engine.tokenizer.encode(QUESTION + "\n\n"), until=Until.STEP, max_tokens=60, seed=seed,
+                sampling=Sampling(1.0),
+            )
+        )  # fmt: skip
+        text = engine.tokenizer.decode(sample.token_ids)
+        ended = sample.finish_reason is FinishReason.SEPARATOR
+        assert ("-1" in text) == ended
+        assert "-1" not in engine.tokenizer.decode(sample.token_ids[:-1])
+        assert len(sample.logprobs or ()) == len(sample.token_ids)
+        ends += ended
+    assert ends
+    await replica.close()

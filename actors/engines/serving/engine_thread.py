@@ -1,0 +1,329 @@
+"""vLLM's engine in this process: one thread steps it, requests go in and finished ones come out, without a copy.
+
+    event loop: run(request) --> inbox --> thread: add, step, step, ... --> finished, a batch a step --> futures
+
+vLLM's own server keeps the engine in a process of its own and sends it each request and, back, each token of each
+step, which a front end there puts together, detokenises, counts and hands on. Here nothing leaves the engine's thread
+before a request has ended: what is asked for is whole samples and scores, as token ids and numbers. That costs neither
+serialisation nor a second process, and an engine cannot outlive its owner.
+
+Guarantees: every `run` ends in a result, in `EngineRefused` (this request) or in `ReplicaDied` (the engine); after the
+latter all do. Cancelling a `run` aborts its request. At most `max_num_seqs * ADMISSION` requests are in vLLM at a time,
+because a long queue inside slows it down; the others wait here, in order of arrival.
+
+Several engines may live in one process, as in tests: vLLM keeps what it works on in module globals, so one steps at a
+time.
+"""
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from actors.engines.protocol import EngineRefused
+from records.failure import ReplicaDied
+
+if TYPE_CHECKING:
+    from vllm import PoolingParams, SamplingParams
+    from vllm.v1.engine.llm_engine import LLMEngine
+
+ADMISSION = 1.1
+"""Requests given to vLLM per sequence that it batches: the surplus fills the batch between two steps."""
+
+ENDED = "ended"
+"""Why a request has ended whose `ends` said so."""
+
+_one_at_a_time = threading.Lock()
+_living: set["EngineThread"] = set()
+"""Of this process. What they share (process groups) goes with the last one."""
+
+
+@dataclass(slots=True)
+class Finished:
+    """What became of one request.
+
+    Attributes:
+        token_ids: sampled, those that ended the sample included.
+        logprob_ids: tokens whose log-probabilities the engine gave: [num_tokens, 1 + k], the sampled one first; empty
+            where none were asked for.
+        logprobs: theirs, likewise.
+        finish_reason: vLLM's word, or `ENDED`.
+        stop_reason: the token that ended it; None: none of those asked for.
+        pooled: the tensor of a pooling request.
+        cached_tokens: prompt tokens found in the prefix cache.
+        queued_s: from `run` to the first scheduling.
+        run_s: from there to the end.
+    """
+
+    token_ids: list[int]
+    logprob_ids: "np.ndarray[Any, Any]"
+    logprobs: "np.ndarray[Any, Any]"
+    finish_reason: str
+    stop_reason: int | str | None
+    pooled: Any
+    cached_tokens: int
+    queued_s: float
+    run_s: float
+
+
+@dataclass(slots=True, eq=False)
+class _Request:
+    """One request, from `run` to its end; the engine's thread alone touches it in between.
+
+    `width` is how many log-probabilities it has asked for at each position; a batch has as many for all as for the
+    one that asked for most.
+    """
+
+    request_id: str
+    core_request: Any
+    ends: Callable[[Sequence[int]], bool] | None
+    width: int
+    future: "asyncio.Future[Finished]"
+    arrived_s: float
+    scheduled_s: float | None = None
+    cached_tokens: int = 0
+    token_ids: list[int] = field(default_factory=list)
+    logprobs: list[Any] = field(default_factory=list)
+
+
+class EngineThread:
+    """One engine and its thread. Lives in one event loop.
+
+    Args:
+        arguments: of vLLM's `EngineArgs`.
+        cpu_threads: threads of its kernels on CPU; None on GPU.
+    """
+
+    def __init__(self, arguments: dict[str, Any], *, cpu_threads: int | None) -> None:
+        """Load the model: blocks until the engine is up. Raises what vLLM raises."""
+        self.num_steps = 0
+        self._loop = asyncio.get_running_loop()
+        self._capacity = int(arguments["max_num_seqs"] * ADMISSION) + 1
+        self._num_requests = 0
+        self._inbox: deque[_Request | str] = deque()
+        self._wake, self._up = threading.Event(), threading.Event()
+        self._closing, self._failure = False, list[BaseException]()
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._waiting: deque[_Request] = deque()
+        self._flying: dict[str, _Request] = {}
+        self.llm: LLMEngine
+        self._thread = threading.Thread(
+            target=self._live, args=(arguments, cpu_threads), name="vllm-engine", daemon=True
+        )
+        self._thread.start()
+        self._up.wait()
+        if self._failure:
+            raise self._failure[0]
+
+    async def run(
+        self,
+        token_ids: Sequence[int],
+        parameters: "SamplingParams | PoolingParams",
+        ends: Callable[[Sequence[int]], bool] | None = None,
+    ) -> Finished:
+        """Serve one request to its end.
+
+        Args:
+            token_ids: the prompt.
+            parameters: vLLM's, of a sample or a pooling request.
+            ends: asked after each token with all sampled so far whether the sample ends there.
+
+        Raises:
+            EngineRefused: vLLM does not take this request, or has lost it.
+            ReplicaDied: the engine has ended.
+        """
+        request = self._request(token_ids, parameters, ends)
+        if self._ended.done():
+            raise self._death()
+        self._inbox.append(request)
+        self._wake.set()
+        try:
+            return await request.future
+        except asyncio.CancelledError:
+            self._inbox.append(request.request_id)
+            self._wake.set()
+            raise
+
+    async def watch(self) -> None:
+        """Wait until the engine has ended, and raise `ReplicaDied`."""
+        await asyncio.shield(self._ended)
+        raise self._death()
+
+    async def reset_prefix_cache(self) -> None:
+        """Forget all prefixes; nothing may run meanwhile."""
+        with _one_at_a_time:
+            self.llm.engine_core.reset_prefix_cache()
+
+    def close(self) -> None:
+        """End the engine; what still runs in it is lost."""
+        self._closing = True
+        self._wake.set()
+        self._thread.join()
+
+    def _request(self, token_ids: Sequence[int], parameters: Any, ends: Any) -> _Request:
+        self._num_requests += 1
+        request_id = str(self._num_requests)
+        # "type" marks ids that are ready: raw prompts would go through vLLM's tokenizer.
+        prompt: Any = {"type": "token", "prompt_token_ids": list(token_ids)}
+        with refusals():
+            core_request = self.llm.input_processor.process_inputs(
+                request_id, prompt, parameters, supported_tasks=self.llm.get_supported_tasks()
+            )
+        width = 1 + (getattr(parameters, "logprobs", None) or 0)
+        return _Request(request_id, core_request, ends, width, self._loop.create_future(), time.monotonic())
+
+    def _death(self) -> ReplicaDied:
+        error = self._failure[0] if self._failure else None
+        why = "it was closed" if error is None else f"{type(error).__name__}: {error}"
+        died = ReplicaDied(f"the engine ended: {why}")
+        died.__cause__ = error
+        return died
+
+    # From here on: the engine's thread.
+
+    def _live(self, arguments: dict[str, Any], cpu_threads: int | None) -> None:
+        """Load, serve until closed, and tell whoever waits. Whatever ends the thread ends the engine."""
+        try:
+            with _one_at_a_time:
+                self._load(arguments, cpu_threads)
+                _living.add(self)
+            self._up.set()
+            self._serve()
+        except BaseException as error:  # noqa: BLE001 - told to the loop, which raises it as what it is
+            self._failure.append(error)
+        self._leave()
+        self._up.set()
+        self._loop.call_soon_threadsafe(self._end)
+
+    def _leave(self) -> None:
+        with _one_at_a_time:
+            _living.discard(self)
+            if not _living and hasattr(self, "llm"):
+                self.llm.engine_core.shutdown()
+
+    def _load(self, arguments: dict[str, Any], cpu_threads: int | None) -> None:
+        import torch
+        from vllm.engine.arg_utils import EngineArgs
+        from vllm.v1.engine.llm_engine import LLMEngine
+
+        if cpu_threads is not None:
+            torch.set_num_threads(cpu_threads)
+        self.llm = LLMEngine.from_engine_args(EngineArgs(**arguments, disable_log_stats=True))
+
+    def _serve(self) -> None:
+        core = self.llm.engine_core
+        while not self._closing:
+            if not self._flying and not self._inbox:
+                self._wake.wait()
+            self._wake.clear()
+            self._take_in(core)
+            if self._flying:
+                began_s = time.monotonic()
+                with _one_at_a_time:
+                    outputs = core.get_output().outputs
+                self.num_steps += 1
+                finished = self._take_out(core, outputs, began_s)
+                if finished:
+                    self._loop.call_soon_threadsafe(_deliver, finished)
+
+    def _take_in(self, core: Any) -> None:
+        """Add what has come and has room; abort what nobody waits for any more."""
+        while self._inbox:
+            item = self._inbox.popleft()
+            if isinstance(item, _Request):
+                self._waiting.append(item)
+            elif self._flying.pop(item, None) is not None:
+                core.abort_requests([item])
+            else:
+                self._waiting = deque(request for request in self._waiting if request.request_id != item)
+        while self._waiting and len(self._flying) < self._capacity:
+            request = self._waiting.popleft()
+            self._flying[request.request_id] = request
+            core.add_request(request.core_request)
+
+    def _take_out(self, core: Any, outputs: Sequence[Any], began_s: float) -> list[tuple[_Request, Finished]]:
+        """What the step that began at `began_s` has finished."""
+        finished = []
+        for output in outputs:
+            request = self._flying.get(output.request_id)
+            if request is None:
+                continue  # aborted while the step was on its way
+            done = request_step(request, output, began_s)
+            if done is None:
+                continue
+            if output.finish_reason is None:
+                core.abort_requests([output.request_id])
+            del self._flying[output.request_id]
+            finished.append((request, done))
+        return finished
+
+    def _end(self) -> None:
+        """On the loop: nobody waits for an engine that has ended."""
+        left: list[_Request] = [*self._flying.values(), *self._waiting]
+        left += [item for item in self._inbox if isinstance(item, _Request)]
+        self._ended.set_result(None)
+        for request in left:
+            if not request.future.done():
+                request.future.set_exception(self._death())
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """What vLLM says of a request that it does not take, as `EngineRefused`."""
+    from vllm.exceptions import VLLMClientError
+
+    try:
+        yield
+    except VLLMClientError as error:
+        raise EngineRefused(f"the engine refused the request: {error}", retryable=False) from error
+
+
+def request_step(request: _Request, output: Any, began_s: float) -> Finished | None:
+    """Take in what one step gave to a request; what became of it if it has ended."""
+    if request.scheduled_s is None:
+        request.scheduled_s = began_s
+        if (prefill := output.prefill_stats) is not None:
+            request.cached_tokens = prefill.num_cached_tokens
+    if output.new_logprobs is not None:
+        request.logprobs.append(output.new_logprobs)
+    reason = None if output.finish_reason is None else str(output.finish_reason)
+    for token_id in output.new_token_ids:
+        request.token_ids.append(token_id)
+        if request.ends is not None and request.ends(request.token_ids):
+            reason = ENDED
+            break
+    if reason is None:
+        return None
+    logprob_ids, logprobs = _joined(request.logprobs, len(request.token_ids), request.width)
+    now_s = time.monotonic()
+    return Finished(
+        token_ids=request.token_ids,
+        logprob_ids=logprob_ids,
+        logprobs=logprobs,
+        finish_reason=reason,
+        stop_reason=output.stop_reason,
+        pooled=output.pooling_output,
+        cached_tokens=request.cached_tokens,
+        queued_s=request.scheduled_s - request.arrived_s,
+        run_s=now_s - request.scheduled_s,
+    )
+
+
+def _joined(pieces: Sequence[Any], num_tokens: int, width: int) -> tuple[Any, Any]:
+    if not pieces:
+        return np.empty((0, width), np.int64), np.empty((0, width), np.float64)
+    ids = np.concatenate([piece.logprob_token_ids[:, :width] for piece in pieces])
+    logprobs = np.concatenate([piece.logprobs[:, :width] for piece in pieces])
+    return ids[:num_tokens], logprobs[:num_tokens]
+
+
+def _deliver(finished: Sequence[tuple[_Request, Finished]]) -> None:
+    for request, result in finished:
+        if not request.future.done():
+            request.future.set_result(result)
