@@ -106,6 +106,10 @@ class ObservedReplica(Generic[CallT, ResultT]):
         """See `Replica`."""
         await self.inner.close()
 
+    def let_go(self) -> None:
+        """See `ReplicaHandle`."""
+        self.inner.let_go()
+
     async def replace(self) -> None:
         """See `ReplicaHandle`."""
         await self.inner.replace()
@@ -175,7 +179,7 @@ class CoreUse:
             return self._roles[process.pid]
         if process.pid == os.getpid():
             return "driver"
-        for mark, role in (("ThreadedHost", "writer"), ("AsyncHost", "controller")):
+        for mark, role in (("ThreadedHost", "writer"), ("ReplicaHost", "replica"), ("AsyncHost", "controller")):
             if mark in process.name():
                 return role
         return "ray and graders"

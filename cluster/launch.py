@@ -15,6 +15,7 @@ import ray
 from ray.actor import ActorHandle
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from cluster.channel import Address, ChannelServer
 from cluster.replicas import RayReplica
 
 Build = Callable[[], Any]
@@ -41,7 +42,7 @@ def launch_replicas(
         resources: of each.
         start_timeout_s: how long an engine may take to come up.
     """
-    actor_class = ray.remote(AsyncHost).options(
+    actor_class = ray.remote(ReplicaHost).options(
         num_cpus=resources.num_cpus,
         num_gpus=resources.num_gpus,
         resources={resources.node_resource: 1} if resources.node_resource else {},
@@ -126,6 +127,24 @@ class AsyncHost:
     async def process_id(self) -> int:
         """Process id of the actor."""
         return os.getpid()
+
+
+class ReplicaHost(AsyncHost):
+    """Hosts a replica, which is spoken to over a channel where the controller can reach it."""
+
+    _address: Address | None = None
+
+    async def channel(self) -> Address | None:
+        """Where the channel is; None where Ray encrypts what travels, which the channel does not."""
+        if self._address is None and not ray_encrypts():
+            self._server = ChannelServer(self._hosted)
+            self._address = await self._server.start(ray.util.get_node_ip_address())
+        return self._address
+
+
+def ray_encrypts() -> bool:
+    """Whether this Ray speaks TLS."""
+    return os.environ.get("RAY_USE_TLS", "0").lower() in {"1", "true"}
 
 
 class ThreadedHost:

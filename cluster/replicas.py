@@ -5,6 +5,7 @@ itself; anything else is a bug or a broken configuration and comes out as Ray sh
 """
 
 import asyncio
+import logging
 import re
 import time
 from collections.abc import Awaitable, Sequence
@@ -14,12 +15,17 @@ import ray
 from ray.actor import ActorHandle
 from ray.exceptions import ActorUnavailableError, RayActorError, RayError, RayTaskError
 
+from cluster.channel import Address, Channel, ChannelLost
 from records.failure import Failure, ReplicaDied
 from records.replica import Collected, ReplicaInfo
 
 CallT = TypeVar("CallT")
 ResultT = TypeVar("ResultT")
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+CONNECT_S = 10.0
+"""How long a connection to a replica's process may take to come about."""
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -60,6 +66,7 @@ class RayReplica(Generic[CallT, ResultT]):
         self._process_gone = False
         self._incarnation: str | None = None
         self._gone: str | None = None
+        self._line = ReplicaLine(replica_id, actor)
 
     async def hello(self) -> ReplicaInfo:
         """See `Replica`; waits through a restart, but not through one death after another while the model loads."""
@@ -86,16 +93,16 @@ class RayReplica(Generic[CallT, ResultT]):
 
     async def submit(self, incarnation: str, epoch: int, calls: Sequence[CallT]) -> None:
         """See `Replica`."""
-        await self._call("submit", incarnation, epoch, calls)
+        await self._travel("submit", incarnation, epoch, calls)
 
     async def collect(self, incarnation: str, epoch: int, acked: int, max_wait_s: float) -> Collected[ResultT]:
         """See `Replica`."""
-        collected: Collected[ResultT] = await self._call("collect", incarnation, epoch, acked, max_wait_s)
+        collected: Collected[ResultT] = await self._travel("collect", incarnation, epoch, acked, max_wait_s)
         return collected
 
     async def cancel(self, incarnation: str, epoch: int, keys: Sequence[str]) -> None:
         """See `Replica`."""
-        await self._call("cancel", incarnation, epoch, keys)
+        await self._travel("cancel", incarnation, epoch, keys)
 
     async def check_health(self, deadline_s: float) -> None:
         """See `Replica`."""
@@ -111,12 +118,71 @@ class RayReplica(Generic[CallT, ResultT]):
             ray.kill(self._actor, no_restart=False)
         self._gone, self._process_gone = self._incarnation, False
 
+    def let_go(self) -> None:
+        """See `ReplicaHandle`."""
+        self._line.close()
+
+    async def _travel(self, method: str, incarnation: str, *args: Any) -> Any:
+        """By the channel; where that is lost, over Ray, which knows whether the process still lives."""
+        try:
+            channel = await self._line.channel(incarnation)
+            if channel is not None:
+                return await getattr(channel, method)(incarnation, *args)
+        except ChannelLost:
+            pass
+        return await self._call(method, incarnation, *args)
+
     async def _call(self, method: str, *args: Any) -> Any:
         try:
             return await answer(self._actor.call.remote(method, *args))
         except ReplicaDied as died:
             self._process_gone = isinstance(died.__cause__, RayActorError)
             raise
+
+
+class ReplicaLine:
+    """The channel to one replica, made when it is first used, and again when it was lost. It does not travel.
+
+    A replica's process that cannot be reached by a connection (ports that are closed between nodes) is spoken to over
+    Ray, which is slower, for as long as it lives.
+    """
+
+    def __init__(self, replica_id: str, actor: ActorHandle) -> None:
+        self._replica_id, self._actor = replica_id, actor
+        self._incarnation: str | None = None
+        self._channel: Channel | None = None
+        self._one_at_a_time = asyncio.Lock()
+
+    async def channel(self, incarnation: str) -> Channel | None:
+        """The channel to this incarnation; None where Ray has to do.
+
+        Raises:
+            ReplicaDied: the process is gone.
+        """
+        async with self._one_at_a_time:
+            known = self._incarnation == incarnation
+            if not known or (self._channel is not None and self._channel.lost):
+                self.close()
+                address = await answer(self._actor.channel.remote())
+                self._channel = None if address is None else await self._connect(address)
+                self._incarnation = incarnation
+            return self._channel
+
+    async def _connect(self, address: Address) -> Channel | None:
+        try:
+            return await Channel.connect(address, CONNECT_S)
+        except ChannelLost as lost:
+            _log.warning("%s: no connection to %s; Ray carries its calls, more slowly", self._replica_id, lost)
+            return None
+
+    def close(self) -> None:
+        """End the connection; the next call makes another one."""
+        if self._channel is not None:
+            self._channel.close()
+        self._channel = self._incarnation = None
+
+    def __reduce__(self) -> tuple[type["ReplicaLine"], tuple[str, ActorHandle]]:
+        return ReplicaLine, (self._replica_id, self._actor)
 
 
 def cause_of_death(error: RayActorError) -> str:

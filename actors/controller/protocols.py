@@ -24,6 +24,10 @@ class ReplicaHandle(Replica[CallT_contra, _ResultT], Protocol[CallT_contra, _Res
         """End the process, if it still lives; a fresh one takes its place, and `hello` waits for it."""
         ...
 
+    def let_go(self) -> None:
+        """Keep nothing open to it; the replica goes on, and the next call opens again what it needs."""
+        ...
+
 
 class RunWriter(Protocol):
     """The writer of one run, opened by this controller's epoch. Every method may raise `Fenced` or `StoreFailed`."""

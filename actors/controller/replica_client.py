@@ -119,6 +119,8 @@ class ReplicaClient(Generic[_CallT, _ResultT]):
             raise Fenced(f"replica {self.replica_id} serves a newer controller: {stale}") from stale
         except ReplicaFailed as failed:
             return f"{type(failed).__name__}: {failed}"
+        finally:
+            self._handle.let_go()
 
     async def _send_loop(self, incarnation: str) -> Never:
         while True:

@@ -6,8 +6,10 @@ import signal
 from functools import partial
 
 import pytest
+import pytest_asyncio
 import ray
 
+from cluster.channel import Channel, ChannelLost
 from cluster.launch import Resources, launch_beside_driver, launch_replicas
 from cluster.remote import RemoteController, wait_for
 from cluster.replicas import answer
@@ -33,12 +35,14 @@ def call(key: str) -> SampleCall:
     return SampleCall(key, root_prefix_id(question), prefix, Until.END, 100, 5, Sampling(0.7))
 
 
-@pytest.fixture
-def replica(ray_session):
+@pytest_asyncio.fixture
+async def replica(ray_session):
     [made] = launch_replicas(
         fake_generator, role="generator", num_replicas=1, resources=Resources(num_cpus=0.1), start_timeout_s=60
     )
     yield made
+    made.let_go()
+    await asyncio.sleep(0)  # what asyncio calls the end of a connection
     made._actor.__ray_terminate__.remote()
 
 
@@ -120,3 +124,30 @@ async def test_a_builder_runs_in_the_actors_process(ray_session):
     actor = launch_beside_driver(partial(dict, pid=os.getpid()))
     assert await answer(actor.call.remote("get", "pid")) == os.getpid()
     assert wait_for(actor.process_id.remote()) != os.getpid()
+
+
+async def test_a_lost_channel_is_made_again_and_nothing_is_lost_with_it(replica):
+    info = await replica.hello()
+    await replica.submit(info.incarnation, 1, [])
+    channel = replica._line._channel
+    assert channel is not None
+    polling = asyncio.create_task(replica.collect(info.incarnation, 1, 0, 1.0))
+    await asyncio.sleep(0.05)
+    channel.close()
+    assert (await polling).results == ()  # Ray has carried it
+    await replica.submit(info.incarnation, 1, [call("a"), call("b")])
+    assert replica._line._channel not in {None, channel}
+    found: set[str] = set()
+    while found != {"a", "b"}:
+        found |= {result.key for result in (await replica.collect(info.incarnation, 1, 0, 5.0)).results}
+
+
+async def test_where_nothing_can_connect_ray_carries_the_calls(replica, monkeypatch, caplog):
+    async def refused(address: object, timeout_s: float) -> Channel:
+        raise ChannelLost(f"{address}: closed port")
+
+    monkeypatch.setattr(Channel, "connect", refused)
+    info = await replica.hello()
+    await replica.submit(info.incarnation, 1, [call("a")])
+    assert (await replica.collect(info.incarnation, 1, 0, 5.0)).results
+    assert len([record for record in caplog.records if "Ray carries" in record.message]) == 1

@@ -68,6 +68,9 @@ class LocalHandle(Generic[ReplicaT]):
     async def close(self) -> None:
         await self.replica.close()
 
+    def let_go(self) -> None:
+        """Nothing is open."""
+
     async def replace(self) -> None:
         self.replica = self._fresh()
 

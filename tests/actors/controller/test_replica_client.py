@@ -36,6 +36,8 @@ class DyingReplica:
 
     async def replace(self) -> None: ...
 
+    def let_go(self) -> None: ...
+
 
 @pytest.mark.parametrize("turns", range(8))
 async def test_a_cancelled_link_ends_although_its_replica_dies_in_the_same_moment(turns):
