@@ -8,7 +8,7 @@ workload and number of generators the microseconds of each part, the lowest of s
 
     scheduler, search, strategy, locality   each by itself, on the calls of the same run; what contains it, without it
     recorder       rows of problems and batches of rows for the writer
-    serialisation  of those batches, in the controller's process
+    serialisation  of those batches, in the controller's process: columns, pickle
     loop           what is left of the controller: asyncio, lines to the replicas, metrics
     receiving      of those batches, in the writer's process
     writer         buffer, Arrow, Parquet, commit
@@ -23,7 +23,8 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -156,20 +157,33 @@ def whole_run(strategy: StrategyFactory, count: int, num_generators: int, folder
         problems=problems(count), strategy=strategy, settings=SETTINGS, so_far=so_far, generators=generators, prms=prms,
         writer=TravellingWriter(writer, spent), grader=NoGrader(), metrics=NoMetrics(),
     )  # fmt: skip
-    original = recorder_module.problem_record, Recorder._unwritten, Recorder._closed
-    recorder_module.problem_record = spent.timed("recorder", original[0])  # type: ignore[assignment]
-    Recorder._unwritten = spent.timed("recorder", original[1])  # type: ignore[method-assign]
-    Recorder._closed = spent.timed("recorder", original[2])  # type: ignore[method-assign]
-    try:
+    with _timed_parts(spent):
         begun_s = time.process_time()
         asyncio.run(_run(made))
         total_s = time.process_time() - begun_s
-    finally:
-        recorder_module.problem_record, Recorder._unwritten, Recorder._closed = original  # type: ignore[method-assign]
     writer.release(made.charged_tokens())
-    engines_s = sum(one.spent_s for one in (*generators, *prms))
+    engines_s = sum(one.spent_s for one in generators) + sum(one.spent_s for one in prms)
     elsewhere_s = spent.seconds["writer"] + spent.seconds["receiving"]
     return {**spent.seconds, "controller": total_s - engines_s - elsewhere_s}
+
+
+@contextmanager
+def _timed_parts(spent: Spent) -> Iterator[None]:
+    """Count the time of what the recorder does for a whole problem or batch at once."""
+    parts: list[tuple[Any, str, str]] = [
+        (recorder_module, "problem_record", "recorder"),
+        (Recorder, "_unwritten", "recorder"),
+        (Recorder, "_closed", "recorder"),
+        (recorder_module, "packed_rows", "serialisation"),
+    ]
+    originals = [getattr(owner, name) for owner, name, _ in parts]
+    try:
+        for (owner, name, part), original in zip(parts, originals, strict=True):
+            setattr(owner, name, spent.timed(part, original))
+        yield
+    finally:
+        for (owner, name, _), original in zip(parts, originals, strict=True):
+            setattr(owner, name, original)
 
 
 async def _run(made: Controller) -> None:
