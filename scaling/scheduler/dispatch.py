@@ -240,16 +240,13 @@ class Dispatcher(Generic[TaskT]):
     def _choose(self, item: _Item[TaskT], *, closed: str | None) -> str | None:
         if closed is not None or item.died_on:  # seldom, so there is no order for it
             return scanned(self._loads.with_room(closed=closed), self._prefer(item.task), item.died_on)
-        least = self._loads.least_loaded()
-        if least is None:
-            return None
         preferred = self._prefer(item.task)
         load = self._loads.by_name.get(preferred) if preferred is not None else None
-        if load is None or not load.room:
-            return least
-        near = SHED * load.capacity
-        number = len(load.keys)
-        return preferred if number <= near or number - (self._loads.fewest_calls() or 0) <= near else least
+        if load is not None and load.room:
+            ahead, near = len(load.keys), SHED * load.capacity
+            if ahead <= near or ahead - (self._loads.fewest_calls() or 0) <= near:
+                return preferred
+        return self._loads.least_loaded()
 
 
 def scanned(open_loads: Iterable[tuple[str, Load]], preferred: str | None, died_on: Collection[str]) -> str | None:
