@@ -35,6 +35,7 @@ def test_ids_are_those_of_replicas_in_whatever_order_they_are_asked_for(sampled,
         node = nodes[number % len(nodes)]
         assert locality.generator(node).prefix_id == generator[node.node_id]
         assert locality.prm(node).prefix_id == prm[node.node_id]
+        assert node.num_tokens == len(node.solution_token_ids)
 
 
 def test_a_scored_path_is_held_with_every_step_before_it():
