@@ -19,6 +19,7 @@ from jobs.recipes.resume import as_json
 from jobs.recipes.sections import Recipe
 from jobs.recipes.strategy_factory import strategy_factory
 from records.calls import Sampled, SampledStep, Scored
+from records.packing import packed_rows
 from records.path import FinishReason, PrmScore
 from records.problem import Problem
 from records.request import Until
@@ -142,13 +143,13 @@ def write_run(
         numbers = range(start, min(start + FLUSH_PROBLEMS, len(done)))
         records = [_record(done[at], begin, seed, talk, rates, fails=failing(at)) for at in numbers]
         spent_tokens += sum(record.problem.generated_tokens for record in records)
-        writer.append(batch, records)
+        writer.append(batch, *packed_rows(records))
         writer.flush(usage=_usage(batch))
     if num_done is None:
         writer.finish([problem.problem_id for problem in problems], spent_tokens=spent_tokens)
         return
     opened = [_open_record(problem, begin, seed, talk) for problem in problems[num_done : num_done + num_open]]
-    writer.append(len(done), [], opened)
+    writer.append(len(done), *packed_rows([], opened))
     writer.flush(usage=_usage(len(done)))
     writer.release(spent_tokens=spent_tokens + sum(record.generated_tokens for record in opened))
 

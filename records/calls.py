@@ -6,6 +6,7 @@ prefix itself; a replica that misses one answers `PrefixMissing` and gets the ca
 """
 
 import hashlib
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,8 +20,18 @@ def root_prefix_id(question: str) -> str:
 
 
 def child_prefix_id(parent_prefix_id: str, content: Sequence[int] | Sequence[str]) -> str:
-    """The id of a prefix that is longer by `content`: token ids (generator) or step texts (PRM)."""
-    return hashlib.blake2b(f"{parent_prefix_id}:{list(content)!r}".encode(), digest_size=16).hexdigest()
+    """The id of a prefix that is longer by `content`: token ids (generator) or step texts (PRM).
+
+    Both ends make it by themselves, so it is the same on every machine, and other content never has the same bytes.
+    """
+    return hashlib.blake2b(parent_prefix_id.encode() + _bytes_of(content), digest_size=16).hexdigest()
+
+
+def _bytes_of(content: Sequence[int] | Sequence[str]) -> bytes:
+    """Tokens as 8 bytes each; texts with their lengths, since an engine may say half a surrogate pair too."""
+    if content and isinstance(content[0], str):
+        return "".join(f"{len(str(text))}:{text}" for text in content).encode("utf-8", "surrogatepass")
+    return struct.pack(f"<{len(content)}q", *content)
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,6 +110,11 @@ class Path:
         """The tokens of all steps: [num_tokens]."""
         return tuple(token_id for node in self.lineage for token_id in node.token_ids)
 
+    @property
+    def num_tokens(self) -> int:
+        """Of all steps together."""
+        return sum(len(node.token_ids) for node in self._backwards())
+
     def _backwards(self) -> Iterator["Path"]:
         node = self
         while node.parent is not None:

@@ -84,7 +84,7 @@ class Expand:
         """Most tokens that one child of `parent` may take."""
         if self.max_path_tokens is None:
             return self.max_tokens
-        return max(1, min(self.max_tokens, self.max_path_tokens - len(parent.solution_token_ids)))
+        return max(1, min(self.max_tokens, self.max_path_tokens - parent.num_tokens))
 
 
 @dataclass(frozen=True, slots=True)

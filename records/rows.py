@@ -80,9 +80,12 @@ class ProblemRow:
     num_unanswered: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class StepRow:
-    """One row per sampled step; a sample to the end is as many rows as it has steps.
+    """One row per sampled step; a sample to the end is as many rows as it has steps. Nobody changes a row.
+
+    Not frozen, because there is no row that is made as often, and a frozen one of so many columns takes four times as
+    long.
 
     Attributes:
         request: number of the request within the problem that sampled it.

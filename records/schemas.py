@@ -5,6 +5,7 @@ that a row declares `| None` are nullable. Later versions add nullable columns a
 """
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -154,20 +155,26 @@ ROW_TYPES: dict[Table, type[Row]] = {
 }
 
 
-def to_table(table: Table, rows: Sequence[Row]) -> pa.Table:
-    """Rows as an Arrow table of that table's schema.
+def to_batch(table: Table, rows: Sequence[Row]) -> pa.RecordBatch:
+    """Rows as Arrow columns of that table's schema.
 
     Raises:
         ValueError: a value does not fit its column, or is null in a column that is never null.
     """
     schema = SCHEMAS[table]
+    values = zip(*map(attrgetter(*schema.names), rows), strict=True) if rows else ((),) * len(schema)
     columns = []
-    for column in schema:
-        values = pa.array([getattr(row, column.name) for row in rows], type=column.type)
-        if values.null_count and not column.nullable:
-            raise ValueError(f"{table}.{column.name} is null in {values.null_count} rows and never may be")
-        columns.append(values)
-    return pa.Table.from_arrays(columns, schema=schema)
+    for column, of_rows in zip(schema, values, strict=True):
+        made = pa.array(of_rows, type=column.type)
+        if made.null_count and not column.nullable:
+            raise ValueError(f"{table}.{column.name} is null in {made.null_count} rows and never may be")
+        columns.append(made)
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def to_table(table: Table, rows: Sequence[Row]) -> pa.Table:
+    """Rows as an Arrow table. Raises as `to_batch`."""
+    return pa.Table.from_batches([to_batch(table, rows)])
 
 
 def to_rows(row_type: type[_RowT], table: pa.Table) -> list[_RowT]:

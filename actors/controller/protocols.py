@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from records.metrics import Reading
+from records.packing import Columns
 from records.replica import Replica
-from records.rows import OpenRecord, ProblemRecord
+from records.rows import ProblemRow
 from records.usage import Usage
 
 CallT_contra = TypeVar("CallT_contra", contravariant=True)
@@ -32,8 +33,8 @@ class ReplicaHandle(Replica[CallT_contra, _ResultT], Protocol[CallT_contra, _Res
 class RunWriter(Protocol):
     """The writer of one run, opened by this controller's epoch. Every method may raise `Fenced` or `StoreFailed`."""
 
-    async def append(self, batch: int, records: Sequence[ProblemRecord], opened: Sequence[OpenRecord]) -> None:
-        """Take finished problems and rows of open ones; a batch number that it already has is ignored."""
+    async def append(self, batch: int, problems: Sequence[ProblemRow], columns: Sequence[Columns], /) -> None:
+        """Take finished problems and rows of these and of others; a batch number that it already has is ignored."""
         ...
 
     async def flush(self, leased_tokens: int | None, usage: Usage | None) -> None:

@@ -16,6 +16,7 @@ from actors.controller.protocols import RunWriter
 from actors.controller.settings import RunSettings
 from actors.grading.grader import AnswerGrader, GradeRequest
 from actors.writer.store_retry import patiently
+from records.packing import packed_rows
 from records.rows import OpenRecord, ProblemRecord, RolloutRow
 from scaling.budget.ledger import Ledger
 from scaling.budget.metering import Meter
@@ -185,7 +186,7 @@ class Recorder:
         self._lease_wanted = False
         if records or opened:
             batch, self._next_batch = self._next_batch, self._next_batch + 1  # used up, whatever becomes of it
-            await self._writer.append(batch, records, opened)
+            await self._writer.append(batch, *packed_rows(records, opened))
         ceiling = lease if lease is not None else self._ledger.leased_tokens
         # A store that fails is asked again, because the writer goes on where it stopped.
         usage = self._metered().usage()

@@ -2,8 +2,13 @@
 
 from collections.abc import Collection, Iterable, Sequence
 
-from records.rows import OpenRecord, ProblemRecord, RequestRow, StepRow
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from records.packing import Columns
+from records.rows import ProblemRow
 from records.run_folder.commits import OpenRows
+from records.run_folder.layout import Table
 
 
 class Buffer:
@@ -18,17 +23,18 @@ class Buffer:
         self._ids = set(done)
         self._batches = set(batches)
         self._waiting: list[int] = []
-        self.records: list[ProblemRecord] = []
-        self.opened: list[OpenRecord] = []
+        self._columns: list[Columns] = []
+        self._open_tokens: dict[str, int] = {}
+        self.problems: list[ProblemRow] = []
 
     def __len__(self) -> int:
         """Finished problems that wait."""
-        return len(self.records)
+        return len(self.problems)
 
     @property
     def empty(self) -> bool:
         """Whether no row waits."""
-        return not self.records and not self.opened
+        return not self.problems and not self._columns
 
     @property
     def batches(self) -> tuple[int, ...]:
@@ -37,45 +43,49 @@ class Buffer:
 
     @property
     def open_rows(self) -> tuple[OpenRows, ...]:
-        """The problems among `opened` that do not end in `records`, with the tokens that wait of each."""
-        ended = {record.problem.problem_id for record in self.records}
-        tokens: dict[str, int] = {}
-        for record in self.opened:
-            if record.problem_id not in ended:
-                tokens[record.problem_id] = tokens.get(record.problem_id, 0) + record.generated_tokens
-        return tuple(OpenRows(problem_id, number) for problem_id, number in tokens.items())
+        """The problems with rows that do not end here, with the tokens that wait of each."""
+        ended = {problem.problem_id for problem in self.problems}
+        tokens = self._open_tokens.items()
+        return tuple(OpenRows(problem_id, number) for problem_id, number in tokens if problem_id not in ended)
 
-    def append(self, batch: int, records: Sequence[ProblemRecord], opened: Sequence[OpenRecord] = ()) -> None:
-        """Take a batch in: problems that ended, and rows of problems that have not. A known number is ignored.
+    def rows_of(self, table: Table) -> pa.Table | None:
+        """The rows of a table that wait, but for `problems`: those of open problems first. None: there are none."""
+        known = [one for one in self._columns if one.table == table]
+        batches = [one.rows for of_open in (True, False) for one in known if one.of_open is of_open]
+        return pa.Table.from_batches(batches) if batches else None
+
+    def append(self, batch: int, problems: Sequence[ProblemRow], columns: Sequence[Columns] = ()) -> None:
+        """Take a batch in: problems that ended, and rows of these and of others. A known number is ignored.
 
         Raises:
-            AssertionError: a problem has a row already, a record holds another problem's rows, or the known batch held
-                other problems: a bug of the caller that must not reach the tables.
+            AssertionError: a problem has a row already, or the known batch held other problems: a bug of the caller
+                that must not reach the tables.
         """
-        ids = [record.problem.problem_id for record in records]
+        ids = [problem.problem_id for problem in problems]
         if batch in self._batches:
             if not self._ids.issuperset(ids):
                 raise AssertionError(f"batch {batch} was appended before, with other problems")
             return
-        for record in opened:
-            _check_owner(record.problem_id, [*record.steps, *record.requests])
-            if record.problem_id in self._ids:
-                raise AssertionError(f"batch {batch}: problem {record.problem_id!r} has a row, and is not open")
+        opened = _open_tokens(columns)
+        for problem_id in opened:
+            if problem_id in self._ids:
+                raise AssertionError(f"batch {batch}: problem {problem_id!r} has a row, and is not open")
         fresh: set[str] = set()
-        for ended, problem_id in zip(records, ids, strict=True):
-            _check_owner(problem_id, [*ended.steps, *ended.requests])
+        for problem_id in ids:
             if problem_id in self._ids or problem_id in fresh:
                 raise AssertionError(f"batch {batch}: problem {problem_id!r} has a row already")
             fresh.add(problem_id)
         self._ids |= fresh
         self._batches.add(batch)
-        self.records.extend(records)
-        self.opened.extend(opened)
+        self.problems.extend(problems)
+        self._columns.extend(columns)
+        for problem_id, tokens in opened.items():
+            self._open_tokens[problem_id] = self._open_tokens.get(problem_id, 0) + tokens
         self._waiting.append(batch)
 
     def clear(self) -> None:
         """Forget what waits, now that it is in parts."""
-        self.records, self.opened, self._waiting = [], [], []
+        self.problems, self._columns, self._open_tokens, self._waiting = [], [], {}, []
 
     def check_complete(self, problem_ids: Collection[str]) -> None:
         """Raises `AssertionError` unless each of `problem_ids`, and nothing else, was taken in or done before."""
@@ -87,7 +97,15 @@ class Buffer:
                 raise AssertionError(f"problem {min(ids)!r} {what}, like {len(ids) - 1} others")
 
 
-def _check_owner(problem_id: str, rows: Sequence[StepRow | RequestRow]) -> None:
-    strays = {row.problem_id for row in rows} - {problem_id}
-    if strays:
-        raise AssertionError(f"the record of problem {problem_id!r} holds rows of {min(strays)!r}")
+def _open_tokens(columns: Sequence[Columns]) -> dict[str, int]:
+    """Of each open problem with rows, in the order of its requests, the tokens of its steps."""
+    opened = {one.table: one.rows for one in columns if one.of_open}
+    tokens: dict[str, int] = {}
+    if "requests" in opened:
+        tokens = dict.fromkeys(pc.unique(opened["requests"].column("problem_id")).to_pylist(), 0)
+    if "steps" in opened:
+        steps = pa.Table.from_batches([opened["steps"]])
+        sums = steps.group_by("problem_id", use_threads=False).aggregate([("generated_tokens", "sum")])
+        ids, numbers = sums.column("problem_id"), sums.column("generated_tokens_sum")
+        tokens |= dict(zip(ids.to_pylist(), numbers.to_pylist(), strict=True))
+    return tokens

@@ -12,37 +12,39 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from actors.writer.buffer import Buffer
 from records.failure import StoreFailed
-from records.rows import OpenRecord, ProblemRecord
 from records.run_folder.commits import Part
 from records.run_folder.layout import TABLES, Table, part_name
 from records.run_folder.store import Store
-from records.schemas import PARQUET_OPTIONS, Row, to_table
+from records.schemas import PARQUET_OPTIONS, to_table
 
 
-def write_parts(
-    folder: Path, records: Sequence[ProblemRecord], opened: Sequence[OpenRecord], *, epoch: int, commit: int
-) -> list[tuple[Part, Path]]:
-    """Write the rows of `opened` and `records` as one part per table that has any; raises as `write_part` does."""
-    held: list[OpenRecord | ProblemRecord] = [*opened, *records]
-    rows: dict[Table, Sequence[Row]] = {
-        "problems": [record.problem for record in records],
-        "steps": [step for record in held for step in record.steps],
-        "requests": [request for record in held for request in record.requests],
-        "rollouts": [rollout for record in records for rollout in record.rollouts],
-    }
-    return [write_part(folder, table, rows[table], epoch=epoch, commit=commit) for table in TABLES if rows[table]]
-
-
-def write_part(folder: Path, table: Table, rows: Sequence[Row], *, epoch: int, commit: int) -> tuple[Part, Path]:
-    """Write `rows` (at least one) as one Parquet file into `folder`; the part, and where its file lies.
+def write_parts(folder: Path, buffer: Buffer, *, epoch: int, commit: int) -> list[tuple[Part, Path]]:
+    """Write what waits as one part per table that has rows.
 
     Raises:
         ValueError: a row does not fit the table.
+        StoreFailed: as `write_part`.
+    """
+    tables = {table: buffer.rows_of(table) for table in TABLES}
+    tables["problems"] = to_table("problems", buffer.problems) if buffer.problems else None
+    return [
+        write_part(folder, table, rows, epoch=epoch, commit=commit)
+        for table, rows in tables.items()
+        if rows is not None
+    ]
+
+
+def write_part(folder: Path, table: Table, rows: pa.Table, *, epoch: int, commit: int) -> tuple[Part, Path]:
+    """Write `rows` (at least one) as one Parquet file into `folder`; the part, and where its file lies.
+
+    Raises:
         StoreFailed: the disk is full, or did not keep what was written.
     """
     sink = pa.BufferOutputStream()
-    pq.write_table(to_table(table, rows), sink, **PARQUET_OPTIONS)
+    # In one piece: how rows came to the writer shows in no byte.
+    pq.write_table(rows.combine_chunks(), sink, **PARQUET_OPTIONS)
     data = sink.getvalue()
     sha256 = hashlib.sha256(data).hexdigest()
     part = Part(table, part_name(table, epoch, commit, sha256), len(rows), data.size, sha256)

@@ -32,7 +32,8 @@ from actors.writer.lease import Claim, HeldLease, acquire, beating, newest_lease
 from actors.writer.parts import write_parts
 from actors.writer.run_state import RunState, agree_on_manifest, read_run_state
 from records.jsonio import encode
-from records.rows import OpenRecord, ProblemRecord
+from records.packing import Columns
+from records.rows import ProblemRow
 from records.run_folder import layout
 from records.run_folder.checkpoints import read_log
 from records.run_folder.commits import Log, Part, Success
@@ -143,14 +144,16 @@ class Writer:
         if held is not None:
             held.lease.heartbeat(self._clock(), progress, usage)
 
-    def append(self, batch: int, records: Sequence[ProblemRecord], opened: Sequence[OpenRecord] = ()) -> None:
-        """Buffer finished problems, and what open ones have come to. A batch number that is known is ignored.
+    def append(self, batch: int, problems: Sequence[ProblemRow], columns: Sequence[Columns] = ()) -> None:
+        """Buffer finished problems, and rows of these and of open ones. A batch number that is known is ignored.
+
+        `records.packing.packed_rows` makes both of records.
 
         Raises:
-            AssertionError: a problem has a row already, or a record holds another problem's rows.
+            AssertionError: a problem has a row already.
         """
         with self._one_at_a_time:
-            self._run().buffer.append(batch, records, opened)
+            self._run().buffer.append(batch, problems, columns)
 
     def num_uncommitted(self) -> int:
         """Problems that were appended and are not durable yet."""
@@ -221,11 +224,10 @@ class Writer:
         """Turn the buffer into a flush: parts in the spool, and a draft. If `final`, the ceiling is what was spent."""
         run = self._run()
         log = run.commits.log
-        records, opened = run.buffer.records, run.buffer.open_rows
+        problems, opened = run.buffer.problems, run.buffer.open_rows
         now_s = self._clock()
-        problems = [record.problem for record in records]
         totals = log.totals.plus(problems, wall_seconds=max(0.0, now_s - run.counted_until_s))
-        uploads = write_parts(self._spool, records, run.buffer.opened, epoch=log.epoch, commit=log.number + 1)
+        uploads = write_parts(self._spool, run.buffer, epoch=log.epoch, commit=log.number + 1)
         closed = [log.open_problems[row.problem_id] for row in problems if row.problem_id in log.open_problems]
         open_tokens = log.open_tokens + sum(rows.generated_tokens for rows in opened)
         open_tokens -= sum(problem.generated_tokens for problem in closed)

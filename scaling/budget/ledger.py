@@ -150,8 +150,10 @@ class Ledger:
     @property
     def _end_tokens(self) -> int | None:
         """Up to where may be spent now; None without a cap."""
-        ends = [end for end in (self.total_tokens, self.window_end_tokens) if end is not None]
-        return min(ends, default=None)
+        total, window_end = self.total_tokens, self.window_end_tokens
+        if total is None or window_end is None:
+            return window_end if total is None else total
+        return min(total, window_end)
 
     def _affordable(self, wanted_tokens: int, useful_tokens: int) -> int | Refusal:
         end = self._end_tokens

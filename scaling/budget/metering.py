@@ -12,7 +12,7 @@ summed per call, and a problem takes the sum's growth when its own number of cal
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import reduce
 from operator import add
 from typing import TypeVar, get_args
@@ -80,13 +80,32 @@ class _Replica:
 
 
 @dataclass(slots=True)
-class _Account:
-    """One problem: its calls in flight by role, and what it had been charged when they last changed."""
+class _Time:
+    """A role's replicas and calls, and its seconds so far: per own call, per call of any role, per problem left."""
 
-    calls: dict[Role, int] = field(default_factory=lambda: dict.fromkeys(ROLES, 0))
-    since_own: dict[Role, float] = field(default_factory=lambda: dict.fromkeys(ROLES, 0.0))
-    since_other: dict[Role, float] = field(default_factory=lambda: dict.fromkeys(ROLES, 0.0))
-    charged_s: dict[Role, float] = field(default_factory=lambda: dict.fromkeys(ROLES, 0.0))
+    num_replicas: int
+    num_calls: int = 0
+    per_own: float = 0.0
+    per_other: float = 0.0
+    per_problem: float = 0.0
+
+
+@dataclass(slots=True)
+class _Charge:
+    """One problem's calls in flight of one role, and what it had been charged when they last changed."""
+
+    since_own: float
+    since_other: float
+    num_calls: int = 0
+    charged_s: float = 0.0
+
+
+@dataclass(slots=True)
+class _Account:
+    """One problem: of each role, as of one moment."""
+
+    as_of_s: float
+    of: dict[Role, _Charge]
 
 
 class Meter:
@@ -115,15 +134,10 @@ class Meter:
         self, replicas: Mapping[str, Role], *, num_problems: int, startup_s: float = 0.0, now_s: float = 0.0
     ) -> None:
         self._replicas = {name: _Replica(role, now_s) for name, role in replicas.items()}
-        self._num_replicas = {role: sum(one.role == role for one in self._replicas.values()) for role in ROLES}
-        self._num_calls: dict[Role, int] = dict.fromkeys(ROLES, 0)
+        self._times = {role: _Time(sum(one.role == role for one in self._replicas.values())) for role in ROLES}
         self._num_left = num_problems
         self._startup_s, self._began_s, self.now_s = startup_s, now_s, now_s
         self._accounts: dict[str, _Account] = {}
-        # Seconds so far: per call of the role itself, per call of any role, per problem without a row.
-        self._per_own: dict[Role, float] = dict.fromkeys(ROLES, 0.0)
-        self._per_other: dict[Role, float] = dict.fromkeys(ROLES, 0.0)
-        self._per_problem: dict[Role, float] = dict.fromkeys(ROLES, 0.0)
         self._share_out(startup_s)
 
     def advance(self, now_s: float) -> None:
@@ -143,14 +157,14 @@ class Meter:
         there = self._replicas[replica]
         there.advance(self.now_s)
         there.num_calls += num_calls
-        self._num_calls[there.role] += num_calls
-        account.calls[there.role] += num_calls
+        self._times[there.role].num_calls += num_calls
+        account.of[there.role].num_calls += num_calls
 
     def share_so_far(self, problem_id: str) -> Share:
         """What a problem without a row has come to."""
         account = self._accounts.get(problem_id) or self._opened()
         self._charge(account)
-        total = {role: account.charged_s[role] + self._per_problem[role] for role in ROLES}
+        total = {role: account.of[role].charged_s + self._times[role].per_problem for role in ROLES}
         return Share(total["generator"], total["prm"])
 
     def close(self, problem_id: str) -> Share:
@@ -173,23 +187,27 @@ class Meter:
         return Usage(elapsed_s=elapsed_s, replicas=replicas)
 
     def _share_out(self, passed_s: float) -> None:
-        total_calls = sum(self._num_calls.values())
-        for role in ROLES:
-            held_s = passed_s * self._num_replicas[role]
-            if self._num_calls[role]:
-                self._per_own[role] += held_s / self._num_calls[role]
+        total_calls = sum(time.num_calls for time in self._times.values())
+        for time in self._times.values():
+            held_s = passed_s * time.num_replicas
+            if time.num_calls:
+                time.per_own += held_s / time.num_calls
             elif total_calls:
-                self._per_other[role] += held_s / total_calls
+                time.per_other += held_s / total_calls
             elif self._num_left:
-                self._per_problem[role] += held_s / self._num_left
+                time.per_problem += held_s / self._num_left
 
     def _opened(self) -> _Account:
-        return _Account(since_own=dict(self._per_own), since_other=dict(self._per_other))
+        return _Account(self.now_s, {role: _Charge(time.per_own, time.per_other) for role, time in self._times.items()})
 
     def _charge(self, account: _Account) -> None:
-        total_calls = sum(account.calls.values())
-        for role in ROLES:
-            own_s = self._per_own[role] - account.since_own[role]
-            other_s = self._per_other[role] - account.since_other[role]
-            account.charged_s[role] += account.calls[role] * own_s + total_calls * other_s
-            account.since_own[role], account.since_other[role] = self._per_own[role], self._per_other[role]
+        """Charge what has passed; nothing has at the moment of the last charge."""
+        if account.as_of_s == self.now_s:
+            return
+        account.as_of_s = self.now_s
+        total_calls = sum(charge.num_calls for charge in account.of.values())
+        for role, charge in account.of.items():
+            time = self._times[role]
+            own_s, other_s = time.per_own - charge.since_own, time.per_other - charge.since_other
+            charge.charged_s += charge.num_calls * own_s + total_calls * other_s
+            charge.since_own, charge.since_other = time.per_own, time.per_other

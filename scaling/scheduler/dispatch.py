@@ -13,11 +13,12 @@ are others, and it is the culprit: a broken replica is no proof against the work
 """
 
 import heapq
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from records.calls import SampleCall, ScoreCall
+from scaling.scheduler.loads import Load, Loads
 from scaling.search.tasks import CompareTask
 
 SUSPECT_DEATHS = 2
@@ -49,42 +50,34 @@ nothing is ranked (priority 0), what was begun first is finished first."""
 OnFlight = Callable[[str, str, int], None]
 """Told of a problem, a replica, and how many calls more (or fewer) of the one are in flight at the other."""
 
-_Heap = list[tuple[tuple[bool, Rank], str]]
+_Entry = tuple[tuple[bool, Rank], str]
+"""Of a waiting task: its rank, after those that were in flight before, and its key."""
+
+_Heap = list[_Entry]
 
 
 @dataclass(slots=True)
 class _Item(Generic[TaskT]):
+    """A task and where it is.
+
+    Attributes:
+        entry: its place among the waiting; None in flight.
+        call_key: of its last call: another one for each sending, because a replica ignores a key that it knows, and old
+            answers must not count.
+    """
+
     task: TaskT
     rank: Rank
     num_deaths: int = 0
-    died_on: set[str] = field(default_factory=set)
+    died_on: frozenset[str] = frozenset()
     replica: str | None = None
     num_sends: int = 0
-
-    @property
-    def call_key(self) -> str:
-        """Another one for each sending: a replica ignores a key that it knows, and old answers must not count."""
-        return f"{self.task.key}~{self.num_sends}"
-
-    @property
-    def urgency(self) -> tuple[bool, Rank]:
-        """Sort key of a waiting task: its rank, after those that were in flight before."""
-        return (self.num_sends == 0, self.rank)
+    entry: _Entry | None = None
+    call_key: str = ""
 
     @property
     def suspect(self) -> bool:
         return self.num_deaths >= SUSPECT_DEATHS
-
-
-@dataclass(slots=True)
-class _Load:
-    capacity: int
-    keys: set[str] = field(default_factory=set)
-    isolated: bool = False
-
-    @property
-    def room(self) -> bool:
-        return not self.isolated and len(self.keys) < self.capacity
 
 
 class Dispatcher(Generic[TaskT]):
@@ -101,7 +94,7 @@ class Dispatcher(Generic[TaskT]):
         self._items: dict[str, _Item[TaskT]] = {}
         self._ordinary: _Heap = []
         self._suspects: _Heap = []
-        self._loads: dict[str, _Load] = {}
+        self._loads = Loads()
         self._num_in_flight = 0
 
     @property
@@ -117,26 +110,27 @@ class Dispatcher(Generic[TaskT]):
     @property
     def capacity(self) -> int:
         """Tasks that the replicas that are up take at the same time."""
-        return sum(load.capacity for load in self._loads.values())
+        return self._loads.capacity
 
     def load(self, replica: str) -> int:
         """Tasks in flight on a replica; 0 for one that is down."""
-        return len(self._loads[replica].keys) if replica in self._loads else 0
+        load = self._loads.by_name.get(replica)
+        return 0 if load is None else len(load.keys)
 
     def replica_up(self, replica: str, num_slots: int) -> None:
         """A replica is ready for calls."""
-        self._loads[replica] = _Load(max(1, int(num_slots * OVERCOMMIT)))
+        self._loads.up(replica, max(1, int(num_slots * OVERCOMMIT)))
 
     def replica_down(self, replica: str) -> list[TaskT]:
         """A replica is gone: its tasks wait again, but for the culprits, which are dropped and returned."""
-        load = self._loads.pop(replica, None)
+        load = self._loads.down(replica)
         culprits = []
         for key in sorted(load.keys) if load else ():
             item = self._items[key]
             self._num_in_flight -= 1
             self._on_flight(item.task.problem_id, replica, -1)
-            item.died_on.add(replica)
-            if item.suspect and (len(item.died_on) > 1 or not self._loads):
+            item.died_on |= {replica}
+            if item.suspect and (len(item.died_on) > 1 or not self._loads.by_name):
                 del self._items[key]
                 culprits.append(item.task)
                 continue
@@ -149,15 +143,15 @@ class Dispatcher(Generic[TaskT]):
         """Put a task among the waiting ones."""
         if task.key in self._items:
             raise ValueError(f"task {task.key} is already here")
-        self._items[task.key] = _Item(task, rank)
-        self._wait(self._items[task.key])
+        item = self._items[task.key] = _Item(task, rank)
+        self._wait(item)
 
     def peek(self) -> tuple[TaskT, str] | None:
         """The next task and the replica that would take it; None when none waits or none has room."""
         suspect, drain = self._head(self._suspects), None
-        if suspect is not None and self._loads:
+        if suspect is not None and self._loads.by_name:
             drain = self._to_empty(suspect)
-            if not self._loads[drain].keys:
+            if not self._loads.by_name[drain].keys:
                 return suspect.task, drain
         item = self._head(self._ordinary)
         replica = None if item is None else self._choose(item, closed=drain)
@@ -165,11 +159,13 @@ class Dispatcher(Generic[TaskT]):
 
     def take(self, key: str, replica: str) -> str:
         """Send a task that `peek` showed to the replica that it named; the key of the call."""
-        item, load = self._items[key], self._loads[replica]
-        item.replica = replica
+        item, load = self._items[key], self._loads.by_name[replica]
+        item.replica, item.entry = replica, None
         item.num_sends += 1
+        item.call_key = f"{key}~{item.num_sends}"
         load.keys.add(key)
         load.isolated = item.suspect
+        self._loads.changed(replica)
         self._num_in_flight += 1
         self._on_flight(item.task.problem_id, replica, 1)
         return item.call_key
@@ -215,43 +211,60 @@ class Dispatcher(Generic[TaskT]):
     def _release(self, item: _Item[TaskT], key: str) -> None:
         if item.replica is None:
             return
-        load = self._loads[item.replica]
+        load = self._loads.by_name[item.replica]
         load.keys.discard(key)
         load.isolated = load.isolated and bool(load.keys)
+        self._loads.changed(item.replica)
         self._on_flight(item.task.problem_id, item.replica, -1)
         item.replica = None
         self._num_in_flight -= 1
 
     def _wait(self, item: _Item[TaskT]) -> None:
-        heapq.heappush(self._suspects if item.suspect else self._ordinary, (item.urgency, item.task.key))
+        item.entry = ((item.num_sends == 0, item.rank), item.task.key)
+        heapq.heappush(self._suspects if item.suspect else self._ordinary, item.entry)
 
     def _head(self, heap: _Heap) -> _Item[TaskT] | None:
         """The first that waits; entries whose task was sent, dropped or has become suspect meanwhile are skipped."""
         while heap:
-            urgency, key = heap[0]
-            item = self._items.get(key)
-            current = item is not None and item.replica is None and item.urgency == urgency
-            if item is not None and current and item.suspect == (heap is self._suspects):
+            item = self._items.get(heap[0][1])
+            if item is not None and item.entry is heap[0]:
                 return item
             heapq.heappop(heap)
         return None
 
     def _to_empty(self, suspect: _Item[TaskT]) -> str:
         """The replica that a suspect is for: one that has not died under it, the emptiest of these."""
-        return min(self._loads, key=lambda name: (name in suspect.died_on, len(self._loads[name].keys), name))
+        loads = self._loads.by_name
+        return min(loads, key=lambda name: (name in suspect.died_on, len(loads[name].keys), name))
 
     def _choose(self, item: _Item[TaskT], *, closed: str | None) -> str | None:
-        open_loads = {name: load for name, load in self._loads.items() if load.room and name != closed}
+        if closed is not None or item.died_on:  # seldom, so there is no order for it
+            return scanned(self._loads.with_room(closed=closed), self._prefer(item.task), item.died_on)
         preferred = self._prefer(item.task)
-        if preferred in open_loads and preferred not in item.died_on:
-            ahead = len(open_loads[preferred].keys) - min(len(load.keys) for load in open_loads.values())
-            if ahead <= SHED * open_loads[preferred].capacity:
+        load = self._loads.by_name.get(preferred) if preferred is not None else None
+        if load is not None and load.room:
+            ahead, near = len(load.keys), SHED * load.capacity
+            if ahead <= near or ahead - (self._loads.fewest_calls() or 0) <= near:
                 return preferred
-        return min(
-            open_loads,
-            key=lambda name: (name in item.died_on, len(open_loads[name].keys) / open_loads[name].capacity, name),
-            default=None,
-        )
+        return self._loads.least_loaded()
+
+
+def scanned(open_loads: Iterable[tuple[str, Load]], preferred: str | None, died_on: Collection[str]) -> str | None:
+    """The replica for a task, found by looking at all with room: its prefix' one, or else the least loaded.
+
+    One that is ahead of another by more than its share `SHED` attracts no more, and one that has died under the task is
+    the last to get it again.
+    """
+    loads = dict(open_loads)
+    if preferred in loads and preferred not in died_on:
+        ahead = len(loads[preferred].keys) - min(len(load.keys) for load in loads.values())
+        if ahead <= SHED * loads[preferred].capacity:
+            return preferred
+    return min(
+        loads,
+        key=lambda name: (name in died_on, len(loads[name].keys) / loads[name].capacity, name),
+        default=None,
+    )
 
 
 @dataclass(slots=True)

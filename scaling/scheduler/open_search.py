@@ -6,6 +6,7 @@ A call carries a prefix only where the replica is not known to hold it, or has s
 from dataclasses import dataclass, field
 
 from records.calls import SampleCall, Sampling, ScoreCall, TextPrefix, TokenPrefix
+from records.path import Path
 from scaling.search.problem_search import ProblemSearch
 from scaling.search.tasks import SampleTask, ScoreTask
 
@@ -54,9 +55,12 @@ class OpenSearch:
         self.prm_home = replica
         held = self.search.locality.prm(task.prefix)
         known = held.replica == replica and not in_full
-        texts = tuple(node.text for node in task.prefix.lineage)
-        prefix = None if known else TextPrefix(task.prefix.root.text, texts)
+        prefix = None if known else _text_prefix(task.prefix)
         return ScoreCall(key, held.prefix_id, prefix, task.steps, task.every)
+
+
+def _text_prefix(path: Path) -> TextPrefix:
+    return TextPrefix(path.root.text, tuple(node.text for node in path.lineage))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from records.calls import Sampled, Scored
 from records.path import FinishReason, Path, PrmScore
@@ -120,6 +121,13 @@ def recorded_score(lower: float | None, median: float | None, upper: float | Non
     return None if lower is None or median is None or upper is None else PrmScore(lower, median, upper)
 
 
+class Stated(NamedTuple):
+    """What a sample states, as extracted, and what that is counted as; as the columns of the same meaning."""
+
+    answer: str | None
+    answer_class: str | None
+
+
 def step_rows(
     task: SampleTask,
     nodes: Sequence[Path],
@@ -128,6 +136,7 @@ def step_rows(
     *,
     replica: str,
     prm_replica: str | None,
+    stated: Stated,
 ) -> list[StepRow]:
     """The rows of one sample's steps; what belongs to the whole sample stands on its first or last row."""
     depth_before = task.parent.depth
@@ -162,6 +171,8 @@ def step_rows(
                 prm_replica=prm_replica,
                 queued_seconds=sampled.queued_s,
                 run_seconds=sampled.run_s,
+                answer=stated.answer if last else None,
+                answer_class=stated.answer_class if last else None,
             )
         )
     return rows

@@ -1,7 +1,8 @@
 """Where the prefixes of one problem are held: which replica has a path's KV blocks and token ids.
 
 A sample is held whole by the generator that made it, and a scored path by the PRM that scored it. Ids are the chained
-hashes of `records.calls`, so that replica and controller agree on them without talking.
+hashes of `records.calls`, so that replica and controller agree on them without talking. An id is made when somebody
+asks for it: most of what is sampled is never continued.
 """
 
 from collections.abc import Sequence
@@ -11,21 +12,50 @@ from records.calls import child_prefix_id, root_prefix_id
 from records.path import Path
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PrefixHolder:
-    """A prefix and the replica that holds it; `replica` None: nobody is known to."""
+    """A prefix and the replica that holds it; `replica` None: nobody is known to.
 
-    prefix_id: str
+    Attributes:
+        base: the prefix that this one continues; None for the bare question.
+        steps: nodes, of which the first `num_steps` follow `base`.
+        as_text: its content is their texts (PRM), not their tokens (generator).
+        known_id: its id, once somebody has asked for it.
+    """
+
     replica: str | None
+    base: "PrefixHolder | None"
+    steps: Sequence[Path] = ()
+    num_steps: int = 0
+    as_text: bool = False
+    known_id: str | None = None
+
+    @property
+    def prefix_id(self) -> str:
+        """The id, of content alone; each prefix on the way is hashed once."""
+        chain = [self]
+        while (known := chain[-1].known_id) is None and (base := chain[-1].base) is not None:
+            chain.append(base)
+        if known is None:
+            raise ValueError("the bare question has an id from the beginning")
+        for holder in reversed(chain[:-1]):
+            known = holder.known_id = child_prefix_id(known, holder._content())
+        return known
+
+    def _content(self) -> list[str] | list[int]:
+        steps = self.steps[: self.num_steps]
+        if self.as_text:
+            return [step.text for step in steps]
+        return [token_id for step in steps for token_id in step.token_ids]
 
 
 class Locality:
     """The generator's and the PRM's prefixes of one problem, by node."""
 
     def __init__(self, root: Path) -> None:
-        held = PrefixHolder(root_prefix_id(root.text), None)
-        self._generator: dict[int, PrefixHolder] = {root.node_id: held}
-        self._prm: dict[int, PrefixHolder] = {root.node_id: held}
+        root_id = root_prefix_id(root.text)
+        self._generator = {root.node_id: PrefixHolder(None, None, known_id=root_id)}
+        self._prm = {root.node_id: PrefixHolder(None, None, known_id=root_id)}
 
     def generator(self, path: Path) -> PrefixHolder:
         """The generator's prefix of `path`."""
@@ -40,22 +70,15 @@ class Locality:
 
         A step inside the sample gets an id of its own but no holder: the replica keeps whole samples only.
         """
-        prefix_id = self._generator[parent.node_id].prefix_id
-        token_ids: list[int] = []
-        for step in steps:
-            token_ids += step.token_ids
-            holder = replica if step is steps[-1] else None
-            self._generator[step.node_id] = PrefixHolder(child_prefix_id(prefix_id, token_ids), holder)
-            self._prm[step.node_id] = PrefixHolder(child_prefix_id(self._prm_id(step), [step.text]), None)
+        base, before = self._generator[parent.node_id], self._prm[parent.node_id]
+        last = len(steps)
+        for number, step in enumerate(steps, start=1):
+            self._generator[step.node_id] = PrefixHolder(replica if number == last else None, base, steps, number)
+            before = self._prm[step.node_id] = PrefixHolder(None, before, (step,), 1, True)
 
     def scored(self, path: Path, replica: str) -> None:
         """`replica` scored `path`, so it holds it and every step before it."""
         node: Path | None = path
         while node is not None:
-            self._prm[node.node_id] = PrefixHolder(self._prm[node.node_id].prefix_id, replica)
+            self._prm[node.node_id].replica = replica
             node = node.parent
-
-    def _prm_id(self, step: Path) -> str:
-        if step.parent is None:
-            raise ValueError("the root has no parent")
-        return self._prm[step.parent.node_id].prefix_id

@@ -21,7 +21,7 @@ from records.problem import Problem
 from records.request import Expand, Reply, ReplyKind, Score, Scoring
 from records.rows import OpenRecord, RequestRow, StepRow
 from scaling.answers.classes import DEFAULT_POLICY, AnswerClasses, AnswerPolicy, Pair
-from scaling.search.journal import recall_answers, recorded_reply, request_hash, request_row, step_rows
+from scaling.search.journal import Stated, recall_answers, recorded_reply, request_hash, request_row, step_rows
 from scaling.search.locality import Locality
 from scaling.search.slot import Slot
 from scaling.search.tasks import CompareTask, SampleTask, ScoreTask, Task
@@ -57,7 +57,7 @@ class ProblemSearch:
         self._run_seed = run_seed
         self._strategy = strategy(self.root)
         self._request: Request | None = None
-        self._slots: dict[int, Slot] = {}
+        self._slots: list[Slot] = []  # by child
         self._num_open, self._next_node_id = 0, 1
 
     @property
@@ -105,9 +105,10 @@ class ProblemSearch:
         """A child exists; what to do next: score it, or go on."""
         slot = self._slots[task.child]
         slot.granted_tokens, slot.sampled, slot.replica = granted_tokens, result, replica
+        slot.answer = self._stated(task, result)
         request = self._request
         if not isinstance(request, Expand) or request.scoring is Scoring.NONE:
-            return self._complete(slot)
+            return self._complete()
         texts = tuple(step.text for step in result.steps)
         every = request.scoring is Scoring.STEPS
         key = f"{task.key}/score"
@@ -117,21 +118,22 @@ class ProblemSearch:
         """A child or path has its scores."""
         slot = self._slots[task.child]
         slot.scored, slot.prm_replica = result, replica
-        return self._complete(slot)
+        return self._complete()
 
     def denied(self, task: SampleTask) -> list[Task]:
         """The budget has nothing for this child."""
-        return self._complete(self._slots[task.child])
+        if self._slots[task.child].sampled is not None:
+            raise ValueError(f"{task.key} has been sampled")
+        return self._complete()
 
     def failed(self, error: str) -> None:
         """The engines could not serve a task: the problem ends here, with the rows of what was sampled so far."""
         self._strategy.close()
         self.error = error
         if self._request is not None:
-            slots = self._ordered_slots()
             self.answers.settle(self._new_answers(), {})
-            leaves = tuple(self._grow(slot) for slot in slots if slot.sampled is not None)
-            self._journal(self._request, Reply(ReplyKind.FAILED, leaves), slots)
+            leaves = tuple(self._grow(slot) for slot in self._slots if slot.sampled is not None)
+            self._journal(self._request, Reply(ReplyKind.FAILED, leaves), self._slots)
 
     def compared(self, task: CompareTask, same: Mapping[Pair, bool]) -> list[Task]:
         """The grader has told which answers are the same."""
@@ -139,8 +141,7 @@ class ProblemSearch:
             raise ValueError(f"{task.problem_id} does not wait for a comparison of request {task.request}")
         return self._deliver(same)
 
-    def _complete(self, slot: Slot) -> list[Task]:
-        slot.complete = True
+    def _complete(self) -> list[Task]:
         self._num_open -= 1
         if self._num_open:
             return []
@@ -149,22 +150,16 @@ class ProblemSearch:
 
     def _new_answers(self) -> list[str]:
         """What the finished samples of the request state, in child order."""
-        answers = (self._stated(slot) for slot in self._ordered_slots())
-        return [answer for answer in answers if answer]
+        return [slot.answer for slot in self._slots if slot.answer]
 
-    def _stated(self, slot: Slot) -> str | None:
+    def _stated(self, task: SampleTask, sampled: Sampled) -> str | None:
         """The answer of a finished sample, empty where it states none; None of others."""
-        if slot.sampled is None or slot.sampled.steps[-1].finish_reason not in (FinishReason.EOS, FinishReason.LENGTH):
+        if sampled.steps[-1].finish_reason not in (FinishReason.EOS, FinishReason.LENGTH):
             return None
-        task = slot.task
-        before = task.parent.solution if isinstance(task, SampleTask) else ""
-        return self.answers.answer(before + "".join(step.text for step in slot.sampled.steps)) or ""
-
-    def _ordered_slots(self) -> list[Slot]:
-        return [self._slots[child] for child in sorted(self._slots)]
+        return self.answers.answer(task.parent.solution + "".join(step.text for step in sampled.steps)) or ""
 
     def _deliver(self, same: Mapping[Pair, bool]) -> list[Task]:
-        request, slots = self._request, self._ordered_slots()
+        request, slots = self._request, self._slots
         self.answers.settle(self._new_answers(), same)
         if isinstance(request, Expand):
             reply = self._children(slots)
@@ -230,10 +225,10 @@ class ProblemSearch:
         self.locality.sampled(task.parent, nodes, slot.replica)
         if slot.prm_replica is not None:
             self.locality.scored(nodes[-1], slot.prm_replica)
-        rows = step_rows(task, nodes, sampled, scored, replica=slot.replica, prm_replica=slot.prm_replica)
-        answer = self._stated(slot)
-        rows[-1] = replace(rows[-1], answer=answer, answer_class=self.answers.form(answer) if answer else None)
-        self.steps += rows
+        stated = Stated(slot.answer, self.answers.form(slot.answer) if slot.answer else None)
+        self.steps += step_rows(
+            task, nodes, sampled, scored, replica=slot.replica, prm_replica=slot.prm_replica, stated=stated
+        )
         return nodes[-1]
 
     def _scores(self, request: Score, slots: list[Slot]) -> Reply:
@@ -256,7 +251,7 @@ class ProblemSearch:
                 return []
             tasks = self._tasks(self._request)
             if tasks:
-                self._slots = {task.child: Slot(task) for task in tasks}
+                self._slots = [Slot(task) for task in tasks]
                 self._num_open = len(tasks)
                 return list(tasks)
             reply = Reply(ReplyKind.FULL, ())

@@ -9,7 +9,11 @@ from scaling.search.tasks import SampleTask, ScoreTask
 
 @dataclass(slots=True)
 class Slot:
-    """One child of a request, or one path to score."""
+    """One child of a request, or one path to score.
+
+    Attributes:
+        answer: what a finished sample states, empty where it states none; None of others.
+    """
 
     task: SampleTask | ScoreTask
     granted_tokens: int = 0
@@ -17,7 +21,7 @@ class Slot:
     replica: str | None = None
     scored: Scored | None = None
     prm_replica: str | None = None
-    complete: bool = False
+    answer: str | None = None
 
     @property
     def cut(self) -> bool:

@@ -77,7 +77,7 @@ def marginal(
             asked, Until.END, limits.max_tokens, aggregation.scoring, top_logprobs=num_logprobs, priority=priority
         )
         evidence.add(reply.paths)
-        tokens += sum(len(path.solution_token_ids) for path in reply.paths)
+        tokens += sum(path.num_tokens for path in reply.paths)
         if reply.kind is not ReplyKind.FULL:
             break
     return evidence.choice()

@@ -34,7 +34,7 @@ def rollout(root: Path, *, limits: SearchLimits, num_trajectories: int, num_cont
         if path.finished:
             found.append(PrefixTrials(path, passing, (path,)))
             continue
-        left_tokens = limits.max_tokens - len(path.solution_token_ids)
+        left_tokens = limits.max_tokens - path.num_tokens
         reply = yield Expand(((path, num_continuations),), Until.END, left_tokens)
         sampled += reply.paths
         if reply.kind is not ReplyKind.FULL:

@@ -23,7 +23,7 @@ def one_step(
 
 def closed(path: Path, limits: SearchLimits) -> bool:
     """The path does not grow any more: it is finished, or as long as a sample may be."""
-    return path.finished or len(path.solution_token_ids) >= limits.max_tokens
+    return path.finished or path.num_tokens >= limits.max_tokens
 
 
 def value(path: Path, aggregation: Aggregation) -> float:

@@ -9,6 +9,7 @@ from actors.writer.lease import this_process
 from actors.writer.writer import Writer
 from cluster.store import LocalStore
 from records.failure import StoreFailed
+from records.packing import packed_rows
 from records.rows import OpenRecord
 from records.run_folder.by_problem import records_of
 from records.run_folder.reader import read_run
@@ -22,11 +23,11 @@ def run_folder(tmp_path: Path) -> Path:
     writer.open(builders.manifest(), this_process())
     early = builders.record("late", num_steps=5)
     opened = OpenRecord(problem_id="late", steps=early.steps[:3], requests=early.requests[:1])
-    writer.append(0, [builders.record("first", num_steps=2)], [opened])
+    writer.append(0, *packed_rows([builders.record("first", num_steps=2)], [opened]))
     writer.flush()
-    writer.append(1, [builders.record("second", num_steps=0)])
+    writer.append(1, *packed_rows([builders.record("second", num_steps=0)]))
     writer.flush()
-    writer.append(2, [replace(early, steps=early.steps[3:], requests=early.requests[1:])])
+    writer.append(2, *packed_rows([replace(early, steps=early.steps[3:], requests=early.requests[1:])]))
     writer.flush()
     return tmp_path / "run"
 

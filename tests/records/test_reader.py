@@ -16,6 +16,7 @@ from actors.writer.lease import this_process
 from actors.writer.writer import Writer
 from cluster.store import LocalStore
 from records.failure import InvalidInput, StoreFailed
+from records.packing import packed_rows
 from records.rows import ProblemRow, RequestRow, StepRow
 from records.run_folder import layout
 from records.run_folder.reader import read_run
@@ -33,7 +34,7 @@ def run_folder(tmp_path: Path) -> Path:
     writer = Writer(LocalStore(folder), tmp_path / "spool")
     writer.open(builders.manifest(), this_process())
     for batch in range(3):
-        writer.append(batch, RECORDS[2 * batch : 2 * batch + 2])
+        writer.append(batch, *packed_rows(RECORDS[2 * batch : 2 * batch + 2]))
         writer.flush()
     (folder / "problems" / "part-000001-0000000009-deadbeef.parquet").write_bytes(
         next((folder / "problems").iterdir()).read_bytes()
@@ -101,12 +102,12 @@ def test_a_run_can_be_read_while_it_is_written(tmp_path: Path) -> None:
     before = read_run(tmp_path / "run")
     assert before.problems().num_rows == before.steps().num_rows == before.requests().num_rows == 0
     assert before.problems().schema.names == before.dataset("problems").schema.names
-    writer.append(0, RECORDS[:2])
+    writer.append(0, *packed_rows(RECORDS[:2]))
     assert read_run(tmp_path / "run").totals.problems == 0
     writer.flush()
     writer.heartbeat({"phase": "scoring"})
     during = read_run(tmp_path / "run")
-    writer.append(1, RECORDS[2:])
+    writer.append(1, *packed_rows(RECORDS[2:]))
     writer.flush()
     assert (before.problems().num_rows, during.problems().num_rows) == (0, 2)  # a snapshot stays one
     assert not during.finished
@@ -131,7 +132,7 @@ def test_a_reader_that_never_stops_sees_whole_commits_that_only_grow(tmp_path: P
     with ThreadPoolExecutor() as pool:
         reader = pool.submit(poll)
         for batch in range(20):
-            writer.append(batch, [builders.record(f"q{batch}", num_steps=3)])
+            writer.append(batch, *packed_rows([builders.record(f"q{batch}", num_steps=3)]))
             writer.flush()
         done.set()
         reader.result()

@@ -9,6 +9,7 @@ from typing import Any
 from actors.writer.lease import this_process
 from actors.writer.writer import Writer
 from cluster.store import open_store
+from records.packing import packed_rows
 from records.rows import OpenRecord, ProblemRecord, RolloutRow, StepRow
 from records.run_folder.manifest import Manifest
 from records.run_folder.reader import Run, read_run
@@ -93,7 +94,7 @@ def write_run(
                 steps=tuple(row for row in record.steps if row.request in early),
                 requests=tuple(row for row in record.requests if row.request in early),
             )
-            writer.append(batch, order[at:at], [first])
+            writer.append(batch, *packed_rows(order[at:at], [first]))
             writer.flush()
             batch += 1
             whole = replace(
@@ -101,7 +102,7 @@ def write_run(
                 steps=tuple(row for row in record.steps if row.request not in early),
                 requests=tuple(row for row in record.requests if row.request not in early),
             )
-        writer.append(batch, [whole])
+        writer.append(batch, *packed_rows([whole]))
         batch += 1
         if random.random() < 0.5:
             writer.flush()
@@ -111,6 +112,6 @@ def write_run(
     else:
         begun = problem("still-open", [ending("4", 0.5)])
         opened = OpenRecord(problem_id="still-open", steps=begun.steps, requests=begun.requests)
-        writer.append(batch, [], [opened])
+        writer.append(batch, *packed_rows([], [opened]))
         writer.flush()
     return read_run(uri)

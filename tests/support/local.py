@@ -23,10 +23,11 @@ from cluster.store import LocalStore
 from records.calls import Sampling
 from records.failure import Fenced, ReplicaDied
 from records.metrics import Reading
+from records.packing import Columns
 from records.problem import Problem
 from records.progress import Progress
 from records.replica import Collected, ReplicaInfo
-from records.rows import OpenRecord, ProblemRecord
+from records.rows import ProblemRow
 from records.run_folder.manifest import Manifest
 from records.schemas import SCHEMA_VERSION
 from records.usage import Role, Usage
@@ -91,8 +92,8 @@ class LocalWriter:
         self.writer = writer
         self._run = run
 
-    async def append(self, batch: int, records: Sequence[ProblemRecord], opened: Sequence[OpenRecord]) -> None:
-        self.writer.append(batch, records, opened)
+    async def append(self, batch: int, problems: Sequence[ProblemRow], columns: Sequence[Columns]) -> None:
+        self.writer.append(batch, problems, columns)
 
     async def flush(self, leased_tokens: int | None, usage: Usage | None) -> None:
         await asyncio.sleep(self._run.flush_s)

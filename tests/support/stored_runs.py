@@ -15,6 +15,7 @@ from jobs.recipes.load import load_recipe
 from jobs.recipes.resume import as_json
 from jobs.recipes.settings import abstention, answer_policy
 from jobs.recipes.strategy_factory import strategy_factory
+from records.packing import packed_rows
 from records.problem import Problem
 from records.rows import ProblemRecord
 from records.run_folder.manifest import ModelIdentity
@@ -64,7 +65,7 @@ def stored_run(
         writer = Writer(open_store(str(uri)), Path(spool))
         writer.open(manifest, this_process())
         for batch, begin in enumerate(range(0, num_problems, BATCH)):
-            writer.append(batch, records[begin : begin + BATCH])
+            writer.append(batch, *packed_rows(records[begin : begin + BATCH]))
             writer.flush()
         if not num_owed:
             writer.finish([problem.problem_id for problem in problems], world.most_spent_tokens)

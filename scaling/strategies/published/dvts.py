@@ -49,7 +49,7 @@ def dvts(
         if not live:
             break
     for subtree, path in live.items():
-        left_tokens = limits.max_tokens - len(path.solution_token_ids)
+        left_tokens = limits.max_tokens - path.num_tokens
         reply = yield Expand(((path, beam_width),), Until.END, left_tokens, aggregation.scoring)
         if reply.kind is not ReplyKind.FULL:
             return choose([*passed_over, *_all(last), *reply.paths], selection, aggregation)

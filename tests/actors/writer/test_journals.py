@@ -15,6 +15,7 @@ from actors.writer.lease import this_process
 from actors.writer.writer import Writer
 from cluster.store import LocalStore
 from records.failure import ReplicaFailed, RunMismatch, StoreFailed
+from records.packing import packed_rows
 from records.rows import OpenRecord, ProblemRecord
 from records.run_folder.checkpoints import read_log
 from records.run_folder.reader import read_run
@@ -173,10 +174,10 @@ async def test_a_flush_that_is_cancelled_in_its_append_uses_its_batch_number_up(
     appended: set[str] = set()
     begun = asyncio.Event()
 
-    async def append_and_answer_late(batch, records, opened):
-        await append(batch, records, opened)  # as over Ray: carried out even if nobody waits for the answer any more
-        appended.update(record.problem.problem_id for record in records)
-        if records and not begun.is_set():
+    async def append_and_answer_late(batch, rows, columns):
+        await append(batch, rows, columns)  # as over Ray: carried out even if nobody waits for the answer any more
+        appended.update(row.problem_id for row in rows)
+        if rows and not begun.is_set():
             begun.set()
             await asyncio.sleep(1)
 
@@ -257,11 +258,11 @@ def test_the_log_says_of_open_problems_what_the_tables_hold(tmp_path_factory, ac
             record, first = PROBLEMS[problem_id], given_up_to.get(problem_id, 0)
             if action == "end":
                 tail = replace(record, steps=record.steps[first:], requests=record.requests[first:])
-                writer.append(batch, [tail])
+                writer.append(batch, *packed_rows([tail]))
                 ended.add(problem_id)
             else:
                 last = min(NUM_REQUESTS, first + count)
-                writer.append(batch, [], [piece(record, first, last)])
+                writer.append(batch, *packed_rows([], [piece(record, first, last)]))
                 given_up_to[problem_id] = last
             batch += 1
         run = read_run(folder / "run")
@@ -281,7 +282,7 @@ def test_rows_that_are_gone_or_do_not_add_up_are_a_failure(tmp_path):
     store = MemoryStore()
     writer = Writer(store, tmp_path)
     writer.open(builders.manifest(), this_process())
-    writer.append(0, [], [piece(PROBLEMS["p0"], 0, 2)])
+    writer.append(0, *packed_rows([], [piece(PROBLEMS["p0"], 0, 2)]))
     writer.flush()
     [problem] = read_log(store).open_problems.values()
     assert problem.generated_tokens == 10
@@ -295,8 +296,8 @@ def test_rows_that_are_gone_or_do_not_add_up_are_a_failure(tmp_path):
 def test_rows_of_a_problem_that_has_its_row_are_refused(tmp_path):
     writer = Writer(MemoryStore(), tmp_path)
     writer.open(builders.manifest(), this_process())
-    writer.append(0, [PROBLEMS["p0"]])
+    writer.append(0, *packed_rows([PROBLEMS["p0"]]))
     with pytest.raises(AssertionError, match="'p0' has a row, and is not open"):
-        writer.append(1, [], [piece(PROBLEMS["p0"], 0, 1)])
+        writer.append(1, *packed_rows([], [piece(PROBLEMS["p0"], 0, 1)]))
     with pytest.raises(AssertionError, match="holds rows of 'p1'"):
-        writer.append(2, [], [replace(piece(PROBLEMS["p1"], 0, 1), problem_id="p2")])
+        writer.append(2, *packed_rows([], [replace(piece(PROBLEMS["p1"], 0, 1), problem_id="p2")]))

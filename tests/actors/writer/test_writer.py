@@ -21,6 +21,7 @@ from cluster.s3 import S3Store
 from cluster.store import LocalStore
 from records.failure import Fenced, RunLocked, RunMismatch, StoreFailed
 from records.jsonio import decode, encode
+from records.packing import packed_rows
 from records.rows import ProblemRecord
 from records.run_folder import layout
 from records.run_folder.checkpoints import read_commit, read_log
@@ -28,6 +29,7 @@ from records.run_folder.commits import Success
 from records.run_folder.epochs import Lease, Owner
 from records.run_folder.reader import read_run
 from records.run_folder.store import Store
+from records.schemas import to_table
 from tests.records import builders
 from tests.records.stores import Crash, FaultyStore, MemoryStore
 from tests.services.radosgw import RadosGateway
@@ -91,12 +93,12 @@ def test_a_run_from_beginning_to_end(tmp_path: Path) -> None:
     assert (state.epoch, state.next_commit, state.next_batch, state.finished) == (1, 2, 0, False)
     assert (state.done, state.spent_tokens, state.leased_tokens, state.previous) == (frozenset(), 0, 0, None)
     assert writer.flush(100) == 2
-    writer.append(0, some(0, 1, 2))
+    writer.append(0, *packed_rows(some(0, 1, 2)))
     assert writer.num_uncommitted() == 3
     assert writer.flush(100) == 3
     assert writer.num_uncommitted() == 0
     assert writer.flush(100) is None
-    writer.append(1, some(3, 4, 5))
+    writer.append(1, *packed_rows(some(3, 4, 5)))
     desk.clock.now_s += 7
     success = writer.finish(PROBLEM_IDS, spent_tokens=60)
     assert (success.commit, success.epoch, success.num_problems, success.lost_tokens) == (4, 1, 6, 0)
@@ -112,14 +114,14 @@ def test_a_run_from_beginning_to_end(tmp_path: Path) -> None:
 
 def test_a_finished_run_gets_no_new_epoch_and_nothing_new_at_all(desk: Desk) -> None:
     writer, _ = desk.open()
-    writer.append(0, some(*range(6)))
+    writer.append(0, *packed_rows(some(*range(6))))
     writer.finish(PROBLEM_IDS, spent_tokens=60)
     before = {name: desk.store.read(name) for name in desk.store.list("")}
     again, state = desk.open()
     assert state.finished
     assert (state.epoch, state.done, state.totals.problems) == (1, frozenset(PROBLEM_IDS), 6)
     with pytest.raises(AssertionError, match="holds no run"):
-        again.append(1, [])
+        again.append(1, *packed_rows([]))
     again.heartbeat({})
     assert before == {name: desk.store.read(name) for name in desk.store.list("")}
 
@@ -127,7 +129,7 @@ def test_a_finished_run_gets_no_new_epoch_and_nothing_new_at_all(desk: Desk) -> 
 def test_a_clean_stop_gives_back_what_was_leased_and_not_spent(desk: Desk) -> None:
     writer, _ = desk.open()
     writer.flush(1000)
-    writer.append(0, some(0, 1))
+    writer.append(0, *packed_rows(some(0, 1)))
     writer.release(spent_tokens=27)  # 20 in rows, 7 for a problem that was stopped in the middle
     _, state = desk.open()
     assert (state.epoch, state.totals.generated_tokens, state.lost_tokens, state.spent_tokens) == (2, 20, 7, 27)
@@ -141,13 +143,13 @@ def test_a_clean_stop_gives_back_what_was_leased_and_not_spent(desk: Desk) -> No
 def test_a_crash_charges_what_was_leased_as_lost_once(desk: Desk) -> None:
     writer, _ = desk.open()
     writer.flush(50)
-    writer.append(0, some(0))
+    writer.append(0, *packed_rows(some(0)))
     writer.flush(100)
     _, state = desk.open(take_over=True)
     assert (state.totals.generated_tokens, state.lost_tokens, state.spent_tokens) == (10, 90, 100)
     second, state = desk.open(take_over=True)
     assert (state.lost_tokens, state.spent_tokens, state.leased_tokens) == (90, 100, 100)
-    second.append(1, some(1))
+    second.append(1, *packed_rows(some(1)))
     second.flush(130)
     _, state = desk.open(take_over=True)
     assert (state.totals.generated_tokens, state.lost_tokens, state.spent_tokens) == (20, 110, 130)
@@ -158,12 +160,12 @@ def test_the_ceiling_never_falls_and_follows_rows_without_a_cap(desk: Desk) -> N
     assert writer.flush(100) == 2
     assert writer.flush(50) is None
     assert writer.flush() is None
-    writer.append(0, some(0))
+    writer.append(0, *packed_rows(some(0)))
     writer.flush(20)
     assert read_log(desk.store).leased_tokens == 100
     uncapped = Desk(desk.folder, MemoryStore())
     writer, _ = uncapped.open()
-    writer.append(0, some(0, 1))
+    writer.append(0, *packed_rows(some(0, 1)))
     writer.flush()
     log = read_log(uncapped.store)
     assert (log.leased_tokens, log.spent_tokens) == (20, 20)
@@ -172,7 +174,7 @@ def test_the_ceiling_never_falls_and_follows_rows_without_a_cap(desk: Desk) -> N
 def test_tables_without_rows_have_no_part(desk: Desk) -> None:
     writer, _ = desk.open()
     bare = replace(RECORDS["p0"], steps=(), requests=())
-    writer.append(0, [bare])
+    writer.append(0, *packed_rows([bare]))
     number = writer.flush()
     assert number is not None
     assert [part.table for part in read_commit(desk.store, number).parts] == ["problems"]
@@ -180,7 +182,7 @@ def test_tables_without_rows_have_no_part(desk: Desk) -> None:
 
 def test_an_empty_batch_needs_no_commit(desk: Desk) -> None:
     writer, _ = desk.open()
-    writer.append(0, [])
+    writer.append(0, *packed_rows([]))
     assert writer.flush() is None
 
 
@@ -189,13 +191,13 @@ def test_an_empty_batch_needs_no_commit(desk: Desk) -> None:
 
 def test_a_batch_that_is_known_is_ignored(desk: Desk) -> None:
     writer, _ = desk.open()
-    writer.append(0, some(0, 1))
-    writer.append(0, some(0, 1))
+    writer.append(0, *packed_rows(some(0, 1)))
+    writer.append(0, *packed_rows(some(0, 1)))
     writer.flush()
-    writer.append(0, some(0, 1))
+    writer.append(0, *packed_rows(some(0, 1)))
     assert writer.flush() is None
     rebuilt, state = desk.open(take_over=True)
-    rebuilt.append(0, some(0, 1))
+    rebuilt.append(0, *packed_rows(some(0, 1)))
     assert rebuilt.flush() is None
     assert state.done == {"p0", "p1"}
     assert state.next_batch == 1
@@ -204,16 +206,16 @@ def test_a_batch_that_is_known_is_ignored(desk: Desk) -> None:
 @pytest.mark.parametrize("flushed", [False, True])
 def test_a_problem_that_comes_twice_is_refused(desk: Desk, flushed: bool) -> None:
     writer, _ = desk.open()
-    writer.append(0, some(0, 1))
+    writer.append(0, *packed_rows(some(0, 1)))
     if flushed:
         writer.flush()
     with pytest.raises(AssertionError, match="batch 1: problem 'p1' has a row already"):
-        writer.append(1, some(2, 1))
+        writer.append(1, *packed_rows(some(2, 1)))
     with pytest.raises(AssertionError, match="problem 'p3' has a row already"):
-        writer.append(2, some(3, 3))
+        writer.append(2, *packed_rows(some(3, 3)))
     with pytest.raises(AssertionError, match="batch 0 was appended before, with other problems"):
-        writer.append(0, some(4))
-    writer.append(1, some(2))  # what was refused left no trace
+        writer.append(0, *packed_rows(some(4)))
+    writer.append(1, *packed_rows(some(2)))  # what was refused left no trace
     writer.flush()
     assert desk.open(take_over=True)[1].done == {"p0", "p1", "p2"}
 
@@ -222,7 +224,7 @@ def test_rows_of_another_problem_are_refused(desk: Desk) -> None:
     writer, _ = desk.open()
     mixed = replace(RECORDS["p0"], steps=RECORDS["p1"].steps)
     with pytest.raises(AssertionError, match="the record of problem 'p0' holds rows of 'p1'"):
-        writer.append(0, [mixed])
+        writer.append(0, *packed_rows([mixed]))
 
 
 @pytest.mark.parametrize(
@@ -235,7 +237,7 @@ def test_rows_of_another_problem_are_refused(desk: Desk) -> None:
 )
 def test_success_needs_one_row_for_every_input(desk: Desk, ids: list[str], message: str) -> None:
     writer, _ = desk.open()
-    writer.append(0, some(0, 1))
+    writer.append(0, *packed_rows(some(0, 1)))
     with pytest.raises(AssertionError, match=message):
         writer.finish(ids, spent_tokens=0)
     assert desk.store.read(layout.SUCCESS) is None
@@ -245,7 +247,7 @@ def test_success_needs_one_row_for_every_input(desk: Desk, ids: list[str], messa
 
 def test_a_run_whose_parts_are_not_what_was_committed_is_not_resumed(desk: Desk) -> None:
     writer, _ = desk.open()
-    writer.append(0, some(0, 1))
+    writer.append(0, *packed_rows(some(0, 1)))
     writer.flush()
     (name,) = desk.store.list("problems/")
     data = desk.store.read(name)
@@ -260,7 +262,7 @@ def test_a_run_whose_parts_are_not_what_was_committed_is_not_resumed(desk: Desk)
 
 def test_a_run_whose_commits_name_a_row_twice_is_not_resumed(desk: Desk) -> None:
     writer, _ = desk.open()
-    writer.append(0, some(0))
+    writer.append(0, *packed_rows(some(0)))
     number = writer.flush()
     assert number is not None
     again = replace(read_commit(desk.store, number), number=number + 1)
@@ -320,7 +322,7 @@ def test_a_lease_is_kept_fresh_while_the_run_is_read(tmp_path: Path) -> None:
     slow = SlowStore()
     desk = Desk(tmp_path, slow)
     writer, _ = desk.open()
-    writer.append(0, some(0, 1))
+    writer.append(0, *packed_rows(some(0, 1)))
     writer.release(20)
     refused: list[bool] = []
 
@@ -395,9 +397,9 @@ def test_an_owner_that_cannot_be_looked_up_counts_as_alive(desk: Desk, unknown: 
 
 def test_an_old_controller_that_wakes_up_commits_nothing(desk: Desk) -> None:
     old, _ = desk.open()
-    old.append(0, some(0))
+    old.append(0, *packed_rows(some(0)))
     old.flush(100)
-    old.append(1, some(1, 2))
+    old.append(1, *packed_rows(some(1, 2)))
     new, state = desk.open(take_over=True)
     assert state.done == {"p0"}
     for _ in range(2):
@@ -407,7 +409,7 @@ def test_an_old_controller_that_wakes_up_commits_nothing(desk: Desk) -> None:
             old.release(30)
     with pytest.raises(Fenced, match="epoch 2 has taken"):
         old.heartbeat({})
-    new.append(1, some(1, 2))
+    new.append(1, *packed_rows(some(1, 2)))
     new.flush()
     log = read_log(desk.store)
     assert (log.totals.problems, log.epoch) == (3, 2)
@@ -415,7 +417,7 @@ def test_an_old_controller_that_wakes_up_commits_nothing(desk: Desk) -> None:
 
 def test_the_new_controller_takes_in_a_commit_that_beats_its_fence(desk: Desk) -> None:
     old, _ = desk.open()
-    old.append(0, some(0))
+    old.append(0, *packed_rows(some(0)))
 
     class Beaten(FaultyStore):
         """The old controller commits between the new one's reading of the log and its fence."""
@@ -478,7 +480,7 @@ def test_what_open_returns_travels_to_other_processes(desk: Desk) -> None:
 def test_a_checkpoint_every_hundred_commits_shortens_the_reading(tmp_path: Path) -> None:
     desk = Desk(tmp_path, MemoryStore())
     writer, _ = desk.open()
-    writer.append(0, some(0))
+    writer.append(0, *packed_rows(some(0)))
     for ceiling in range(100, 350):
         writer.flush(ceiling)
     names = [name for name in desk.store.list(layout.COMMITS) if layout.checkpoint_number(name)]
@@ -497,7 +499,7 @@ def test_a_checkpoint_every_hundred_commits_shortens_the_reading(tmp_path: Path)
 
 
 def test_a_part_that_the_disk_did_not_keep_is_found_out(tmp_path: Path) -> None:
-    part, file = write_part(tmp_path, "problems", [RECORDS["p0"].problem], epoch=1, commit=1)
+    part, file = write_part(tmp_path, "problems", to_table("problems", [RECORDS["p0"].problem]), epoch=1, commit=1)
     check_part(part, file)
     with pytest.raises(StoreFailed, match="holds 1 rows, not 2"):
         check_part(replace(part, rows=2), file)
@@ -509,7 +511,7 @@ def test_a_part_that_the_disk_did_not_keep_is_found_out(tmp_path: Path) -> None:
 def test_a_spool_that_cannot_be_written_keeps_the_rows(desk: Desk) -> None:
     writer, _ = desk.open()
     (desk.folder / "spool").write_text("in the way")
-    writer.append(0, some(0))
+    writer.append(0, *packed_rows(some(0)))
     with pytest.raises(StoreFailed, match="spooling problems/part-"):
         writer.flush()
     (desk.folder / "spool").unlink()
@@ -552,7 +554,7 @@ def control(open_writer: Callable[[], tuple[Writer, RunState]], books: Bookkeepi
         retry(lambda: writer.flush(spent + 25))  # noqa: B023 - called at once
         spent += 10 * len(pair)
         books.spent_tokens = spent
-        writer.append(state.next_batch + index, [RECORDS[problem_id] for problem_id in pair])
+        writer.append(state.next_batch + index, *packed_rows([RECORDS[problem_id] for problem_id in pair]))
         retry(writer.flush)
         books.confirmed.update(pair)
         retry(lambda: writer.heartbeat({"done": len(books.confirmed)}))
@@ -645,11 +647,11 @@ def test_a_gateway_that_is_killed_loses_nothing_that_it_acknowledged(
 ) -> None:
     desk = Desk(tmp_path, S3Store(radosgw_bucket.uri("run")))
     writer, _ = desk.open()
-    writer.append(0, some(0, 1))
+    writer.append(0, *packed_rows(some(0, 1)))
     writer.flush(50)
     radosgw.kill_gateway()
     try:
-        writer.append(1, some(2))
+        writer.append(1, *packed_rows(some(2)))
         with pytest.raises(StoreFailed, match="upload s3:"):
             writer.flush(50)
     finally:
@@ -664,12 +666,13 @@ from pathlib import Path
 from actors.writer.lease import this_process
 from actors.writer.writer import FRESH_S, Writer
 from cluster.store import open_store
+from records.packing import packed_rows
 from tests.records import builders
 
 writer = Writer(open_store(sys.argv[1]), Path(sys.argv[2]))
 writer.open(builders.manifest(), this_process())
 for number in range(1_000_000):
-    writer.append(number, [builders.record(f"p{number}")])
+    writer.append(number, *packed_rows([builders.record(f"p{number}")]))
     writer.flush(10 * number + 50)
     print(number, flush=True)
 """

@@ -19,6 +19,7 @@ from jobs.calibration.rollouts import read_rollouts
 from jobs.cli import main, parse
 from jobs.command_line.calibrate import CalibrateOptions
 from records.failure import InvalidInput, RunMismatch
+from records.packing import packed_rows
 from records.run_folder.reader import read_run
 from records.schemas import PARQUET_OPTIONS, to_table
 from scaling.calibration.chains import STOPPING, TEST, TRAINING, split_of
@@ -214,7 +215,7 @@ def test_an_unfinished_run_is_refused(tmp_path):
     writer = Writer(LocalStore(tmp_path / "run"), tmp_path / "spool")
     writer.open(builders.manifest(), this_process())
     rollouts = (rollout_row("p0", 0, (), 1, 2),)
-    writer.append(0, [replace(builders.record("p0"), rollouts=rollouts)])
+    writer.append(0, *packed_rows([replace(builders.record("p0"), rollouts=rollouts)]))
     writer.flush()
     with pytest.raises(InvalidInput, match="is not finished"):
         read_rollouts(str(tmp_path / "run"))

@@ -15,6 +15,7 @@ from actors.writer.writer import Writer
 from cluster.store import LocalStore
 from jobs.comparison.paired_runs import COSTS, compare_paired_runs, paired_json, print_paired
 from records.failure import InvalidInput
+from records.packing import packed_rows
 from records.rows import ProblemRecord, Status
 from records.run_folder.reader import Run, read_run
 from records.schemas import PROBLEMS
@@ -30,7 +31,7 @@ def make_run(tmp_path: Path) -> MakeRun:
         writer = Writer(LocalStore(tmp_path / name), tmp_path / "spool" / name)
         writer.open(builders.manifest(num_problems=len(records)), this_process())
         for batch, record in enumerate(records):
-            writer.append(batch, [record])
+            writer.append(batch, *packed_rows([record]))
         writer.flush()
         if finished:
             writer.finish([record.problem.problem_id for record in records], spent_tokens=0)

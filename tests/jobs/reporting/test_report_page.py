@@ -31,6 +31,7 @@ from jobs.reporting.source import dearest, read_source, slowest
 from jobs.reporting.svg import SERIES, THEME_COLOURS, Words, inline_svg
 from jobs.reporting.trees import tree_json
 from records.jsonio import encode
+from records.packing import packed_rows
 from records.rows import Status
 from records.run_folder import layout
 from records.run_folder.epochs import utc
@@ -303,7 +304,7 @@ def test_code_that_a_run_names_is_not_run(tmp_path: Path, monkeypatch: pytest.Mo
     assert "which a report does not run" in str(Replayer.of(manifest).why_not)
     writer = Writer(LocalStore(tmp_path / "run"), tmp_path / "spool")
     writer.open(manifest, this_process())
-    writer.append(0, [builders.record("a")])
+    writer.append(0, *packed_rows([builders.record("a")]))
     writer.finish(["a"], spent_tokens=10)
     page = tmp_path / "report.html"
     assert main(["report", str(tmp_path / "run"), "--output", str(page)]) == 0

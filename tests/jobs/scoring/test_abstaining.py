@@ -19,6 +19,7 @@ from jobs.scoring.abstention import AbstentionReader, summarize_abstention
 from jobs.scoring.run_status import read_status, status_json
 from jobs.scoring.summary import print_summary
 from records.failure import InvalidInput, RunMismatch
+from records.packing import packed_rows
 from records.run_folder.reader import read_run
 from scaling.uncertainty.abstention import Abstention
 from scaling.uncertainty.aggregation import ScoreEstimate
@@ -96,7 +97,7 @@ def store(tmp_path: Path) -> LocalStore:
     state = writer.open(builders.manifest(recipe=RECIPE, num_problems=60), this_process())
     for batch, rows in enumerate((list(some_rows(60, 1))[:25], list(some_rows(60, 1))[25:])):
         records = [replace(builders.record(row.problem_id, num_steps=1), problem=row) for row in rows]
-        writer.append(state.next_batch + batch, records)
+        writer.append(state.next_batch + batch, *packed_rows(records))
         writer.flush()
     return store
 

@@ -21,6 +21,7 @@ from jobs.command_line.score import ScoreOptions
 from jobs.scoring.plan import make_plan
 from jobs.scoring.staged_replica import StagedReplica, builder
 from records.failure import InvalidInput, ReplicaDied, StoreFailed
+from records.packing import packed_rows
 from records.replica import ReplicaInfo
 from records.run_folder.reader import read_run
 from tests.records import builders, trees
@@ -54,7 +55,9 @@ def write_run(uri: str, spool: Path) -> None:
     writer = Writer(store, spool)
     writer.open(builders.manifest(), this_process())
     for batch in range(3):
-        writer.append(batch, [builders.record(problem_id) for problem_id in PROBLEM_IDS[2 * batch : 2 * batch + 2]])
+        writer.append(
+            batch, *packed_rows([builders.record(problem_id) for problem_id in PROBLEM_IDS[2 * batch : 2 * batch + 2]])
+        )
         writer.flush()
     store.replace("problems/part-000001-0000000009-deadbeef.parquet", b"left by a killed writer")
     writer.finish(PROBLEM_IDS, spent_tokens=65)

@@ -31,6 +31,7 @@ from jobs.cli import main
 from jobs.scoring.run_status import RunStatus, State, StatusReader, read_status
 from jobs.scoring.watch import WatchDisplay, _JsonLines, watch
 from records.failure import InvalidInput, StoreFailed
+from records.packing import packed_rows
 from records.progress import Progress
 from records.run_folder.store import Store
 from tests.records.builders import manifest, record
@@ -85,7 +86,7 @@ class RunInProgress:
 
     def score_one(self) -> None:
         self.done += 1
-        self.writer.append(self.done, [record(f"p{self.done}")])
+        self.writer.append(self.done, *packed_rows([record(f"p{self.done}")]))
         self.writer.flush()
         self.beat()
 

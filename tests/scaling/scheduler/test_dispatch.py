@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from scaling.scheduler.dispatch import SUSPECT_DEATHS, Dispatcher
+from scaling.scheduler.dispatch import SUSPECT_DEATHS, Dispatcher, scanned
+from scaling.scheduler.loads import Loads
 from tests.support.tiers import some_of
 
 
@@ -204,3 +205,65 @@ def test_a_suspect_empties_one_replica_and_the_others_go_on():
     alone = where.pop("p0/x~3")
     assert alone not in where.values()
     assert len(set(where.values())) == 2
+
+
+@given(
+    capacities=st.lists(st.integers(1, 6), min_size=1, max_size=6),
+    moves=st.lists(st.tuples(st.sampled_from(["take", "give", "alone", "down", "up"]), st.integers(0, 5)), max_size=60),
+)
+def test_the_least_loaded_is_the_one_that_looking_at_all_finds(capacities, moves):
+    loads, names = Loads(), [f"r{number}" for number in range(len(capacities))]
+    for name, capacity in zip(names, capacities, strict=True):
+        loads.up(name, capacity)
+    for number, (move, place) in enumerate(moves):
+        name = names[place % len(names)]
+        load = loads.by_name.get(name)
+        if move == "down":
+            loads.down(name)
+        elif move == "up" and load is None:
+            loads.up(name, capacities[place % len(names)])
+        elif load is not None:
+            if move == "take" and load.room:
+                load.keys.add(f"{number}")
+            elif move == "give" and load.keys:
+                load.keys.pop()
+            load.isolated = move == "alone"
+            loads.changed(name)
+        assert loads.least_loaded() == scanned(loads.with_room(), None, ())
+        assert loads.fewest_calls() == min((len(one.keys) for _, one in loads.with_room()), default=None)
+        assert loads.capacity == sum(one.capacity for one in loads.by_name.values())
+
+
+@given(
+    slots=st.lists(st.integers(1, 20), min_size=1, max_size=5),
+    homes=st.lists(st.integers(0, 6), max_size=120),
+    settled=st.sets(st.integers(0, 119)),
+)
+def test_every_task_goes_where_looking_at_all_replicas_would_send_it(slots, homes, settled):
+    made = dispatcher()
+    for number, count in enumerate(slots):
+        made.replica_up(f"r{number}", count)
+    for number, home in enumerate(homes):
+        task = job(f"{number}", f"r{home}")  # some homes are no replica
+        made.push(task, (0.0, 0, 0, number))
+        wanted = scanned(made._loads.with_room(), task.home, ())
+        following = made.peek()
+        assert (None if following is None else following[1]) == wanted
+        if following is None:
+            made.refuse()
+        else:
+            made.take(task.key, following[1])
+        if number in settled:
+            made.drop([f"{number // 2}"])
+
+
+def test_the_heaps_do_not_grow_with_the_calls():
+    loads = Loads()
+    for name in ("idle", "busy"):
+        loads.up(name, 100)
+    for number in range(5000):
+        loads.by_name["busy"].keys = set(map(str, range(number % 7 + 1)))
+        loads.changed("busy")
+        assert loads.least_loaded() == "idle"
+        assert loads.fewest_calls() == 0
+    assert max(len(loads._by_share.heap), len(loads._by_number.heap)) < 100

@@ -9,17 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from records.calls import SampleCall, Sampled, SampledStep
-from records.path import FinishReason
+from records.path import FinishReason, Path
 from records.problem import Problem
+from records.request import Expand, Until
 from records.rows import OpenRecord
 from records.schemas import to_rows, to_table
+from scaling.answers.classes import AnswerPolicy
 from scaling.answers.equivalence import same_answer
 from scaling.scheduler.open_search import Concluded
 from scaling.search.accounting import Models, problem_record
 from scaling.search.problem_search import ProblemSearch
 from scaling.search.tasks import CompareTask, SampleTask
 from scaling.strategies.majority import majority
-from scaling.strategy import SearchLimits
+from scaling.strategy import Choice, SearchLimits, Strategy
 from tests.support.world import NOTHING, World, problems, scheduler_for
 
 LIMITS = SearchLimits(max_tokens=40, max_step_tokens=8)
@@ -50,6 +52,29 @@ def test_the_order_in_which_things_arrive_changes_no_class(seed: int) -> None:
         assert mine.choice is not None
         assert theirs.choice is not None
         assert mine.choice.answer == theirs.choice.answer
+
+
+def test_a_finished_sample_is_read_once_for_the_grader_the_vote_and_its_row() -> None:
+    read: list[str] = []
+
+    def extractor(solution: str) -> str:
+        read.append(solution)
+        return "1"
+
+    policy = AnswerPolicy(extractor=extractor)
+    search = ProblemSearch(Problem("p", "question", "1"), partial(rollouts, num_samples=3), run_seed=1, policy=policy)
+    for task in search.begin():
+        assert isinstance(task, SampleTask)
+        sampled = Sampled(task.key, (SampledStep(f"{task.child}", (1,), FinishReason.EOS, None),), 1, 0, 0.0, 0.0)
+        search.sampled(task, sampled, granted_tokens=40, replica="g")
+    assert read == ["0", "1", "2"]
+    assert [(row.answer, row.answer_class) for row in search.steps] == [("1", "1")] * 3
+
+
+def rollouts(root: Path, *, num_samples: int) -> Strategy:
+    """Samples that nobody but the search reads."""
+    reply = yield Expand(((root, num_samples),), Until.END, 40)
+    return Choice(reply.paths[0], "1", reply.paths)
 
 
 def test_rows_say_what_was_stated_and_how_it_was_counted() -> None:
