@@ -96,5 +96,8 @@ class InstantReplica(Generic[_CallT, _ResultT]):
     async def close(self) -> None:
         """See `Replica`."""
 
+    def let_go(self) -> None:
+        """See `ReplicaHandle`."""
+
     async def replace(self) -> None:
         """See `ReplicaHandle`."""

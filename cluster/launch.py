@@ -5,6 +5,7 @@ ever under the same handle (Ray runs the builder again; `hello` loads the model 
 controller decides what is sent again, because it knows what a call is worth and to whom.
 """
 
+import importlib
 import inspect
 import os
 from collections.abc import Callable
@@ -13,12 +14,15 @@ from typing import Any
 
 import ray
 from ray.actor import ActorHandle
+from ray.exceptions import RayActorError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.channel import Address, ChannelServer
 from cluster.replicas import RayReplica
 
 Build = Callable[[], Any]
+WRITER_THREADS = 2
+"""A heartbeat does not wait for a slow upload."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,11 +61,11 @@ def launch_replicas(
     ]
 
 
-def launch_beside_driver(build: Build, *, threads: int = 0) -> ActorHandle:
+def launch_beside_driver(build: Build | None, *, threads: int = 0) -> ActorHandle:
     """Start one actor on the driver's node, whose files it reads. It is not restarted: its state is the run's.
 
     Args:
-        build: makes the object.
+        build: makes the object; None for one that `begin` makes later.
         threads: 0 for an object with async methods, on one event loop; else the calls that may run side by side.
     """
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
@@ -76,6 +80,42 @@ def launch_beside_driver(build: Build, *, threads: int = 0) -> ActorHandle:
         )
         .remote(build)
     )
+
+
+class SpareHosts:
+    """Processes for the writer and the controller of the next run, started before it: they import for seconds.
+
+    They are the driver's: a copy in another process has none.
+
+    Args:
+        writer_module: what the writer's process imports beforehand (`controller_module`: the controller's).
+    """
+
+    def __init__(self, *, writer_module: str, controller_module: str) -> None:
+        self._modules = {WRITER_THREADS: writer_module, 0: controller_module}
+        self._spares: dict[int, ActorHandle] = {}
+
+    def refill(self) -> None:
+        """Start those that are missing, and do not wait for them: another run follows."""
+        for threads, module in self._modules.items():
+            if threads not in self._spares:
+                self._spares[threads] = launch_beside_driver(None, threads=threads)
+                self._spares[threads].warm_up.remote(module)
+
+    def take(self, build: Build, *, threads: int = 0) -> ActorHandle:
+        """An actor with the object that `build` makes: a spare, or a fresh one where there is none that lives."""
+        spare = self._spares.pop(threads, None)
+        if spare is not None:
+            try:
+                ray.get(spare.begin.remote(build))
+            except RayActorError:
+                pass
+            else:
+                return spare
+        return launch_beside_driver(build, threads=threads)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_spares": {}}
 
 
 def launch_trainer(build: Build, resources: Resources, *, beside_driver: bool) -> ActorHandle:
@@ -116,8 +156,16 @@ def has_gpus() -> bool:
 class AsyncHost:
     """Hosts an object whose methods run on the actor's event loop."""
 
-    def __init__(self, build: Build) -> None:
+    def __init__(self, build: Build | None) -> None:
+        self._hosted: Any = None if build is None else build()
+
+    async def begin(self, build: Build) -> None:
+        """Host an object from now on."""
         self._hosted = build()
+
+    async def warm_up(self, module: str) -> None:
+        """Import what the object will need."""
+        importlib.import_module(module)
 
     async def call(self, method: str, *args: Any, **kwargs: Any) -> Any:
         """Call a method of the hosted object, async or not."""
@@ -150,8 +198,16 @@ def ray_encrypts() -> bool:
 class ThreadedHost:
     """Hosts an object whose methods block, and may be called from several threads."""
 
-    def __init__(self, build: Build) -> None:
+    def __init__(self, build: Build | None) -> None:
+        self._hosted: Any = None if build is None else build()
+
+    def begin(self, build: Build) -> None:
+        """Host an object from now on."""
         self._hosted = build()
+
+    def warm_up(self, module: str) -> None:
+        """Import what the object will need."""
+        importlib.import_module(module)
 
     def call(self, method: str, *args: Any, **kwargs: Any) -> Any:
         """Call a method of the hosted object."""

@@ -6,7 +6,7 @@ from typing import Any
 import ray
 from ray.actor import ActorHandle
 
-from cluster.launch import Build, Resources, launch_beside_driver, launch_trainer
+from cluster.launch import WRITER_THREADS, Build, Resources, SpareHosts, launch_beside_driver, launch_trainer
 from cluster.replicas import answer, cause_of_death
 from records.failure import ActorDied, Failure, ReplicaDied
 from records.usage import Usage
@@ -22,9 +22,9 @@ class RemoteWriter:
         self._actor = actor
 
     @classmethod
-    def launch(cls, build: Build) -> "RemoteWriter":
-        """Start it; two threads, because a heartbeat does not wait for a slow upload."""
-        return cls(launch_beside_driver(build, threads=2))
+    def launch(cls, build: Build, hosts: SpareHosts | None = None) -> "RemoteWriter":
+        """Start it, in a process of `hosts` if there is one."""
+        return cls(_host(build, hosts, threads=WRITER_THREADS))
 
     def call(self, method: str, *args: Any, **kwargs: Any) -> Any:
         """Call a method of the writer and wait."""
@@ -56,8 +56,8 @@ class RemoteWriter:
 class RemoteController:
     """A controller in an actor, running."""
 
-    def __init__(self, build: Build) -> None:
-        self._actor = launch_beside_driver(build)
+    def __init__(self, build: Build, hosts: SpareHosts | None = None) -> None:
+        self._actor = _host(build, hosts)
         self._run = self._actor.call.remote("run")
 
     def call(self, method: str) -> Any:
@@ -117,6 +117,10 @@ class RemoteTrainer:
     def end(self) -> None:
         """End the actor."""
         ray.kill(self._actor)
+
+
+def _host(build: Build, hosts: SpareHosts | None, *, threads: int = 0) -> ActorHandle:
+    return launch_beside_driver(build, threads=threads) if hosts is None else hosts.take(build, threads=threads)
 
 
 def wait_for(reference: Any) -> Any:

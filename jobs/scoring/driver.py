@@ -103,7 +103,7 @@ class RunDriver:
         from cluster.remote import RemoteWriter
 
         self._replicas.unmetered.begin()
-        writer = RemoteWriter.launch(partial(Writer, self._plan.store, self._spool))
+        writer = RemoteWriter.launch(partial(Writer, self._plan.store, self._spool), self._replicas.hosts)
         try:
             state: RunState = self._patiently(
                 lambda: writer.call(
@@ -144,7 +144,8 @@ class RunDriver:
         """Run a controller to its end, and let the run go: finished, or stopped clean."""
         from cluster.remote import RemoteController
 
-        controller = RemoteController(partial(_controller, self._plan, self._replicas, state, writer))
+        build = partial(_controller, self._plan, self._replicas, state, writer)
+        controller = RemoteController(build, self._replicas.hosts)
         try:
             self._watch(controller)
             self._conclude(writer, controller.call("charged_tokens"))

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from actors.controller.settings import GeneratorHandle, PrmHandle, roles_of
 from actors.replicas.generator import Generator
@@ -23,6 +23,9 @@ from records.replica import ReplicaInfo
 from records.run_folder.manifest import Manifest, replica_differences
 from records.usage import Role, Usage
 from scaling.budget.metering import Meter, ReplicaRate
+
+if TYPE_CHECKING:
+    from cluster.launch import SpareHosts
 
 SCRIPTED_CPUS = 0.01
 """Share of a CPU slot that Ray keeps for a scripted replica: a hundred of them fit on one core."""
@@ -59,12 +62,15 @@ class Replicas:
     Attributes:
         rates: of a replica of each role: its GPUs and its price.
         unmetered: their time that is on no run's account.
+        hosts: processes for the writer and the controller of the next run, started while models load; whoever has
+            another run to come refills them at the end of one. None: they are started when they are needed.
     """
 
     generators: tuple[GeneratorHandle, ...]
     prms: tuple[PrmHandle, ...]
     rates: Mapping[Role, ReplicaRate]
     unmetered: Unmetered
+    hosts: "SpareHosts | None" = None
 
     def __len__(self) -> int:
         """Number of replicas."""
@@ -110,7 +116,7 @@ class Replicas:
 
 def launch(recipe: Recipe) -> Replicas:
     """Launch the replicas that the recipe's strategy needs, in the Ray session that we are in."""
-    from cluster.launch import Resources, has_gpus, launch_replicas
+    from cluster.launch import Resources, SpareHosts, has_gpus, launch_replicas
 
     on_gpus = has_gpus() if recipe.cluster.device is None else recipe.cluster.device == "gpu"
     sections = role_sections(recipe)
@@ -139,6 +145,8 @@ def launch(recipe: Recipe) -> Replicas:
         return tuple(launched)
 
     prm = prm_settings(recipe)
+    hosts = SpareHosts(writer_module="actors.writer.writer", controller_module="jobs.scoring.driver")
+    hosts.refill()
     return Replicas(
         generators=replicas("generator", builder(Generator, informed_generator_settings(recipe)))
         if "generator" in sections
@@ -146,6 +154,7 @@ def launch(recipe: Recipe) -> Replicas:
         prms=replicas("prm", builder(Prm, prm)) if "prm" in sections and prm is not None else (),
         rates=rates,
         unmetered=Unmetered(launched_s),
+        hosts=hosts,
     )
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import pickle
 import signal
 from functools import partial
 
@@ -10,7 +11,7 @@ import pytest_asyncio
 import ray
 
 from cluster.channel import Channel, ChannelLost
-from cluster.launch import Resources, launch_beside_driver, launch_replicas
+from cluster.launch import WRITER_THREADS, Resources, SpareHosts, launch_beside_driver, launch_replicas
 from cluster.remote import RemoteController, wait_for
 from cluster.replicas import answer
 from cluster.session import connect
@@ -151,3 +152,21 @@ async def test_where_nothing_can_connect_ray_carries_the_calls(replica, monkeypa
     await replica.submit(info.incarnation, 1, [call("a")])
     assert (await replica.collect(info.incarnation, 1, 0, 5.0)).results
     assert len([record for record in caplog.records if "Ray carries" in record.message]) == 1
+
+
+def test_a_spare_process_is_taken_once_and_a_dead_one_is_not_missed(ray_session):
+    hosts = SpareHosts(writer_module="actors.writer.writer", controller_module="actors.controller.settings")
+    hosts.refill()
+    writer, spare = hosts._spares[WRITER_THREADS], hosts._spares[0]
+    assert pickle.loads(pickle.dumps(hosts))._spares == {}  # noqa: S301
+    with pytest.raises(ray.exceptions.RayTaskError, match="invalid literal"):
+        hosts.take(partial(int, "no number"), threads=WRITER_THREADS)  # what a builder raises is what it raises
+    pid = wait_for(spare.process_id.remote())
+    first = hosts.take(partial(dict, number=1))
+    assert wait_for(first.process_id.remote()) == pid
+    hosts.refill()
+    ray.kill(hosts._spares[0])
+    second = hosts.take(partial(dict, number=2))
+    assert [wait_for(actor.call.remote("get", "number")) for actor in (first, second)] == [1, 2]
+    for actor in (writer, first, second, *hosts._spares.values()):
+        ray.kill(actor)

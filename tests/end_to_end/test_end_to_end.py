@@ -60,6 +60,12 @@ def replicas(tmp_path_factory):
         yield launch(plan.recipe)
 
 
+@pytest.fixture(autouse=True)
+def another_run_follows(replicas):
+    yield
+    replicas.hosts.refill()
+
+
 @pytest.fixture
 def one_each(replicas):
     return replace(replicas, generators=replicas.generators[:1], prms=replicas.prms[:1])

@@ -54,6 +54,12 @@ def replicas(bucket: Bucket):
         yield launch(plan.recipe)
 
 
+@pytest.fixture(autouse=True)
+def another_run_follows(replicas):
+    yield
+    replicas.hosts.refill()
+
+
 def found(run: Run) -> dict[str, tuple[object, ...]]:
     rows = run.problems().to_pylist()
     assert len({row["problem_id"] for row in rows}) == len(rows)

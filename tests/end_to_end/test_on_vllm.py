@@ -53,6 +53,12 @@ def replicas(tmp_path_factory):
         yield launch(plan.recipe)
 
 
+@pytest.fixture(autouse=True)
+def another_run_follows(replicas):
+    yield
+    replicas.hosts.refill()
+
+
 @pytest.fixture
 def one_generator(replicas):
     return replace(replicas, prms=())

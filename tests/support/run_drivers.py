@@ -385,13 +385,13 @@ class Stage:
         )
         return file
 
-    def _launch_writer(self, build: Callable[[], Writer]) -> ThreadWriter:
+    def _launch_writer(self, build: Callable[[], Writer], _hosts: object) -> ThreadWriter:
         assert len(self.writers) < MAX_REIGNS, "the driver begins again and again"
         writer = ThreadWriter(self, build())
         self.writers.append(writer)
         return self.interrupt("launch writer", lambda: writer)
 
-    def _launch_controller(self, build: Callable[[], Controller]) -> ThreadController:
+    def _launch_controller(self, build: Callable[[], Controller], _hosts: object) -> ThreadController:
         def launch() -> ThreadController:
             self.controllers.append(ThreadController(self, build))
             return self.controllers[-1]

@@ -21,12 +21,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from actors.engines.protocol import EngineRefused
+from actors.engines.serving.engine_request import EngineRequest, Finished, request_step
 from records.failure import ReplicaDied
 
 if TYPE_CHECKING:
@@ -36,60 +34,9 @@ if TYPE_CHECKING:
 ADMISSION = 1.1
 """Requests given to vLLM per sequence that it batches: the surplus fills the batch between two steps."""
 
-ENDED = "ended"
-"""Why a request has ended whose `ends` said so."""
-
 _one_at_a_time = threading.Lock()
 _living: set["EngineThread"] = set()
 """Of this process. What they share (process groups) goes with the last one."""
-
-
-@dataclass(slots=True)
-class Finished:
-    """What became of one request.
-
-    Attributes:
-        token_ids: sampled, those that ended the sample included.
-        logprob_ids: tokens whose log-probabilities the engine gave: [num_tokens, 1 + k], the sampled one first; empty
-            where none were asked for.
-        logprobs: theirs, likewise.
-        finish_reason: vLLM's word, or `ENDED`.
-        stop_reason: the token that ended it; None: none of those asked for.
-        pooled: the tensor of a pooling request.
-        cached_tokens: prompt tokens found in the prefix cache.
-        queued_s: from `run` to the first scheduling.
-        run_s: from there to the end.
-    """
-
-    token_ids: list[int]
-    logprob_ids: "np.ndarray[Any, Any]"
-    logprobs: "np.ndarray[Any, Any]"
-    finish_reason: str
-    stop_reason: int | str | None
-    pooled: Any
-    cached_tokens: int
-    queued_s: float
-    run_s: float
-
-
-@dataclass(slots=True, eq=False)
-class _Request:
-    """One request, from `run` to its end; the engine's thread alone touches it in between.
-
-    `width` is how many log-probabilities it has asked for at each position; a batch has as many for all as for the
-    one that asked for most.
-    """
-
-    request_id: str
-    core_request: Any
-    ends: Callable[[Sequence[int]], bool] | None
-    width: int
-    future: "asyncio.Future[Finished]"
-    arrived_s: float
-    scheduled_s: float | None = None
-    cached_tokens: int = 0
-    token_ids: list[int] = field(default_factory=list)
-    logprobs: list[Any] = field(default_factory=list)
 
 
 class EngineThread:
@@ -106,12 +53,12 @@ class EngineThread:
         self._loop = asyncio.get_running_loop()
         self._capacity = int(arguments["max_num_seqs"] * ADMISSION) + 1
         self._num_requests = 0
-        self._inbox: deque[_Request | str] = deque()
+        self._inbox: deque[EngineRequest | str] = deque()
         self._wake, self._up = threading.Event(), threading.Event()
         self._closing, self._failure = False, list[BaseException]()
         self._ended: asyncio.Future[None] = self._loop.create_future()
-        self._waiting: deque[_Request] = deque()
-        self._flying: dict[str, _Request] = {}
+        self._waiting: deque[EngineRequest] = deque()
+        self._flying: dict[str, EngineRequest] = {}
         self.llm: LLMEngine
         self._thread = threading.Thread(
             target=self._live, args=(arguments, cpu_threads), name="vllm-engine", daemon=True
@@ -166,7 +113,7 @@ class EngineThread:
         self._wake.set()
         self._thread.join()
 
-    def _request(self, token_ids: Sequence[int], parameters: Any, ends: Any) -> _Request:
+    def _request(self, token_ids: Sequence[int], parameters: Any, ends: Any) -> EngineRequest:
         self._num_requests += 1
         request_id = str(self._num_requests)
         # "type" marks ids that are ready: raw prompts would go through vLLM's tokenizer.
@@ -176,7 +123,7 @@ class EngineThread:
                 request_id, prompt, parameters, supported_tasks=self.llm.get_supported_tasks()
             )
         width = 1 + (getattr(parameters, "logprobs", None) or 0)
-        return _Request(request_id, core_request, ends, width, self._loop.create_future(), time.monotonic())
+        return EngineRequest(request_id, core_request, ends, width, self._loop.create_future(), time.monotonic())
 
     def _death(self) -> ReplicaDied:
         error = self._failure[0] if self._failure else None
@@ -236,7 +183,7 @@ class EngineThread:
         """Add what has come and has room; abort what nobody waits for any more."""
         while self._inbox:
             item = self._inbox.popleft()
-            if isinstance(item, _Request):
+            if isinstance(item, EngineRequest):
                 self._waiting.append(item)
             elif self._flying.pop(item, None) is not None:
                 core.abort_requests([item])
@@ -247,7 +194,7 @@ class EngineThread:
             self._flying[request.request_id] = request
             core.add_request(request.core_request)
 
-    def _take_out(self, core: Any, outputs: Sequence[Any], began_s: float) -> list[tuple[_Request, Finished]]:
+    def _take_out(self, core: Any, outputs: Sequence[Any], began_s: float) -> list[tuple[EngineRequest, Finished]]:
         """What the step that began at `began_s` has finished."""
         finished = []
         for output in outputs:
@@ -265,8 +212,8 @@ class EngineThread:
 
     def _end(self) -> None:
         """On the loop: nobody waits for an engine that has ended."""
-        left: list[_Request] = [*self._flying.values(), *self._waiting]
-        left += [item for item in self._inbox if isinstance(item, _Request)]
+        left: list[EngineRequest] = [*self._flying.values(), *self._waiting]
+        left += [item for item in self._inbox if isinstance(item, EngineRequest)]
         self._ended.set_result(None)
         for request in left:
             if not request.future.done():
@@ -284,46 +231,7 @@ def refusals() -> Iterator[None]:
         raise EngineRefused(f"the engine refused the request: {error}", retryable=False) from error
 
 
-def request_step(request: _Request, output: Any, began_s: float) -> Finished | None:
-    """Take in what one step gave to a request; what became of it if it has ended."""
-    if request.scheduled_s is None:
-        request.scheduled_s = began_s
-        if (prefill := output.prefill_stats) is not None:
-            request.cached_tokens = prefill.num_cached_tokens
-    if output.new_logprobs is not None:
-        request.logprobs.append(output.new_logprobs)
-    reason = None if output.finish_reason is None else str(output.finish_reason)
-    for token_id in output.new_token_ids:
-        request.token_ids.append(token_id)
-        if request.ends is not None and request.ends(request.token_ids):
-            reason = ENDED
-            break
-    if reason is None:
-        return None
-    logprob_ids, logprobs = _joined(request.logprobs, len(request.token_ids), request.width)
-    now_s = time.monotonic()
-    return Finished(
-        token_ids=request.token_ids,
-        logprob_ids=logprob_ids,
-        logprobs=logprobs,
-        finish_reason=reason,
-        stop_reason=output.stop_reason,
-        pooled=output.pooling_output,
-        cached_tokens=request.cached_tokens,
-        queued_s=request.scheduled_s - request.arrived_s,
-        run_s=now_s - request.scheduled_s,
-    )
-
-
-def _joined(pieces: Sequence[Any], num_tokens: int, width: int) -> tuple[Any, Any]:
-    if not pieces:
-        return np.empty((0, width), np.int64), np.empty((0, width), np.float64)
-    ids = np.concatenate([piece.logprob_token_ids[:, :width] for piece in pieces])
-    logprobs = np.concatenate([piece.logprobs[:, :width] for piece in pieces])
-    return ids[:num_tokens], logprobs[:num_tokens]
-
-
-def _deliver(finished: Sequence[tuple[_Request, Finished]]) -> None:
+def _deliver(finished: Sequence[tuple[EngineRequest, Finished]]) -> None:
     for request, result in finished:
         if not request.future.done():
             request.future.set_result(result)

@@ -14,7 +14,8 @@ from actors.engines.serving.common import (
     prepare_environment,
     unchunked_arguments,
 )
-from actors.engines.serving.engine_thread import ENDED, EngineThread, Finished, refusals
+from actors.engines.serving.engine_request import ENDED, Finished
+from actors.engines.serving.engine_thread import EngineThread, refusals
 from actors.engines.settings import GeneratorSettings
 from actors.engines.steps import StepSplitter
 from records.path import FinishReason

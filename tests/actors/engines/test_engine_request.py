@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from actors.engines.serving.engine_thread import ENDED, Finished, _Request, request_step
+from actors.engines.serving.engine_request import ENDED, EngineRequest, Finished, request_step
 
 
 @dataclass
@@ -38,13 +38,13 @@ class Output:
 class Steps:
     """Feeds outputs to a request."""
 
-    request: _Request = field(init=False)
+    request: EngineRequest = field(init=False)
     width: int = 1
     ends: Any = None
 
     def __post_init__(self) -> None:
         loop = asyncio.new_event_loop()
-        self.request = _Request("1", None, self.ends, self.width, loop.create_future(), 10.0)
+        self.request = EngineRequest("1", None, self.ends, self.width, loop.create_future(), 10.0)
         loop.close()
 
     def feed(self, *outputs: Output) -> list[Finished | None]:
