@@ -34,9 +34,9 @@ class RemoteWriter:
         """End the actor."""
         ray.kill(self._actor)
 
-    async def append(self, batch: int, records: Sequence[Any], opened: Sequence[Any]) -> None:
+    async def append(self, batch: int, problems: Sequence[Any], columns: Any) -> None:
         """See `RunWriter`."""
-        await self._call("append", batch, records, opened)
+        await self._call("append", batch, problems, columns)
 
     async def flush(self, leased_tokens: int | None, usage: Usage | None) -> None:
         """See `RunWriter`."""
