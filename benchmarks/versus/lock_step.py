@@ -49,7 +49,7 @@ class LockStep:
         """See `Side.warm_up`."""
         self._pass(self._job.warm_up_problems)
 
-    def run(self, seed: int) -> Pass:  # noqa: ARG002 - its requests have no seed
+    def run(self, seed: int) -> Pass:
         """See `Side.run`."""
         return self._pass(self._job.problems)
 

@@ -49,7 +49,7 @@ class RayData:
     def warm_up(self) -> None:
         """See `Side.warm_up`: there is nothing that would stay warm."""
 
-    def run(self, seed: int) -> Pass:  # noqa: ARG002 - its requests have no seed
+    def run(self, seed: int) -> Pass:
         """See `Side.run`."""
         questions = [problem.question for problem in self._job.problems]
         num_samples = getattr(self._job.recipe.strategy, "num_samples", 1)
