@@ -33,9 +33,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from actors.engines.model_files import TOKENIZER_FILE
+from actors.engines.text import read_tokenizer
 from benchmarks.engine_ceiling import environment, say
 from benchmarks.versus.its_hub import open_its_hub
-from benchmarks.versus.job import RECIPES, Job
+from benchmarks.versus.job import EXAMPLE, RECIPES, Job
 from benchmarks.versus.lock_step import open_lock_step
 from benchmarks.versus.one_per_worker import open_one_per_worker
 from benchmarks.versus.ours import open_ours
@@ -106,8 +108,8 @@ def as_text(result: dict[str, Any]) -> str:
 def measure(arguments: argparse.Namespace, method: str, folder: Path, result: dict[str, Any]) -> None:
     """All peers of one method; `result`, and the output file, get each as soon as it is there."""
     file = folder / "problems.jsonl"
-    job = Job(method, (), file, folder, tuple(arguments.set))
-    length_of = solution_length(lambda text: len(job.tokenizer.encode(text, special=False)))
+    tokenizer = read_tokenizer(EXAMPLE / "generator" / TOKENIZER_FILE)
+    length_of = solution_length(lambda text: len(tokenizer.encode(text, special=False)))
     problems = choose_problems(arguments.lengths, arguments.problems, length_of)
     write_problems(file, problems)
     job = Job(method, problems, file, folder, tuple(arguments.set))
