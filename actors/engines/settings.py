@@ -66,6 +66,8 @@ class GeneratorSettings(EngineSettings):
         system_prompt: system message of the chat; None for none.
         separator: the text that ends a step.
         max_logprobs: most `top_logprobs` of a call.
+        seeded: each sample is drawn with the seed of its call; else all from one stream, another in each process.
+        logprobs: log-probabilities of sampled tokens are given also where a call asks for none of the likeliest.
     """
 
     prompt_template: str
@@ -73,6 +75,8 @@ class GeneratorSettings(EngineSettings):
     system_prompt: str | None
     separator: str
     max_logprobs: int
+    seeded: bool = True
+    logprobs: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -83,6 +83,15 @@ class GeneratorSection(EngineSection):
         ge=1,
         le=65536,
     )
+    seeded: bool = setting(
+        True,
+        "Draw each sample with a seed of its own, from its problem, request and place. false: from one stream of the "
+        "engine, faster, and another result each time.",
+    )
+    logprobs: bool = setting(
+        True,
+        "Keep the log-probability of each step (steps.logprob_sum). false: only what a strategy asks for, faster.",
+    )
     max_tokens: int = setting(2048, "Most tokens of one sample, all steps together.", ge=1)
     max_step_tokens: int = setting(512, "Most tokens of one step.", ge=1)
 

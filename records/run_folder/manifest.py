@@ -24,6 +24,8 @@ RENAMED_SETTINGS = {
     "strategy.hopeless_below": "strategy.min_upper_quantile",
 }
 """Recipe keys that had another name once -> the present one. A manifest may have either, a recipe as it is read too."""
+ADDED_SETTINGS: dict[str, object] = {"generator.seeded": True, "generator.logprobs": True}
+"""Recipe keys that manifests of older versions lack -> how it was then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,8 @@ def _deciding(manifest: Manifest) -> dict[str, object]:
         "num_problems": manifest.num_problems,
         "input_fingerprint": manifest.input_fingerprint,
     }
-    settings = {RENAMED_SETTINGS.get(key, key): value for key, value in flat(manifest.recipe).items()}
+    written = {RENAMED_SETTINGS.get(key, key): value for key, value in flat(manifest.recipe).items()}
+    settings = ADDED_SETTINGS | written
     return scalars | {f"recipe.{key}": value for key, value in settings.items()}
 
 

@@ -104,7 +104,7 @@ class ScriptedGenerator(ScriptedEngine):
         super().__init__(settings)
         self.tokenizer = byte_tokenizer(settings.separator)
         self._separator, self._answers = settings.separator, settings.script.answers
-        self._max_logprobs = settings.max_logprobs
+        self._max_logprobs, self._logprobs = settings.max_logprobs, settings.logprobs
         before, _, self._after_question = settings.prompt_template.partition("{question}")
         system = settings.system_prompt if settings.chat else None
         self._before_question = before if system is None else f"{system}{self._separator}{before}"
@@ -118,7 +118,7 @@ class ScriptedGenerator(ScriptedEngine):
         queued_s, run_s = await self._take_time(len(token_ids))
         return EngineSample(
             token_ids=token_ids,
-            logprobs=(LOGPROB,) * len(token_ids),
+            logprobs=(LOGPROB,) * len(token_ids) if self._logprobs or request.top_logprobs else None,
             finish_reason=reason,
             cached_tokens=cached,
             queued_s=queued_s,

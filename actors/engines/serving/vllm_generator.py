@@ -1,6 +1,7 @@
 """The generator engine: vLLM in this process, prompts and samples as token ids."""
 
 import math
+import secrets
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -36,22 +37,26 @@ class VllmGenerator:
         self._thread = EngineThread(generator_arguments(settings, cuda=cuda), cpu_threads=threads)
         self.tokenizer = load_tokenizer(self._thread.llm)
         self.facts = engine_facts(self._thread.llm, settings)
+        self._seeded, self._logprobs = settings.seeded, settings.logprobs
         self._splitter = StepSplitter(self.tokenizer, settings.separator)
         self._separator_ids = sorted(self._splitter.separator_ids)
 
     async def sample(self, request: SampleRequest) -> EngineSample:
         """See `GeneratorEngine.sample`."""
         with refusals():
-            parameters = sampling_parameters(request, separator_ids=self._separator_ids)
+            parameters = sampling_parameters(
+                request, separator_ids=self._separator_ids, seeded=self._seeded, logprobs=self._logprobs
+            )
         ends = self._splitter.ends_step if request.until is Until.STEP else None
         done = await self._thread.run(request.prompt_ids, parameters, ends)
+        given = parameters.logprobs is not None
         logprobs: list[float] = done.logprobs[:, 0].tolist()
         if not all(map(math.isfinite, logprobs)):
             raise EngineRefused("the engine sampled from probabilities that are no numbers", retryable=True)
         top = None if request.top_logprobs == 0 else TopLogprobs(done.logprob_ids[:, 1:], done.logprobs[:, 1:])
         return EngineSample(
             token_ids=tuple(done.token_ids),
-            logprobs=tuple(logprobs),
+            logprobs=tuple(logprobs) if given else None,
             finish_reason=self._finish_reason(done),
             cached_tokens=done.cached_tokens,
             queued_s=done.queued_s,
@@ -85,26 +90,32 @@ class VllmGenerator:
 def generator_arguments(settings: GeneratorSettings, *, cuda: bool) -> dict[str, Any]:
     """Arguments of vLLM's engine for a generator."""
     arguments = common_arguments(settings, cuda=cuda) | ({} if cuda else unchunked_arguments(settings))
+    if not settings.seeded:  # vLLM's own default is the same stream in every process
+        arguments["seed"] = secrets.randbits(31)
     return arguments | {"max_logprobs": settings.max_logprobs}
 
 
-def sampling_parameters(request: SampleRequest, *, separator_ids: Sequence[int]) -> "SamplingParams":
+def sampling_parameters(
+    request: SampleRequest, *, separator_ids: Sequence[int], seeded: bool = True, logprobs: bool = True
+) -> "SamplingParams":
     """What vLLM is told of a request.
 
     Args:
         request: what is wanted.
         separator_ids: tokens that hold the text which ends a step. A separator that several tokens make up is looked
             for beside the engine (`StepSplitter.ends_step`).
+        seeded: with the request's seed.
+        logprobs: of the sampled tokens, also where the likeliest are not asked for.
     """
     from vllm import SamplingParams
 
     return SamplingParams(
         temperature=request.sampling.temperature,
         top_p=request.sampling.top_p,
-        seed=request.seed,
+        seed=request.seed if seeded else None,
         max_tokens=request.max_tokens,
         stop_token_ids=list(separator_ids) if request.until is Until.STEP else None,
         detokenize=False,
-        logprobs=request.top_logprobs,  # and of the sampled token
+        logprobs=request.top_logprobs if logprobs or request.top_logprobs else None,  # and of the sampled token
         skip_clone=True,
     )

@@ -185,3 +185,19 @@ async def test_a_separator_of_several_tokens_ends_a_step(generator_on_vllm):
         ends += ended
     assert ends
     await replica.close()
+
+
+async def test_samples_without_seeds_are_others_each_time_and_log_probabilities_are_given_if_asked_for():
+    replicas = [Generator(replace(REAL_GENERATOR, seeded=False, logprobs=False), die=lambda _: None) for _ in range(2)]
+    request = SampleRequest(prompt_ids=(1, 2, 3), until=Until.END, max_tokens=24, seed=1, sampling=Sampling(1.5))
+    found = []
+    for replica in replicas:
+        await replica.hello()
+        samples = [await replica.engine.sample(request) for _ in range(3)]
+        assert {sample.logprobs for sample in samples} == {None}
+        found += [sample.token_ids for sample in samples]
+        sure = await replica.engine.sample(replace(request, top_logprobs=2))
+        assert sure.logprobs is not None
+        assert len(sure.logprobs) == len(sure.token_ids) == len(sure.top.logprobs)
+        await replica.close()
+    assert len(set(found)) == 6  # neither alike within an engine, nor from one to the other

@@ -23,7 +23,7 @@ from jobs.recipes.strategies.registry import STRATEGIES
 from records.failure import InvalidInput, RunMismatch
 from records.jsonio import encode, flat
 from records.run_folder import layout
-from records.run_folder.manifest import RENAMED_SETTINGS, Manifest
+from records.run_folder.manifest import ADDED_SETTINGS, RENAMED_SETTINGS, Manifest
 from records.run_folder.reader import read_run
 from tests.records import builders
 from tests.support.stored_runs import stored_run
@@ -51,10 +51,13 @@ def written(tmp_path: Path) -> Path:
 
 
 def as_before(manifest: Manifest) -> Manifest:
-    """The manifest as the version with the old keys wrote it."""
+    """The manifest as the version with the old keys wrote it, which lacked some of today's."""
     recipe = json.loads(json.dumps(manifest.recipe))
     old = {new.rpartition(".")[2]: first.rpartition(".")[2] for first, new in RENAMED_SETTINGS.items()}
     recipe["strategy"] = {old.get(key, key): value for key, value in recipe["strategy"].items()}
+    for key, value in ADDED_SETTINGS.items():
+        section, _, name = key.partition(".")
+        assert recipe[section].pop(name) == value, "whoever resumes an older run has what it had"
     return replace(manifest, recipe=recipe)
 
 
