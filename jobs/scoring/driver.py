@@ -212,8 +212,8 @@ def _controller(plan: Plan, replicas: Replicas, state: RunState, writer: "Remote
     """The controller of a run, made in its own process, on the driver's machine."""
     from cluster.metrics import RayExporter
 
-    # Searches keep what they make until their problem ends, and nothing of it is a cycle: Python's default looks through
-    # it all for a tenth of this process's time.
+    # Searches keep what they make until their problem ends, and nothing of it is a cycle: Python's default looks
+    # through it all for a tenth of this process's time.
     gc.set_threshold(50_000, 20, 100)
     recipe = plan.recipe
     settings = RunSettings(
