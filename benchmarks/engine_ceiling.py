@@ -12,7 +12,7 @@ Both sides run on this machine, with the same engine arguments, one after the ot
 
 A's time is from the first call that the controller sends to the last result that it gets; B's and C's is that of
 `generate`. Loading is on neither side, and all engines are warmed up before. B's and C's prefix cache is emptied each
-time. Their engine runs in one process beside its caller, as a replica's does: that is the fastest of vLLM's layouts.
+time. Their engine runs in a process of its own beside its caller: that is the fastest of vLLM's layouts.
 
 **PRM time excluded** means A': every remote call to the PRM, its tokens and its mailbox stay, and only the forward pass
 is replaced by a look-up of what the real PRM said in A (`benchmarks.recorded_prm`). Subtracting the PRM's time from A's

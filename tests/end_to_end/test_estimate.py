@@ -21,6 +21,7 @@ pytestmark = pytest.mark.ray
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples/arithmetic"
 NUM_PROBLEMS, NUM_PILOT = 16, 6
+STALL_S = 1.0
 
 
 def parsimony(*words: str) -> str:
@@ -99,10 +100,13 @@ def test_the_real_run_goes_on_with_the_pilot(tmp_path, capsys):
         for replica in last.replicas:
             held_s[replica.role] = held_s.get(replica.role, 0.0) + replica.held_s
     for role in ("generator", "prm"):
-        assert pc.sum(run.problems()[f"{role}_seconds"]).as_py() == pytest.approx(held_s[role], rel=0.01)
+        # Beside 1%: what passes on a busy machine between the last row and the last usage is nobody's.
+        given = pytest.approx(held_s[role], rel=0.01, abs=STALL_S)
+        assert pc.sum(run.problems()[f"{role}_seconds"]).as_py() == given
     share = 1 / 8  # of one thread of an m7i.2xlarge
     usd = sum(held_s.values()) / 3600 * 0.4032 * share
-    assert pc.sum(run.problems()["usd"]).as_py() == pytest.approx(usd, rel=0.01)
+    stalled = 2 * STALL_S / 3600 * 0.4032 * share
+    assert pc.sum(run.problems()["usd"]).as_py() == pytest.approx(usd, rel=0.01, abs=stalled)
 
     estimates.main([one["run"], "--pilot", "6", "--repeats", "3"])
     [found] = json.loads(capsys.readouterr().out)["runs"]

@@ -91,14 +91,19 @@ class LocalWriter:
     def __init__(self, writer: Writer, run: "LocalRun") -> None:
         self.writer = writer
         self._run = run
+        self._num_appended = 0
 
     async def append(self, batch: int, problems: Sequence[ProblemRow], columns: Sequence[Columns]) -> None:
         self.writer.append(batch, problems, columns)
+        self._num_appended += len(problems)
 
     async def flush(self, leased_tokens: int | None, usage: Usage | None) -> None:
         await asyncio.sleep(self._run.flush_s)
+        appended, self._num_appended = self._num_appended, 0
         self.writer.flush(leased_tokens, usage)
         self._run.on_visible()
+        if appended:
+            self._run.on_rows()
 
     async def heartbeat(self, progress: Mapping[str, object], usage: Usage) -> None:
         self.writer.heartbeat(progress, usage)
@@ -165,6 +170,7 @@ class LocalRun:
     max_open_problems: int = 64
     competing: bool = False
     on_visible: Callable[[], object] = lambda: None
+    on_rows: Callable[[], object] = lambda: None
     flush_s: float = 0.0
     abstention: Abstention | None = None
     rates: Mapping[Role, ReplicaRate] = field(default_factory=dict)

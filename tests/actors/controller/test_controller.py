@@ -174,7 +174,7 @@ async def test_stop_keeps_what_concluded_and_the_same_run_goes_on(tmp_path):
     gate, some_done = asyncio.Event(), asyncio.Event()
     gate.set()
     first = LocalRun(tmp_path / "run", problems(COUNT), make_generator=lambda: fake_generator(faults=Faults(gate=gate)))
-    first.on_visible = some_done.set
+    first.on_rows = some_done.set
     running = asyncio.create_task(first.controller.run())
     await some_done.wait()
     gate.clear()
@@ -194,7 +194,7 @@ async def test_stop_keeps_what_concluded_and_the_same_run_goes_on(tmp_path):
 async def test_stop_while_problems_conclude_and_a_flush_is_under_way(tmp_path):
     run = LocalRun(tmp_path / "run", problems(300), STRATEGIES["majority"], flush_s=0.02)
     some_done = asyncio.Event()
-    run.on_visible = some_done.set
+    run.on_rows = some_done.set
     running = asyncio.create_task(run.controller.run())
     await some_done.wait()
     await run.controller.stop()

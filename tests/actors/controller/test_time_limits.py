@@ -60,7 +60,7 @@ async def test_a_cap_that_is_not_reached_changes_nothing(tmp_path, often):
 async def test_the_next_epoch_begins_with_what_was_spent(tmp_path, often):
     some_done = asyncio.Event()
     first = LocalRun(tmp_path / "run", problems(COUNT), rates=RATES, flush_s=0.02)
-    first.on_visible = some_done.set
+    first.on_rows = some_done.set
     running = asyncio.create_task(first.controller.run())
     await some_done.wait()
     await first.controller.stop()
