@@ -59,11 +59,11 @@ def measure(folder: Path, num_problems: int, repeats: int) -> dict[str, Any]:
     warm_up = plan_of(folder, "warm-up", num_problems)
     with ray_session(warm_up.recipe):
         launched = launch(warm_up.recipe)
-        observed: dict[str, tuple[Any, ...]] = {
-            role: tuple(ObservedReplica(handle, folder) for handle in getattr(launched, role))
-            for role in ("generators", "prms")
-        }
-        replicas = replace(launched, **observed)
+        replicas = replace(
+            launched,
+            generators=tuple(ObservedReplica(handle, folder) for handle in launched.generators),
+            prms=tuple(ObservedReplica(handle, folder) for handle in launched.prms),
+        )
         timed(warm_up, replicas)
         for repeat in range(repeats):
             if replicas.hosts is not None:
