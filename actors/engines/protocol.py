@@ -1,7 +1,7 @@
 """What a replica needs of an engine: a generator samples token ids after token ids, a PRM scores token ids.
 
 Everything above token ids (prompts, steps, prefixes, keys) is the replica's and is the same for the real engines and
-for the scripted ones. An engine whose process has died raises `ReplicaDied` from every method.
+for the scripted ones. An engine that has died raises `ReplicaDied` from every method.
 """
 
 from collections.abc import Sequence
@@ -117,7 +117,7 @@ class GeneratorEngine(Protocol):
         ...
 
     async def watch(self) -> None:
-        """Wait until the engine's process has ended, whatever the reason, and raise `ReplicaDied`."""
+        """Wait until the engine has ended, whatever the reason, and raise `ReplicaDied`."""
         ...
 
     async def close(self) -> None:
@@ -148,7 +148,7 @@ class PrmEngine(Protocol):
         ...
 
     async def watch(self) -> None:
-        """Wait until the engine's process has ended, whatever the reason, and raise `ReplicaDied`."""
+        """Wait until the engine has ended, whatever the reason, and raise `ReplicaDied`."""
         ...
 
     async def close(self) -> None:

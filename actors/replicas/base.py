@@ -21,7 +21,7 @@ class Engine(Protocol):
         ...
 
     async def watch(self) -> None:
-        """Wait until the engine's process has ended, whatever the reason, and raise `ReplicaDied`."""
+        """Wait until the engine has ended, whatever the reason, and raise `ReplicaDied`."""
         ...
 
     async def close(self) -> None:

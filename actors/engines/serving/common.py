@@ -23,7 +23,7 @@ CPU_BATCHED_TOKENS = 4096
 CHILD_WARNINGS = (
     "ignore::UserWarning:multiprocessing.resource_tracker,ignore::FutureWarning:vllm.triton_utils.dispatcher"
 )
-"""What the engine's processes say at every start and end; they inherit the environment only."""
+"""What processes that vLLM starts say at every start and end; they inherit the environment only."""
 
 
 def has_cuda() -> bool:
