@@ -32,6 +32,9 @@ from records.replica import Collected, Replica
 MAX_FRAME_BYTES = 2**30
 _HEAD = struct.Struct(">I")
 _TOKEN_BYTES = 32
+TOKEN_S = 10.0
+"""A connection that has not said the token by then is closed; there are at most `MAX_STRANGERS` of these."""
+MAX_STRANGERS = 64
 
 
 class ChannelLost(Exception):
@@ -85,6 +88,7 @@ class _Frames(asyncio.Protocol):
     def __init__(self, on_frame: Callable[["_Frames", bytes], None], on_lost: Callable[["_Frames"], None]) -> None:
         self._on_frame, self._on_lost = on_frame, on_lost
         self._buffer = bytearray()
+        self._closed = False
         self._transport: asyncio.Transport | None = None
         self.max_bytes = MAX_FRAME_BYTES
 
@@ -94,7 +98,7 @@ class _Frames(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         buffer = self._buffer
         buffer += data
-        while len(buffer) >= _HEAD.size:
+        while len(buffer) >= _HEAD.size and not self._closed:
             (size,) = _HEAD.unpack_from(buffer)
             if size > self.max_bytes:
                 self.close()
@@ -116,6 +120,7 @@ class _Frames(asyncio.Protocol):
 
     def close(self) -> None:
         """End the connection."""
+        self._closed = True
         if self._transport is not None:
             self._transport.abort()
 
@@ -126,6 +131,7 @@ class ChannelServer:
     def __init__(self, replica: Replica[Any, Any]) -> None:
         self._replica = replica
         self._token = secrets.token_bytes(_TOKEN_BYTES)
+        self._connections: set[_Frames] = set()
         self._known: set[_Frames] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
@@ -139,13 +145,25 @@ class ChannelServer:
         """End all connections and listen no more."""
         if self._server is not None:
             self._server.close()
-        for frames in list(self._known):
+        for frames in list(self._connections):
             frames.close()
 
     def _connection(self) -> _Frames:
-        frames = _Frames(self._on_frame, self._known.discard)
+        frames = _Frames(self._on_frame, self._on_lost)
         frames.max_bytes = _TOKEN_BYTES  # until it has said the token
+        if len(self._connections) - len(self._known) >= MAX_STRANGERS:
+            next(iter(self._connections - self._known)).close()
+        self._connections.add(frames)
+        asyncio.get_running_loop().call_later(TOKEN_S, self._expect_token, frames)
         return frames
+
+    def _expect_token(self, frames: _Frames) -> None:
+        if frames not in self._known:
+            frames.close()
+
+    def _on_lost(self, frames: _Frames) -> None:
+        self._connections.discard(frames)
+        self._known.discard(frames)
 
     def _on_frame(self, frames: _Frames, frame: bytes) -> None:
         if frames in self._known:
@@ -160,12 +178,12 @@ class ChannelServer:
 
     async def _answer(self, frames: _Frames, ask: _Ask) -> None:
         try:
-            reply = await self._serve(ask)
+            frame = _encode(await self._serve(ask))
         except Failure as failed:
-            reply = _Reply(ask.number, failure=type(failed).__name__, message=str(failed))
+            frame = _encode(_Reply(ask.number, failure=type(failed).__name__, message=str(failed)))
         except Exception:  # noqa: BLE001 - a bug of ours: the caller shows it, as Ray would
-            reply = _Reply(ask.number, failure="", message=traceback.format_exc())
-        frames.send(_encode(reply))
+            frame = _encode(_Reply(ask.number, failure="", message=traceback.format_exc()))
+        frames.send(frame)
 
     async def _serve(self, ask: _Ask) -> _Reply:
         if ask.method == "submit":
@@ -237,8 +255,9 @@ class Channel:
     async def _ask(self, ask: _Ask) -> _Reply:
         if self.lost:
             raise ChannelLost("the connection has ended")
+        frame = _encode(ask)
         future = self._waiting[ask.number] = asyncio.get_running_loop().create_future()
-        self._frames.send(_encode(ask))
+        self._frames.send(frame)
         try:
             reply: _Reply = await future
         finally:

@@ -7,6 +7,7 @@ controller decides what is sent again, because it knows what a call is worth and
 
 import importlib
 import inspect
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,13 +15,16 @@ from typing import Any
 
 import ray
 from ray.actor import ActorHandle
-from ray.exceptions import RayActorError
+from ray.exceptions import GetTimeoutError, RayActorError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.channel import Address, ChannelServer
 from cluster.replicas import RayReplica
 
+_log = logging.getLogger(__name__)
 Build = Callable[[], Any]
+BEGIN_S = 60.0
+"""A spare process that has not begun by then is given up for a fresh one."""
 WRITER_THREADS = 2
 """A heartbeat does not wait for a slow upload."""
 
@@ -107,9 +111,9 @@ class SpareHosts:
         spare = self._spares.pop(threads, None)
         if spare is not None:
             try:
-                ray.get(spare.begin.remote(build))
-            except RayActorError:
-                pass
+                ray.get(spare.begin.remote(build), timeout=BEGIN_S)
+            except (RayActorError, GetTimeoutError):
+                ray.kill(spare)
             else:
                 return spare
         return launch_beside_driver(build, threads=threads)
@@ -186,7 +190,10 @@ class ReplicaHost(AsyncHost):
         """Where the channel is; None where Ray encrypts what travels, which the channel does not."""
         if self._address is None and not ray_encrypts():
             self._server = ChannelServer(self._hosted)
-            self._address = await self._server.start(ray.util.get_node_ip_address())
+            try:
+                self._address = await self._server.start(ray.util.get_node_ip_address())
+            except OSError as error:  # an address that stands for this machine, and is not its own
+                _log.warning("no channel (%s): Ray carries the calls, more slowly", error)
         return self._address
 
 

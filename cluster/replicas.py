@@ -8,7 +8,8 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
 import ray
@@ -124,17 +125,23 @@ class RayReplica(Generic[CallT, ResultT]):
 
     async def _travel(self, method: str, incarnation: str, *args: Any) -> Any:
         """By the channel; where that is lost, over Ray, which knows whether the process still lives."""
-        try:
-            channel = await self._line.channel(incarnation)
-            if channel is not None:
-                return await getattr(channel, method)(incarnation, *args)
-        except ChannelLost:
-            pass
-        return await self._call(method, incarnation, *args)
+        with self._noticing_death():
+            try:
+                channel = await self._line.channel(incarnation)
+                if channel is not None:
+                    return await getattr(channel, method)(incarnation, *args)
+            except ChannelLost:
+                pass
+            return await answer(self._actor.call.remote(method, incarnation, *args))
 
     async def _call(self, method: str, *args: Any) -> Any:
-        try:
+        with self._noticing_death():
             return await answer(self._actor.call.remote(method, *args))
+
+    @contextmanager
+    def _noticing_death(self) -> Iterator[None]:
+        try:
+            yield
         except ReplicaDied as died:
             self._process_gone = isinstance(died.__cause__, RayActorError)
             raise

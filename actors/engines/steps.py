@@ -30,8 +30,11 @@ class StepSplitter:
         self.separator_ids = frozenset(at for at, text in enumerate(texts) if separator in text)
         """Tokens that end a step all by themselves."""
         ends = {separator[at:] for at in range(1, len(separator))}
+        bytewise = not separator.isascii()  # a character may be bytes of several tokens, none of which is text
         self._completing_ids = frozenset(
-            at for at, text in enumerate(texts) if any(text.startswith(end) for end in ends)
+            at
+            for at, text in enumerate(texts)
+            if any(text.startswith(end) for end in ends) or (bytewise and "\N{REPLACEMENT CHARACTER}" in text)
         )
         """Tokens that may complete a separator which began in the token before."""
         self._filler_ids = frozenset(
@@ -42,7 +45,7 @@ class StepSplitter:
         """Whether the last of these tokens completes a separator that several tokens make up."""
         if token_ids[-1] not in self._completing_ids:
             return False
-        start = max(0, len(token_ids) - 2 - len(self._separator))
+        start = max(0, len(token_ids) - 2 - len(self._separator.encode()))
         return self._separator in self._tokenizer.decode_after(token_ids[:start][-CONTEXT_TOKENS:], token_ids[start:])
 
     def split(self, context_ids: Sequence[int], token_ids: Sequence[int]) -> tuple[Step, ...]:

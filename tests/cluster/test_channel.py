@@ -1,13 +1,14 @@
 """The channel between a controller and a replica's process: what is sent is what arrives, or its end is told."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 import pytest_asyncio
 
-from cluster.channel import Address, Channel, ChannelLost, ChannelServer
+from cluster.channel import MAX_STRANGERS, Address, Channel, ChannelLost, ChannelServer
 from records.calls import (
     CallFailed,
     PrefixMissing,
@@ -109,6 +110,34 @@ async def test_a_bug_is_shown_with_its_traceback(served):
     with pytest.raises(RuntimeError, match=r"(?s)in submit.*ZeroDivisionError: by zero"):
         await channel.submit("me", 3, [SAMPLE])
     channel.close()
+
+
+async def test_what_cannot_be_written_is_said_to_its_asker(served, monkeypatch):
+    _, address, _ = served
+    half_a_pair = replace(RESULTS[-1], error="\ud800")
+    monkeypatch.setitem(globals(), "RESULTS", (half_a_pair,))
+    channel = await Channel.connect(address, 5.0)
+    with pytest.raises(RuntimeError, match="surrogates not allowed"):
+        await channel.collect("me", 3, 0, 1.0)
+    with pytest.raises(UnicodeEncodeError):
+        await channel.cancel("me", 3, ["\ud800"])
+    assert channel._waiting == {}
+    monkeypatch.undo()
+    assert (await channel.collect("me", 3, 0, 1.0)).last == 17
+    channel.close()
+
+
+async def test_connections_that_say_nothing_are_few_and_end_with_the_server(served):
+    _, address, server = served
+    strangers = [await asyncio.open_connection(address.host, address.port) for _ in range(MAX_STRANGERS + 8)]
+    channel = await Channel.connect(address, 5.0)
+    assert (await channel.collect("me", 3, 0, 1.0)).last == 17
+    assert len(server._connections) <= MAX_STRANGERS + 1
+    server.close()
+    for reader, writer in strangers:
+        with contextlib.suppress(ConnectionResetError):
+            assert await asyncio.wait_for(reader.read(), 5.0) == b""
+        writer.close()
 
 
 async def test_whoever_waits_hears_of_the_end(served):

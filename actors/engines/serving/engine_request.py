@@ -25,7 +25,8 @@ class Finished:
         stop_reason: the token that ended it; None: none of those asked for.
         pooled: the tensor of a pooling request.
         cached_tokens: prompt tokens found in the prefix cache.
-        queued_s: from `run` to the first scheduling.
+        queued_s: from `run` to the beginning of the step that gave the first token (of a prompt that was computed in
+            chunks, the last of these; of a pooling request, its own step).
         run_s: from there to the end.
     """
 

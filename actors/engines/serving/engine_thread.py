@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 ADMISSION = 1.1
 """Requests given to vLLM per sequence that it batches: the surplus fills the batch between two steps."""
 
+CLOSE_S = 30.0
+"""How long the step under way may take when an engine is closed."""
+
 _one_at_a_time = threading.Lock()
 _living: set["EngineThread"] = set()
 """Of this process. What they share (process groups) goes with the last one."""
@@ -55,7 +58,7 @@ class EngineThread:
         self._num_requests = 0
         self._inbox: deque[EngineRequest | str] = deque()
         self._wake, self._up = threading.Event(), threading.Event()
-        self._closing, self._failure = False, list[BaseException]()
+        self._closing, self._lost_worker, self._failure = False, False, list[BaseException]()
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._waiting: deque[EngineRequest] = deque()
         self._flying: dict[str, EngineRequest] = {}
@@ -107,11 +110,11 @@ class EngineThread:
         with _one_at_a_time:
             self.llm.engine_core.reset_prefix_cache()
 
-    def close(self) -> None:
-        """End the engine; what still runs in it is lost."""
+    async def close(self) -> None:
+        """End the engine; what still runs in it is lost. One that hangs is left to the end of its process."""
         self._closing = True
         self._wake.set()
-        self._thread.join()
+        await asyncio.to_thread(self._thread.join, CLOSE_S)
 
     def _request(self, token_ids: Sequence[int], parameters: Any, ends: Any) -> EngineRequest:
         self._num_requests += 1
@@ -144,14 +147,16 @@ class EngineThread:
             self._serve()
         except BaseException as error:  # noqa: BLE001 - told to the loop, which raises it as what it is
             self._failure.append(error)
-        self._leave()
-        self._up.set()
+        # Told before anything is cleaned up: on a device that has failed, that may fail too, or never return.
         self._loop.call_soon_threadsafe(self._end)
+        self._up.set()
+        self._leave()
 
     def _leave(self) -> None:
+        """Let go what the engines of a process share, with the last one; one that has failed leaves that to its end."""
         with _one_at_a_time:
             _living.discard(self)
-            if not _living and hasattr(self, "llm"):
+            if not _living and not self._failure:
                 self.llm.engine_core.shutdown()
 
     def _load(self, arguments: dict[str, Any], cpu_threads: int | None) -> None:
@@ -162,6 +167,12 @@ class EngineThread:
         if cpu_threads is not None:
             torch.set_num_threads(cpu_threads)
         self.llm = LLMEngine.from_engine_args(EngineArgs(**arguments, disable_log_stats=True))
+        if arguments.get("tensor_parallel_size", 1) > 1:  # the workers are processes, and die without a step
+            self.llm.model_executor.register_failure_callback(self._on_lost_worker)
+
+    def _on_lost_worker(self) -> None:
+        self._lost_worker = True
+        self._wake.set()
 
     def _serve(self) -> None:
         core = self.llm.engine_core
@@ -169,15 +180,15 @@ class EngineThread:
             if not self._flying and not self._inbox:
                 self._wake.wait()
             self._wake.clear()
+            if self._lost_worker:
+                raise RuntimeError("a worker process of the engine ended")
             self._take_in(core)
             if self._flying:
                 began_s = time.monotonic()
                 with _one_at_a_time:
                     outputs = core.get_output().outputs
                 self.num_steps += 1
-                finished = self._take_out(core, outputs, began_s)
-                if finished:
-                    self._loop.call_soon_threadsafe(_deliver, finished)
+                self._take_out(core, outputs, began_s)
 
     def _take_in(self, core: Any) -> None:
         """Add what has come and has room; abort what nobody waits for any more."""
@@ -194,21 +205,27 @@ class EngineThread:
             self._flying[request.request_id] = request
             core.add_request(request.core_request)
 
-    def _take_out(self, core: Any, outputs: Sequence[Any], began_s: float) -> list[tuple[EngineRequest, Finished]]:
-        """What the step that began at `began_s` has finished."""
-        finished = []
+    def _take_out(self, core: Any, outputs: Sequence[Any], began_s: float) -> None:
+        """Deliver what the step that began at `began_s` has finished, all of it at once."""
+        finished: list[tuple[EngineRequest, Finished | EngineRefused]] = []
         for output in outputs:
             request = self._flying.get(output.request_id)
             if request is None:
                 continue  # aborted while the step was on its way
-            done = request_step(request, output, began_s)
+            done: Finished | EngineRefused | None
+            try:
+                done = request_step(request, output, began_s)
+            except Exception as error:  # noqa: BLE001 - of this request alone; the others go on
+                done = EngineRefused(f"what was sampled cannot be read: {error!r}", retryable=False)
             if done is None:
                 continue
             if output.finish_reason is None:
                 core.abort_requests([output.request_id])
-            del self._flying[output.request_id]
             finished.append((request, done))
-        return finished
+        if finished:
+            self._loop.call_soon_threadsafe(_deliver, finished)
+            for request, _ in finished:
+                del self._flying[request.request_id]
 
     def _end(self) -> None:
         """On the loop: nobody waits for an engine that has ended."""
@@ -231,7 +248,11 @@ def refusals() -> Iterator[None]:
         raise EngineRefused(f"the engine refused the request: {error}", retryable=False) from error
 
 
-def _deliver(finished: Sequence[tuple[EngineRequest, Finished]]) -> None:
+def _deliver(finished: Sequence[tuple[EngineRequest, Finished | EngineRefused]]) -> None:
     for request, result in finished:
-        if not request.future.done():
+        if request.future.done():
+            continue
+        if isinstance(result, EngineRefused):
+            request.future.set_exception(result)
+        else:
             request.future.set_result(result)

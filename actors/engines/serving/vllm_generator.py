@@ -75,7 +75,7 @@ class VllmGenerator:
 
     async def close(self) -> None:
         """See `GeneratorEngine.close`."""
-        self._thread.close()
+        await self._thread.close()
 
     def _finish_reason(self, done: Finished) -> FinishReason:
         if done.finish_reason == "length":

@@ -74,7 +74,7 @@ class VllmPrm:
 
     async def close(self) -> None:
         """See `PrmEngine.close`."""
-        self._thread.close()
+        await self._thread.close()
 
 
 def pooling_arguments() -> dict[str, Any]:

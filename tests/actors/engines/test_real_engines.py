@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -11,8 +12,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
+from vllm import SamplingParams
 
-from actors.engines.protocol import SampleRequest
+from actors.engines.protocol import EngineRefused, SampleRequest
 from actors.replicas.generator import Generator
 from actors.replicas.prm import Prm
 from records.calls import SampleCall, Sampled, Sampling, ScoreCall, TextPrefix, TokenPrefix, root_prefix_id
@@ -137,6 +139,7 @@ async def test_an_engine_that_fails_takes_its_replica_down(make):
         raise RuntimeError("out of memory")
 
     replica.engine._thread.llm.engine_core.get_output = no_memory
+    replica.engine._thread.llm.engine_core.shutdown = no_memory  # a device that has failed fails there too
     with pytest.raises(ReplicaDied, match="out of memory"):
         await waiting
     assert deaths == [1]
@@ -162,6 +165,21 @@ async def test_a_cancelled_sample_leaves_the_engine(generator_on_vllm):
     assert (await engine.sample(request(9))).token_ids
     assert not engine._thread._flying
     assert not engine._thread._waiting
+
+
+async def test_what_breaks_one_request_breaks_no_other(generator_on_vllm):
+    engine = generator_on_vllm.replica.engine
+
+    def broken(token_ids: Sequence[int]) -> bool:
+        raise ValueError(f"cannot read {len(token_ids)} tokens")
+
+    parameters = SamplingParams(max_tokens=40, seed=1, temperature=1.0, ignore_eos=True)
+    outcomes = await asyncio.gather(
+        *(engine._thread.run((1, 2, 3), parameters, ends) for ends in (None, broken, None)), return_exceptions=True
+    )
+    assert isinstance(outcomes[1], EngineRefused)
+    assert "cannot read 1 tokens" in str(outcomes[1])
+    assert [len(outcomes[at].token_ids) for at in (0, 2)] == [40, 40]
 
 
 async def test_a_separator_of_several_tokens_ends_a_step(generator_on_vllm):

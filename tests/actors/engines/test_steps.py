@@ -89,3 +89,20 @@ def test_a_leading_space_that_only_context_shows_is_kept():
     assert tokenizer.decode_after([0, 2], [1]) == " Two"
     splitter = StepSplitter(tokenizer, "\n")
     assert [step.text for step in splitter.split([0], [1, 2, 0])] == [" Two\n", " One"]
+
+
+@pytest.mark.parametrize("separator", ["\n\n", "\n", "ab", "\N{IDEOGRAPHIC FULL STOP}", "\n\N{RIGHTWARDS ARROW}"])
+@pytest.mark.parametrize("name", VOCABULARIES)
+@given(data=st.data())
+def test_a_step_that_is_sampled_ends_at_the_first_token_that_completes_a_separator(name, separator, data):
+    """Whatever tokens make it up, bytes of a character too; the slow twin decodes all of it after each token."""
+    tokenizer = VOCABULARIES[name]
+    splitter = StepSplitter(tokenizer, separator)
+    pieces = st.sampled_from([*separator, separator, ".", "\n", "\N{SNOWMAN}", "a"])
+    ids = ids_of(tokenizer, *data.draw(st.lists(pieces, min_size=1, max_size=12)))
+    sampled = range(1, len(ids) + 1)
+    slow = next((end for end in sampled if separator in tokenizer.decode(ids[:end])), None)
+    found = next(
+        (end for end in sampled if ids[end - 1] in splitter.separator_ids or splitter.ends_step(ids[:end])), None
+    )
+    assert found == slow
