@@ -206,26 +206,21 @@ class EngineThread:
             core.add_request(request.core_request)
 
     def _take_out(self, core: Any, outputs: Sequence[Any], began_s: float) -> None:
-        """Deliver what the step that began at `began_s` has finished, all of it at once."""
+        """Deliver what the step that began at `began_s` has finished, all of it at once, whatever comes in between."""
         finished: list[tuple[EngineRequest, Finished | EngineRefused]] = []
-        for output in outputs:
-            request = self._flying.get(output.request_id)
-            if request is None:
-                continue  # aborted while the step was on its way
-            done: Finished | EngineRefused | None
-            try:
-                done = request_step(request, output, began_s)
-            except Exception as error:  # noqa: BLE001 - of this request alone; the others go on
-                done = EngineRefused(f"what was sampled cannot be read: {error!r}", retryable=False)
-            if done is None:
-                continue
-            if output.finish_reason is None:
-                core.abort_requests([output.request_id])
-            finished.append((request, done))
-        if finished:
-            self._loop.call_soon_threadsafe(_deliver, finished)
-            for request, _ in finished:
-                del self._flying[request.request_id]
+        try:
+            for output in outputs:
+                request = self._flying.get(output.request_id)
+                done = None if request is None else _step_of(request, output, began_s)
+                if request is None or done is None:  # one that was aborted while the step was on its way, or goes on
+                    continue
+                del self._flying[output.request_id]
+                finished.append((request, done))
+                if output.finish_reason is None:
+                    core.abort_requests([output.request_id])
+        finally:
+            if finished:
+                self._loop.call_soon_threadsafe(_deliver, finished)
 
     def _end(self) -> None:
         """On the loop: nobody waits for an engine that has ended."""
@@ -246,6 +241,14 @@ def refusals() -> Iterator[None]:
         yield
     except VLLMClientError as error:
         raise EngineRefused(f"the engine refused the request: {error}", retryable=False) from error
+
+
+def _step_of(request: EngineRequest, output: Any, began_s: float) -> Finished | EngineRefused | None:
+    """As `request_step`; what cannot be read is this request's fault alone, and the others go on."""
+    try:
+        return request_step(request, output, began_s)
+    except Exception as error:  # noqa: BLE001
+        return EngineRefused(f"what was sampled cannot be read: {error!r}", retryable=False)
 
 
 def _deliver(finished: Sequence[tuple[EngineRequest, Finished | EngineRefused]]) -> None:
