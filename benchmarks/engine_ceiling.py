@@ -137,8 +137,7 @@ class Session:
         roles = {wait_for(handle.inner._actor.process_id.remote()): handle.replica_id for handle in present}
         with CoreUse(roles | {self.offline.process_id: "offline"}) as use:
             summary = score(plan, replicas)
-        if self.replicas.hosts is not None:
-            self.replicas.hosts.refill()
+        self.replicas.prepare_run()
         if summary.problems["succeeded"] != plan.problems.num_problems:
             raise RuntimeError(f"the run did not succeed: {summary.problems}")
         traffic = {handle.replica_id: handle.take_traffic() for handle in handles}

@@ -76,7 +76,7 @@ def _load(settings: GeneratorSettings, sampling: Sampling) -> None:
     os.nice(RAY_NICENESS - os.nice(0))
     cuda = has_cuda()
     prepare_environment(settings, cuda=cuda)
-    # An engine process with the model in it, as in a replica. For any other way to write 1, vLLM has the engine beside
+    # An engine process with the model in it. For any other way to write 1, vLLM has the engine beside
     # its caller too, but for "1" its CPU platform adds a second process for the model, which is slower.
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "01"
     from vllm import LLM  # noqa: PLC0415

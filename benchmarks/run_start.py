@@ -66,8 +66,7 @@ def measure(folder: Path, num_problems: int, repeats: int) -> dict[str, Any]:
         )
         timed(warm_up, replicas)
         for repeat in range(repeats):
-            if replicas.hosts is not None:
-                replicas.hosts.refill()
+            replicas.prepare_run()
             time.sleep(SPARES_START_S)
             found["with_spares"].append(timed(plan_of(folder, f"with-{repeat}", num_problems), replicas))
             without = replace(replicas, hosts=None)

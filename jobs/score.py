@@ -85,6 +85,7 @@ def score(plan: Plan, replicas: Replicas) -> Summary:
         Failure: what ended it early; the same command resumes it.
         KeyboardInterrupt: the user did; what there was is written.
     """
+    replicas.prepare_run()  # the controller's process comes up while models load
     replicas = replicas.needed_by(plan.recipe)
     states: list[RunState] = []
     with (

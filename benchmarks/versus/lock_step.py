@@ -17,7 +17,7 @@ from actors.engines.serving.vllm_generator import generator_arguments
 from actors.engines.settings import GeneratorSettings, PrmSettings
 from benchmarks.versus.job import Job
 from benchmarks.versus.passes import Pass, Tokens
-from benchmarks.versus.pool_peer import Answered, start_pool, timed_pass
+from benchmarks.versus.pool_peer import Answered, PoolSide, start_pool, timed_pass
 from benchmarks.versus.prm_server import split_steps
 from benchmarks.versus.searches import Asked, Drawn, Search, solution_of
 from examples.arithmetic.common import Problem
@@ -38,20 +38,8 @@ def open_lock_step(job: Job) -> Iterator["LockStep"]:
             pool.submit(_end).result()
 
 
-class LockStep:
-    """Implements `Side`."""
-
-    def __init__(self, job: Job, pool: Any) -> None:
-        self._job = job
-        self._pool = pool
-
-    def warm_up(self) -> None:
-        """See `Side.warm_up`."""
-        self._pass(self._job.warm_up_problems)
-
-    def run(self, seed: int) -> Pass:
-        """See `Side.run`."""
-        return self._pass(self._job.problems)
+class LockStep(PoolSide):
+    """The side of the search in step."""
 
     def _pass(self, problems: Sequence[Problem]) -> Pass:
         questions = [problem.question for problem in problems]
@@ -70,7 +58,7 @@ _loaded: dict[str, Any] = {}
 def _load(generator: GeneratorSettings, prm: PrmSettings | None, temperature: float) -> None:
     cuda = has_cuda()
     prepare_environment(generator, cuda=cuda)
-    # An engine process with the model in it, as in a replica: see `benchmarks.offline`.
+    # An engine process with the model in it: see `benchmarks.offline`.
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "01"
     from vllm import LLM  # noqa: PLC0415
 

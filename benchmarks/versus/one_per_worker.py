@@ -9,6 +9,7 @@ import asyncio
 import os
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,7 +19,7 @@ import aiohttp
 from benchmarks.versus.job import Job
 from benchmarks.versus.openai_server import MODEL_NAME
 from benchmarks.versus.passes import Pass, Tokens
-from benchmarks.versus.pool_peer import Answered, start_pool, timed_pass
+from benchmarks.versus.pool_peer import Answered, PoolSide, start_pool, timed_pass
 from benchmarks.versus.searches import Asked, Drawn, Search, solution_of
 from benchmarks.versus.servers import Servers, open_servers
 from examples.arithmetic.common import Problem
@@ -43,21 +44,12 @@ def _load() -> None:
     """Nothing: the models are with the servers."""
 
 
-class OnePerWorker:
-    """Implements `Side`."""
+class OnePerWorker(PoolSide):
+    """The side of the workers."""
 
-    def __init__(self, job: Job, servers: Servers, pool: Any) -> None:
-        self._job = job
+    def __init__(self, job: Job, servers: Servers, pool: ProcessPoolExecutor) -> None:
+        super().__init__(job, pool)
         self._servers = servers
-        self._pool = pool
-
-    def warm_up(self) -> None:
-        """See `Side.warm_up`."""
-        self._pass(self._job.warm_up_problems)
-
-    def run(self, seed: int) -> Pass:
-        """See `Side.run`."""
-        return self._pass(self._job.problems)
 
     def _pass(self, problems: Sequence[Problem]) -> Pass:
         questions = [problem.question for problem in problems]

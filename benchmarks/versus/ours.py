@@ -64,9 +64,8 @@ class Ours:
             started_s = time.time()
             summary = score(plan, self._replicas)
             ended_s = time.time()
-        if self._replicas.hosts is not None:
-            self._replicas.hosts.refill()  # as whoever has another run to come does
-            time.sleep(SPARES_START_S)  # and not on the time of a peer
+        self._replicas.prepare_run()  # as whoever has another run to come does
+        time.sleep(SPARES_START_S)  # and not on the time of a peer
         traffic = [handle.take_traffic() for handle in handles]
         first_s = min(each.first_call_s for each in traffic)
         last_s = max(each.last_result_s for each in traffic)

@@ -2,6 +2,7 @@
 
 import os
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from benchmarks.versus.job import Job
 from benchmarks.versus.passes import Pass, Tokens
 from benchmarks.versus.processes import be_as_polite_as_replicas
 from benchmarks.versus.watch import cpu_seconds
+from examples.arithmetic.common import Problem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +32,31 @@ def start_pool(load: Callable[..., None], *arguments: Any) -> ProcessPoolExecuto
     return ProcessPoolExecutor(
         max_workers=1, mp_context=get_context("spawn"), initializer=_begin, initargs=(load, arguments)
     )
+
+
+class PoolSide(ABC):
+    """Implements `Side` for a peer in such a process, whose requests have no seed.
+
+    Args:
+        job: what all sides do.
+        pool: the process.
+    """
+
+    def __init__(self, job: Job, pool: ProcessPoolExecutor) -> None:
+        self._job = job
+        self._pool = pool
+
+    def warm_up(self) -> None:
+        """See `Side.warm_up`."""
+        self._pass(self._job.warm_up_problems)
+
+    def run(self, seed: int) -> Pass:
+        """See `Side.run`."""
+        return self._pass(self._job.problems)
+
+    @abstractmethod
+    def _pass(self, problems: Sequence[Problem]) -> Pass:
+        """Do these problems."""
 
 
 def timed_pass(job: Job, questions: Sequence[str], answer: Callable[[], Answered]) -> tuple[Pass, Answered]:

@@ -29,7 +29,7 @@ def processor(options: dict[str, Any]) -> Any:
     llm: Any = importlib.import_module("ray.data.llm")
     config = llm.vLLMEngineProcessorConfig(
         model_source=options["model"],
-        # What vLLM measures of a request is needed, and one process beside the actor, as in a replica.
+        # What vLLM measures of a request is needed, and one process beside the actor.
         engine_kwargs=options["engine"] | {"disable_log_stats": False, "distributed_executor_backend": "uni"},
         # Its metrics for Ray do not work with vLLM 0.32: RayPrometheusMetric says that Ray is not installed.
         log_engine_metrics=False,

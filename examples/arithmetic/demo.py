@@ -36,8 +36,7 @@ def main() -> int:
                 if summaries[name] is None:
                     _say(f"{name}: {plan.problems.num_problems} problems into {plan.store.uri}")
                     summaries[name] = score(plan, replicas)
-                    if replicas.hosts is not None:
-                        replicas.hosts.refill()
+                    replicas.prepare_run()  # the next one's, while this one is read
     finished = [summary for summary in summaries.values() if summary is not None]
     _show(plans, finished)
     return 0 if not any(summary.problems["failed"] for summary in finished) else 3

@@ -62,8 +62,7 @@ class Replicas:
     Attributes:
         rates: of a replica of each role: its GPUs and its price.
         unmetered: their time that is on no run's account.
-        hosts: processes for the writer and the controller of the next run, started while models load; whoever has
-            another run to come refills them at the end of one. None: they are started when they are needed.
+        hosts: processes for the writer and the controller of a run (`prepare_run`); None: it starts its own.
     """
 
     generators: tuple[GeneratorHandle, ...]
@@ -75,6 +74,11 @@ class Replicas:
     def __len__(self) -> int:
         """Number of replicas."""
         return len(self.generators) + len(self.prms)
+
+    def prepare_run(self) -> None:
+        """Start the processes that a run will need beside these; whoever has another run to come does so early."""
+        if self.hosts is not None:
+            self.hosts.refill()
 
     def needed_by(self, recipe: Recipe) -> "Replicas":
         """Those that the recipe's strategy uses."""
@@ -145,8 +149,6 @@ def launch(recipe: Recipe) -> Replicas:
         return tuple(launched)
 
     prm = prm_settings(recipe)
-    hosts = SpareHosts(writer_module="actors.writer.writer", controller_module="jobs.scoring.driver")
-    hosts.refill()
     return Replicas(
         generators=replicas("generator", builder(Generator, informed_generator_settings(recipe)))
         if "generator" in sections
@@ -154,7 +156,7 @@ def launch(recipe: Recipe) -> Replicas:
         prms=replicas("prm", builder(Prm, prm)) if "prm" in sections and prm is not None else (),
         rates=rates,
         unmetered=Unmetered(launched_s),
-        hosts=hosts,
+        hosts=SpareHosts(writer_module="actors.writer.writer", controller_module="jobs.scoring.driver"),
     )
 
 

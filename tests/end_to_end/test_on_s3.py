@@ -57,7 +57,7 @@ def replicas(bucket: Bucket):
 @pytest.fixture(autouse=True)
 def another_run_follows(replicas):
     yield
-    replicas.hosts.refill()
+    replicas.prepare_run()
 
 
 def found(run: Run) -> dict[str, tuple[object, ...]]:

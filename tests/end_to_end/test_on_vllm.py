@@ -56,7 +56,7 @@ def replicas(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def another_run_follows(replicas):
     yield
-    replicas.hosts.refill()
+    replicas.prepare_run()
 
 
 @pytest.fixture
