@@ -1,8 +1,9 @@
 """The Ray session of a driver: join a cluster or start a local one, and leave it clean.
 
-A local cluster ends with the driver. Ray's ports are open to the network even then, so every session asks for token
-authentication, unless the environment's `RAY_AUTH_MODE` says otherwise. It is always set explicitly: Ray's own default
-depends on what earlier programs left in the user's home. A local cluster gets a token of its own, for its lifetime.
+A local cluster ends with the driver, whatever that dies of (`cluster.reaper`). Ray's ports are open to the network even
+then, so every session asks for token authentication, unless the environment's `RAY_AUTH_MODE` says otherwise. It is
+always set explicitly: Ray's own default depends on what earlier programs left in the user's home. A local cluster gets
+a token of its own, for its lifetime.
 """
 
 import logging
@@ -10,7 +11,9 @@ import os
 import secrets
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+
+from cluster import reaper
 
 LOCAL_OBJECT_STORE_BYTES = 256 * 2**20
 """Results travel inline; a local cluster needs the object store for little more than actor arguments."""
@@ -37,22 +40,23 @@ def connect(
     prepare_environment(local=address is None)
     import ray  # noqa: PLC0415 - Ray reads its environment when it is imported
 
-    if address:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
-    else:
-        ray.init(
-            address="local",
-            num_cpus=max(num_cpus or os.cpu_count() or 1, min_cpus),
-            resources=dict(resources or {}),
-            include_dashboard=False,
-            object_store_memory=LOCAL_OBJECT_STORE_BYTES,
-            log_to_driver=False,
-            logging_level=logging.WARNING,
-        )
-    try:
+    with ExitStack() as ending:
+        if address:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
+        else:
+            before = reaper.children()
+            ray.init(
+                address="local",
+                num_cpus=max(num_cpus or os.cpu_count() or 1, min_cpus),
+                resources=dict(resources or {}),
+                include_dashboard=False,
+                object_store_memory=LOCAL_OBJECT_STORE_BYTES,
+                log_to_driver=False,
+                logging_level=logging.WARNING,
+            )
+            ending.callback(reaper.Reaper(before).close)
+        ending.callback(ray.shutdown)
         yield
-    finally:
-        ray.shutdown()
 
 
 def prepare_environment(*, local: bool) -> None:
