@@ -17,6 +17,8 @@ from records.run_folder.store import check_name
 SCHEME = "s3://"
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 60.0
+MAX_CONNECTIONS = 32
+"""At a time: as many threads as read one run side by side, and others that write to it."""
 MAX_ATTEMPTS = 5
 """Of one request, the first included; all within a second or so. Whoever needs more patience asks again."""
 
@@ -117,6 +119,7 @@ def make_client(*, max_attempts: int = MAX_ATTEMPTS) -> Any:
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
         tcp_keepalive=True,
+        max_pool_connections=MAX_CONNECTIONS,
     )
     try:
         # botocore knows AWS_DEFAULT_REGION only; every other tool, this one too.

@@ -4,7 +4,7 @@ Numbers are cumulative within one epoch, so what happened between two commits of
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Role = Literal["generator", "prm"]
@@ -65,8 +65,11 @@ def last_by_epoch(points: Iterable[UsagePoint]) -> dict[int, Usage]:
 def add_usage(points: list[UsagePoint], point: UsagePoint) -> None:
     """Add an epoch's next point; above `MAX_USAGES` of the epoch, the one that is closest to its neighbours goes.
 
-    Numbers are cumulative: with fewer points the course is coarser, and what it comes to is the same.
+    Numbers are cumulative: with fewer points the course is coarser, and what it comes to is the same. Only the last of
+    an epoch tells replica from replica; those before it say what each role came to, which is all of their course.
     """
+    if points and points[-1].epoch == point.epoch:
+        points[-1] = replace(points[-1], usage=_by_role(points[-1].usage))
     points.append(point)
     first = next(place for place, one in enumerate(points) if one.epoch == point.epoch)
     if len(points) - first <= MAX_USAGES:
@@ -74,3 +77,21 @@ def add_usage(points: list[UsagePoint], point: UsagePoint) -> None:
     said_s = [one.usage.elapsed_s for one in points[first:]]
     inner = range(1, len(said_s) - 1)
     del points[first + min(inner, key=lambda place: said_s[place + 1] - said_s[place - 1])]
+
+
+def _by_role(usage: Usage) -> Usage:
+    """One replica for all of a role."""
+    roles = dict.fromkeys(replica.role for replica in usage.replicas)
+    return Usage(
+        elapsed_s=usage.elapsed_s,
+        replicas=tuple(
+            ReplicaUsage(
+                name=role,
+                role=role,
+                held_s=sum(replica.held_s for replica in usage.replicas if replica.role == role),
+                busy_s=sum(replica.busy_s for replica in usage.replicas if replica.role == role),
+                call_s=sum(replica.call_s for replica in usage.replicas if replica.role == role),
+            )
+            for role in roles
+        ),
+    )

@@ -15,7 +15,8 @@ from records.failure import Fenced, StoreFailed
 from records.jsonio import encode
 from records.run_folder import layout
 from records.run_folder.checkpoints import encode_checkpoint, read_commit, read_log
-from records.run_folder.commits import CHECKPOINT_EVERY, Commit, Log, OpenRows, Part, Totals
+from records.run_folder.commits import Commit, OpenRows, Part, Totals
+from records.run_folder.log import CHECKPOINT_EVERY, Log
 from records.run_folder.store import Store
 from records.usage import Usage
 
@@ -44,6 +45,8 @@ class CommitLog:
         self._epoch = epoch
         self._writer = writer
         self.log = Log()
+        # Of the last one that was thought of: to make one costs too.
+        self._checkpoint_bytes = 0
 
     def fence(self, created_at: str) -> None:
         """Read the log and shut lower epochs out: afterwards `log` is the run's state and nobody else changes it.
@@ -78,10 +81,15 @@ class CommitLog:
         return self.log.number
 
     def write_checkpoint(self) -> None:
-        """Write a checkpoint if one is due."""
-        if self.log.number - self.log.checkpoint >= CHECKPOINT_EVERY:
-            self._store.create(layout.checkpoint_name(self.log.number), encode_checkpoint(self.log))
-            self.log.checkpoint = self.log.number
+        """Write a checkpoint if one is due: late enough that those of a run are no larger than its commits."""
+        log = self.log
+        if log.number - log.checkpoint < CHECKPOINT_EVERY or log.bytes_since < self._checkpoint_bytes:
+            return
+        data = encode_checkpoint(log)
+        self._checkpoint_bytes = len(data)
+        if log.bytes_since >= len(data):
+            self._store.create(layout.checkpoint_name(log.number), data)
+            log.checkpoint, log.bytes_since = log.number, 0
 
     def _attempt(self, draft: Draft) -> bool:
         """Try the next number once; False if another commit had it, which is then part of `log`."""
@@ -100,12 +108,14 @@ class CommitLog:
             usage=draft.usage,
             created_at=draft.created_at,
         )
-        made = self._store.create(layout.commit_name(commit.number), encode(commit))
+        data = encode(commit)
+        made = self._store.create(layout.commit_name(commit.number), data)
         winner = commit if made else read_commit(self._store, commit.number)
         self._refuse_higher(winner.epoch)
         if winner != commit and winner.epoch == self._epoch:
             raise StoreFailed(f"{self._store.uri}: two writers hold epoch {self._epoch}; the store let both create it")
         self.log.add(winner)
+        self.log.bytes_since += len(data)
         return winner == commit
 
     def _refuse_higher(self, epoch: int) -> None:

@@ -5,6 +5,7 @@ open problems --names of parts--> steps, requests --by problem, in order--> one 
 
 from collections import defaultdict
 from collections.abc import Iterable
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,7 +13,8 @@ import pyarrow.parquet as pq
 
 from records.failure import StoreFailed
 from records.rows import OpenRecord, RequestRow, StepRow
-from records.run_folder.commits import OpenProblem
+from records.run_folder.log import OpenProblem
+from records.run_folder.parallel import in_parallel
 from records.run_folder.store import Store
 from records.schemas import to_rows
 
@@ -28,8 +30,8 @@ def read_journals(store: Store, open_problems: Iterable[OpenProblem]) -> dict[st
     steps: defaultdict[str, list[StepRow]] = defaultdict(list)
     requests: defaultdict[str, list[RequestRow]] = defaultdict(list)
     # In commit order: a problem's rows are written in the order in which they came to be.
-    for name in dict.fromkeys(name for problem in problems.values() for name in problem.parts):
-        table = _rows_of(store, name, ids)
+    names = list(dict.fromkeys(name for problem in problems.values() for name in problem.parts))
+    for name, table in zip(names, in_parallel(partial(_rows_of, store, ids=ids), names), strict=True):
         if name.startswith("steps/"):
             for step in to_rows(StepRow, table):
                 steps[step.problem_id].append(step)

@@ -11,12 +11,14 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from records.failure import Fenced, RunLocked, StoreFailed
 from records.jsonio import decode, encode
 from records.run_folder import layout
 from records.run_folder.epochs import Lease, Owner, utc
+from records.run_folder.parallel import in_parallel
 from records.run_folder.store import Store
 from records.usage import Usage
 
@@ -73,7 +75,7 @@ def acquire(store: Store, claim: Claim, newest: Lease | None, now_s: float) -> L
 
 def read_leases(store: Store, below: int) -> list[Lease]:
     """The leases of all epochs below one, in order."""
-    leases = (read_lease(store, epoch) for epoch in range(1, below))
+    leases = in_parallel(partial(read_lease, store), range(1, below))
     return [lease for lease in leases if lease is not None]
 
 

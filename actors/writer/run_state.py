@@ -2,14 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 
 from actors.writer.parts import read_problem_ids
 from records.failure import RunMismatch, StoreFailed
 from records.jsonio import decode, encode
 from records.run_folder import layout
-from records.run_folder.commits import Log, OpenProblem, Totals
+from records.run_folder.commits import Totals
 from records.run_folder.epochs import Lease
+from records.run_folder.log import Log, OpenProblem
 from records.run_folder.manifest import Manifest, differences, drift
+from records.run_folder.parallel import in_parallel
 from records.run_folder.store import Store
 from records.usage import Usage, last_by_epoch
 
@@ -80,11 +84,12 @@ def read_run_state(
     store: Store, log: Log, *, earlier: Sequence[Lease], drift: tuple[str, ...], finished: bool = False
 ) -> RunState:
     """The state after `log` and the `earlier` leases. Raises `StoreFailed` if parts do not hold what commits say."""
-    ids = [problem_id for part in log.parts_of("problems") for problem_id in read_problem_ids(store, part)]
-    done = frozenset(ids)
-    if not len(ids) == len(done) == log.totals.problems:
+    parts = log.parts_of("problems")
+    done = frozenset(chain.from_iterable(in_parallel(partial(read_problem_ids, store), parts)))
+    num_rows = sum(part.rows for part in parts)
+    if not num_rows == len(done) == log.totals.problems:
         raise StoreFailed(
-            f"{store.uri} is damaged: {len(ids)} rows of {len(done)} problems, and {log.totals.problems} by its commits"
+            f"{store.uri} is damaged: {num_rows} rows of {len(done)} problems, and {log.totals.problems} by its commits"
         )
     return RunState(
         finished=finished,

@@ -36,8 +36,9 @@ from records.packing import Columns
 from records.rows import ProblemRow
 from records.run_folder import layout
 from records.run_folder.checkpoints import read_log
-from records.run_folder.commits import Log, Part, Success
+from records.run_folder.commits import Part
 from records.run_folder.epochs import Owner, utc
+from records.run_folder.log import Log, Success
 from records.run_folder.manifest import FREE_SETTINGS, Manifest
 from records.run_folder.store import Store
 from records.usage import Usage

@@ -22,8 +22,8 @@ from records.jsonio import decode
 from records.progress import Progress
 from records.run_folder import layout
 from records.run_folder.checkpoints import catch_up, read_log
-from records.run_folder.commits import Log
 from records.run_folder.epochs import Lease
+from records.run_folder.log import Log
 from records.run_folder.manifest import Manifest
 from records.run_folder.store import Store
 

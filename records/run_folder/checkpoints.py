@@ -1,9 +1,10 @@
 """Reading the commit log, and the checkpoints that keep that fast.
 
 A checkpoint is `_commits/<number>.checkpoint.json`: what commits 1 to `number` add up to (all visible parts so far).
-Commits never change, so anyone who writes the checkpoint of a number writes the same; it is created if absent, about
-every `CHECKPOINT_EVERY` commits, by the writer's next commit after it falls due. A reader takes the newest one and the
-commits after it. It is only ever a short cut: without any, the log reads the same.
+Commits never change, so anyone who writes the checkpoint of a number writes the same; it is created if absent, by the
+writer's next commit after it falls due: `CHECKPOINT_EVERY` commits after the one before, and not before these commits
+together are as large as it is. So all checkpoints of a run together are never larger than its commits. A reader takes
+the newest one and the commits after it. It is only ever a short cut: without any, the log reads the same.
 """
 
 from dataclasses import dataclass
@@ -11,14 +12,16 @@ from itertools import pairwise
 from typing import Protocol
 
 from records.failure import StoreFailed
-from records.jsonio import decode, encode
+from records.jsonio import decode, encode_small
 from records.run_folder import layout
-from records.run_folder.commits import Commit, Log, OpenProblem, Part, Totals
+from records.run_folder.commits import Commit, Part, Totals
+from records.run_folder.log import Log, OpenProblem
+from records.run_folder.parallel import in_parallel
 from records.usage import UsagePoint
 
 
 class Files(Protocol):
-    """The half of a `Store` that a reader needs."""
+    """The half of a `Store` that a reader needs. Several threads ask at a time."""
 
     def read(self, name: str) -> bytes | None:
         """The content of `name`; None if there is none."""
@@ -63,7 +66,7 @@ def encode_checkpoint(log: Log) -> bytes:
         leased_tokens=log.leased_tokens,
         usages=tuple(log.usages),
     )
-    return encode(checkpoint)
+    return encode_small(checkpoint)
 
 
 def decode_checkpoint(data: bytes, name: str) -> Log:
@@ -103,17 +106,24 @@ def catch_up(files: Files, log: Log) -> None:
 def _add_commits(files: Files, names: list[str], log: Log) -> None:
     last = max((number for name in names if (number := layout.commit_number(name))), default=0)
     # Commit by commit rather than from the listing, which may show a newer name and miss an older one.
-    for number in range(log.number + 1, last + 1):
-        log.add(read_commit(files, number))
+    for commit, num_bytes in in_parallel(lambda number: _read_commit(files, number), range(log.number + 1, last + 1)):
+        log.add(commit)
+        log.bytes_since += num_bytes
 
 
 def read_commit(files: Files, number: int) -> Commit:
     """Commit `number`. Raises `StoreFailed` if it is missing or not one."""
+    return _read_commit(files, number)[0]
+
+
+def _read_commit(files: Files, number: int) -> tuple[Commit, int]:
+    """A commit, and its size in bytes."""
     name = layout.commit_name(number)
-    commit = decode(Commit, _existing(files, name), name)
+    data = _existing(files, name)
+    commit = decode(Commit, data, name)
     if commit.number != number:
         raise StoreFailed(f"{name} holds commit {commit.number}")
-    return commit
+    return commit, len(data)
 
 
 def _newest_checkpoint(files: Files, names: list[str]) -> Log:

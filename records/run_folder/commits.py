@@ -21,15 +21,12 @@ that died before they could say what they spent. All three count as spent.
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 
 from records.jsonio import added
 from records.rows import ProblemRow, Status
-from records.run_folder.layout import JOURNAL_TABLES, TABLES, Table, is_part_name
-from records.usage import Usage, UsagePoint, add_usage
-
-CHECKPOINT_EVERY = 100
-"""Commits between two checkpoints: a reader opens at most about this many commits."""
+from records.run_folder.layout import TABLES, is_part_name
+from records.usage import Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,30 +168,6 @@ class Commit:
             raise ValueError("leased_tokens is less than what is accounted for and lost")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Success:
-    """`_SUCCESS`: every one of `num_problems` inputs has exactly one row, as of `commit`. The rest as in `Commit`."""
-
-    commit: int
-    epoch: int
-    num_problems: int
-    totals: Totals
-    lost_tokens: int
-    finished_at: str
-
-    @classmethod
-    def of(cls, log: "Log", *, finished_at: str) -> "Success":
-        """The run as `log` leaves it."""
-        return cls(
-            commit=log.number,
-            epoch=log.epoch,
-            num_problems=log.totals.problems,
-            totals=log.totals,
-            lost_tokens=log.lost_tokens,
-            finished_at=finished_at,
-        )
-
-
 def visible(commits: Iterable[Commit]) -> list[Commit]:
     """The commits that count, given all of them in order: those of no epoch lower than one before them."""
     seen: list[Commit] = []
@@ -204,97 +177,3 @@ def visible(commits: Iterable[Commit]) -> list[Commit]:
             seen.append(commit)
         epoch = max(epoch, commit.epoch)
     return seen
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenProblem:
-    """A problem without a row, some of whose steps and requests are visible.
-
-    Attributes:
-        problem_id: its id.
-        generated_tokens: of those steps.
-        parts: names of the parts of `steps` and `requests` that hold such rows, in commit order.
-    """
-
-    problem_id: str
-    generated_tokens: int
-    parts: tuple[str, ...]
-
-
-@dataclass(kw_only=True)
-class Log:
-    """What commits 1 to `number` add up to; grows by one commit at a time.
-
-    Attributes:
-        number: of the last commit, void ones included; 0 before the first.
-        epoch: of the last visible commit; 0 before the first.
-        checkpoint: number of the newest checkpoint known.
-        parts: visible, in commit order.
-        batches: visible.
-        open_problems: by id.
-        usages: of the visible commits that say it, in order; of each epoch at most `MAX_USAGES`, evenly in time, the
-            first and the last among them.
-    """
-
-    number: int = 0
-    epoch: int = 0
-    checkpoint: int = 0
-    parts: list[Part] = field(default_factory=list)
-    batches: set[int] = field(default_factory=set)
-    open_problems: dict[str, OpenProblem] = field(default_factory=dict)
-    totals: Totals = Totals()
-    lost_tokens: int = 0
-    leased_tokens: int = 0
-    usages: list[UsagePoint] = field(default_factory=list)
-
-    @property
-    def open_tokens(self) -> int:
-        """Generated tokens in the steps of problems without a row."""
-        return sum(problem.generated_tokens for problem in self.open_problems.values())
-
-    @property
-    def accounted_tokens(self) -> int:
-        """Tokens generated according to the rows that are visible."""
-        return self.totals.generated_tokens + self.open_tokens
-
-    @property
-    def spent_tokens(self) -> int:
-        """Accounted for in rows, or lost."""
-        return self.accounted_tokens + self.lost_tokens
-
-    def add(self, commit: Commit) -> bool:
-        """Take in the next commit. False, and only `number` changes, if it is void.
-
-        Raises:
-            ValueError: it is not the next one.
-        """
-        if commit.number != self.number + 1:
-            raise ValueError(f"commit {commit.number} does not follow commit {self.number}")
-        self.number = commit.number
-        if commit.epoch < self.epoch:
-            return False
-        self.epoch = commit.epoch
-        self.parts.extend(commit.parts)
-        self.batches.update(commit.batches)
-        self._move_open(commit)
-        self.totals = commit.totals
-        self.lost_tokens = commit.lost_tokens
-        self.leased_tokens = commit.leased_tokens
-        if commit.usage is not None:
-            add_usage(self.usages, UsagePoint(epoch=commit.epoch, created_at=commit.created_at, usage=commit.usage))
-        return True
-
-    def _move_open(self, commit: Commit) -> None:
-        parts = tuple(part.name for part in commit.parts if part.table in JOURNAL_TABLES)
-        for rows in commit.opened:
-            before = self.open_problems.get(rows.problem_id)
-            tokens, earlier = (before.generated_tokens, before.parts) if before is not None else (0, ())
-            self.open_problems[rows.problem_id] = OpenProblem(
-                problem_id=rows.problem_id, generated_tokens=tokens + rows.generated_tokens, parts=earlier + parts
-            )
-        for problem_id in commit.closed:
-            self.open_problems.pop(problem_id)
-
-    def parts_of(self, table: Table) -> list[Part]:
-        """The visible parts of one table, in commit order."""
-        return [part for part in self.parts if part.table == table]

@@ -18,9 +18,10 @@ from records.failure import InvalidInput, StoreFailed
 from records.jsonio import decode
 from records.run_folder import layout
 from records.run_folder.checkpoints import read_log
-from records.run_folder.commits import Log, Part, Success, Totals
+from records.run_folder.commits import Part, Totals
 from records.run_folder.epochs import Lease
 from records.run_folder.layout import Table
+from records.run_folder.log import Log, Success
 from records.run_folder.manifest import Manifest
 from records.run_folder.object_store import s3_filesystem
 from records.run_folder.prediction import ESTIMATE, Prediction

@@ -1,7 +1,8 @@
 """The store that a run is written to: a local folder or an object store, behind six verbs.
 
 Names are relative to the run, with forward slashes. A writer needs one guarantee above plain reading and writing: of
-several creators of one name exactly one succeeds, and what it created is whole.
+several creators of one name exactly one succeeds, and what it created is whole. Several threads may ask one store at a
+time.
 """
 
 from pathlib import Path, PurePosixPath

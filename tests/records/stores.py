@@ -1,5 +1,6 @@
 """A store in memory, and one that fails at a chosen operation."""
 
+import threading
 from pathlib import Path
 
 from records.run_folder.store import Store
@@ -62,6 +63,7 @@ class FaultyStore:
         self._performed = performed
         self._error = error
         self.operations = 0
+        self._lock = threading.Lock()  # a reader asks from several threads
 
     @property
     def uri(self) -> str:
@@ -105,16 +107,18 @@ class FaultyStore:
         return self.operations > self._at
 
     def _before(self) -> None:
-        if self.operations > self._at and self._error is Crash:
-            raise Crash("long dead")
-        if self.operations == self._at and not self._performed:
-            self.operations += 1
-            raise self._error("before")
+        with self._lock:
+            if self.operations > self._at and self._error is Crash:
+                raise Crash("long dead")
+            if self.operations == self._at and not self._performed:
+                self.operations += 1
+                raise self._error("before")
 
     def _after(self) -> None:
-        self.operations += 1
-        if self.operations == self._at + 1 and self._performed:
-            raise self._error("after")
+        with self._lock:
+            self.operations += 1
+            if self.operations == self._at + 1 and self._performed:
+                raise self._error("after")
 
 
 def _fits_the_protocol(memory: MemoryStore, faulty: FaultyStore) -> list[Store]:

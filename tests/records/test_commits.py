@@ -14,7 +14,8 @@ from records.jsonio import decode, encode
 from records.rows import ProblemRow, Status
 from records.run_folder import layout
 from records.run_folder.checkpoints import decode_checkpoint, encode_checkpoint, read_commit, read_log
-from records.run_folder.commits import Commit, Log, Part, Success, Totals, visible
+from records.run_folder.commits import Commit, Part, Totals, visible
+from records.run_folder.log import Log, Success
 from records.usage import MAX_USAGES, ReplicaUsage, Usage
 from tests.records import builders
 from tests.records.stores import MemoryStore
@@ -308,6 +309,29 @@ def test_the_usages_of_a_long_run_are_thinned_evenly_and_the_last_is_kept(
         assert len(kept_s) == min(len(said_s), MAX_USAGES)
         if said_s:
             assert (kept_s[0], kept_s[-1]) == (said_s[0], said_s[-1])
+
+
+def test_only_the_last_usage_of_an_epoch_tells_replica_from_replica() -> None:
+    names = ("generator-0", "generator-1", "prm-0")
+    log = Log()
+    for number, epoch in ((1, 1), (2, 1), (3, 2), (4, 2)):
+        held = tuple(
+            ReplicaUsage(name=name, role="prm" if name == "prm-0" else "generator", held_s=number, busy_s=1, call_s=2)
+            for name in names
+        )
+        log.add(dataclasses.replace(builders.commit(number, epoch), usage=Usage(elapsed_s=number, replicas=held)))
+    assert [[replica.name for replica in point.usage.replicas] for point in log.usages] == [
+        ["generator", "prm"],
+        [*names],
+        ["generator", "prm"],
+        [*names],
+    ]
+    assert [(point.usage.held_s("generator"), point.usage.busy_s("prm")) for point in log.usages] == [
+        (2, 1),
+        (4, 1),
+        (6, 1),
+        (8, 1),
+    ]
 
 
 def test_what_is_kept_of_even_commits_is_even() -> None:

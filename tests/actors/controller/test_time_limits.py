@@ -8,8 +8,8 @@ import pytest
 from actors.writer.lease import read_lease
 from actors.writer.run_state import last_usages
 from cluster.store import LocalStore
-from records.run_folder.commits import Log
 from records.run_folder.epochs import Lease, Owner, utc
+from records.run_folder.log import Log
 from records.run_folder.reader import read_run
 from records.usage import ReplicaUsage, Usage, UsagePoint
 from scaling.budget.metering import ReplicaRate

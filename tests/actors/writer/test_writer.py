@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from actors.writer.commit_log import CommitLog, Draft
 from actors.writer.lease import newest_lease, process_start, this_process
 from actors.writer.parts import check_part, write_part
 from actors.writer.run_state import RunState
@@ -25,8 +26,9 @@ from records.packing import packed_rows
 from records.rows import ProblemRecord
 from records.run_folder import layout
 from records.run_folder.checkpoints import read_commit, read_log
-from records.run_folder.commits import Success
+from records.run_folder.commits import Totals
 from records.run_folder.epochs import Lease, Owner
+from records.run_folder.log import CHECKPOINT_EVERY, Success
 from records.run_folder.reader import read_run
 from records.run_folder.store import Store
 from records.schemas import to_table
@@ -493,6 +495,26 @@ def test_a_checkpoint_every_hundred_commits_shortens_the_reading(tmp_path: Path)
         desk.store.delete(name)
     assert read_log(desk.store) == replace(log, checkpoint=0)
     assert desk.open(take_over=True)[1].done == {"p0"}
+
+
+def test_all_checkpoints_together_are_no_larger_than_the_commits(tmp_path: Path) -> None:
+    """Nobody compacts here, so a checkpoint every hundred commits would grow with the square of the run."""
+    store = MemoryStore()
+    log = CommitLog(store, epoch=1, writer="w")
+    log.fence("2026-11-21T12:00:00.000+00:00")
+    parts = builders.commit(1, 1, parts=3).parts
+    at_most = []
+    for number in range(1, some_of(4000)):
+        named = tuple(replace(part, name=f"{part.table}/part-{number}.parquet") for part in parts)
+        log.write_checkpoint()
+        log.commit(Draft(parts=named, totals=Totals(), open_tokens=0, lost_tokens=0, leased_tokens=0, created_at="x"))
+        at_most.append(log.log.number - log.log.checkpoint)
+    sizes: dict[bool, int] = {True: 0, False: 0}
+    for name, data in store.files.items():
+        sizes[layout.checkpoint_number(name) is not None] += len(data)
+    assert 0 < sizes[True] <= sizes[False]
+    assert min(at_most) < CHECKPOINT_EVERY <= max(at_most)
+    assert read_log(store) == log.log
 
 
 # Parts
