@@ -1,6 +1,13 @@
 """Risk against coverage: what is left to be wrong when only the surest answers are given.
 
 Selective classification: Geifman and El-Yaniv, Selective Classification for Deep Neural Networks, arXiv 1705.08500.
+The area under the curve (AURC) is the mean, over n = 1, 2, ..., of the share of wrong answers among the n surest. Where
+answers are equally sure, which of them come first is chance: the area is the mean over their orders, so a coarse
+probability is neither favoured nor punished. In a block of k equals, w of them wrong, after N others with W wrong, the
+j-th has the expected risk (W + j w / k) / (N + j), and all k together, with the harmonic numbers H,
+
+    w + (W - N w / k) (H(N + k) - H(N))
+
 Who abstains from what is `scaling.uncertainty.abstention`.
 """
 
@@ -22,16 +29,19 @@ class RiskCoverage:
         thresholds: answer where the probability is at least this: [K], falling.
         coverage: share of problems that are then answered: [K], rising to 1.
         risk: share of wrong answers among those: [K].
+        num_problems: of all.
     """
 
     thresholds: NDArray[np.float64]
     coverage: NDArray[np.float64]
     risk: NDArray[np.float64]
+    num_problems: int
 
     @property
     def mean_risk(self) -> float:
-        """Area under risk against coverage (AURC), by steps: the smaller, the better it knows when it is wrong."""
-        return float((np.diff(self.coverage, prepend=0.0) * self.risk).sum())
+        """Area under risk against coverage (AURC): the smaller, the better it knows when it is wrong."""
+        answered = np.rint(self.coverage * self.num_problems)
+        return float(_areas(answered[np.newaxis], (answered * self.risk)[np.newaxis])[0])
 
     def at(self, threshold: float) -> tuple[float, float | None]:
         """Coverage and risk when abstaining below a threshold; risk is None where nothing is answered."""
@@ -60,7 +70,7 @@ def risk_coverage(probabilities: Sequence[float], correct: Sequence[bool]) -> Ri
     last_of_equals = np.flatnonzero(np.diff(p[order], append=-np.inf))
     num_answered = last_of_equals + 1
     num_wrong = np.cumsum(~right[order])[last_of_equals]
-    return RiskCoverage(p[order][last_of_equals], num_answered / len(p), num_wrong / num_answered)
+    return RiskCoverage(p[order][last_of_equals], num_answered / len(p), num_wrong / num_answered, len(p))
 
 
 def mean_risk(probabilities: NDArray[np.float64], correct: NDArray[np.float64]) -> Statistic:
@@ -96,9 +106,17 @@ def _run(probabilities: NDArray[np.float64], correct: NDArray[np.float64]) -> Ar
         if len(problems) == 0:
             return np.full(len(multiplicity), np.nan)
         weights = multiplicity[:, problems]
-        answered = np.cumsum(weights, axis=1)[:, ends]
-        wrong = np.cumsum(weights * is_wrong, axis=1)[:, ends]
-        risk = np.divide(wrong, answered, out=np.zeros_like(wrong), where=answered > 0)
-        return divide((np.diff(answered, axis=1, prepend=0.0) * risk).sum(axis=1), answered[:, -1])
+        return _areas(np.cumsum(weights, axis=1)[:, ends], np.cumsum(weights * is_wrong, axis=1)[:, ends])
 
     return area
+
+
+def _areas(answered: NDArray[np.float64], wrong: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Whole numbers of answers and of wrong ones down to each block's end, [R, K] -> mean over tie orders, [R]."""
+    most = int(answered[:, -1].max(initial=0))
+    harmonic = np.concatenate([[0.0], np.cumsum(1.0 / np.arange(1, most + 1))])
+    before, wrong_before = (np.concatenate([np.zeros((len(x), 1)), x[:, :-1]], axis=1) for x in (answered, wrong))
+    num_equal, num_wrong = answered - before, wrong - wrong_before
+    share = np.divide(num_wrong, num_equal, out=np.zeros_like(num_wrong), where=num_equal > 0)
+    reach = harmonic[answered.astype(np.int64)] - harmonic[before.astype(np.int64)]
+    return divide((num_wrong + (wrong_before - before * share) * reach).sum(axis=1), answered[:, -1])

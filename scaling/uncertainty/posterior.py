@@ -10,11 +10,15 @@ nothing else; a calibrated chance s of a finished sample says by Bayes' rule
 where base is the chance before it is read: the mean of the chances of this problem's samples so far, with the bare
 question's as one more. (The bare question's alone is wrong wherever the PRM judges questions unlike solutions.)
 
-Let n samples have been drawn, m of them with an answer, n_a with the answer a (in canonical form). The hypotheses are
-"a is right", for each a seen, and "none of them is". Integrating p out and leaving out what all have in common,
+A right sample states its answer. A wrong one states none (it was cut off, it refused) with probability e ~ Beta(u, v):
+samples without an answer are wrong, and say that those with one are likelier right than their number alone says.
 
-    a is right:   B(alpha + n_a, beta + n - n_a) / [(n_a - 1)! theta theta^(m - n_a)]  *  product of L^weight over a's
-    none is:      B(alpha, beta + n) / theta^(m)               where x^(k) = x (x + 1) ... (x + k - 1)
+Let n samples have been drawn, m of them with an answer, n_a with the answer a (in canonical form). The hypotheses are
+"a is right", for each a seen, and "none of them is". Integrating p and e out and leaving out what all have in common,
+
+    a is right:   B(alpha + n_a, beta + n - n_a) / [(n_a - 1)! theta theta^(m - n_a)]  *  B(u + n - m, v + m - n_a)
+                  *  product of L^weight over a's
+    none is:      B(alpha, beta + n) / theta^(m)  *  B(u + n - m, v + m)     where x^(k) = x (x + 1) ... (x + k - 1)
 
 (the wrong ones by Ewens' sampling formula, Theoretical Population Biology 3, 1972). Scores of samples with the same
 answer err together, which is discounted by a weight below 1, or by a correlation r: n_a scores are then worth
@@ -40,6 +44,10 @@ class AnswerModel:
         spread: theta; small: wrong samples agree with each other, large: they do not. Above 0.
         weight: of the scores, in [0, 1].
         correlation: of the errors of scores of samples with the same answer, in [0, 1].
+        unanswered: u / (u + v), the share of wrong samples that state no answer; within (0, 1).
+        unanswered_strength: u + v, how many wrong samples that is worth; above 0. The default lets a problem's own
+            samples speak: in simulations with shares from 0 to .8, sixteen samples each, the leading answer's mean
+            probability is then within .03 of how often it is right, where leaving the factor out is .42 off.
     """
 
     mean: float
@@ -47,6 +55,8 @@ class AnswerModel:
     spread: float
     weight: float
     correlation: float = 0.0
+    unanswered: float = 0.2
+    unanswered_strength: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +101,12 @@ def answer_posterior(answers: Sequence[str | None], chances: Sequence[float], mo
     >>> model = AnswerModel(mean=0.5, strength=2.0, spread=10.0, weight=1.0)
     >>> votes = answer_posterior(["7", "7", "3", None], [0.5, 0.5, 0.5, 0.5], model)  # the scores say nothing
     >>> {answer: round(probability, 3) for answer, probability in votes.probabilities.items()}, round(votes.unseen, 3)
-    ({'7': 0.629, '3': 0.086}, 0.286)
+    ({'7': 0.786, '3': 0.064}, 0.15)
     >>> votes.leading, round(votes.gain("7", num_samples=4), 3)  # what four samples more can win at best
-    ('7', 0.189)
+    ('7', 0.113)
     >>> scored = answer_posterior(["7", "3"], [0.9, 0.2], model)  # one vote each: the scores decide
     >>> {answer: round(probability, 3) for answer, probability in scored.probabilities.items()}
-    {'7': 0.794, '3': 0.022}
+    {'7': 0.809, '3': 0.022}
 
     Args:
         answers: of each sample, in canonical form; None: it has none, so is wrong.
@@ -113,6 +123,7 @@ def answer_posterior(answers: Sequence[str | None], chances: Sequence[float], mo
             counts[answer] = counts.get(answer, 0) + 1
             evidence[answer] = evidence.get(answer, 0.0) + model.weight * (_logit(chance) - base)
     num_samples, num_answered, spread = len(answers), sum(counts.values()), model.spread
+    num_unanswered = num_samples - num_answered
     if_right = {answer: (alpha + count, beta + num_samples - count) for answer, count in counts.items()}
     if_unseen = (alpha, beta + num_samples)
     logs = {
@@ -120,10 +131,12 @@ def answer_posterior(answers: Sequence[str | None], chances: Sequence[float], mo
         - lgamma(count)
         - math.log(spread)
         - _log_rising(spread, num_answered - count)
+        + _log_wrong_stated(model, num_unanswered, num_answered - count)
         + evidence[answer] / (1 + (count - 1) * model.correlation)
         for answer, count in counts.items()
     }
     log_unseen = _log_beta(*if_unseen) - _log_rising(spread, num_answered)
+    log_unseen += _log_wrong_stated(model, num_unanswered, num_answered)
     most = max([log_unseen, *logs.values()])
     total = sum(math.exp(log - most) for log in [log_unseen, *logs.values()])
     probabilities = {answer: math.exp(log - most) / total for answer, log in logs.items()}
@@ -134,6 +147,12 @@ def _some_right(shape: tuple[float, float], num_samples: int) -> float:
     """Chance that one of `num_samples` is right, each with p ~ Beta(a, b)."""
     a, b = shape
     return -math.expm1(_log_beta(a, b + num_samples) - _log_beta(a, b))
+
+
+def _log_wrong_stated(model: AnswerModel, num_unanswered: int, num_answered: int) -> float:
+    """Of so many wrong samples, that the last ones state an answer and the others none; but for a constant."""
+    u = model.unanswered_strength * model.unanswered
+    return _log_beta(u + num_unanswered, model.unanswered_strength - u + num_answered)
 
 
 def _clipped(p: float) -> float:

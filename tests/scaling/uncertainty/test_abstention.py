@@ -42,7 +42,7 @@ def test_known_curve():
     assert list(curve.thresholds) == [0.9, 0.8, 0.1]
     assert list(curve.coverage) == [0.25, 0.75, 1.0]
     assert list(curve.risk) == pytest.approx([0.0, 1 / 3, 0.5])
-    assert curve.mean_risk == pytest.approx(0.5 / 3 + 0.25 / 2)
+    assert curve.mean_risk == pytest.approx(((0 + 0 + 1 / 3 + 1 / 2) / 4 + (0 + 1 / 2 + 1 / 3 + 1 / 2) / 4) / 2)
     assert risk_coverage([0.5] * 4, [True, True, False, False]).mean_risk == 0.5
 
 

@@ -2,6 +2,7 @@
 
 import math
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -17,6 +18,8 @@ MODELS = st.builds(
     spread=st.floats(0.1, 50),
     weight=st.floats(0, 1),
     correlation=st.floats(0, 1),
+    unanswered=st.floats(0.01, 0.99),
+    unanswered_strength=st.floats(0.1, 50),
 )
 
 
@@ -26,6 +29,7 @@ def slow_posterior(answers, chances, model) -> dict[str | None, float]:
     likelihoods: dict[str | None, float] = {}
     for hypothesis in {*answers, None} if answers else {None}:
         likelihood, rights, wrongs = 1.0, model.strength * model.mean, model.strength * (1 - model.mean)
+        silent, stated = (model.unanswered_strength * share for share in (model.unanswered, 1 - model.unanswered))
         tables: dict[str, int] = {}
         for answer, chance in zip(answers, chances, strict=True):
             if answer is not None and answer == hypothesis:
@@ -36,7 +40,11 @@ def slow_posterior(answers, chances, model) -> dict[str | None, float]:
                 continue
             likelihood *= wrongs / (rights + wrongs)
             wrongs += 1
-            if answer is not None:
+            likelihood *= (silent if answer is None else stated) / (silent + stated)
+            if answer is None:
+                silent += 1
+            else:
+                stated += 1
                 seated = sum(tables.values())
                 likelihood *= tables.get(answer, model.spread) / (model.spread + seated)
                 tables[answer] = tables.get(answer, 0) + 1
@@ -98,14 +106,57 @@ def test_agreement_and_scores_speak_for_an_answer():
     assert p_of_a("a") < p_of_a("aa") < p_of_a("aaaa")
     assert p_of_a("aab") < p_of_a("aa")
     assert p_of_a("ab", 0.9, 0.5) > p_of_a("ab", 0.5, 0.5) > p_of_a("ab", 0.5, 0.9)
-    # With base 1/2 throughout, no spread and one sample, the PRM's chance is the answer.
-    assert p_of_a("a", 0.5) == pytest.approx(0.5)
+    # With base 1/2 and one sample that says something, it is right, or wrong and not one of the silent fifth.
+    assert p_of_a("a", 0.5) == pytest.approx(1 / (1 + 0.8))
 
 
 def test_nothing_sampled_is_nothing_known():
     found = answer_posterior([], [], AnswerModel(mean=0.3, strength=2.0, spread=3.0, weight=1.0))
     assert (found.probabilities, found.unseen, found.leading) == ({}, 1.0, None)
     assert found.gain(None, 1) == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 0.8])
+def test_it_is_calibrated_whatever_share_of_wrong_samples_states_no_answer(share):
+    """Problems drawn from the model, `share` of wrong samples silent: within .02 with the share known, .035 without."""
+    rng = random.Random(f"unanswered {share}")
+    vague = AnswerModel(mean=0.4, strength=2.0, spread=5.0, weight=0.0)
+    known = replace(vague, unanswered=min(max(share, 1e-3), 1 - 1e-3), unanswered_strength=1000.0)
+    excess = {vague: 0.0, known: 0.0}
+    num_problems = 3000
+    for _ in range(num_problems):
+        answers = drawn_answers(rng, 16, rng.betavariate(0.8, 1.2), vague.spread, share)
+        for model in excess:
+            found = answer_posterior(answers, [0.5] * 16, model)
+            if found.leading is not None:
+                excess[model] += (found.probabilities[found.leading] - (found.leading == "right")) / num_problems
+    assert excess[known] == pytest.approx(0, abs=0.02)
+    assert excess[vague] == pytest.approx(0, abs=0.035)
+
+
+def drawn_answers(rng: random.Random, num_samples: int, p: float, spread: float, share: float) -> list[str | None]:
+    """Answers of one problem, from the model itself; the right one is "right"."""
+    answers: list[str | None] = []
+    wrong: list[str] = []
+    for _ in range(num_samples):
+        if rng.random() < p:
+            answers.append("right")
+        elif rng.random() < share:
+            answers.append(None)
+        else:
+            seat = rng.random() * (spread + len(wrong))
+            wrong.append(wrong[int(seat)] if seat < len(wrong) else f"w{len(wrong)}")
+            answers.append(wrong[-1])
+    return answers
+
+
+def test_samples_without_an_answer_make_those_with_one_likelier():
+    """Two of one kind among silent ones: the silent ones are wrong ones, so few wrong ones have spoken."""
+    model = AnswerModel(mean=0.3, strength=2.0, spread=10.0, weight=0.0)
+    agreeing = answer_posterior(["a", "a", None, None], [0.5] * 4, model).probabilities["a"]
+    rarely_silent = replace(model, unanswered=0.01, unanswered_strength=1000.0)
+    ignored = answer_posterior(["a", "a", None, None], [0.5] * 4, rarely_silent).probabilities["a"]
+    assert agreeing > ignored + 0.1
 
 
 def test_it_is_calibrated_in_the_world_that_it_describes():
@@ -115,15 +166,7 @@ def test_it_is_calibrated_in_the_world_that_it_describes():
     sure: list[tuple[float, bool]] = []
     for _ in range(4000):
         p = rng.betavariate(0.8, 1.2)
-        answers: list[str] = []
-        wrong: list[str] = []
-        for _ in range(6):
-            if rng.random() < p:
-                answers.append("right")
-                continue
-            seat = rng.random() * (model.spread + len(wrong))
-            wrong.append(wrong[int(seat)] if seat < len(wrong) else f"w{len(wrong)}")
-            answers.append(wrong[-1])
+        answers = drawn_answers(rng, 6, p, model.spread, 0.0)
         found = answer_posterior(answers, [0.5] * 6, model)
         sure.append((found.probabilities[found.leading or ""], found.leading == "right"))
     sure.sort(key=lambda pair: pair[0])
