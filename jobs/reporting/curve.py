@@ -14,7 +14,8 @@ from jobs.recipes.sections import Recipe
 from jobs.recipes.strategy_factory import strategy_factory
 from jobs.reporting.graded_samples import Witness
 from scaling.arrays import Floats
-from scaling.statistics.bootstrap import IntervalEstimate, draw_resamples, estimate, ratio_of_totals
+from scaling.statistics.bootstrap import IntervalEstimate, draw_resamples, estimate
+from scaling.statistics.shares import mean_share
 from scaling.stored.problem import NotStored, StoredProblem
 from scaling.stored.sample_player import Outcome, play
 from scaling.strategy import StrategyFactory
@@ -156,4 +157,4 @@ def _mean(verdicts: Sequence[bool | None]) -> float:
 
 def _accuracy(right: Floats, seed: int) -> IntervalEstimate:
     multiplicity = draw_resamples(len(right), NUM_RESAMPLES, seed)
-    return estimate(ratio_of_totals(right, np.ones_like(right)), multiplicity)
+    return estimate(mean_share(right), multiplicity)

@@ -17,7 +17,7 @@ import numpy as np
 from scaling.arrays import Floats
 from scaling.calibration.metric_groups import Groups
 from scaling.calibration.observed import Observed, Predictions
-from scaling.statistics.bootstrap import IntervalEstimate, Statistic, divide, draw_resamples, estimated
+from scaling.statistics.bootstrap import MOST_LEFT_OUT, IntervalEstimate, Statistic, divide, draw_resamples, estimated
 
 DEFAULT_LEVELS = (0.1, 0.5, 0.9)
 """Where no method has quantiles."""
@@ -132,29 +132,53 @@ def evaluate(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Drawn:
-    """A statistic on the whole set, and on each resample [R]; NaN where it is not defined."""
+    """A statistic on the whole set, on each resample [R], and without each problem [P]; NaN where it is not defined.
+
+    `left_out` is [0] where there are too many problems to leave each out.
+    """
 
     value: float
     values: Floats
+    left_out: Floats
     num_problems: int
 
     @classmethod
     def of(cls, statistic: Statistic, multiplicity: Floats) -> "_Drawn":
-        whole = statistic.at(np.ones((1, multiplicity.shape[1])))
-        return cls(float(whole[0]), statistic.at(multiplicity), statistic.num_problems)
+        count = multiplicity.shape[1]
+        whole = statistic.at(np.ones((1, count)))
+        left_out = statistic.at(1.0 - np.eye(count)) if count <= MOST_LEFT_OUT else np.empty(0)
+        return cls(float(whole[0]), statistic.at(multiplicity), left_out, statistic.num_problems)
+
+    def minus(self, other: "_Drawn") -> "_Drawn":
+        return _Drawn(
+            self.value - other.value,
+            self.values - other.values,
+            self.left_out - other.left_out,
+            min(self.num_problems, other.num_problems),
+        )
+
+    def over(self, other: "_Drawn") -> "_Drawn":
+        return _Drawn(
+            self.value / other.value,
+            divide(self.values, other.values),
+            divide(self.left_out, other.left_out),
+            min(self.num_problems, other.num_problems),
+        )
 
     def estimate(self) -> IntervalEstimate:
-        return estimated(self.value, self.values, self.num_problems)
+        return estimated(self.value, self.values, self.num_problems, self.left_out if self.left_out.size else None)
 
 
 def _compare(method: str, baseline: str, key: str, drawn: Mapping[str, Mapping[str, _Drawn]]) -> MethodComparison:
     one, other = drawn[method][key], drawn[baseline][key]
-    num_problems = min(one.num_problems, other.num_problems)
-    difference = _Drawn(one.value - other.value, one.values - other.values, num_problems)
-    ratio = None
-    if key.startswith(LOSSES) and _positive(other.estimate()):
-        ratio = _Drawn(one.value / other.value, divide(one.values, other.values), num_problems).estimate()
-    return MethodComparison(method=method, baseline=baseline, metric=key, difference=difference.estimate(), ratio=ratio)
+    has_ratio = key.startswith(LOSSES) and _positive(other.estimate())
+    return MethodComparison(
+        method=method,
+        baseline=baseline,
+        metric=key,
+        difference=one.minus(other).estimate(),
+        ratio=one.over(other).estimate() if has_ratio else None,
+    )
 
 
 def _positive(estimate: IntervalEstimate) -> bool:

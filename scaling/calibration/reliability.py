@@ -70,7 +70,7 @@ def reliability(
 def _bin(rows: Rows, means: Floats, edges: tuple[float, float], multiplicity: Floats) -> ReliabilityBin:
     lower, upper = edges
     num_problems = len(np.unique(rows.clusters.index))
-    bounds = interval(success_rate(rows).at(multiplicity)) if num_problems > 1 else None
+    bounds = interval(success_rate(rows).at(multiplicity), num_problems) if num_problems > 1 else None
     observed_lower, observed_upper = bounds or (None, None)
     return ReliabilityBin(
         lower=lower,

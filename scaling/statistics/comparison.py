@@ -4,10 +4,10 @@
     comparison.row("adaptive").flops_ratio          value and 95% interval
     comparison.cheapest_by_flops                    label of the cheapest that is not worse by more than the margin
 
-All settings are resampled together (`bootstrap`), so a difference or a ratio is one of pairs, and what makes a
-problem hard for both drops out. A problem that one setting says nothing about is left out for all of them, counted, and
-never wrong. The order in which problems come decides nothing. A setting that is added at the end changes no number of
-the others, unless it leaves problems out; only who is on the front.
+All settings are resampled together (`bootstrap`), or differences are taken problem by problem (`shares`), so a
+difference or a ratio is one of pairs, and what makes a problem hard for both drops out. A problem that one setting says
+nothing about is left out for all of them, counted, and never wrong. The order in which problems come decides nothing. A
+setting that is added at the end changes who is on the front, and no number of the others unless it leaves problems out.
 """
 
 from collections.abc import Sequence
@@ -21,6 +21,7 @@ from scaling.arrays import Bools, Floats, Ints
 from scaling.statistics.bootstrap import IntervalEstimate, Statistic, draw_resamples, estimate, ratio_of_totals
 from scaling.statistics.comparison_rows import Row, SettingsComparison, known_value, pareto_front
 from scaling.statistics.risk_coverage import mean_risk
+from scaling.statistics.shares import mean_difference, mean_share
 
 __all__ = ["ByOrder", "Measured", "Row", "SettingsComparison", "comparable", "compare"]
 
@@ -223,14 +224,13 @@ def _estimates(item: Measured, baseline: Measured, multiplicity: Floats) -> dict
         name: ratio_of_totals(known[name], ones) for name in ("generated_tokens", "flops", *_MEANS) if name in known
     }
     # Over the problems in which it is known: one answer that nobody chose and nobody could grade leaves none out.
-    known_covered = (~np.isnan(item.covered)).astype(np.float64)
-    statistics["coverage"] = ratio_of_totals(np.nan_to_num(item.covered), known_covered)
-    statistics["accuracy"] = ratio_of_totals(item.correct, ones)
-    statistics["accuracy_difference"] = ratio_of_totals(item.correct - baseline.correct, ones)
+    statistics["coverage"] = mean_share(item.covered)
+    statistics["accuracy"] = mean_share(item.correct)
+    statistics["accuracy_difference"] = mean_difference(item.correct - baseline.correct)
     statistics["generated_tokens_ratio"] = _ratio(item.generated_tokens, baseline.generated_tokens)
     statistics["flops_ratio"] = _ratio(item.flops, baseline.flops)
     if "fixed_at_same_tokens" in known:
-        statistics["fixed_difference"] = ratio_of_totals(item.correct - known["fixed_at_same_tokens"], ones)
+        statistics["fixed_difference"] = mean_difference(item.correct - known["fixed_at_same_tokens"])
     answer_p, correct = _one_run(item)
     if not np.isnan(answer_p).all():
         statistics["aurc"] = mean_risk(answer_p, correct)

@@ -17,8 +17,9 @@ from scipy.stats import binomtest
 
 from scaling.arrays import Bools, Floats
 from scaling.statistics.accuracy import accuracy_interval
-from scaling.statistics.bootstrap import IntervalEstimate, divide, estimated, resampled_sums
+from scaling.statistics.bootstrap import MOST_LEFT_OUT, IntervalEstimate, divide, estimated, resampled_sums
 from scaling.statistics.paired_rows import Change, ChangedProblem, CostDifference, PairedComparison, SideAccuracy
+from scaling.statistics.shares import difference_bounds
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,7 +108,7 @@ def compare_paired(pairs: Pairs, *, num_resamples: int = 2000, seed: int = 0) ->
         both_wrong=int((correct == 0).all(axis=0).sum()),
         right_to_wrong=int(lost.sum()),
         wrong_to_right=int(gained.sum()),
-        accuracy_difference=differences[0].difference,
+        accuracy_difference=_accuracy_difference(differences[0].difference, (correct[1] - correct[0])[graded]),
         mcnemar_p=mcnemar_p(int(lost.sum()), int(gained.sum())) if graded.any() else None,
         costs=tuple(_cost(name, found) for name, found in zip(costs, differences[1:], strict=True)),
         changed=tuple(
@@ -132,12 +133,11 @@ def _differences(columns: Sequence[Floats], num_resamples: int, seed: int) -> li
     """Of each column [2, P], first and second; all on the same resamples of the problems."""
     known: list[Bools] = [np.asarray(~np.isnan(column).any(axis=0)) for column in columns]
     sums = np.stack([_sums(column, mask) for column, mask in zip(columns, known, strict=True)], axis=1)  # [P, C, 3]
-    whole = sums.sum(axis=0)
     resampled = resampled_sums(sums.reshape(len(sums), 3 * len(columns)), num_resamples, seed)
     resampled = resampled.reshape(num_resamples, len(columns), 3)
     return [
         _difference(
-            whole[at], resampled[:, at], num_problems=int(mask.sum()), num_in_ratio=int((sums[:, at, 1] != 0).sum())
+            sums[:, at], resampled[:, at], num_problems=int(mask.sum()), num_in_ratio=int((sums[:, at, 1] != 0).sum())
         )
         for at, mask in enumerate(known)
     ]
@@ -152,16 +152,32 @@ def _sums(column: Floats, known: Bools) -> Floats:
     return np.where(known, np.stack([column[1] - column[0], column[0], ones]), 0.0).T
 
 
-def _difference(whole: Floats, resampled: Floats, *, num_problems: int, num_in_ratio: int) -> _Difference:
+def _difference(sums: Floats, resampled: Floats, *, num_problems: int, num_in_ratio: int) -> _Difference:
+    """From what each problem contributes, [P, 3], and what each resample comes to, [R, 3]."""
+    whole = sums.sum(axis=0)
     excess, first, count = whole
-    ratio, ratios = (1.0 + divide(sums[:, 0], sums[:, 1]) for sums in (whole[np.newaxis], resampled))
-    mean, means = (divide(sums[:, 0], sums[:, 2]) for sums in (whole[np.newaxis], resampled))
+    left_out = whole - sums if len(sums) <= MOST_LEFT_OUT else None
+    ratio, ratios = (1.0 + divide(totals[:, 0], totals[:, 1]) for totals in (whole[np.newaxis], resampled))
+    mean, means = (divide(totals[:, 0], totals[:, 2]) for totals in (whole[np.newaxis], resampled))
     return _Difference(
         num_problems,
         (float(first / count), float((first + excess) / count)) if num_problems else (None, None),
-        estimated(float(mean[0]), means, num_problems),
-        estimated(float(ratio[0]), ratios, num_in_ratio),
+        estimated(
+            float(mean[0]), means, num_problems, None if left_out is None else divide(left_out[:, 0], left_out[:, 2])
+        ),
+        estimated(
+            float(ratio[0]),
+            ratios,
+            num_in_ratio,
+            None if left_out is None else 1.0 + divide(left_out[:, 0], left_out[:, 1]),
+        ),
     )
+
+
+def _accuracy_difference(found: IntervalEstimate, differences: Floats) -> IntervalEstimate:
+    """With the interval of shares, which holds on few problems too; none where no intervals were asked for."""
+    bounds = None if found.lower is None else difference_bounds(differences)
+    return found if bounds is None else IntervalEstimate(found.value, *bounds)
 
 
 def _changed(pairs: Pairs, at: int, change: Change) -> ChangedProblem:

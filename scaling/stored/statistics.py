@@ -12,6 +12,7 @@ import numpy as np
 
 from scaling.arrays import Bools, Floats
 from scaling.statistics.bootstrap import IntervalEstimate, draw_resamples, estimate, ratio_of_totals
+from scaling.statistics.shares import mean_difference, mean_share
 
 _NUM_RESAMPLES = 2000
 UNKNOWN = IntervalEstimate(None, None, None)
@@ -123,6 +124,9 @@ def standing(setting: Decided, run: Decided, left: Bools, *, seed: int) -> Stand
     multiplicity = draw_resamples(len(left), _NUM_RESAMPLES, seed)
     graded = known & ~np.isnan(setting.correct) & ~np.isnan(run.correct)
 
+    def share(values: Floats, where: Bools) -> IntervalEstimate:
+        return estimate(mean_share(np.where(where, values, np.nan)), multiplicity)
+
     def mean(values: Floats, where: Bools) -> IntervalEstimate:
         where = where & ~np.isnan(values)
         return _share(np.where(where, values, 0.0), where.astype(np.float64), multiplicity)
@@ -132,14 +136,14 @@ def standing(setting: Decided, run: Decided, left: Bools, *, seed: int) -> Stand
     return Standing(
         num_known=int(known.sum()),
         num_graded=int(graded.sum()),
-        accuracy=mean(setting.correct, graded),
+        accuracy=share(setting.correct, graded),
         accuracy_if_wrong=_bound(setting.correct, has_verdict, 0.0),
         accuracy_if_right=_bound(setting.correct, has_verdict, 1.0),
-        run_accuracy=mean(run.correct, graded),
-        accuracy_difference=mean(setting.correct - run.correct, graded),
-        coverage=mean(setting.covered, known),
-        abstained=mean(setting.abstained, known),
-        accuracy_answered=mean(setting.correct, answered),
+        run_accuracy=share(run.correct, graded),
+        accuracy_difference=estimate(mean_difference((setting.correct - run.correct)[graded]), multiplicity[:, graded]),
+        coverage=share(setting.covered, known),
+        abstained=share(setting.abstained, known),
+        accuracy_answered=share(setting.correct, answered),
         means={name: mean(getattr(setting, name), known) for name in _MEANS},
         ratios={name: _ratio(getattr(setting, name), getattr(run, name), known, multiplicity) for name in _MEANS},
     )

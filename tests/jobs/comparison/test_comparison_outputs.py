@@ -23,6 +23,7 @@ from jobs.comparison.plot import COLOURS, MARKERS, draw_comparison
 from jobs.comparison.tables import ESTIMATES, MEASURES, PROBLEMS, SETTINGS, problems_table, settings_table
 from records.schemas import PARQUET_OPTIONS
 from scaling.statistics.comparison import Measured, compare
+from scaling.statistics.shares import difference_bounds
 from tests.support.tiers import some_of
 
 pytestmark = pytest.mark.slow
@@ -124,12 +125,13 @@ def test_the_verdict_names_the_cheapest_or_says_that_there_is_none():
     assert verdict(compared([base, other])).endswith(
         "none is cheaper than the baseline, by FLOPs or by generated tokens."
     )
+    _, reach = difference_bounds(np.zeros(NUM_PROBLEMS))
     assert (
-        "by FLOPs and by generated tokens: cheaper (25.0% of its FLOPs, 50.0% of its generated tokens, 0.0 [0.0 0.0]"
-        in (verdict(compared([base, cheaper])))
+        "by FLOPs and by generated tokens: cheaper (25.0% of its FLOPs, 50.0% of its generated tokens, "
+        f"0.0 [-{100 * reach:.1f} +{100 * reach:.1f}]" in verdict(compared([base, cheaper], margin=0.1))
     )
     dearer_flops = replace(cheaper, flops=base.flops * 2)
-    said = verdict(compared([base, dearer_flops]))
+    said = verdict(compared([base, dearer_flops], margin=0.1))
     assert "by FLOPs none is cheaper than the baseline; by generated tokens cheaper (200.0%" in said
 
 

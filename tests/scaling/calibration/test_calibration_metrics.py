@@ -353,7 +353,7 @@ def test_an_interval_over_problems_holds_the_truth_as_often_as_it_says():
         rows = Rows(
             Clusters(np.arange(60).repeat(25), 60), np.ones(1500, dtype=np.int64), np.ones(1500, dtype=np.int64)
         )
-        lower, upper = interval(metrics.Rows.mean(rows, errors).at(draw_resamples(60, 400, case)))
+        lower, upper = interval(metrics.Rows.mean(rows, errors).at(draw_resamples(60, 400, case)), 60)
         held += lower <= 0.1 <= upper
     assert 0.90 <= held / 300 <= 0.98
 

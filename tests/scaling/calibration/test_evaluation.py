@@ -14,7 +14,7 @@ from scaling.calibration.evaluation import EvaluationTable, evaluate
 from scaling.calibration.metric_groups import Groups
 from scaling.calibration.observed import Observed, Predictions
 from scaling.calibration.reliability import reliability
-from scaling.statistics.bootstrap import IntervalEstimate
+from scaling.statistics.bootstrap import IntervalEstimate, interval
 from tests.support.tiers import some_of
 
 LEVELS = (0.1, 0.5, 0.9)
@@ -127,14 +127,18 @@ def test_intervals_are_those_of_rows_drawn_by_problem():
     drawn = np.random.default_rng(4).multinomial(12, np.full(12, 1 / 12), size=300)
     problems = sorted(set(observed.problem_ids))
     of_problem = [[row for row, owner in enumerate(observed.problem_ids) if owner == problem] for problem in problems]
-    values = []
-    for multiplicity in drawn:
-        chosen = [
-            row for count, rows in zip(multiplicity, of_problem, strict=True) for _ in range(count) for row in rows
-        ]
+
+    def brier(chosen):
         kept = np.array([row for row in chosen if not observed.terminal[row]])
-        values.append(np.mean((methods["calibrated"].mean[kept] - observed.share[kept]) ** 2))
-    lower, upper = np.quantile(values, [0.025, 0.975])
+        return np.mean((methods["calibrated"].mean[kept] - observed.share[kept]) ** 2)
+
+    def of(multiplicity):
+        pairs = zip(multiplicity, of_problem, strict=True)
+        return brier([row for count, rows in pairs for _ in range(count) for row in rows])
+
+    values = [of(multiplicity) for multiplicity in drawn]
+    left_out = np.array([of([int(other != problem) for other in range(12)]) for problem in range(12)])
+    lower, upper = interval(np.array(values), 12, value=brier(np.arange(len(observed.share))), left_out=left_out)
     assert table.methods["calibrated"]["brier"].lower == pytest.approx(lower)
     assert table.methods["calibrated"]["brier"].upper == pytest.approx(upper)
 

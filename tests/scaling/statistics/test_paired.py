@@ -14,6 +14,7 @@ from scaling.statistics import bootstrap
 from scaling.statistics.bootstrap import IntervalEstimate, draw_resamples, interval, resampled_sums
 from scaling.statistics.paired import Pairs, Side, compare_paired, mcnemar_p
 from scaling.statistics.paired_rows import Change
+from scaling.statistics.shares import difference_bounds
 from tests.support.tiers import some_of
 
 VERDICTS = st.sampled_from([0.0, 1.0, math.nan])
@@ -52,18 +53,24 @@ def test_every_number_is_what_a_loop_over_resamples_gives():
 
     def by_loop(number, left, right):
         """`number` of both, on copies of the drawn problems that both know."""
-        resampled = []
-        for times in draw_resamples(40, 60, 1):
-            at = np.repeat(np.arange(40), times.astype(int))
-            at = at[~np.isnan(left[at] + right[at])]
-            resampled.append(number(left[at], right[at]))
-        at = np.flatnonzero(~np.isnan(left + right))
-        return number(left[at], right[at]), *interval(np.array(resampled))
+
+        def of(drawn):
+            at = drawn[~np.isnan(left[drawn] + right[drawn])]
+            return number(left[at], right[at])
+
+        everything = np.arange(40)
+        resampled = [of(np.repeat(everything, times.astype(int))) for times in draw_resamples(40, 60, 1)]
+        left_out = [of(np.delete(everything, at)) for at in everything]
+        num_known = int((~np.isnan(left + right)).sum())
+        value = of(everything)
+        return value, *interval(np.array(resampled), num_known, value=value, left_out=np.array(left_out))
 
     def close(estimate, expected):
         assert (estimate.value, estimate.lower, estimate.upper) == pytest.approx(expected, abs=1e-12)
 
-    close(result.accuracy_difference, by_loop(lambda a, b: b.mean() - a.mean(), first.correct, second.correct))
+    differences = second.correct - first.correct
+    graded = differences[~np.isnan(differences)]
+    close(result.accuracy_difference, (graded.mean(), *difference_bounds(graded)))
     tokens = first.costs["tokens"], second.costs["tokens"]
     close(result.costs[0].difference, by_loop(lambda a, b: b.mean() - a.mean(), *tokens))
     close(result.costs[0].ratio, by_loop(lambda a, b: b.sum() / a.sum(), *tokens))
@@ -148,8 +155,8 @@ def test_identical_runs_do_not_differ(drawn):
     ids, first, _ = drawn
     result = compared(ids, first, replace(first, label="twin"))
     assert result.changed == ()
+    assert result.accuracy_difference.value in (0.0, None)
     for estimate, nothing in (
-        (result.accuracy_difference, 0.0),
         (result.costs[0].difference, 0.0),
         (result.costs[0].ratio, 1.0),
     ):
