@@ -116,6 +116,7 @@ class NoGrader:
     """Compares texts."""
 
     failures: Mapping[GradeFailure, int] = {}
+    first_errors: Mapping[GradeFailure, str] = {}
 
     async def grade(self, requests: Sequence[GradeRequest]) -> list[bool | None]:
         """See `AnswerGrader`."""

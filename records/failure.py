@@ -6,6 +6,7 @@
     +-- RunLocked           another controller holds the run (exit status 2)
     +-- PreflightFailed     models, tokenizers or heads that do not fit together (exit status 1)
     +-- StrategyFailed      a strategy of the user's own broke on one problem, which ends as failed
+    +-- FailedAlike         the first problems of a run all failed for one reason (exit status 1)
     +-- NothingToCompare    runs that have no problem in common with a verdict (exit status 1)
     +-- TrainingFailed      a calibration cannot go on: no loss, no checkpoint, a full device (exit status 1)
     +-- Fenced              a newer epoch has taken the run over; this controller stops
@@ -44,7 +45,11 @@ class PreflightFailed(Failure):
 
 
 class StrategyFailed(Failure):
-    """A strategy of the user's own raised, or returned something that is no choice."""
+    """A strategy of the user's own raised, or yielded or returned what the contract does not have."""
+
+
+class FailedAlike(Failure):
+    """The first problems of a run all failed for one reason; the run stopped before more was spent on it."""
 
 
 class NothingToCompare(Failure):

@@ -20,7 +20,7 @@ from itertools import islice
 from actors.controller.fleet import Fleet, cancel_all
 from actors.controller.heartbeat import heartbeats
 from actors.controller.metrics import RunMetrics
-from actors.controller.notes import Notes, SilenceWarning
+from actors.controller.notes import FailureWatch, Notes, SilenceWarning, closing_notes
 from actors.controller.protocols import MetricsExporter, RunWriter
 from actors.controller.recorder import Recorder
 from actors.controller.settings import GeneratorHandle, PrmHandle, RunSettings, RunSoFar, ledger_of, meter_of, with_rows
@@ -72,6 +72,7 @@ class Controller:
         self._writer, self._grader = writer, grader
         self._notes, self._changed = Notes(), asyncio.Event()
         self._silence = SilenceWarning(self._notes.add)
+        self._failures = FailureWatch(self._notes.add, settings, so_far)
         self._visible, self._read_journals, self._num_left = so_far.visible, so_far.journals, so_far.num_left
         self._meter = meter_of(settings, so_far, generators, prms, now_s=clock())
         self.scheduler = Scheduler(
@@ -93,6 +94,7 @@ class Controller:
             open_searches=self.scheduler.open_searches,
             on_visible=self._on_visible,
             note=self._notes.add,
+            on_graded=self._failures.graded,
         )
         self._fleet = Fleet(
             generators=generators,
@@ -196,12 +198,9 @@ class Controller:
         self._recorder.drain()
         await self._until(lambda: self._recorder.num_pending == 0, even_when_stopping=True)
         await self._recorder.flush()  # what a stop leaves open
-        if self.scheduler.counts.truncated:
-            self._notes.add(
-                f"{self.scheduler.counts.truncated} PRM inputs were over-long and cut (steps.prm_truncated)"
-            )
-        for kind, number in self._grader.failures.items():
-            self._notes.add(f"{number} answers are not graded, because the grader {kind.replace('_', ' ')}")
+        for note in closing_notes(self.scheduler.counts.truncated, self._grader.failures):
+            self._notes.add(note)
+        self._failures.raise_if_stopped()
 
     async def _journals(self) -> Mapping[str, OpenRecord]:
         return await patiently(lambda: asyncio.to_thread(self._read_journals), self._notes.add)
@@ -262,6 +261,9 @@ class Controller:
         for concluded in self.scheduler.take_concluded():
             if self._grading is not None:
                 self._grading.create_task(self._recorder.record(concluded))
+            if self._failures.ended(concluded):
+                self._stopping, self._phase = True, "stopping"
+                break
         for task in outgoing.comparisons:
             if self._grading is not None:
                 self._grading.create_task(self._compare(task))

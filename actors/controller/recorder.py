@@ -15,6 +15,7 @@ from dataclasses import replace
 from actors.controller.protocols import RunWriter
 from actors.controller.settings import RunSettings
 from actors.grading.grader import AnswerGrader, GradeRequest
+from actors.grading.process import GradeFailure
 from actors.writer.store_retry import patiently
 from records.packing import packed_rows
 from records.rows import OpenRecord, ProblemRecord, RolloutRow
@@ -48,6 +49,7 @@ class Recorder:
         open_searches: those that have not concluded.
         on_visible: called with the records that have become visible.
         note: says something to the user.
+        on_graded: called after each verdict with the grader's first errors.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Recorder:
         open_searches: Callable[[], Iterable[ProblemSearch]],
         on_visible: Callable[[list[ProblemRecord]], None],
         note: Callable[[str], None],
+        on_graded: Callable[[Mapping[GradeFailure, str]], None],
     ) -> None:
         self.models: Models | None = None
         self._writer, self._grader, self._ledger = writer, grader, ledger
@@ -69,7 +72,7 @@ class Recorder:
         self._lease_tokens = max(1, int(LEASE_SHARE * (settings.total_tokens or 0)))
         self._metered = metered
         self._on_visible = on_visible
-        self._note = note
+        self._note, self._on_graded = note, on_graded
         self._visible_until_s = metered().now_s
         self._open_searches = open_searches
         # Of open problems: how many step and request rows the writer has.
@@ -115,6 +118,7 @@ class Recorder:
             correct = None
             if choice is not None:
                 [correct] = await self._grader.grade([GradeRequest(choice.answer, reference)])
+            self._on_graded(self._grader.first_errors)
             if self.models is None:
                 raise RuntimeError("a search concluded before the models were known")
             record = problem_record(

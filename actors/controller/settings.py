@@ -48,6 +48,7 @@ class RunSettings:
         startup_s: seconds that the replicas had been held for this run before its controller began.
         health: when replicas are asked for a sign of life.
         policy: how answers are found and told apart.
+        stop_on_failures: end when the first so many problems have all failed alike; None: never.
     """
 
     replica_epoch: int
@@ -67,6 +68,7 @@ class RunSettings:
     startup_s: float = 0.0
     health: HealthCheck = field(default_factory=HealthCheck)
     policy: AnswerPolicy = DEFAULT_POLICY
+    stop_on_failures: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -235,6 +235,11 @@ class AnswerGrader(Protocol):
         """Answers that have no verdict although there is a key, by kind of failure."""
         ...
 
+    @property
+    def first_errors(self) -> Mapping[GradeFailure, str]:
+        """What the first failure of each kind was."""
+        ...
+
     async def grade(self, requests: Sequence[GradeRequest]) -> list[bool | None]:
         """One verdict each, in order; None without a key, or where the grader failed or ran out of time."""
         ...

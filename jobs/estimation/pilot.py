@@ -123,10 +123,9 @@ def planned_samples(factory: StrategyFactory, problem: Problem, score: PrmScore 
             if score is None:
                 return 1.0
             request = search.send(Reply(ReplyKind.FULL, tuple(replace(path, score=score) for path in request.paths)))
+        search.close()
     except (StopIteration, StrategyFailed):  # it ends at once, or fails: its pilot will show it
         return 1.0
-    finally:
-        search.close()
     return max(1.0, float(sum(count for _, count in request.parents))) if isinstance(request, Expand) else 1.0
 
 

@@ -235,6 +235,7 @@ def _controller(plan: Plan, replicas: Replicas, state: RunState, writer: "Remote
         heartbeat_s=HEARTBEAT_S,
         abstention=abstention(recipe),
         policy=answer_policy(recipe),
+        stop_on_failures=recipe.output.stop_on_failures or None,
         rates=replicas.rates,
         startup_s=max(0.0, time.time() - replicas.unmetered.since_s),
     )

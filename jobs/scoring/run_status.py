@@ -15,6 +15,7 @@ from actors.writer.lease import newest_lease, owner_is_gone
 from actors.writer.writer import FRESH_S
 from jobs.display.numbers import duration, ratio
 from jobs.scoring.abstention import AbstentionReader
+from jobs.scoring.failures import FailureReader
 from jobs.scoring.progress import Pace, held_text, plain_line, time_left_s
 from jobs.scoring.summary import Summary, print_summary, summarize
 from records.failure import InvalidInput
@@ -86,6 +87,7 @@ class StatusReader:
         self._manifest = decode(Manifest, data, layout.MANIFEST)
         self._log: Log | None = None
         self._abstention = AbstentionReader(store, self._manifest.recipe)
+        self._failures = FailureReader(store)
 
     def read(self, *, now_s: float) -> RunStatus:
         """Where it stands. `now_s` is seconds since 1970. Raises `StoreFailed`; another reading may go better."""
@@ -106,6 +108,7 @@ class StatusReader:
                 open_tokens=log.open_tokens,
                 lost_tokens=log.lost_tokens,
                 abstention=self._abstention.read(log.parts_of("problems")),
+                failures=self._failures.read(log.parts_of("problems"), log.totals.failed),
             ),
             lease=lease,
             heartbeat_age_s=age_s,

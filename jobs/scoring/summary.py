@@ -11,6 +11,7 @@ from rich.table import Table
 
 from jobs.display.numbers import count, duration, percent, ratio
 from jobs.scoring.abstention import AbstentionSummary
+from records.reasons import FailureReason
 from records.run_folder.commits import Totals
 from scaling.statistics.accuracy import accuracy_interval
 
@@ -40,6 +41,7 @@ class Summary:
         wall_seconds: time that controllers held the run.
         tokens_per_second: generated tokens over that time; null while there is none.
         abstention: what abstaining came to; null for a run that never abstains, or has no rows yet.
+        failures: the commonest reasons of failed problems: how many, and the first line of the error of one.
     """
 
     run: str
@@ -63,6 +65,7 @@ class Summary:
     wall_seconds: float
     tokens_per_second: float | None
     abstention: AbstentionSummary | None
+    failures: tuple[FailureReason, ...]
 
 
 def summarize(
@@ -75,6 +78,7 @@ def summarize(
     open_tokens: int = 0,
     lost_tokens: int = 0,
     abstention: AbstentionSummary | None = None,
+    failures: tuple[FailureReason, ...] = (),
 ) -> Summary:
     """The summary of a run whose problem rows add up to `totals`."""
     interval = accuracy_interval(totals.correct, totals.graded)
@@ -113,6 +117,7 @@ def summarize(
         wall_seconds=totals.wall_seconds,
         tokens_per_second=ratio(totals.generated_tokens, totals.wall_seconds),
         abstention=abstention,
+        failures=failures,
     )
 
 
@@ -144,6 +149,7 @@ def _lines(summary: Summary) -> list[tuple[str, str]]:
         ("Run", summary.run),
         ("Strategy", summary.strategy),
         ("Problems", f"{done} of {summary.num_problems}" + (f": {statuses}" if statuses else "")),
+        *(("Failed" if not at else "", failure_text(reason)) for at, reason in enumerate(summary.failures)),
         ("Accuracy", accuracy_text(summary)),
         ("No answer", unanswered_text(summary)),
         *(_abstention_lines(summary.abstention) if summary.abstention is not None else ()),
@@ -158,6 +164,11 @@ def _lines(summary: Summary) -> list[tuple[str, str]]:
         ("Time", duration(summary.wall_seconds)),
     ]
     return [line for line in lines if line[1] and (line[0] != "PRM" or tokens["prm"])]
+
+
+def failure_text(reason: FailureReason) -> str:
+    """One reason of failed problems: "12 problems: my:own raised KeyError: 'x'"."""
+    return f"{reason.problems} problem{'' if reason.problems == 1 else 's'}: {reason.example}"
 
 
 def cost_text(summary: Summary) -> str:

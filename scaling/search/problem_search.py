@@ -67,7 +67,7 @@ class ProblemSearch:
 
     def skip(self) -> None:
         """The budget has nothing left: end without having begun."""
-        self._strategy.close()
+        self._strategy.close()  # nothing of it has run
         self.cut = True
         self.choice = Choice(None, None, ())
 
@@ -128,8 +128,11 @@ class ProblemSearch:
 
     def failed(self, error: str) -> None:
         """The engines could not serve a task: the problem ends here, with the rows of what was sampled so far."""
-        self._strategy.close()
         self.error = error
+        try:
+            self._strategy.close()
+        except StrategyFailed as also:  # it goes on, or breaks on its way out
+            self.error += f"; {also}"
         if self._request is not None:
             self.answers.settle(self._new_answers(), {})
             leaves = tuple(self._grow(slot) for slot in self._slots if slot.sampled is not None)

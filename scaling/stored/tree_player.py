@@ -75,15 +75,15 @@ def replay(strategy: StrategyFactory, tree: StoredTree) -> Replayed:
     begun = strategy(tree.root)
     try:
         choice = _concluded(begun, playback)
-    except NotStored as left:
-        begun.close()
-        return playback.replayed(None, left=str(left))
     except StrategyFailed as failed:
         return playback.replayed(None, error=str(failed))
+    if isinstance(choice, str):
+        return playback.replayed(None, left=choice)
     return playback.replayed(choice)
 
 
-def _concluded(strategy: Strategy, playback: "_Playback") -> Choice:
+def _concluded(strategy: Strategy, playback: "_Playback") -> Choice | str:
+    """What it concluded, or what it asked for that is not stored; it has ended either way."""
     try:
         request = next(strategy)
         while True:
@@ -91,6 +91,9 @@ def _concluded(strategy: Strategy, playback: "_Playback") -> Choice:
     except StopIteration as stop:
         choice: Choice = stop.value
         return choice
+    except NotStored as left:
+        strategy.close()
+        return str(left)
 
 
 class _Playback:

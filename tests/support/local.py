@@ -114,6 +114,7 @@ class ExactGrader:
 
     def __init__(self) -> None:
         self.failures: dict[GradeFailure, int] = {}
+        self.first_errors: dict[GradeFailure, str] = {}
 
     async def grade(self, requests: Sequence[GradeRequest]) -> list[bool | None]:
         return [None if one.reference is None else one.answer == one.reference for one in requests]
@@ -176,6 +177,7 @@ class LocalRun:
     rates: Mapping[Role, ReplicaRate] = field(default_factory=dict)
     metrics: SeenReadings = field(default_factory=SeenReadings)
     policy: AnswerPolicy = DEFAULT_POLICY
+    stop_on_failures: int | None = None
     grader: AnswerGrader = field(default_factory=ExactGrader)
     writer: Writer = field(init=False)
     state: RunState = field(init=False)
@@ -223,6 +225,7 @@ class LocalRun:
             abstention=self.abstention,
             policy=self.policy,
             rates=self.rates,
+            stop_on_failures=self.stop_on_failures,
         )
 
     def _so_far(self) -> RunSoFar:

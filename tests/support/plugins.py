@@ -35,3 +35,7 @@ def reasoneval_by_another_name(model: FolderPath) -> Family:
 
 def no_family(model: FolderPath) -> str:
     return "reasoneval"
+
+
+def no_grader(answer: str, reference: str) -> bool:
+    raise LookupError("no such answer")

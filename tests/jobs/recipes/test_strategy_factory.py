@@ -74,8 +74,8 @@ def test_a_users_strategy_gets_its_options():
 @pytest.mark.parametrize(
     ("name", "error"),
     [
-        ("raises", 'tests.support.plugins:raises raised KeyError: "a user\'s mistake"'),
-        ("returns_nothing", "tests.support.plugins:returns_nothing returned NoneType, not a scaling.strategy.Choice"),
+        ("raises", 'tests.support.plugins:raises raised KeyError: "a user\'s mistake" (plugins.py, line 20)'),
+        ("returns_nothing", "tests.support.plugins:returns_nothing returned None, not a scaling.strategy.Choice"),
     ],
 )
 def test_a_broken_strategy_fails_its_problems_and_says_why(name, error):

@@ -201,6 +201,7 @@ def test_json_has_stable_keys(store: LocalStore) -> None:
         "wall_seconds",
         "tokens_per_second",
         "abstention",
+        "failures",
     ]
 
 
