@@ -69,10 +69,8 @@ class Controller:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._problems, self._settings, self._clock = problems, settings, clock
-        self._writer, self._grader = writer, grader
-        self._notes, self._changed = Notes(), asyncio.Event()
-        self._silence = SilenceWarning(self._notes.add)
-        self._failures = FailureWatch(self._notes.add, settings, so_far)
+        self._writer, self._grader, self._notes, self._changed = writer, grader, Notes(), asyncio.Event()
+        self._silence, self._failures = SilenceWarning(self._notes.add), FailureWatch(self._notes.add, settings, so_far)
         self._visible, self._read_journals, self._num_left = so_far.visible, so_far.journals, so_far.num_left
         self._meter = meter_of(settings, so_far, generators, prms, now_s=clock())
         self.scheduler = Scheduler(
