@@ -16,10 +16,10 @@ from actors.engines.model_files import (
     TOKENIZER_FILE,
     context_length,
     identity_files,
-    num_parameters,
     read_json,
     sha256_of,
 )
+from actors.engines.model_size import num_active_parameters
 from actors.engines.prm.families import find_family
 from actors.engines.prm.public_heads import PrmFolder
 from actors.engines.prm.writer import GOLDEN_FILE
@@ -51,7 +51,7 @@ class RecordedPrm:
         self.facts = EngineFacts(
             model_sha256=sha256_of(identity_files(model)),
             tokenizer_sha256=sha256_of([model / TOKENIZER_FILE]),
-            num_parameters=num_parameters(model),
+            num_parameters=num_active_parameters(model),
             max_model_len=settings.max_model_len or context_length(model) or 0,
             device="recorded",
             dtype=settings.dtype,

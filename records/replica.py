@@ -28,7 +28,7 @@ class ReplicaInfo:
         model_sha256: of the weight files, in order of their names, and of a PRM's own head and description; None where
             the model has none (fakes).
         tokenizer_sha256: of the tokenizer's vocabulary and rules.
-        num_parameters: of the model, for FLOPs (2 per parameter and token).
+        num_parameters: that a token is multiplied with, for FLOPs (2 per parameter and token).
         max_model_len: context limit in tokens.
         max_concurrency: calls that the engine works on at the same time.
         device: "cpu" or the CUDA device's name.

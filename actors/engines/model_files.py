@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,11 +69,6 @@ def read_header(file: Path) -> dict[str, TensorHeader]:
     if payload != max((entry["data_offsets"][1] for entry in header.values()), default=0):
         raise InvalidInput(f"{file}: is cut short; copy it again")
     return {name: TensorHeader(entry["dtype"], tuple(entry["shape"])) for name, entry in header.items()}
-
-
-def num_parameters(model: Path) -> int:
-    """Numbers stored in the weights; a matrix that two layers share counts once."""
-    return sum(math.prod(tensor.shape) for file in weight_files(model) for tensor in read_header(file).values())
 
 
 def sha256_of(files: list[Path]) -> str:

@@ -38,6 +38,7 @@ class EngineSettings:
         queue_limit: calls that one replica accepts before it answers `QueueFull`.
         cpu_threads: OpenMP threads of a CPU engine.
         script: of a scripted engine.
+        active_parameters: that a token is multiplied with; None: counted from the model's files.
     """
 
     kind: Literal["vllm", "scripted"] = "vllm"
@@ -54,6 +55,7 @@ class EngineSettings:
     queue_limit: int
     cpu_threads: int
     script: Script = field(default_factory=Script)
+    active_parameters: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

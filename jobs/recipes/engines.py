@@ -58,6 +58,13 @@ class EngineSection(Section):
     )
     queue_limit: int = setting(2048, "Calls that one replica holds before it refuses more.", operational=True, ge=1)
     cpu_threads: int = setting(1, "OpenMP threads of a CPU engine.", operational=True, ge=1)
+    active_parameters: int | None = setting(
+        None,
+        "Parameters that a token is multiplied with, for FLOPs; omitted: counted from the model's files (of experts "
+        "those that a token uses, of packed weights what they unpack to).",
+        silent=True,
+        ge=1,
+    )
 
     @model_validator(mode="before")
     @classmethod

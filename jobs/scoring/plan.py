@@ -13,7 +13,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
-from actors.engines.model_files import TOKENIZER_FILE, identity_files, num_parameters, sha256_of, weight_files
+from actors.engines.model_files import TOKENIZER_FILE, identity_files, sha256_of, weight_files
+from actors.engines.model_size import num_active_parameters
 from actors.engines.prm.trained_for import generator_warnings, read_trained_for, temperature_warnings
 from actors.engines.settings import EngineSettings
 from actors.grading.grader import Grader
@@ -210,7 +211,8 @@ def checked_model(settings: _SettingsT, check: Callable[[_SettingsT], None]) -> 
         raise InvalidInput(str(error).replace(str(model), settings.model)) from error
     tokenizer_sha256 = sha256_of([model / TOKENIZER_FILE])
     model_sha256 = sha256_of(identity_files(model)) if small else None
-    return ModelIdentity(settings.model, model_sha256, tokenizer_sha256, num_parameters(model))
+    num_parameters = settings.active_parameters or num_active_parameters(model)
+    return ModelIdentity(settings.model, model_sha256, tokenizer_sha256, num_parameters)
 
 
 def _local(model: str) -> tuple[Path, bool]:

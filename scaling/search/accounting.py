@@ -1,7 +1,9 @@
 """From a finished search to its problem row: what it cost, how it ended, what it answers.
 
 FLOPs are 2 x parameters x computed tokens, of generator and PRM (Kaplan et al., arXiv 2001.08361, forward pass only);
-tokens found in a prefix cache are not computed.
+tokens found in a prefix cache are not computed. Parameters are those that a token is multiplied with
+(`actors.engines.model_size`). Attention to what came before, which grows with the context (for a model of 1.5B 11% more
+at 2,000 tokens, 45% at 8,000), is not counted.
 """
 
 from collections.abc import Mapping

@@ -7,7 +7,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from actors.engines.model_files import TOKENIZER_FILE, context_length, identity_files, num_parameters, sha256_of
+from actors.engines.model_files import TOKENIZER_FILE, context_length, identity_files, sha256_of
+from actors.engines.model_size import num_active_parameters
 from actors.engines.protocol import EngineFacts
 from actors.engines.settings import EngineSettings
 from actors.engines.text import TextTokenizer
@@ -101,7 +102,7 @@ def engine_facts(llm: "LLMEngine", settings: EngineSettings, **details: str | in
     return EngineFacts(
         model_sha256=sha256_of(identity_files(model)),
         tokenizer_sha256=sha256_of([model / TOKENIZER_FILE]),
-        num_parameters=num_parameters(model),
+        num_parameters=settings.active_parameters or num_active_parameters(model),
         max_model_len=config.max_model_len,
         device=current_platform.get_device_name(),
         dtype=str(config.dtype).removeprefix("torch."),
