@@ -29,7 +29,7 @@ def share_bounds(shares: Floats) -> tuple[float, float] | None:
     """95% interval of the mean of shares [P], within [0, 1]; None for fewer than two.
 
     >>> [round(bound, 3) for bound in share_bounds(np.array([1.0] * 8 + [0.0] * 2))]
-    [0.476, 0.952]
+    [0.478, 0.951]
     """
     return _bounds(shares, np.array([1.0, 1.0, 0.0, 0.0]), 0.0)
 

@@ -1,6 +1,7 @@
 """DeepConf: the generator's own confidence filters, weighs and stops traces (Fu et al., arXiv 2508.15260).
 
-    offline   `num_samples` traces; the `keep_share` (eta) that the generator was surest of vote
+    offline   `num_samples` traces; those at or above percentile 100 (1 - eta) of their confidences vote, eta being
+              `keep_share`
     online    warm-up    `num_warmup` whole traces; threshold s = percentile 100 (1 - eta) of their lowest groups
               waves      `wave_size` traces grow step by step; one whose lowest group falls below s is aborted
               consensus  before each wave: stop when the leading answer has at least `consensus` (tau) of all votes
@@ -17,19 +18,15 @@ filtered or aborted votes. No PRM is needed.
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 
-import numpy as np
-
 from records.path import Path
 from records.request import Expand, Reply, ReplyKind, Scoring, Until
 from scaling.answers.stated import answer_of, form_of
 from scaling.strategies.stepwise import closed, one_step
 from scaling.strategy import Choice, Request, SearchLimits, Strategy
 from scaling.uncertainty.selection import TOP_LOGPROBS, Selection, weighted_vote
-from scaling.uncertainty.token_confidence import TraceConfidence, latest_group, most_confident
+from scaling.uncertainty.token_confidence import TraceConfidence, latest_group, lowest_allowed, most_confident
 
 Weigh = Callable[[Path], float]
-_ROUNDING = 1e-9
-"""Nats by which equal confidences may differ after averaging."""
 
 
 def deepconf_offline(
@@ -91,11 +88,6 @@ def deepconf_online(
         if reply.kind is not ReplyKind.FULL or num_left <= 0 or leading_share(votes) >= consensus:
             return _vote(kept, begun, weigh)
         wave, reply = yield from _grown(root, min(wave_size, num_left), max_steps, ask, goes_on)
-
-
-def lowest_allowed(lowest: Sequence[float], keep_share: float) -> float:
-    """s: the percentile 100 (1 - eta) of the warm-up's lowest groups, less what rounding may take; 0 of none."""
-    return float(np.percentile(lowest, 100 * (1 - keep_share))) - _ROUNDING if lowest else 0.0
 
 
 def leading_share(votes: Mapping[str, float]) -> float:

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from records.path import FinishReason, Path
 from records.request import Expand, Reply, ReplyKind, Score, Scoring, Until
 from scaling.answers.extract import extract_answer
-from scaling.strategies.published.deepconf import deepconf_offline, deepconf_online, leading_share, lowest_allowed
+from scaling.strategies.published.deepconf import deepconf_offline, deepconf_online, leading_share
 from scaling.strategy import Choice, SearchLimits, Strategy
 from scaling.uncertainty.selection import Selection
-from scaling.uncertainty.token_confidence import TraceConfidence
+from scaling.uncertainty.token_confidence import TraceConfidence, lowest_allowed
 
 LIMITS = SearchLimits(max_tokens=100, max_step_tokens=20)
 ROOT = Path(0, None, "question")
@@ -105,8 +105,8 @@ def test_offline_the_surest_share_votes(scripts, window, share):
     choice = play(
         deepconf_offline(ROOT, limits=LIMITS, num_samples=8, top_logprobs=7, window=window, keep_share=share), traces
     )
-    ranked = sorted(range(8), key=lambda index: -TraceConfidence.LOWEST_GROUP.of(_leaf(scripts[index]), window))
-    kept = sorted(ranked[: int(np.ceil(share * 8))])
+    sure = [TraceConfidence.LOWEST_GROUP.of(_leaf(script), window) for script in scripts]
+    kept = [at for at in range(8) if sure[at] >= np.percentile(sure, 100 * (1 - share)) - 1e-9]
     assert choice.answer == winner(
         [(scripts[at][0], TraceConfidence.LOWEST_GROUP.of(_leaf(scripts[at]), window)) for at in kept]
     )

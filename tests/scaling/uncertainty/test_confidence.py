@@ -91,16 +91,18 @@ def test_judged_step_by_step_a_trace_falls_where_its_lowest_full_group_does(step
 def test_the_surest_share_is_kept(confidences, share):
     kept = most_confident(confidences, share)
     assert kept == sorted(set(kept))
-    assert len(kept) - share * len(confidences) < 1
-    assert len(kept) >= share * len(confidences) - 1e-6
-    dropped = [index for index in range(len(confidences)) if index not in kept]
-    for index in kept:
-        for other in dropped:
-            assert (confidences[index], -index) > (confidences[other], -other)
+    assert len(kept) >= min(len(confidences), math.floor(share * (len(confidences) - 1)) + 1)
+    dropped = [confidences[index] for index in range(len(confidences)) if index not in kept]
+    assert not dropped or max(dropped) < min(confidences[index] for index in kept)
 
 
-def test_a_tenth_of_thirty_is_three():
-    assert len(most_confident([1.0] * 30, 0.1)) == 3
+@pytest.mark.parametrize(("count", "share", "num_kept"), [(30, 0.1, 3), (10, 0.9, 9), (16, 0.9, 14), (5, 1.0, 5)])
+def test_as_many_as_the_percentile_leaves(count, share, num_kept):
+    assert most_confident(list(map(float, range(count))), share) == list(range(count))[-num_kept:]
+
+
+def test_of_equals_all_are_kept():
+    assert most_confident([1.0] * 30, 0.1) == list(range(30))
 
 
 def test_a_vote_weighs_as_much_as_its_confidence():
