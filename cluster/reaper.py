@@ -13,26 +13,23 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
-LOOK_S = 2.0
-"""Between two looks at which processes the session has."""
 SESSION = b"/session_"
 """In the command line of each process that `ray.init` starts: the folder of its session."""
+STARTING_S, QUICK_LOOK_S, LOOK_S = 60.0, 0.3, 2.0
+"""While a session comes up, looks at which processes it has follow each other sooner."""
 
 
 class Reaper:
-    """The driver's side.
+    """The driver's side. To be made before the session is started: it belongs to sessions that are not there yet."""
 
-    Args:
-        before: `children()` of before the session was started; later ones with a session's folder are its roots.
-    """
-
-    def __init__(self, before: set[int]) -> None:
-        roots = [str(pid) for pid in children() - before if SESSION in _command_line(pid)]
+    def __init__(self) -> None:
+        before = [str(pid) for pid, (parent, _) in _processes().items() if parent == os.getpid()]
         self._process = subprocess.Popen(  # noqa: S603 (this file, and numbers)
-            [sys.executable, "-I", "-S", __file__, *roots],
+            [sys.executable, "-I", "-S", __file__, str(os.getpid()), *before],
             stdin=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is the driver's to handle
         )
@@ -40,11 +37,6 @@ class Reaper:
     def close(self) -> None:
         """End what is left of the session, and wait until that is done."""
         self._process.communicate()
-
-
-def children() -> set[int]:
-    """Ids of the processes that this one has started and that live."""
-    return {pid for pid, (parent, _) in _processes().items() if parent == os.getpid()}
 
 
 def _processes() -> dict[int, tuple[int, int]]:
@@ -60,36 +52,52 @@ def _processes() -> dict[int, tuple[int, int]]:
     return found
 
 
-def _command_line(pid: int) -> bytes:
+def _is_of_session(pid: int) -> bool:
     with suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    return b""
+        return SESSION in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return False
 
 
-def _look(session: dict[int, int]) -> None:
-    """Take in what has come up below the session's processes, and forget what has ended."""
-    processes = _processes()
-    for pid in [pid for pid, start in session.items() if processes.get(pid, (0, 0))[1] != start]:
-        del session[pid]
-    known = 0
-    while known < len(session):
-        known = len(session)
-        session.update({pid: start for pid, (parent, start) in processes.items() if parent in session})
+class _Session:
+    """What lives below a driver since a moment: processes that Ray has started, and all that these have."""
 
+    def __init__(self, driver: int, before: set[int]) -> None:
+        self.starts: dict[int, int] = {}
+        self._driver, self._before = driver, before
 
-def _reap(roots: list[int]) -> None:
-    """Watch until the pipe is closed, then kill until nothing is left."""
-    processes = _processes()
-    session = {pid: processes[pid][1] for pid in roots if pid in processes}
-    while not select.select([sys.stdin], [], [], LOOK_S)[0]:
-        _look(session)
-    while session:
-        for pid in session:
+    def look(self) -> None:
+        """Take in what has come up, forget what has ended."""
+        processes = _processes()
+        self.starts = {pid: start for pid, start in self.starts.items() if processes.get(pid, (0, 0))[1] == start}
+        for pid, (parent, start) in processes.items():
+            if parent == self._driver and pid not in self._before and pid not in self.starts and _is_of_session(pid):
+                self.starts[pid] = start
+        known = -1
+        while known < len(self.starts):
+            known = len(self.starts)
+            self.starts |= {pid: start for pid, (parent, start) in processes.items() if parent in self.starts}
+
+    def kill(self) -> None:
+        """Kill all of it."""
+        for pid in self.starts:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
-        select.select([], [], [], 0.02)
-        _look(session)
+
+
+def _reap(driver: int, before: set[int]) -> None:
+    """Watch until the pipe is closed, then kill until nothing is left."""
+    session, begun_s = _Session(driver, before), time.monotonic()
+    while True:
+        starting = time.monotonic() - begun_s < STARTING_S
+        if select.select([sys.stdin], [], [], QUICK_LOOK_S if starting else LOOK_S)[0]:
+            break
+        session.look()
+    session.look()
+    while session.starts:
+        session.kill()
+        time.sleep(0.02)
+        session.look()
 
 
 if __name__ == "__main__":
-    _reap([int(word) for word in sys.argv[1:]])
+    _reap(int(sys.argv[1]), {int(word) for word in sys.argv[2:]})

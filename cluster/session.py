@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
-from cluster import reaper
+from cluster.reaper import Reaper
 
 LOCAL_OBJECT_STORE_BYTES = 256 * 2**20
 """Results travel inline; a local cluster needs the object store for little more than actor arguments."""
@@ -44,7 +44,7 @@ def connect(
         if address:
             ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
         else:
-            before = reaper.children()
+            ending.callback(Reaper().close)
             ray.init(
                 address="local",
                 num_cpus=max(num_cpus or os.cpu_count() or 1, min_cpus),
@@ -54,7 +54,6 @@ def connect(
                 log_to_driver=False,
                 logging_level=logging.WARNING,
             )
-            ending.callback(reaper.Reaper(before).close)
         ending.callback(ray.shutdown)
         yield
 

@@ -4,7 +4,8 @@
     replace   temp file --fsync--> os.replace to the name                   --fsync of the folder-->
 
 So a name holds whole content or does not exist, one of several creators wins, and what was reported done survives a
-power cut. Temp files lie in `.tmp/`, on the same file system; a killed process leaves its own there, and nothing else.
+power cut. Temp files lie in `.tmp/`, on the same file system; a killed process leaves its own there, and nothing else,
+until the next one that writes there removes them.
 """
 
 import os
@@ -20,6 +21,7 @@ from cluster.s3 import S3Store
 from cluster.s3_client import advice, is_s3
 from records.failure import InvalidInput, StoreFailed
 from records.run_folder.store import Store, check_name
+from records.scratch import remove_abandoned, scratch_name
 
 _TEMP = ".tmp"
 
@@ -32,6 +34,7 @@ class LocalStore:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder.absolute()
+        self._tidied_by: int | None = None
 
     @property
     def uri(self) -> str:
@@ -112,8 +115,11 @@ class LocalStore:
 
     @contextmanager
     def _temp(self) -> Iterator[Path]:
-        temp = self._folder / _TEMP / uuid4().hex
+        temp = self._folder / _TEMP / scratch_name()
         self._make_folder(temp.parent)
+        if self._tidied_by != os.getpid():
+            self._tidied_by = os.getpid()
+            remove_abandoned(temp.parent)
         try:
             yield temp
         finally:

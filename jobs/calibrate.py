@@ -7,7 +7,6 @@ plan (all checks, no model) --> finished? its table --> lease --> Ray --> traine
 
 import json
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -35,6 +34,7 @@ from records.failure import Failure, StoreFailed
 from records.jsonio import decode
 from records.rows import RolloutRow
 from records.run_folder.store import Store
+from records.scratch import scratch_folder
 from scaling.calibration.chains import CONFORMAL, TEST, TRAINING, split_of
 from scaling.calibration.heads import HeadSpec
 from scaling.calibration.observed import Predictions
@@ -96,12 +96,12 @@ def read_result(plan: CalibrationPlan) -> tuple[dict[str, Any], CalibrationRepor
 
 
 def _work(plan: CalibrationPlan, lease: HeldLease, display: CalibrationDisplay) -> None:
-    with tempfile.TemporaryDirectory(prefix="parsimony-", ignore_cleanup_errors=True) as spool:
-        actor = TrainerActor(plan, lease, Path(spool), display)
+    with scratch_folder() as spool:
+        actor = TrainerActor(plan, lease, spool, display)
         try:
             survive(
                 actor,
-                partial(_fit_and_publish, plan, actor, lease, display, Path(spool)),
+                partial(_fit_and_publish, plan, actor, lease, display, spool),
                 mark=partial(last_checkpoint, plan.training, display.note),
                 tries=MAX_IDLE_TRAINERS,
                 note=display.note,

@@ -7,11 +7,9 @@ settings --> runs that they share --> all checked --> carried out --> played on 
 
 import json
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -32,6 +30,7 @@ from jobs.scoring.plan import Plan
 from records.failure import InvalidInput
 from records.run_folder.reader import read_run
 from records.schemas import PARQUET_OPTIONS
+from records.scratch import scratch_folder
 from scaling.statistics.comparison import Measured, compare
 from scaling.statistics.comparison_rows import SettingsComparison
 
@@ -142,8 +141,7 @@ def _check_problems(planned: Sequence[tuple[SharedRun, Plan]]) -> None:
 def _write(compared: Compared, said: str, output: str) -> None:
     """Put the files beside the runs; `said` is the comparison as JSON."""
     store = open_store(output)
-    with tempfile.TemporaryDirectory(prefix="parsimony-") as folder:
-        spool = Path(folder)
+    with scratch_folder() as spool:
         tables = {
             SETTINGS_FILE: settings_table(compared.comparison),
             PROBLEMS_FILE: problems_table(compared.measured, compared.problem_ids),

@@ -9,7 +9,6 @@ of; how many and why is said. If none is left, nothing is written.
 import asyncio
 import json
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -28,6 +27,7 @@ from jobs.recipes.strategies.basic import RolloutStrategy
 from jobs.recipes.trust import refuse_unnamed_code
 from records.failure import InvalidInput
 from records.run_folder.reader import read_run
+from records.scratch import scratch_folder
 from scaling.stored.training_data import ProblemPaths
 from scaling.uncertainty.aggregation import Aggregation
 
@@ -98,8 +98,7 @@ def export(options: ExportOptions) -> ExportSummary:
             f"{options.run} have the outcomes of their paths"
         )
     source = ExportSource.of(found)
-    with tempfile.TemporaryDirectory(prefix="parsimony-", ignore_cleanup_errors=True) as folder:
-        scratch = Path(folder)
+    with scratch_folder() as scratch:
         file = scratch / "rows"
         summary = asyncio.run(_write(options, recipe, source, file, file_format))
         if not summary.rows:

@@ -8,12 +8,10 @@ run --> settings (its recipe, --set, --sweep) --> [--prm: stored paths scored an
 import asyncio
 import json
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import pyarrow.parquet as pq
 from rich.console import Console
@@ -38,6 +36,7 @@ from records.run_folder.by_problem import records_of
 from records.run_folder.reader import Run, read_run
 from records.run_folder.store import Store
 from records.schemas import PARQUET_OPTIONS
+from records.scratch import scratch_folder
 from scaling.search.accounting import Models
 
 TABLE_FILE = "replay.parquet"
@@ -122,8 +121,7 @@ def replay_run(
 
 def _write(played: Played, said: str, store: Store) -> None:
     """Put the files at the output, each as a whole."""
-    with tempfile.TemporaryDirectory(prefix="parsimony-") as folder:
-        spool = Path(folder)
+    with scratch_folder() as spool:
         pq.write_table(played.table, spool / TABLE_FILE, **PARQUET_OPTIONS)
         (spool / _SUMMARY_FILE).write_text(said)
         for name in (TABLE_FILE, _SUMMARY_FILE):

@@ -6,11 +6,9 @@ summary <-- _SUCCESS, or a clean stop that leaves the rest for the same command 
 """
 
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from rich.console import Console
 
@@ -28,6 +26,7 @@ from jobs.scoring.run_status import read_status
 from jobs.scoring.summary import Summary, print_summary, summary_json
 from records.failure import ActorDied
 from records.run_folder import layout
+from records.scratch import scratch_folder
 
 SOME_FAILED = 3
 MAX_IDLE_REIGNS = 3
@@ -89,7 +88,7 @@ def score(plan: Plan, replicas: Replicas) -> Summary:
     replicas = replicas.needed_by(plan.recipe)
     states: list[RunState] = []
     with (
-        tempfile.TemporaryDirectory(prefix="parsimony-", ignore_cleanup_errors=True) as spool,
+        scratch_folder() as spool,
         ProgressDisplay() as display,
     ):
 
@@ -103,7 +102,7 @@ def score(plan: Plan, replicas: Replicas) -> Summary:
             display.note(f"warning: {warning}")
         if plan.only is not None:
             display.note(f"a pilot: {len(plan.only)} of {plan.problems.num_problems} problems")
-        driver = RunDriver(plan, replicas, Path(spool), display, on_state=on_state)
+        driver = RunDriver(plan, replicas, spool, display, on_state=on_state)
         begun_at: list[tuple[int, int]] = []
         while True:
             try:

@@ -10,7 +10,6 @@ A plain class. `train` blocks; `progress`, `take_notes` and `stop` may be called
 """
 
 import math
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +30,7 @@ from actors.trainer.progress import Speed, TrainerProgress, TrainerSettings
 from actors.writer.store_retry import patiently_blocking
 from records.failure import TrainingFailed
 from records.run_folder.store import Store
+from records.scratch import scratch_folder
 from scaling.calibration.chains import Chain
 from scaling.seeds import seed_for
 
@@ -160,8 +160,8 @@ class Trainer:
             lower_shift: likewise.
         """
         self._phase("publishing")
-        with tempfile.TemporaryDirectory(prefix="parsimony-", dir=self._spool, ignore_cleanup_errors=True) as spool:
-            folder = Path(spool) / "prm"
+        with scratch_folder(self._spool) as spool:
+            folder = spool / "prm"
             self._loaded().save(
                 folder, trained_for=trained_for, notes=notes, examples=examples, lower_shift=lower_shift
             )

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 from records.failure import Fenced, RunLocked, StoreFailed
 from records.jsonio import decode, encode
@@ -20,6 +19,7 @@ from records.run_folder import layout
 from records.run_folder.epochs import Lease, Owner, utc
 from records.run_folder.parallel import in_parallel
 from records.run_folder.store import Store
+from records.scratch import process_start, this_machine
 from records.usage import Usage
 
 
@@ -44,7 +44,7 @@ class Claim:
 
 def this_process() -> Owner:
     """The calling process as the owner of a run."""
-    return Owner(socket.gethostname(), _machine(), os.getpid(), process_start(os.getpid()))
+    return Owner(socket.gethostname(), this_machine(), os.getpid(), process_start(os.getpid()))
 
 
 def newest_lease(store: Store) -> Lease | None:
@@ -139,22 +139,11 @@ def beating(lease: HeldLease, clock: Callable[[], float], interval_s: float) -> 
         thread.join()
 
 
-def process_start(pid: int) -> int | None:
-    """Clock ticks from boot to the start of process `pid`; None if it does not live, or nobody can tell."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return None
-    # The name in brackets may hold anything; what follows it is the state (field 3) up to the start time (field 22).
-    state, *fields = stat.rpartition(b")")[2].split()
-    return None if state in {b"Z", b"X"} else int(fields[18])
-
-
 def owner_is_gone(owner: Owner) -> bool:
     """Whether an owner is known to be dead: only a process of this boot and process namespace can be looked up."""
     if owner.process_start is None or not owner.machine:
         return False
-    if (owner.host, owner.machine) != (socket.gethostname(), _machine()):
+    if (owner.host, owner.machine) != (socket.gethostname(), this_machine()):
         return False
     return process_start(owner.pid) != owner.process_start
 
@@ -163,14 +152,6 @@ def _held(lease: Lease, claim: Claim, now_s: float) -> bool:
     if lease.released_at is not None or (claim.again and lease.owner == claim.owner):
         return False
     return lease.age_s(now_s) < claim.fresh_s and not owner_is_gone(lease.owner)
-
-
-def _machine() -> str:
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
-        return ""
 
 
 def _locked(lease: Lease, fresh_s: float, now_s: float) -> str:

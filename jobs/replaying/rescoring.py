@@ -9,12 +9,10 @@ NAME is of the PRM's weights and of what decides its scores, so a table is never
 
 import asyncio
 import hashlib
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -40,6 +38,7 @@ from records.run_folder.manifest import ModelIdentity
 from records.run_folder.reader import Run
 from records.run_folder.store import Store
 from records.schemas import PARQUET_OPTIONS
+from records.scratch import scratch_folder
 from scaling.stored.tree import StoredScore
 
 SCORES = pa.schema(
@@ -267,7 +266,7 @@ def _write(scores: Scores, store: Store, name: str, note: Callable[[str], None])
         for problem_id, own in scores.items()
         for node, one in sorted(own.items())
     ]
-    with tempfile.TemporaryDirectory(prefix="parsimony-") as folder:
-        file = Path(folder) / name
+    with scratch_folder() as folder:
+        file = folder / name
         pq.write_table(pa.Table.from_pylist(lines, schema=SCORES), file, **PARQUET_OPTIONS)
         patiently_blocking(partial(store.upload, name, file), note)

@@ -8,7 +8,6 @@ OUTPUT            outlives the job: s3:// as a rule; a relative one would end wi
 import hashlib
 import os
 import shlex
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ from jobs.command_line.submit import SubmitScore
 from jobs.recipes.load import load_recipe, shipped_recipe
 from jobs.submission.working_dir import shipped_files, write_package
 from records.failure import InvalidInput
+from records.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from cluster.job_client import JobClient
@@ -52,8 +52,8 @@ class Submission:
             "RAY_AUTH_MODE": os.environ["RAY_AUTH_MODE"],  # never the token: a job's environment is there to be read
             "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_WAIT_S),
         }
-        with tempfile.TemporaryDirectory(prefix="parsimony-") as temp:
-            package = Path(temp) / "working_dir.zip"
+        with scratch_folder() as temp:
+            package = temp / "working_dir.zip"
             size = write_package(self.folder, self.files, package)
             client.submit(self.command, submission_id=submission_id, package=package, env_vars=env_vars, run=self.run)
         return size

@@ -7,7 +7,6 @@ transformers reads the same folder of links, and leaves out by itself what the m
 """
 
 import json
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -18,6 +17,7 @@ from actors.engines.model_files import CONFIG_FILE, HEAD_FILE, PRM_CONFIG_FILE
 from actors.engines.prm.families import plain_architecture
 from actors.engines.prm.public_heads import PrmFolder
 from records.failure import InvalidInput
+from records.scratch import scratch_folder
 
 if TYPE_CHECKING:
     import torch
@@ -51,8 +51,8 @@ def load_backbone(folder: PrmFolder, prefixes: tuple[str, ...], dtype: str) -> "
     import torch
     from transformers import AutoModel
 
-    with tempfile.TemporaryDirectory(prefix="parsimony-prm-") as linked, _silence():
-        link_backbone(folder, Path(linked), prefixes)
+    with scratch_folder() as linked, _silence():
+        link_backbone(folder, linked, prefixes)
         backbone, report = AutoModel.from_pretrained(
             linked, dtype="auto" if dtype == "auto" else getattr(torch, dtype), output_loading_info=True
         )

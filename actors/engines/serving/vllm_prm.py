@@ -1,6 +1,5 @@
 """The PRM engine: the backbone on vLLM's pooling runner with its prefix cache, the head in float32 beside it."""
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from actors.engines.serving.common import common_arguments, engine_facts, has_cu
 from actors.engines.serving.engine_thread import EngineThread
 from actors.engines.settings import PrmSettings
 from actors.engines.text import read_tokenizer
+from records.scratch import scratch_folder
 
 
 class VllmPrm:
@@ -31,11 +31,11 @@ class VllmPrm:
         family = find_family(model, settings.family)
         self.format = family.make_format(folder)
         self._head = family.head.load(folder)
-        with tempfile.TemporaryDirectory(prefix="parsimony-prm-") as backbone:
-            link_backbone(folder, Path(backbone), family.head.prefixes)
+        with scratch_folder() as backbone:
+            link_backbone(folder, backbone, family.head.prefixes)
             arguments = common_arguments(settings, cuda=cuda) | pooling_arguments() | backbone_arguments()
             threads = None if cuda else settings.cpu_threads
-            self._thread = EngineThread(arguments | {"model": backbone}, cpu_threads=threads)
+            self._thread = EngineThread(arguments | {"model": str(backbone)}, cpu_threads=threads)
         config = read_json(model / PRM_CONFIG_FILE) if (model / PRM_CONFIG_FILE).is_file() else {}
         trained_for = read_trained_for(model)
         self.facts = engine_facts(

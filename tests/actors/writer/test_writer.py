@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.writer.commit_log import CommitLog, Draft
-from actors.writer.lease import newest_lease, process_start, this_process
+from actors.writer.lease import newest_lease, this_process
 from actors.writer.parts import check_part, write_part
 from actors.writer.run_state import RunState
 from actors.writer.writer import FRESH_S, Writer
@@ -32,6 +32,7 @@ from records.run_folder.log import CHECKPOINT_EVERY, Success
 from records.run_folder.reader import read_run
 from records.run_folder.store import Store
 from records.schemas import to_table
+from records.scratch import process_start
 from tests.records import builders
 from tests.records.stores import Crash, FaultyStore, MemoryStore
 from tests.services.radosgw import RadosGateway
