@@ -55,6 +55,7 @@ class Grader:
         timeout_s: float,
         memory_gib: float | None = 4.0,
         start_timeout_s: float = 120,
+        warm_spare: bool = False,
     ) -> None:
         """Starts nothing yet.
 
@@ -65,6 +66,8 @@ class Grader:
             timeout_s: how long one answer may take.
             memory_gib: address space of one process; None leaves it unlimited (torch with CUDA wants that).
             start_timeout_s: how long a process may take to import the grader.
+            warm_spare: have one process more than are used, from the first answer on: the first that is lost is then
+                replaced at once, and not after its imports. Later ones are in any case.
         """
         if num_workers < 1 or timeout_s <= 0:
             raise ValueError(f"num_workers and timeout_s must be above 0, got {num_workers} and {timeout_s}")
@@ -83,6 +86,7 @@ class Grader:
         self._closed = False
         self._same: dict[tuple[str, str], bool] = {}
         self._spare: asyncio.Task[Worker] | None = None
+        self._warm_spare = warm_spare
 
     async def start(self) -> None:
         """Start one worker, which shows that the grader can be loaded. Does nothing the second time.
@@ -132,8 +136,11 @@ class Grader:
         if self._closed:
             return
         self._closed = True
-        if (spare := await self._take_spare()) is not None:
-            await spare.kill()
+        if self._spare is not None:
+            self._spare.cancel()  # one that is still importing is not waited for
+            [spare] = await asyncio.gather(self._spare, return_exceptions=True)
+            if isinstance(spare, Worker):
+                await spare.kill()
         for _ in range(self._num_workers):
             worker = await self._slots.get()
             if worker is not None:
@@ -182,7 +189,7 @@ class Grader:
             if worker is not None and reusable is None:
                 await worker.kill()
             self._slots.put_nowait(reusable)
-            self._keep_spare(used=reusable is None)
+            self._keep_spare(used=reusable is None or self._warm_spare)
         if "error" in reply:
             self._count(GradeFailure.RAISED, str(reply["error"]))
             return None

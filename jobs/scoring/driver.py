@@ -258,7 +258,7 @@ def _controller(plan: Plan, replicas: Replicas, state: RunState, writer: "Remote
         generators=replicas.generators,
         prms=replicas.prms,
         writer=writer,
-        grader=Grader(grader.kind, num_workers=grader.num_workers, timeout_s=grader.timeout_s),
+        grader=Grader(grader.kind, num_workers=grader.num_workers, timeout_s=grader.timeout_s, warm_spare=True),
         metrics=RayExporter(plan.store.uri),
     )
 

@@ -296,6 +296,36 @@ async def test_a_spare_process_takes_the_place_of_one_that_is_lost(says: str) ->
         assert worker._process is process
 
 
+async def test_a_warm_spare_is_there_before_the_first_is_lost(says: str) -> None:
+    async with Grader(says, num_workers=1, timeout_s=60, warm_spare=True) as grader:
+        assert await grader.grade(asked("yes")) == [True]
+        spare = grader._spare
+        assert spare is not None
+        process = (await asyncio.shield(spare))._process
+        worker = grader._slots.get_nowait()
+        grader._slots.put_nowait(worker)
+        assert worker is not None
+        os.kill(worker._process.pid, signal.SIGKILL)
+        assert await grader.grade(asked("yes")) == [None]
+        assert grader._slots.get_nowait() is None
+        grader._slots.put_nowait(None)
+        assert await grader.grade(asked("yes")) == [True]
+        worker = grader._slots.get_nowait()
+        grader._slots.put_nowait(worker)
+        assert worker is not None
+        assert worker._process is process
+    assert worker._process.returncode is not None
+
+
+async def test_a_spare_that_is_still_importing_is_not_waited_for_at_the_end(says: str) -> None:
+    async with Grader(says, num_workers=1, timeout_s=60, warm_spare=True) as grader:
+        assert await grader.grade(asked("yes")) == [True]
+        spare = grader._spare
+        assert spare is not None
+        assert not spare.done()
+    assert spare.cancelled()
+
+
 @pytest.mark.parametrize(
     ("answer", "reference", "verdict"),
     [
