@@ -3,6 +3,7 @@
 import http.client
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+SLOW_S = 2.0
 HOP_BY_HOP = {"connection", "expect", "keep-alive", "transfer-encoding", "content-length"}
 
 
@@ -21,7 +23,8 @@ class Fault:
         method: of HTTP.
         path: that the request's path ends in.
         kind: "status" answers `status` without asking the server; "drop" lets the server act and closes the connection
-            instead of answering; "cut" sends the server half of the body and hangs up; "short" gives half of the reply.
+            instead of answering; "cut" sends the server half of the body and hangs up; "short" gives half of the reply;
+            "slow" answers `SLOW_S` later.
     """
 
     method: str
@@ -85,6 +88,8 @@ class _Handler(BaseHTTPRequestHandler):
         if fault is not None and fault.kind == "status":
             self._answer(fault.status, [("Content-Type", "application/xml")], b"")
             return
+        if fault is not None and fault.kind == "slow":
+            time.sleep(SLOW_S)
         cut = fault is not None and fault.kind == "cut"
         try:
             status, headers, content = self._forward(body, cut=cut)
