@@ -65,7 +65,6 @@ SETTINGS = RunSettings(
     sampling=Sampling(0.7),
     total_tokens=None,
     deadline_s=None,
-    max_open_problems=512,
     flush=FlushPolicy(num_problems=64, interval_s=10.0),
 )
 
@@ -151,7 +150,7 @@ def whole_run(strategy: StrategyFactory, count: int, num_generators: int, folder
     ]
     prms = [InstantReplica[ScoreCall, ScoreResult]("prm-0", score)]
     so_far = RunSoFar(
-        visible=_nothing(count), spent_tokens=0, leased_tokens=0, next_batch=state.next_batch, num_left=count,
+        visible=nothing_yet(count), spent_tokens=0, leased_tokens=0, next_batch=state.next_batch, num_left=count,
         num_owed=count, journals=dict,
     )  # fmt: skip
     made = Controller(
@@ -220,7 +219,8 @@ def _manifest(count: int) -> Manifest:
     )  # fmt: skip
 
 
-def _nothing(count: int) -> Progress:
+def nothing_yet(count: int) -> Progress:
+    """Where a run of so many problems stands before anything is done."""
     return Progress(
         phase="starting", total_problems=count, done_problems=0, failed_problems=0, exhausted_problems=0,
         finished_samples=0, unanswered_samples=0, graded=0, correct=0, open_problems=0, generated_tokens=0,

@@ -13,7 +13,7 @@ particular problem, and the loop never blocks.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from itertools import islice
 
@@ -23,7 +23,15 @@ from actors.controller.metrics import RunMetrics
 from actors.controller.notes import FailureWatch, Notes, SilenceWarning, closing_notes
 from actors.controller.protocols import MetricsExporter, RunWriter
 from actors.controller.recorder import Recorder
-from actors.controller.settings import GeneratorHandle, PrmHandle, RunSettings, RunSoFar, ledger_of, meter_of, with_rows
+from actors.controller.settings import (
+    GeneratorHandle,
+    PrmHandle,
+    RunSettings,
+    RunSoFar,
+    meter_of,
+    scheduler_of,
+    with_rows,
+)
 from actors.controller.time_limits import TimeLimits
 from actors.grading.grader import AnswerGrader
 from actors.writer.store_retry import patiently
@@ -33,7 +41,6 @@ from records.progress import Progress
 from records.rows import OpenRecord, ProblemRecord
 from records.usage import Usage
 from scaling.budget.metering import Meter
-from scaling.scheduler.scheduler import Scheduler
 from scaling.search.tasks import CompareTask
 from scaling.strategy import StrategyFactory
 
@@ -73,15 +80,7 @@ class Controller:
         self._silence, self._failures = SilenceWarning(self._notes.add), FailureWatch(self._notes.add, settings, so_far)
         self._visible, self._read_journals, self._num_left = so_far.visible, so_far.journals, so_far.num_left
         self._meter = meter_of(settings, so_far, generators, prms, now_s=clock())
-        self.scheduler = Scheduler(
-            strategy=strategy,
-            run_seed=settings.run_seed,
-            sampling=settings.sampling,
-            ledger=ledger_of(settings, so_far),
-            on_flight=self._meter.change,
-            has_prm=bool(prms),
-            policy=settings.policy,
-        )
+        self.scheduler = scheduler_of(settings, so_far, strategy, self._meter.change, has_prm=bool(prms))
         self._recorder = Recorder(
             writer=writer,
             grader=grader,
@@ -132,7 +131,7 @@ class Controller:
                     metrics,
                 ]
                 background = [group.create_task(loop) for loop in others]
-                journals = dict(await self._journals())
+                journals = dict(await patiently(lambda: asyncio.to_thread(self._read_journals), self._notes.add))
                 self._recorder.restore(journals)
                 await self._work(journals)
                 await cancel_all(replicas)
@@ -158,18 +157,19 @@ class Controller:
     def progress(self) -> Progress:
         """How far the run is."""
         held = self._limits.held()
+        ledger, samples = self.scheduler.ledger, self.scheduler.samples
         visible = asdict(self._visible) | {
             "phase": self._phase,
-            "open_problems": self.scheduler.num_open + self._recorder.num_pending,
-            "generated_tokens": self.scheduler.ledger.spent_tokens,
+            "open_problems": self._num_begun,
+            "generated_tokens": ledger.spent_tokens,
             "usd": held.usd,
             "gpu_seconds": held.gpu_seconds,
             "elapsed_s": self._clock() - self._started_s,
             "replicas_ready": self._fleet.num_ready,
             "replicas_wanted": self._fleet.num_wanted,
             "replicas_lost": self._fleet.num_lost,
-            "waiting_samples": self.scheduler.samples.num_waiting,
-            "flying_samples": self.scheduler.samples.num_in_flight,
+            "waiting_samples": samples.num_waiting,
+            "flying_samples": samples.num_in_flight,
             "flying_scores": self.scheduler.scores.num_in_flight,
         }
         return Progress(**visible)
@@ -200,9 +200,6 @@ class Controller:
             self._notes.add(note)
         self._failures.raise_if_stopped()
 
-    async def _journals(self) -> Mapping[str, OpenRecord]:
-        return await patiently(lambda: asyncio.to_thread(self._read_journals), self._notes.add)
-
     async def _search(self, journals: dict[str, OpenRecord]) -> None:
         """Open every problem in its turn, until none is left open; those that compete, a window at a time."""
         problems = enumerate(self._problems)
@@ -210,7 +207,7 @@ class Controller:
             await self._open(problems, journals, self._may_open)
             return
         num_left = self._num_left
-        while not self._stopping and (window := list(islice(problems, self._settings.max_open_problems))):
+        while not self._stopping and (window := list(islice(problems, self._settings.window_problems))):
             held = [journals[problem.problem_id] for _, problem in window if problem.problem_id in journals]
             held_tokens = sum(record.generated_tokens for record in held)
             self.scheduler.begin_window(num_problems=len(window), num_left=num_left, held_tokens=held_tokens)
@@ -232,11 +229,16 @@ class Controller:
         await self._until(lambda: self.scheduler.num_open == 0)
 
     def _may_open(self) -> bool:
-        return self.scheduler.wants_more_problems and self._num_begun < self._settings.max_open_problems
+        """As the engines need them, and as memory has room; rows that fill it up are written at once."""
+        wanted, num_paths = self.scheduler.wants_more_problems, self.scheduler.num_paths + self._recorder.num_paths
+        has_room = self._settings.has_room(self._num_begun, num_paths)
+        if wanted and not has_room:
+            self._recorder.make_room()
+        return wanted and has_room
 
     def _may_compete(self) -> bool:
         """All of a window have to be open; rows of the one before it are waited for only if they are being written."""
-        return self._num_begun < self._settings.max_open_problems + self._settings.flush.num_problems
+        return self._num_begun < self._settings.window_problems + self._settings.flush.num_problems
 
     @property
     def _num_begun(self) -> int:

@@ -78,7 +78,7 @@ class Recorder:
         # Of open problems: how many step and request rows the writer has.
         self._written: dict[str, tuple[int, int]] = {}
         self._ready: list[ProblemRecord] = []
-        self._num_grading = 0
+        self._num_grading = self._num_paths = 0
         self._next_batch = first_batch
         self._num_flushing = 0
         self._wake = asyncio.Event()
@@ -90,6 +90,16 @@ class Recorder:
     def num_pending(self) -> int:
         """Problems concluded and not yet visible."""
         return self._num_grading + len(self._ready) + self._num_flushing
+
+    @property
+    def num_paths(self) -> int:
+        """Steps of problems concluded and not yet visible, without those that are written already."""
+        return self._num_paths
+
+    def make_room(self) -> None:
+        """Others wait for the memory of what is ready: do not wait for more of it."""
+        if self._ready:
+            self._wake.set()
 
     @property
     def lag_s(self) -> float:
@@ -113,6 +123,7 @@ class Recorder:
     async def record(self, concluded: Concluded) -> None:
         """Grade one concluded search and hand its rows to the flush loop."""
         self._num_grading += 1
+        self._num_paths += len(concluded.search.steps)
         try:
             choice, reference = concluded.search.choice, concluded.search.problem.reference
             correct = None
@@ -136,6 +147,7 @@ class Recorder:
                 record, steps=record.steps[num_steps:], requests=record.requests[num_requests:], rollouts=rollouts
             )
             self._ready.append(tail)
+            self._num_paths -= num_steps
         finally:
             self._num_grading -= 1
         if self._draining or len(self._ready) >= self._settings.flush.num_problems:
@@ -198,6 +210,7 @@ class Recorder:
         if lease is not None:
             self._ledger.leased_tokens = lease
         self._num_flushing = 0
+        self._num_paths -= sum(len(record.steps) for record in records)
         self._visible_until_s = begun_s
         self._on_visible(records)
 

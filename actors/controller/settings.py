@@ -12,6 +12,9 @@ from records.usage import Role, Usage
 from scaling.answers.classes import DEFAULT_POLICY, AnswerPolicy
 from scaling.budget.ledger import Ledger
 from scaling.budget.metering import Meter, ReplicaRate
+from scaling.scheduler.dispatch import OnFlight
+from scaling.scheduler.scheduler import Scheduler
+from scaling.strategy import StrategyFactory
 from scaling.uncertainty.abstention import Abstention
 
 GeneratorHandle = ReplicaHandle[SampleCall, SampleResult]
@@ -39,7 +42,11 @@ class RunSettings:
         deadline_s: stop granting after this time; None for never.
         total_usd: cap on what the replicas' time costs in the whole run; None for none.
         total_gpu_seconds: cap on the time that GPUs are held, likewise.
-        max_open_problems: begun and not yet visible, to bound memory.
+        max_open_problems: begun and not yet visible, at most; None: as many as the engines need.
+        max_open_paths: steps that problems begun and not yet visible may have come to before no other is begun: a bound
+            on memory.
+        window_problems: that compete at a time, where they do.
+        samples_at_once: what a problem asks for at a time, as far as its strategy says so.
         competing: under the cap all open problems compete for each sample, so they are opened in windows.
         flush: when rows become visible.
         heartbeat_s: time between two heartbeats.
@@ -59,7 +66,10 @@ class RunSettings:
     deadline_s: float | None
     total_usd: float | None = None
     total_gpu_seconds: float | None = None
-    max_open_problems: int
+    max_open_problems: int | None = None
+    max_open_paths: int = 500_000
+    window_problems: int = 512
+    samples_at_once: int | None = None
     flush: FlushPolicy
     competing: bool = False
     heartbeat_s: float = 5.0
@@ -69,6 +79,11 @@ class RunSettings:
     health: HealthCheck = field(default_factory=HealthCheck)
     policy: AnswerPolicy = DEFAULT_POLICY
     stop_on_failures: int | None = None
+
+    def has_room(self, num_problems: int, num_paths: int) -> bool:
+        """Whether another problem may be begun beside so many, which have come to so many steps; one always may."""
+        most = self.max_open_problems
+        return num_problems == 0 or ((most is None or num_problems < most) and num_paths < self.max_open_paths)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +117,22 @@ def ledger_of(settings: RunSettings, so_far: RunSoFar) -> Ledger:
         total_tokens=settings.total_tokens,
         spent_tokens=so_far.spent_tokens,
         leased_tokens=so_far.leased_tokens if settings.total_tokens is not None else None,
+    )
+
+
+def scheduler_of(
+    settings: RunSettings, so_far: RunSoFar, strategy: StrategyFactory, on_flight: OnFlight, *, has_prm: bool
+) -> Scheduler:
+    """The pure half of the controller, its ledger where earlier epochs left it."""
+    return Scheduler(
+        strategy=strategy,
+        run_seed=settings.run_seed,
+        sampling=settings.sampling,
+        ledger=ledger_of(settings, so_far),
+        on_flight=on_flight,
+        has_prm=has_prm,
+        policy=settings.policy,
+        samples_at_once=settings.samples_at_once,
     )
 
 

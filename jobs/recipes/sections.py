@@ -169,7 +169,20 @@ class ClusterSection(Section):
     start_timeout_s: float = setting(
         900.0, "Seconds in which a replica's engine has to come up.", operational=True, gt=0
     )
-    max_open_problems: int = setting(512, "Problems in work at the same time, at most.", operational=True, ge=1)
+    max_open_problems: int | None = setting(
+        None,
+        "Problems in work and not yet written, at most; omitted: as many as keep the engines' slots full. Where "
+        "problems compete for a cap, so many do at a time; omitted: 512, or more where the slots need them.",
+        operational=True,
+        ge=1,
+    )
+    max_open_paths: int | None = setting(
+        None,
+        "Steps that problems in work and not yet written may have come to before another is begun, which bounds the "
+        "controller's memory; omitted: 64 for each slot of the generators, at least 500000.",
+        operational=True,
+        ge=1,
+    )
 
 
 class CostSection(Section):

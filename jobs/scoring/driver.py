@@ -23,6 +23,7 @@ from actors.writer.store_retry import StoreRetry, patiently_blocking
 from actors.writer.writer import Writer
 from jobs.recipes.resume import operational_keys
 from jobs.recipes.settings import abstention, answer_policy, sampling
+from jobs.scoring.admission import most_open_paths, window_problems
 from jobs.scoring.plan import OwedProblems, Plan
 from jobs.scoring.progress import ProgressDisplay
 from jobs.scoring.replicas import Replicas, check_introductions
@@ -216,6 +217,7 @@ def _controller(plan: Plan, replicas: Replicas, state: RunState, writer: "Remote
     # through it all for a tenth of this process's time.
     gc.set_threshold(50_000, 20, 100)
     recipe = plan.recipe
+    most_problems = recipe.cluster.max_open_problems
     settings = RunSettings(
         replica_epoch=time.time_ns() // 1_000_000,
         run_seed=recipe.seed,
@@ -225,11 +227,14 @@ def _controller(plan: Plan, replicas: Replicas, state: RunState, writer: "Remote
         deadline_s=recipe.budget.deadline_s,
         total_usd=recipe.budget.total_usd,
         total_gpu_seconds=recipe.budget.total_gpu_seconds,
-        max_open_problems=recipe.cluster.max_open_problems,
+        max_open_problems=most_problems,
+        max_open_paths=most_open_paths(recipe),
+        window_problems=window_problems(recipe),
+        samples_at_once=recipe.strategy.samples_at_once,
         competing=recipe.strategy.allocates and recipe.budget.total_tokens is not None,
         # Rows that wait to be written count as open: never so many that they keep others from being begun.
         flush=FlushPolicy(
-            num_problems=max(1, min(recipe.output.flush_problems, recipe.cluster.max_open_problems // 2)),
+            num_problems=max(1, min(recipe.output.flush_problems, (most_problems or 2**31) // 2)),
             interval_s=recipe.output.flush_interval_s,
         ),
         heartbeat_s=HEARTBEAT_S,

@@ -30,6 +30,7 @@ from jobs.recipes.resume import as_json
 from jobs.recipes.sections import Recipe
 from jobs.recipes.settings import answer_policy, prm_settings, sampling
 from jobs.recipes.strategy_factory import strategy_factory
+from jobs.scoring.admission import starving_warnings
 from jobs.scoring.cost import check_cost
 from jobs.scoring.scripted import informed_generator_settings, scripted_identity, scripted_warnings
 from records.failure import InvalidInput
@@ -122,6 +123,7 @@ def make_plan(options: ScoreOptions, *, strategy: Mapping[str, Any] | None = Non
     store = open_store(options.output)
     warnings = (
         *scripted_warnings(recipe),
+        *starving_warnings(recipe),
         *_check_store(store, single_writer=options.single_writer),
         *trained_for_warnings(recipe, models),
     )

@@ -22,6 +22,9 @@ class OpenSearch:
         keys: tasks that are waiting or in flight.
         generator_home: the generator that served it last; siblings of a path that nobody holds go there.
         prm_home: the PRM that served it last.
+        num_samples: samples among its tasks.
+        has_sampled: it has asked for samples before.
+        num_paths: steps that it has come to.
     """
 
     search: ProblemSearch
@@ -30,6 +33,9 @@ class OpenSearch:
     keys: set[str] = field(default_factory=set)
     generator_home: str | None = None
     prm_home: str | None = None
+    num_samples: int = 0
+    has_sampled: bool = False
+    num_paths: int = 0
 
     def generator_of(self, task: SampleTask) -> str | None:
         """The generator that should have this task."""

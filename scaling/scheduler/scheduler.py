@@ -12,6 +12,7 @@ from records.problem import Problem
 from records.rows import OpenRecord
 from scaling.answers.classes import DEFAULT_POLICY, AnswerPolicy, Pair
 from scaling.budget.ledger import Ledger, LengthEstimate, Refusal
+from scaling.scheduler.admission import Admission
 from scaling.scheduler.counts import Counts
 from scaling.scheduler.dispatch import Dispatcher, OnFlight, Outgoing
 from scaling.scheduler.open_search import Concluded, OpenSearch, WindowBarrier
@@ -34,6 +35,7 @@ class Scheduler:
         on_flight: told of every call that begins or ends.
         has_prm: whether anyone can score; a strategy that asks nevertheless fails its problem.
         policy: how answers are found and told apart.
+        samples_at_once: what a problem asks for at a time, where that is known.
     """
 
     def __init__(
@@ -46,10 +48,11 @@ class Scheduler:
         on_flight: OnFlight,
         has_prm: bool = True,
         policy: AnswerPolicy = DEFAULT_POLICY,
+        samples_at_once: int | None = None,
     ) -> None:
         self.ledger = ledger
-        self.samples: Dispatcher[SampleTask] = Dispatcher(self._generator_of, on_flight)
-        self.scores: Dispatcher[ScoreTask] = Dispatcher(self._prm_of, on_flight)
+        self.samples = Dispatcher[SampleTask](lambda task: self._open[task.problem_id].generator_of(task), on_flight)
+        self.scores = Dispatcher[ScoreTask](lambda task: self._open[task.problem_id].prm_of(task), on_flight)
         self.counts = Counts()
         self._strategy, self._run_seed, self._sampling = strategy, run_seed, sampling
         self._has_prm, self._policy = has_prm, policy
@@ -57,7 +60,7 @@ class Scheduler:
         self._open: dict[str, OpenSearch] = {}
         self._concluded: list[Concluded] = []
         self._attempts, self._full_prefix = dict[str, int](), set[str]()
-        self._gathering = WindowBarrier()
+        self._gathering, self._admission = WindowBarrier(), Admission(samples_at_once)
         self._cancelled_samples: dict[str, list[str]] = {}
         self._cancelled_scores: dict[str, list[str]] = {}
 
@@ -73,13 +76,13 @@ class Scheduler:
 
     @property
     def wants_more_problems(self) -> bool:
-        """Another problem should be opened to keep the generators' batches full, or the PRMs' where nobody samples.
+        """Another problem should be opened to keep the engines' batches full."""
+        return self.ledger.exhausted or self._admission.wants_more(self.samples, self.scores)
 
-        Demand is counted in samples, waiting or in flight; a problem that waits for the PRM counts as one.
-        """
-        waiting_for_prm = self.scores.num_waiting + self.scores.num_in_flight
-        demand = self.samples.num_waiting + self.samples.num_in_flight + waiting_for_prm
-        return self.ledger.exhausted or demand < max(1, self.samples.capacity or self.scores.capacity)
+    @property
+    def num_paths(self) -> int:
+        """Steps that open problems have come to."""
+        return self._admission.num_paths
 
     def begin_window(self, *, num_problems: int, num_left: int, held_tokens: int = 0) -> None:
         """The next `num_problems` to be opened compete: for their share of the cap, once all have been read.
@@ -98,16 +101,15 @@ class Scheduler:
             RunMismatch: the strategy is not the one that began it.
         """
         search = ProblemSearch(problem, self._strategy, run_seed=self._run_seed, policy=self._policy)
-        self._open[problem.problem_id] = OpenSearch(search, order, now_s)
+        opened = self._open[problem.problem_id] = OpenSearch(search, order, now_s)
         self._gathering.opened(problem.problem_id)
-        if record is not None:
-            self._advance(problem.problem_id, search.restore(record), now_s)
-            return
-        if self.ledger.exhausted:
+        tasks: list[Task] = []
+        if record is None and self.ledger.exhausted:
             search.skip()
-            self._conclude(problem.problem_id, now_s)
-            return
-        self._advance(problem.problem_id, search.begin(), now_s)
+        else:
+            tasks = search.begin() if record is None else search.restore(record)
+        self._admission.opened(opened)
+        self._advance(problem.problem_id, tasks, now_s)
 
     def generator_up(self, replica: str, num_slots: int) -> None:
         """A generator is ready; its engine works on `num_slots` calls at a time."""
@@ -148,10 +150,8 @@ class Scheduler:
             if isinstance(result, Scored):
                 self.counts.scored(result)
                 self.scores.settle(task.key)
-                self._discard(task.key)
-                opened = self._open[task.problem_id]
-                opened.keys.discard(task.key)
-                self._advance(task.problem_id, opened.search.scored(task, result, replica=replica), now_s)
+                following = self._ended(task).search.scored(task, result, replica=replica)
+                self._advance(task.problem_id, following, now_s)
             else:
                 self._unserved(self.scores, task, result, now_s)
 
@@ -213,10 +213,7 @@ class Scheduler:
     def _refuse_all(self, now_s: float) -> None:
         """The budget is gone: every waiting sample is denied, which lets its search conclude."""
         while (task := self.samples.refuse()) is not None:
-            self._discard(task.key)
-            opened = self._open[task.problem_id]
-            opened.keys.discard(task.key)
-            self._advance(task.problem_id, opened.search.denied(task), now_s)
+            self._advance(task.problem_id, self._ended(task).search.denied(task), now_s)
 
     def _sampled(self, task: SampleTask, result: Sampled, replica: str, now_s: float) -> None:
         used = result.generated_tokens
@@ -224,10 +221,9 @@ class Scheduler:
         self.counts.sampled(result)
         self._lengths.observe(task.until, used)
         self.samples.settle(task.key)
-        self._discard(task.key)
-        opened = self._open[task.problem_id]
-        opened.keys.discard(task.key)
-        tasks = opened.search.sampled(task, result, granted_tokens=granted, replica=replica)
+        tasks = self._ended(task, len(result.steps)).search.sampled(
+            task, result, granted_tokens=granted, replica=replica
+        )
         self._advance(task.problem_id, tasks, now_s)
 
     def _unserved(
@@ -252,10 +248,7 @@ class Scheduler:
         opened = self._open.get(problem_id)
         if opened is None:
             return
-        for cancelled, dispatcher in (
-            (self._cancelled_samples, self.samples),
-            (self._cancelled_scores, self.scores),
-        ):
+        for cancelled, dispatcher in ((self._cancelled_samples, self.samples), (self._cancelled_scores, self.scores)):
             for replica, keys in dispatcher.drop(opened.keys).items():
                 cancelled.setdefault(replica, []).extend(keys)
         for key in opened.keys:
@@ -264,7 +257,7 @@ class Scheduler:
         self._conclude(problem_id, now_s)
 
     def _advance(self, problem_id: str, tasks: Iterable[Task], now_s: float) -> None:
-        opened = self._open[problem_id]
+        opened, num_samples = self._open[problem_id], 0
         for task in tasks:
             if isinstance(task, CompareTask):
                 self._to_compare.append(task)
@@ -275,26 +268,33 @@ class Scheduler:
             opened.keys.add(task.key)
             place = (opened.order, task.request, task.child)
             if isinstance(task, SampleTask):
-                self._gathering.ready(problem_id)
+                num_samples += 1
                 self.samples.push(task, (-(task.priority or 0.0), *place))
             else:
                 self.scores.push(task, (0.0, *place))
+        self._admission.asked(opened, num_samples)
+        if num_samples:
+            self._gathering.ready(problem_id)
         if opened.search.finished:
             self._conclude(problem_id, now_s)
 
     def _conclude(self, problem_id: str, now_s: float) -> None:
         opened = self._open.pop(problem_id)
         self._gathering.ready(problem_id)
+        self._admission.concluded(opened)
         self._concluded.append(Concluded(opened.search, now_s - opened.opened_s))
+
+    def _ended(self, task: SampleTask | ScoreTask, num_steps: int = 0) -> OpenSearch:
+        """The problem of a task that is over, as one that waits for it no more."""
+        self._discard(task.key)
+        opened = self._open[task.problem_id]
+        opened.keys.discard(task.key)
+        if isinstance(task, SampleTask):
+            self._admission.answered(opened, num_steps)
+        return opened
 
     def _discard(self, key: str) -> None:
         """A task is over; a sample that will have no result gives its reservation back."""
         self.ledger.settle(key, used_tokens=0)
         self._attempts.pop(key, None)
         self._full_prefix.discard(key)
-
-    def _generator_of(self, task: SampleTask) -> str | None:
-        return self._open[task.problem_id].generator_of(task)
-
-    def _prm_of(self, task: ScoreTask) -> str | None:
-        return self._open[task.problem_id].prm_of(task)

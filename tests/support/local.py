@@ -169,6 +169,7 @@ class LocalRun:
     num_generators: int = 1
     num_prms: int = 1
     max_open_problems: int = 64
+    max_open_paths: int = 500_000
     competing: bool = False
     on_visible: Callable[[], object] = lambda: None
     on_rows: Callable[[], object] = lambda: None
@@ -219,6 +220,8 @@ class LocalRun:
             deadline_s=self.deadline_s,
             total_usd=self.total_usd,
             max_open_problems=self.max_open_problems,
+            max_open_paths=self.max_open_paths,
+            window_problems=self.max_open_problems,
             competing=self.competing,
             flush=FlushPolicy(num_problems=8, interval_s=0.05),
             health=HealthCheck(interval_s=0.2, deadline_s=5.0, backoff_s=0.01),

@@ -51,6 +51,11 @@ class StrategyOptions(Section):
         return None
 
     @property
+    def samples_at_once(self) -> int | None:
+        """Samples that a problem asks for at a time, at most; None: not known."""
+        return getattr(self, "wave_size", None) or getattr(self, "num_samples", None)
+
+    @property
     def allocates(self) -> bool:
         """Whether requests compete for the run's cap by the gain that the strategy expects of them."""
         return False

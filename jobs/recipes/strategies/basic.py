@@ -28,6 +28,11 @@ class SampleStrategy(StrategyOptions):
         """One, always."""
         return 1
 
+    @property
+    def samples_at_once(self) -> int:
+        """One, always."""
+        return 1
+
 
 class MajorityStrategy(WholeSampleOptions):
     """Self-consistency: the answer that most samples agree on."""
@@ -71,6 +76,11 @@ class RolloutStrategy(StrategyOptions):
     def answers(self) -> bool:
         """False: it is run for the counts of its prefixes."""
         return False
+
+    @property
+    def samples_at_once(self) -> int:
+        """The option `num_continuations`: one prefix after another."""
+        return self.num_continuations
 
 
 class QuestionScoreStrategy(StrategyOptions):

@@ -134,6 +134,25 @@ async def test_problems_that_compete_share_the_cap_window_by_window(tmp_path):
     assert all(worth is not None for worth in worths)
 
 
+async def test_memory_that_is_full_opens_no_more_and_stops_nothing(tmp_path):
+    """With room for one step, problems are opened only while none is held, and what is held is written at once."""
+    await LocalRun(tmp_path / "free", problems(COUNT), STRATEGIES["beam"]).run()
+    full = LocalRun(tmp_path / "full", problems(COUNT), STRATEGIES["beam"], max_open_paths=1)
+    held: list[int] = []
+    scheduler, recorder = full.controller.scheduler, full.controller._recorder
+    opening = scheduler.open
+
+    def open_and_tell(*args, **kwargs) -> None:
+        held.append(scheduler.num_paths + recorder.num_paths)
+        opening(*args, **kwargs)
+
+    scheduler.open = open_and_tell
+    await full.run()
+    assert what_was_found(tmp_path / "full") == what_was_found(tmp_path / "free")
+    assert held == [0] * COUNT
+    assert recorder.num_paths == scheduler.num_paths == 0
+
+
 async def test_replica_count_death_and_forgotten_prefixes_change_no_result(tmp_path):
     await LocalRun(tmp_path / "calm", problems(COUNT), STRATEGIES["beam"]).run()
     lives = count()
