@@ -18,7 +18,9 @@ from cluster.session import prepare_environment
 from records.failure import ClusterFailed, InvalidInput
 
 RUN_KEY = "parsimony_run"
-"""Key of a job's metadata: the run that it works on."""
+"""Key of a job's metadata: where its output lies, a run as a rule."""
+COMMAND_KEY = "parsimony_command"
+"""Key of a job's metadata: the command that it is."""
 
 STOP_WAIT_S = 120
 """How long Ray waits for a clean stop before it kills; its own default is 3 s."""
@@ -47,6 +49,7 @@ class Job:
     exit_code: int | None
     message: str | None
     run: str | None
+    command: str | None
     started_s: float | None
     ended_s: float | None
 
@@ -90,6 +93,7 @@ class JobClient:
         package: Path,
         env_vars: Mapping[str, str],
         run: str,
+        command: str,
     ) -> None:
         """Start a job.
 
@@ -98,7 +102,8 @@ class JobClient:
             submission_id: that no job of the cluster has had.
             package: a zip file, which becomes the job's working directory on every node.
             env_vars: for the driver and all its actors; anyone on the cluster can read them.
-            run: that it works on.
+            run: where its output lies.
+            command: that it is.
 
         Raises:
             InvalidInput: the id is taken.
@@ -110,7 +115,7 @@ class JobClient:
                     entrypoint=entrypoint,
                     submission_id=submission_id,
                     runtime_env=runtime_env,
-                    metadata={RUN_KEY: run},
+                    metadata={RUN_KEY: run, COMMAND_KEY: command},
                 )
         except ClusterFailed as failure:
             if "already exists" in str(failure):  # somebody else was faster
@@ -220,12 +225,14 @@ def last_line(error: BaseException) -> str:
 
 
 def _job(details: Any) -> Job:
+    told = details.metadata or {}
     return Job(
         submission_id=details.submission_id,
         status=str(details.status),
         exit_code=details.driver_exit_code,
         message=details.message,
-        run=(details.metadata or {}).get(RUN_KEY),
+        run=told.get(RUN_KEY),
+        command=told.get(COMMAND_KEY, "score") if RUN_KEY in told else None,  # of old the only one, and not named
         started_s=_seconds(details.start_time),
         ended_s=_seconds(details.end_time),
     )

@@ -1,6 +1,6 @@
-"""`parsimony submit`: score as a Ray job. One run has one job id, so that submitting twice is not running twice.
+"""`parsimony submit`: a command as a Ray job. One output has one job id, so that submitting twice is not running twice.
 
-    arguments checked, as by score --> files found in what is shipped --> job of that id?
+    arguments checked, as by the command --> files found in what is shipped --> job of that id?
         none                    submit ID
         ended,    --resume      submit ID-2, ID-3 ...   (the run goes on; earlier attempts keep their logs)
         running,  --resume      follow it
@@ -19,7 +19,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from jobs.command_line.signals import TERMINATED, treat_sigterm_as_interrupt
-from jobs.command_line.submit import JobCommand, SubmitOptions, SubmitScore
+from jobs.command_line.submit import JobCommand, SubmitCommand, SubmitOptions
 from jobs.submission.prepare import Submission, prepare
 from records.failure import ClusterFailed, InvalidInput
 from records.run_folder.epochs import utc
@@ -29,15 +29,17 @@ if TYPE_CHECKING:
 
 _POLL_S = 0.5
 _FAILED = 1
+_RUNS = ("score", "rollout")
+"""Commands whose output is a run, of which there is a status."""
 
 
 def run(options: SubmitOptions) -> int:
     """Do what was asked of the cluster; the exit status."""
-    if isinstance(options, SubmitScore):
+    if isinstance(options, SubmitCommand):
         submission = prepare(options)
         for warning in submission.warnings:
             _say(f"warning: {warning}")
-        return _submit(options, submission, _connect(options.address))
+        return begin(options, submission, _connect(options.address))
     return _COMMANDS[options.action](options, _connect(options.address))
 
 
@@ -62,28 +64,37 @@ def exit_status(job: "Job") -> int:
     return job.exit_code if job.exit_code > 0 else 128 - job.exit_code  # Ray says -9 of a process that SIGKILL ended
 
 
+def begin(options: SubmitCommand, submission: Submission, client: "JobClient") -> int:
+    """Submit what was prepared, or follow the job that does it already; the exit status.
+
+    Raises:
+        InvalidInput: there is a job of that id, and nobody said that it is to go on; or it does something else.
+        ClusterFailed: the cluster does not answer.
+    """
+    earlier = attempts(client.jobs(), submission.submission_id)
+    newest = earlier[-1] if earlier else None
+    if newest is not None and not options.resume:
+        raise InvalidInput(_taken(newest, client.address))
+    if newest is not None and newest.command != submission.name:
+        raise InvalidInput(
+            f"{newest.submission_id} is another command, {newest.command}, with the output {newest.run}: name another "
+            "--output or --submission-id"
+        )
+    if newest is not None and not newest.ended:
+        _say(f"{newest.submission_id} is {newest.status}: nothing was submitted")
+        return _follow_or_name(newest.submission_id, client, wait=options.wait)
+    submission_id = submission.submission_id if newest is None else _next(submission.submission_id, newest)
+    size = submission.send(client, submission_id)
+    _say(f"submitted {submission_id} with {len(submission.files)} files, {size / 2**20:.1f} MiB, as {submission.line}")
+    return _follow_or_name(submission_id, client, wait=options.wait)
+
+
 def _connect(address: str) -> "JobClient":
     from cluster.job_client import JobClient
 
     client = JobClient(address)
     treat_sigterm_as_interrupt()  # importing Ray has replaced the handler
     return client
-
-
-def _submit(options: SubmitScore, submission: Submission, client: "JobClient") -> int:
-    earlier = attempts(client.jobs(), submission.submission_id)
-    newest = earlier[-1] if earlier else None
-    if newest is not None and not options.resume:
-        raise InvalidInput(_taken(newest, client.address))
-    if newest is not None and not newest.ended:
-        _say(f"{newest.submission_id} is {newest.status}: nothing was submitted")
-        return _follow_or_name(newest.submission_id, client, wait=options.wait)
-    submission_id = submission.submission_id if newest is None else _next(submission.submission_id, newest)
-    size = submission.send(client, submission_id)
-    _say(
-        f"submitted {submission_id} with {len(submission.files)} files, {size / 2**20:.1f} MiB, as {submission.command}"
-    )
-    return _follow_or_name(submission_id, client, wait=options.wait)
 
 
 def _follow_or_name(submission_id: str, client: "JobClient", *, wait: bool) -> int:
@@ -103,8 +114,8 @@ def _taken(job: "Job", address: str) -> str:
     if job.ended:
         end = job.status if job.exit_code is None else f"{job.status} with exit status {exit_status(job)}"
         return (
-            f"{address} already has the job {job.submission_id}, which is {end}. To go on with its run, add --resume; "
-            "to begin another run, name another --output"
+            f"{address} already has the job {job.submission_id}, which is {end}. To do the same again, where a run "
+            "goes on, add --resume; to begin something else, name another --output"
         )
     return (
         f"{address} already has the job {job.submission_id}, which is {job.status}. To follow it, add --resume; to "
@@ -169,7 +180,7 @@ def _status(options: JobCommand, client: "JobClient") -> int:
         return 0
     for item in found:
         sys.stdout.write(_state(item) + "\n")
-    if job.run is not None:
+    if job.run is not None and job.command in _RUNS:
         sys.stdout.write(f"progress of the run: parsimony status {job.run}\n")
     return 0
 
@@ -216,8 +227,8 @@ def _state(job: "Job") -> str:
         parts.append(f"begun {utc(job.started_s)}")
     if job.ended_s is not None:
         parts.append(f"ended {utc(job.ended_s)}")
-    if job.run is not None:
-        parts.append(job.run)
+    if job.run is not None and job.command is not None:
+        parts += [job.command, job.run]
     return " | ".join(parts)
 
 

@@ -1,7 +1,7 @@
 """`parsimony score`: its options and arguments."""
 
 import argparse
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -44,7 +44,7 @@ class ScoreOptions:
 
 
 def add_score_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare them; `rollout` and `submit score` take them too."""
+    """Declare them; `rollout` takes them too."""
     add_problems(parser)
     add_recipe(parser, "models, strategy and caps:")
     add_output(parser, "RUN", "folder or s3://bucket/prefix; one that is there is resumed")
@@ -52,21 +52,6 @@ def add_score_arguments(parser: argparse.ArgumentParser) -> None:
     add_limit(parser, "score only the first N problems")
     add_writer_arguments(parser, "the run")
     add_json(parser)
-
-
-def score_arguments(options: ScoreOptions) -> list[str]:
-    """The command line of `score` that means `options`: what its parser turns into them again."""
-    arguments = [options.problems]
-    for field in fields(options):
-        value = getattr(options, field.name)
-        flag = "--" + field.name.replace("_", "-")
-        if field.name == "overrides":
-            arguments += [f"--set={override}" for override in value]
-        elif value is True:
-            arguments.append(flag)
-        elif field.name != "problems" and value is not None and value is not False:
-            arguments.append(f"{flag}={value}")
-    return arguments
 
 
 COMMAND = Command(

@@ -1,22 +1,24 @@
-"""What `submit score` sends, checked before anything is sent.
+"""What `submit COMMAND` sends, checked before anything is sent.
 
 relative paths    travel with the working directory; the job starts in the same folder of it as the command did
 absolute paths    are the cluster's own
-OUTPUT            outlives the job: s3:// as a rule; a relative one would end with the job's temporary folder
+--output          outlives the job: s3:// as a rule; a relative one would end with the job's temporary folder
 """
 
 import hashlib
 import os
 import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from cluster.store import open_store
-from jobs.command_line.score import score_arguments
-from jobs.command_line.submit import SubmitScore
-from jobs.recipes.load import load_recipe, shipped_recipe
-from jobs.submission.working_dir import shipped_files, write_package
+from jobs.command_line.submit import SubmitCommand
+from jobs.recipes.load import shipped_recipe
+from jobs.recipes.sections import Recipe
+from jobs.submission.inputs import JobInputs, inputs_of
+from jobs.submission.working_dir import LEFT_OUT, shipped_files, write_package
 from records.failure import InvalidInput
 from records.scratch import scratch_folder
 
@@ -30,15 +32,17 @@ class Submission:
 
     Attributes:
         submission_id: of its first attempt.
-        command: a line for the shell.
-        run: that it works on.
+        name: of the command.
+        line: for the shell.
+        run: where its output lies, in one spelling: a run as a rule.
         folder: working directory here.
         files: of the folder, that travel.
         warnings: for the user.
     """
 
     submission_id: str
-    command: str
+    name: str
+    line: str
     run: str
     folder: Path
     files: tuple[PurePosixPath, ...]
@@ -55,43 +59,51 @@ class Submission:
         with scratch_folder() as temp:
             package = temp / "working_dir.zip"
             size = write_package(self.folder, self.files, package)
-            client.submit(self.command, submission_id=submission_id, package=package, env_vars=env_vars, run=self.run)
+            client.submit(
+                self.line,
+                submission_id=submission_id,
+                package=package,
+                env_vars=env_vars,
+                run=self.run,
+                command=self.name,
+            )
         return size
 
 
-def prepare(options: SubmitScore) -> Submission:
-    """Check the files and the recipe, and find out what travels.
+def prepare(options: SubmitCommand) -> Submission:
+    """Check the files and the recipes, and find out what travels.
 
     Raises:
-        InvalidInput: the job could not find its files, or keep its run.
+        InvalidInput: the job could not find its files, or keep its output.
     """
     folder, here = options.working_dir.resolve(), Path.cwd()
     if not folder.is_dir():
         raise InvalidInput(f"--working-dir {options.working_dir}: there is no such folder")
     if not here.is_relative_to(folder):
         raise InvalidInput(f"the current folder {here} must be {folder} (--working-dir) or inside it: paths start here")
-    files = tuple(shipped_files(folder))
-    shipped = frozenset(files)
-    score, warnings = options.score, []
-    for what, path in (("PROBLEMS", score.problems), ("--recipe", str(score.recipe))):
-        if "://" in path or (what == "--recipe" and shipped_recipe(score.recipe) is not None):
-            continue
-        if Path(path).is_absolute():
-            warnings.append(f"{what} {path} is absolute: the job reads the file of that name on the cluster")
-        else:
-            _check_shipped(what, path, here, folder, shipped)
-    if not score.recipe.is_absolute():
-        warnings += _check_recipe(options, folder, shipped)
-    run, warning = _run(score.output)
+    travels = _Travels(here, folder, frozenset(shipped_files(folder)))
+    inputs = inputs_of(options.options)
+    warnings = [warning for what, path in _named(inputs) for warning in travels.check(what, path)]
+    if not any(recipe.is_absolute() for recipe in inputs.recipes):  # else the cluster's own say what they need
+        warnings += [warning for recipe in inputs.load() for warning in _check_recipe(recipe, travels)]
+    run, warning = _run(inputs.output)
     move = "" if here == folder else f"cd {shlex.quote(str(here.relative_to(folder)))} && "
     return Submission(
         submission_id=options.submission_id or f"parsimony-{hashlib.sha256(run.encode()).hexdigest()[:12]}",
-        command=move + shlex.join(["python", "-m", "jobs.score", *score_arguments(score)]),
+        name=options.name,
+        line=move + shlex.join(["python", "-m", f"jobs.{options.name}", *options.words]),
         run=run,
         folder=folder,
-        files=files,
-        warnings=(*warnings, *warning),
+        files=tuple(sorted(travels.files)),
+        warnings=tuple(dict.fromkeys([*warnings, *warning])),
     )
+
+
+def _named(inputs: JobInputs) -> Iterator[tuple[str, str]]:
+    """What is read, under the name that the command line has for it; recipes that come with the package are there."""
+    for what, paths in inputs.read.items():
+        yield from ((what, path) for path in paths)
+    yield from (("--recipe", str(recipe)) for recipe in inputs.recipes if shipped_recipe(recipe) is None)
 
 
 def _run(output: str) -> tuple[str, list[str]]:
@@ -100,34 +112,66 @@ def _run(output: str) -> tuple[str, list[str]]:
         return output.rstrip("/"), []
     if "://" not in output and not Path(output).is_absolute():
         raise InvalidInput(
-            f"--output {output} is relative: it would lie in the job's temporary folder. Give s3://BUCKET/PREFIX, or "
-            "an absolute path on the cluster's head"
+            f"--output {output} is relative: it would lie in the job's temporary folder. Give an address, such as "
+            "s3://BUCKET/PREFIX, or an absolute path on the cluster's head"
         )
     run = os.path.normpath(open_store(output).uri)
     return run, [f"--output {run} is on the disk of the cluster's head, and gone with it; s3:// outlives the cluster"]
 
 
-def _check_shipped(what: str, path: str, here: Path, folder: Path, shipped: frozenset[PurePosixPath]) -> None:
-    target = Path(os.path.normpath(here / path))
-    if not target.is_relative_to(folder):
+@dataclass(frozen=True, slots=True)
+class _Travels:
+    """What goes with the job.
+
+    Attributes:
+        here: the current folder, where relative paths start.
+        folder: the working directory.
+        files: of it, that travel.
+    """
+
+    here: Path
+    folder: Path
+    files: frozenset[PurePosixPath]
+
+    def check(self, what: str, path: str) -> list[str]:
+        """Look for a file or folder that the command line or a recipe names; warnings.
+
+        Raises:
+            InvalidInput: it stays behind.
+        """
+        if "://" in path:
+            return []
+        if Path(path).is_absolute():
+            return [f"{what} {path} is absolute: the job reads what has that name on the cluster"]
+        target = Path(os.path.normpath(self.here / path))
+        if not target.is_relative_to(self.folder):
+            raise InvalidInput(
+                f"{what} {path} is outside the working directory {self.folder}, which is all that the job gets. Put it "
+                "there, name a larger folder with --working-dir, or give an absolute path or address that the cluster "
+                "can read"
+            )
+        if self.holds(target):
+            return []
+        if not target.exists():
+            raise InvalidInput(f"{what} {path}: there is no such file")
         raise InvalidInput(
-            f"{what} {path} is outside the working directory {folder}, which is all that the job gets. Put it there, "
-            "name a larger folder with --working-dir, or give an absolute path or address that the cluster can read"
+            f"{what} {path} does not travel with the working directory: it is empty, git ignores it, or it lies in a "
+            f"folder that never does ({', '.join(sorted(LEFT_OUT))}). Give an absolute path or address that the "
+            "cluster can read"
         )
-    if PurePosixPath(target.relative_to(folder)) in shipped:
-        return
-    if not target.exists():
-        raise InvalidInput(f"{what} {path}: there is no such file")
-    raise InvalidInput(f"{what} {path} does not travel with the working directory: it is no file, or git ignores it")
+
+    def holds(self, target: Path) -> bool:
+        """Whether a file, or a file of a folder, travels; an absolute path in the working directory."""
+        inside = PurePosixPath(target.relative_to(self.folder))
+        return inside in self.files or any(file.is_relative_to(inside) for file in self.files)
 
 
-def _check_recipe(options: SubmitScore, folder: Path, shipped: frozenset[PurePosixPath]) -> list[str]:
-    """Read the recipe as the job will, and look for its models in what travels; warnings.
+def _check_recipe(recipe: Recipe, travels: _Travels) -> list[str]:
+    """Look for what a recipe names in what travels; warnings.
 
     Raises:
-        InvalidInput: what `score` says of it, or a model that stays behind.
+        InvalidInput: something that stays behind, or a recipe that is for another cluster.
     """
-    recipe = load_recipe(options.score.recipe, options.score.overrides)
     if recipe.cluster.address is not None:
         raise InvalidInput(
             f"the recipe's cluster.address is {recipe.cluster.address}, but a job runs on the cluster that it is "
@@ -138,12 +182,13 @@ def _check_recipe(options: SubmitScore, folder: Path, shipped: frozenset[PurePos
         model = Path(section.model) if section is not None else Path()
         if not model.is_absolute():  # none, or a name on the hub
             continue
-        if not model.is_relative_to(folder):
+        if not model.is_relative_to(travels.folder):
             warnings.append(f"{role}.model {model} is not in the working directory: the job reads the cluster's folder")
-        elif not any(file.is_relative_to(model.relative_to(folder)) for file in shipped):
+        elif not travels.holds(model):
             raise InvalidInput(
                 f"{role}.model {model} does not travel with the working directory: it holds no file of it"
             )
-    if recipe.script.answers is not None and Path(recipe.script.answers).is_relative_to(folder):
-        _check_shipped("script.answers", recipe.script.answers, Path.cwd(), folder, shipped)
+    answers = recipe.script.answers
+    if answers is not None and Path(answers).is_relative_to(travels.folder):
+        travels.check("script.answers", os.path.relpath(answers, travels.here))
     return warnings

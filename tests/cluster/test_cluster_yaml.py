@@ -8,10 +8,12 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+from ray._private.label_utils import validate_node_label_syntax, validate_node_labels
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 from jobs.recipes.load import load_recipe
 from jobs.scoring.replicas import node_slots
+from tests.support.yaml_checks import KINDS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -41,7 +43,7 @@ def validate(config: dict[str, Any]) -> dict[str, Any]:
 
 def test_ray_takes_it(config):
     prepared = validate(config)
-    assert set(prepared["available_node_types"]) == {"head", "cpu", "generator", "prm"}
+    assert set(prepared["available_node_types"]) == KINDS
     assert prepared["head_node_type"] == "head"
 
 
@@ -57,22 +59,45 @@ def test_it_offers_what_the_recipe_of_the_docs_asks_for(config, recipe):
     asked = node_slots(recipe)
     assert asked == {"generator_slot": recipe.generator.num_replicas, "prm_slot": recipe.prm.num_replicas}
     for slot, num_replicas in asked.items():
-        [node] = [kind for kind in config["available_node_types"].values() if slot in kind["resources"]]
-        assert node["max_workers"] * node["resources"][slot] >= num_replicas
-        assert node["resources"]["GPU"] >= node["resources"][slot]
-        assert node["resources"]["CPU"] >= node["resources"][slot]
+        kinds = [kind for kind in config["available_node_types"].values() if slot in kind["resources"]]
+        assert {kind["labels"]["parsimony.market"] for kind in kinds} == {"spot", "on-demand"}
+        assert {f"{kind['labels']['parsimony.role']}_slot" for kind in kinds} == {slot}
+        for node in kinds:
+            assert node["max_workers"] * node["resources"][slot] >= num_replicas
+            assert node["resources"]["GPU"] >= node["resources"][slot]
+            assert node["resources"]["CPU"] >= node["resources"][slot]
+
+
+def test_labels_are_what_ray_takes(config):
+    for kind in config["available_node_types"].values():
+        validate_node_label_syntax(kind.get("labels", {}))
+        validate_node_labels(kind.get("labels", {}))
 
 
 def test_an_autoscaled_cluster_begins_without_gpus_and_the_recipe_says_so(config, recipe):
-    gpu_nodes = [kind for kind in config["available_node_types"].values() if kind["resources"].get("GPU")]
-    assert [kind["min_workers"] for kind in gpu_nodes] == [0, 0]
+    gpu_nodes = {name: kind for name, kind in config["available_node_types"].items() if kind["resources"].get("GPU")}
+    assert [kind["min_workers"] for kind in gpu_nodes.values()] == [0, 0, 0, 0]
     assert recipe.cluster.device == "gpu"
-    assert all(kind["node_config"]["InstanceMarketOptions"]["MarketType"] == "spot" for kind in gpu_nodes)
+    for name, kind in gpu_nodes.items():
+        market = kind["node_config"].get("InstanceMarketOptions", {}).get("MarketType", "on-demand")
+        assert kind["labels"]["parsimony.market"] == market
+        assert name.endswith(market)
+        assert kind["priority"] == (10 if market == "spot" else 1)
+
+
+def test_spot_and_on_demand_are_the_same_machines_otherwise(config):
+    kinds = config["available_node_types"]
+    for role in ("generator", "prm"):
+        spot, other = (kinds[f"{role}-{market}"] for market in ("spot", "on-demand"))
+        assert {**other["node_config"], "InstanceMarketOptions": {"MarketType": "spot"}} == spot["node_config"]
+        assert other["resources"] == spot["resources"]
 
 
 def test_it_is_bounded(config):
     workers = [kind for name, kind in config["available_node_types"].items() if name != config["head_node_type"]]
-    assert sum(kind["max_workers"] for kind in workers) <= config["max_workers"]
+    of_a_market = [kind["max_workers"] for kind in workers if kind["labels"]["parsimony.market"] == "spot"]
+    cpu = config["available_node_types"]["cpu"]["max_workers"]
+    assert sum(of_a_market) + cpu <= config["max_workers"]
     assert config["available_node_types"]["head"]["resources"]["CPU"] == 0
 
 
@@ -91,3 +116,9 @@ def test_it_asks_for_a_token_and_keeps_its_dashboard_to_itself(config):
     assert "/home/ray/.ray/auth_token" in config["file_mounts"]
     [start] = [command for command in config["head_start_ray_commands"] if "--head" in command]
     assert "--dashboard-host=127.0.0.1" in start
+
+
+def test_it_is_for_the_second_autoscaler(config):
+    """Which alone knows labels and priorities."""
+    [start] = [command for command in config["head_start_ray_commands"] if "--head" in command]
+    assert start.startswith("RAY_enable_autoscaler_v2=1 ")

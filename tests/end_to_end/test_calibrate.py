@@ -1,21 +1,17 @@
 """`parsimony calibrate` as a user runs it: real Ray, real torch, the example's PRM; killed, and resumed."""
 
 import json
-import random
 import time
 from pathlib import Path
 
 import psutil
-import pyarrow.parquet as pq
 import pytest
 
 from actors.trainer.checkpoint import CHECKPOINT, read_training_state
 from cluster.store import LocalStore
-from examples.arithmetic.problems import LEVELS, parse_question, problem_set, solve
 from jobs.cli import main
-from records.schemas import PARQUET_OPTIONS, to_table
 from tests.support.drivers import LIMIT_S, Driver, named_below
-from tests.support.fake_training import rollout_row
+from tests.support.rollouts import write_rollouts
 
 pytestmark = pytest.mark.ray
 
@@ -31,21 +27,6 @@ SMALL = (
     "calibration.stopping_share=0.2",
     "calibration.seed=1",
 )
-
-
-def write_rollouts(path, num_problems=40):
-    """Prefixes of right solutions, and of one with a wrong step; hard problems rarely succeed."""
-    chance = random.Random(7)
-    rows = []
-    for problem in problem_set("synthetic", num_problems, {level: LEVELS[level] for level in (1, 2, 3, 4)}, None, 11):
-        steps = [f"{step}\n\n" for step in solve(parse_question(problem.question))[0]]
-        rate = max(0.1, 0.9 - 0.2 * problem.level)
-        paths = [steps[:depth] for depth in range(len(steps))] + [["9*9=18 so 18\n\n"]]
-        for node, prefix in enumerate(paths):
-            right = sum(chance.random() < (0.05 if node == len(steps) else rate) for _ in range(8))
-            rows.append(rollout_row(problem.problem_id, node, prefix, right, 8, question=problem.question))
-        rows.append(rollout_row(problem.problem_id, 99, steps, 1, 1, question=problem.question, terminal=True))
-    pq.write_table(to_table("rollouts", rows), path, **PARQUET_OPTIONS)
 
 
 class Calibrating(Driver):

@@ -24,6 +24,7 @@ from records.run_folder.reader import read_run
 from records.run_folder.store import Store
 from tests.services.ray_heads import Head, get, head
 from tests.services.tcp_proxy import proxy
+from tests.support.rollouts import write_rollouts
 from tests.support.scripted import KINDS, sets
 
 pytestmark = pytest.mark.ray
@@ -119,6 +120,55 @@ def test_the_jobs_exit_status_is_the_commands(token_head, tmp_path):
     assert "broken | FAILED | exit status 2" in ended.stderr
     assert "broken" in submit(token_head, "stop", "broken").stderr
     assert submit(token_head, "stop", "nobody").returncode == 2
+
+
+def done(on: Head, *arguments: str, expected: int = 0) -> str:
+    """Run a command as a job, to its end; what it wrote."""
+    ended = submit(on, *arguments)
+    assert ended.returncode == expected, ended.stdout + ended.stderr
+    [submission_id] = re.findall(r"parsimony: submitted (\S+) with", ended.stderr)
+    told = json.loads(submit(on, "status", submission_id, "--json").stdout)["job"]
+    assert (told["command"], told["run"]) == (arguments[0], arguments[arguments.index("--output") + 1])
+    return ended.stdout
+
+
+def test_what_a_run_leaves_is_read_by_jobs_too(token_head, tmp_path):
+    run, page, paths = tmp_path / "run", tmp_path / "page.html", tmp_path / "paths.jsonl"
+    done(token_head, *score(run), "--limit", "16")
+    assert f"Report: {page}" in done(token_head, "report", str(run), "--output", str(page))
+    assert page.read_text().startswith("<!DOCTYPE html>")
+    done(token_head, "export", str(run), "--layout", "paths", "--output", str(paths))
+    assert len(paths.read_text().splitlines()) == 16
+    again = submit(token_head, "report", str(run), "--output", str(page))
+    assert again.returncode == 2
+    assert "which is SUCCEEDED. To do the same again" in again.stderr
+    page.unlink()
+    assert "-2 with" in submit(token_head, "report", str(run), "--output", str(page), "--resume").stderr
+    assert page.exists()
+
+
+@pytest.mark.long
+def test_every_other_command_is_a_job(token_head, tmp_path):
+    problems = [f"{EXAMPLE}/test.jsonl", "--limit", "10"]
+    out = {name: str(tmp_path / name) for name in ("rollouts", "prm", "compared", "estimated", "run", "replayed")}
+    recipe = ["--recipe", f"{EXAMPLE}/best-of-16.toml", *QUICK]
+    assert "continuations succeed" in done(token_head, "rollout", *problems, *recipe, "--output", out["rollouts"])
+    few = sets("calibration.epochs=1", "calibration.num_resamples=100", "calibration.cpu_threads=1")
+    table = tmp_path / "rollouts.parquet"
+    write_rollouts(table)
+    fitted = ["calibrate", str(table), "--recipe", f"{EXAMPLE}/calibrate.toml", "--output", out["prm"], *few]
+    assert "best after batch" in done(token_head, *fitted)
+    assert (tmp_path / "prm/config.json").exists()
+    compared = ["compare", *problems, *recipe, "--strategies", "majority:num_samples=2,best-of-n:num_samples=4"]
+    assert "cheapest" in done(token_head, *compared, "--output", out["compared"]).lower()
+    assert (tmp_path / "compared/comparison.json").exists()
+    done(token_head, "estimate", *problems, *recipe, "--pilot", "5", "--output", out["estimated"])
+    assert json.loads((tmp_path / "estimated/estimate.json").read_text())["pilot_problems"] == 5
+    done(token_head, "score", *problems, *recipe, "--output", out["run"])
+    done(token_head, "replay", out["run"], "--sweep", "strategy.num_samples=1,4", "--output", out["replayed"])
+    assert len(json.loads((tmp_path / "replayed/summary.json").read_text())["settings"]) == 2
+    nowhere = ["export", str(tmp_path / "nothing"), "--layout", "paths", "--output", str(tmp_path / "x.jsonl")]
+    assert "parsimony: error:" in done(token_head, *nowhere, expected=2)
 
 
 @pytest.mark.long

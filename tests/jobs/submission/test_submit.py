@@ -2,49 +2,98 @@
 
 import subprocess
 import zipfile
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.job_client import Job, JobClient, check_token
 from jobs.cli import main, parse
-from jobs.command_line.score import ScoreOptions, score_arguments
-from jobs.command_line.submit import JobCommand, SubmitScore
+from jobs.command_line.commands import COMMANDS
+from jobs.command_line.score import ScoreOptions
+from jobs.command_line.submit import SUBMITTABLE, JobCommand, SubmitCommand
 from jobs.submission import working_dir
 from jobs.submission.prepare import prepare
 from jobs.submission.working_dir import shipped_files, write_package
-from jobs.submit import attempts, exit_status
+from jobs.submit import attempts, begin, exit_status
 from records.failure import ClusterFailed, InvalidInput
 
 ADDRESS = "http://127.0.0.1:8265"
 
 words = st.text(st.characters(min_codepoint=33, max_codepoint=0x2FF, categories=["L", "N", "P", "S"]), min_size=1)
-names = words.filter(lambda word: not word.startswith("-"))
+values = words.filter(lambda word: not word.startswith("-"))
+numbers = st.integers(1, 10**9).map(str)
+
+RECIPE = st.tuples(st.just("--recipe"), values)
+OUTPUT = st.tuples(st.just("--output"), values)
+SETS = st.lists(words.map(lambda word: (f"--set={word}",)), max_size=2)
+JSON = st.sampled_from([[], [("--json",)]])
+LIMIT = st.sampled_from([[], [("--limit", "3")]])
+STRATEGIES = st.lists(st.sampled_from(["majority", "best-of-n:num_samples=4", "r@sequential:a=1,b"]), min_size=1)
 
 
-@given(
-    st.builds(
-        ScoreOptions,
-        problems=names,
-        recipe=words.map(Path),
-        output=words,
-        overrides=st.lists(words).map(tuple),
-        limit=st.none() | st.integers(1, 10**9),
-        **{field.name: st.booleans() for field in fields(ScoreOptions) if isinstance(field.default, bool)},
-    )
+def groups(*parts):
+    """Lists of groups of words, each of which stays together; their order is free."""
+    return st.tuples(*parts).map(lambda found: [one for part in found for one in part])
+
+
+def always(strategy):
+    return strategy.map(lambda group: [group])
+
+
+TYPED = {
+    "score": groups(always(RECIPE), always(OUTPUT), SETS, LIMIT, JSON),
+    "rollout": groups(always(RECIPE), always(OUTPUT), st.just([("--trajectories", "2")]), SETS),
+    "calibrate": groups(always(RECIPE), always(OUTPUT), st.just([("--evaluate", "x=s3://b/x")]), SETS),
+    "compare": groups(
+        always(RECIPE), always(OUTPUT), always(STRATEGIES.map(lambda names: ("--strategies", *names))), SETS
+    ),
+    "estimate": groups(always(RECIPE), always(OUTPUT), st.just([("--replicas", "8+2"), ("--max-usd", "1.5")]), SETS),
+    "replay": groups(always(OUTPUT), st.just([("--sweep", "strategy.num_samples=1,2"), ("--orders", "3")]), SETS),
+    "report": groups(st.sampled_from([[], [("--problem", "x"), ("--max-mb", "3")]]), JSON),
+    "export": groups(always(OUTPUT), st.just([("--layout", "paths")]), JSON),
+}
+OF_THE_JOB = st.lists(
+    st.sampled_from([("--resume",), ("--no-wait",), ("--working-dir", "d"), ("--submission-id", "x")]), unique=True
 )
-def test_the_jobs_arguments_mean_what_was_given(options):
-    assert parse(["score", *score_arguments(options)]) == ("score", options)
+
+
+def test_every_command_that_works_on_a_cluster_can_be_a_job():
+    here = {"submit", "status", "check", "import-adapter"}
+    assert set(SUBMITTABLE) == set(TYPED) == set(COMMANDS) - here
+
+
+@pytest.mark.parametrize("name", TYPED)
+@settings(max_examples=10)
+@given(data=st.data())
+def test_the_jobs_arguments_mean_what_was_given(name, data):
+    own, job = data.draw(TYPED[name]), data.draw(OF_THE_JOB)
+    positional = data.draw(values)
+    mixed = data.draw(st.permutations([*own, *job, ("--address", ADDRESS)]))
+    _, submitted = parse(["submit", name, positional, *(word for group in mixed for word in group)])
+    _, alone = parse([name, positional, *(word for group in own for word in group)])
+    assert submitted.name == name
+    assert submitted.resume == (("--resume",) in job)
+    assert parse(submitted.words, command=name) == (name, submitted.options)
+    if not any(group[0].startswith("--set") for group in own):  # whose order counts
+        assert submitted.options == alone
 
 
 def test_score_and_job_arguments_stand_together():
     line = "score p.jsonl --recipe r.toml --output s3://b/r --set seed=1 --json --resume --no-wait --working-dir d"
-    score = ScoreOptions(problems="p.jsonl", recipe=Path("r.toml"), output="s3://b/r", overrides=("seed=1",), json=True)
-    options = SubmitScore(
-        address=ADDRESS, score=score, submission_id=None, resume=True, wait=False, working_dir=Path("d")
+    options = SubmitCommand(
+        address=ADDRESS,
+        name="score",
+        options=ScoreOptions(
+            problems="p.jsonl", recipe=Path("r.toml"), output="s3://b/r", overrides=("seed=1",), json=True
+        ),
+        words=("p.jsonl", "--recipe", "r.toml", "--output", "s3://b/r", "--set", "seed=1", "--json"),
+        submission_id=None,
+        resume=True,
+        wait=False,
+        working_dir=Path("d"),
     )
     assert parse(["submit", *line.split(), "--address", ADDRESS]) == ("submit", options)
     assert parse([*line.split(), "--address", ADDRESS], command="submit") == ("submit", options)
@@ -61,6 +110,11 @@ def test_score_and_job_arguments_stand_together():
         "submit score p --recipe r --output o --address http://h:1 --limit 0",
         "submit score p --recipe r --output o --address http://h:1 --limits 5",
         "submit score p --recipe r --output o --address http://h:1 --submission-id a/b",
+        "submit report r --output o --address http://h:1 --max-mb none",
+        "submit export r --output o --layout none --address http://h:1",
+        "submit compare --recipe r --output o --strategies a --address http://h:1 p",  # p would be a strategy
+        "submit status r --output o --address http://h:1",
+        "submit check p --recipe r --address http://h:1",
         "submit stop --address http://h:1",
         "submit list x --address http://h:1",
     ],
@@ -87,10 +141,16 @@ def project(tmp_path, monkeypatch):
     return folder
 
 
-def options(problems="data/p.jsonl", recipe="r.toml", output="s3://b/r", overrides=(), **job) -> SubmitScore:
-    score = ScoreOptions(problems=problems, recipe=Path(recipe), output=output, overrides=overrides)
-    job = {"submission_id": None, "resume": False, "wait": True, "working_dir": Path(), **job}
-    return SubmitScore(address=ADDRESS, score=score, **job)
+def typed(line: str, **job) -> SubmitCommand:
+    """What `parsimony submit LINE` is, with other arguments of the job."""
+    _, options = parse(["submit", *line.split(), "--address", ADDRESS])
+    assert isinstance(options, SubmitCommand)
+    return replace(options, **job)
+
+
+def options(problems="data/p.jsonl", recipe="r.toml", output="s3://b/r", overrides=(), **job) -> SubmitCommand:
+    sets = " ".join(f"--set {override}" for override in overrides)
+    return typed(f"score {problems} --recipe {recipe} --output {output} {sets}", **job)
 
 
 def test_what_is_needed_travels_and_the_rest_stays(project):
@@ -101,14 +161,14 @@ def test_what_is_needed_travels_and_the_rest_stays(project):
         "models/p/config.json",
         "r.toml",
     ]
-    assert submission.command == "python -m jobs.score data/p.jsonl --recipe=r.toml --output=s3://b/r"
+    assert submission.line == "python -m jobs.score data/p.jsonl --recipe r.toml --output s3://b/r"
     assert submission.warnings == ()
 
 
 def test_a_job_starts_where_the_command_did(project, monkeypatch):
     monkeypatch.chdir(project / "data")
     submission = prepare(options("p.jsonl", "../r.toml", working_dir=Path("..")))
-    assert submission.command == "cd data && python -m jobs.score p.jsonl --recipe=../r.toml --output=s3://b/r"
+    assert submission.line == "cd data && python -m jobs.score p.jsonl --recipe ../r.toml --output s3://b/r"
     with pytest.raises(InvalidInput, match=r"must be .*models.* or inside it"):
         prepare(options("p.jsonl", "../r.toml", working_dir=project / "models"))
 
@@ -128,7 +188,7 @@ def test_one_run_has_one_id(project):
 
 def test_a_shipped_recipe_goes_by_its_name(project):
     submission = prepare(options(recipe="qwen2.5-math-7b"))
-    assert "--recipe=qwen2.5-math-7b" in submission.command
+    assert "--recipe qwen2.5-math-7b" in submission.line
 
 
 @pytest.mark.parametrize(
@@ -149,6 +209,66 @@ def test_a_shipped_recipe_goes_by_its_name(project):
 def test_what_the_job_could_not_do_is_refused_before_anything_is_sent(project, changes, message):
     with pytest.raises(InvalidInput, match=message):
         prepare(options(**changes))
+
+
+RUN_COMMANDS = {
+    "calibrate": "calibrate {} --recipe r.toml --output s3://b/prm",
+    "calibrate --evaluate": "calibrate s3://b/r --recipe r.toml --evaluate ood={} --output s3://b/prm",
+    "replay": "replay {} --output s3://b/again",
+    "replay --prm": "replay s3://b/r --prm {} --output s3://b/again",
+    "report": "report {} --output s3://b/r/report.html",
+    "report two": "report s3://b/r {} --output s3://b/r/report.html",
+    "export": "export {} --layout paths --output s3://b/paths.parquet",
+}
+
+
+@pytest.mark.parametrize("line", RUN_COMMANDS.values(), ids=RUN_COMMANDS)
+def test_a_run_that_is_read_travels_or_lies_where_the_cluster_reads_it(project, line):
+    (project / "done").mkdir()
+    (project / "done/_manifest.json").write_text("{}")
+    submission = prepare(typed(line.format("done")))
+    assert PurePosixPath("done/_manifest.json") in submission.files
+    assert submission.line == f"python -m jobs.{submission.name} {line.format('done').partition(' ')[2]}"
+    assert submission.warnings == ()
+    assert prepare(typed(line.format("s3://b/other"))).warnings == ()
+    [warning] = prepare(typed(line.format("/runs/r"))).warnings
+    assert "/runs/r is absolute: the job reads what has that name on the cluster" in warning
+    with pytest.raises(InvalidInput, match=r"runs/old does not travel .* never does \(.*runs"):
+        prepare(typed(line.format("runs/old")))
+    with pytest.raises(InvalidInput, match="there is no such file"):
+        prepare(typed(line.format("nowhere")))
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("report s3://b/r", r"--output report\.html is relative"),
+        ("export s3://b/r --layout paths --output paths.parquet", r"--output paths\.parquet is relative"),
+        ("compare data/p.jsonl --recipe r.toml --strategies nothing --output s3://b/c", "nothing"),
+        ("compare data/p.jsonl --recipe r.toml x.toml --strategies majority --output s3://b/c", r"x\.toml"),
+        ("compare data/p.jsonl --recipe r.toml --strategies majority:x=1 --output s3://b/c", "majority:x=1"),
+        ("estimate data/p.jsonl --recipe r.toml --strategies sample:x=1 --output s3://b/e", "sample:x=1"),
+        ("rollout data/p.jsonl --recipe r.toml --set generator.model=./models/none --output s3://b/o", "not travel"),
+        ("calibrate s3://b/r --recipe r.toml --set prm.model=./models/none --output s3://b/prm", "not travel"),
+    ],
+)
+def test_what_another_command_could_not_do_is_refused_likewise(project, line, message):
+    with pytest.raises(InvalidInput, match=message):
+        prepare(typed(line.replace(" x.toml", " --recipe x.toml")))
+
+
+def test_another_command_with_the_same_output_is_not_the_same_work(project):
+    one = prepare(typed("score data/p.jsonl --recipe r.toml --output s3://b/r"))
+    other = prepare(typed("rollout data/p.jsonl --recipe r.toml --output s3://b/r"))
+    assert one.submission_id == other.submission_id
+    taken = StoredJobs([job(one.submission_id, command="score")])
+    with pytest.raises(InvalidInput, match="is another command, score, with the output s3://b/r"):
+        begin(replace(typed("rollout data/p.jsonl --recipe r.toml --output s3://b/r"), resume=True), other, taken)
+    with pytest.raises(InvalidInput, match="already has the job"):
+        begin(typed("score data/p.jsonl --recipe r.toml --output s3://b/r"), one, taken)
+    assert (
+        begin(typed("score data/p.jsonl --recipe r.toml --output s3://b/r", resume=True, wait=False), one, taken) == 0
+    )
 
 
 def test_what_is_the_clusters_own_is_said(project):
@@ -192,16 +312,29 @@ def test_a_package_that_ray_would_refuse_is_refused(project, tmp_path, monkeypat
     assert write_package(project, [PurePosixPath("r.toml")], tmp_path / "b.zip") <= 1000
 
 
-def job(submission_id: str, status: str = "RUNNING", exit_code: int | None = None) -> Job:
+def job(submission_id: str, status: str = "RUNNING", exit_code: int | None = None, command: str = "score") -> Job:
     return Job(
         submission_id=submission_id,
         status=status,
         exit_code=exit_code,
         message=None,
-        run=None,
+        run="s3://b/r",
+        command=command,
         started_s=None,
         ended_s=None,
     )
+
+
+class StoredJobs:
+    """The jobs of a cluster that takes no other."""
+
+    address = ADDRESS
+
+    def __init__(self, jobs: list[Job]) -> None:
+        self._jobs = jobs
+
+    def jobs(self) -> list[Job]:
+        return self._jobs
 
 
 def test_attempts_are_those_of_one_id_in_order():
