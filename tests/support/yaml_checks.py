@@ -6,7 +6,7 @@ pass, as their programs do, so they are closed here: a key that nobody reads is 
 
 import copy
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,20 @@ def mistakes_by(schema: Mapping[str, Any], document: Any) -> list[str]:
     ]
 
 
+def unknown_keys(schema: Mapping[str, Any], document: Any, path: str = "") -> list[str]:
+    """Keys of a document that a closed schema does not name: a small part of what it says, and quickly said."""
+    if isinstance(document, list):
+        items = schema.get("items", {})
+        return [line for number, item in enumerate(document) for line in unknown_keys(items, item, f"{path}.{number}")]
+    if not isinstance(document, dict):
+        return []
+    named, others = schema.get("properties", {}), schema.get("additionalProperties", {})
+    found = [f"{path}.{key}: nobody reads that" for key in document if key not in named and others is False]
+    for key, value in document.items():
+        found += unknown_keys(named.get(key, others or {}), value, f"{path}.{key}")
+    return found
+
+
 def misspelt(document: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str, Any]]:
     """The document with one key misspelt, for every key of it; which, and the whole document."""
     yield from _misspelt(document, document, path)
@@ -75,6 +89,12 @@ def _ray_schema() -> dict[str, Any]:
     return found
 
 
+@cache
+def _instances() -> Any:
+    """What EC2 takes of an instance that is started."""
+    return botocore.session.get_session().get_service_model("ec2").operation_model("RunInstances").input_shape
+
+
 def ray_cluster_mistakes(document: dict[str, Any]) -> list[str]:
     """Of a file for `ray up`: by Ray, by its schema, and by the EC2 model of botocore for what Ray hands on."""
     found = mistakes_by(_ray_schema(), document)
@@ -86,10 +106,9 @@ def ray_cluster_mistakes(document: dict[str, Any]) -> list[str]:
         return [str(error)]
     kinds = document["available_node_types"]
     found += [f"{kind} is no kind of node that the docs name" for kind in set(kinds) ^ KINDS]
-    instances = botocore.session.get_session().get_service_model("ec2").operation_model("RunInstances").input_shape
     for name, kind in kinds.items():
         asked = {"MinCount": 1, "MaxCount": 1, **kind["node_config"]}
-        report = ParamValidator().validate(asked, instances)
+        report = ParamValidator().validate(asked, _instances())
         found += [f"{name}: {report.generate_report()}"] if report.has_errors() else []
         found += [f"{name}: nobody asks for {key}" for key in set(kind["resources"]) - RESOURCES]
         wanted = set() if name == document["head_node_type"] else LABELS
@@ -136,8 +155,101 @@ def hooks_mistakes(document: dict[str, Any]) -> list[str]:
     return mistakes_by(_HOOKS, document)
 
 
-CHECKS: dict[str, Callable[[Any], list[str]]] = {
-    ".pre-commit-config.yaml": hooks_mistakes,
-    "ray_cluster.yaml": ray_cluster_mistakes,
+_TEXT = {"type": "string"}
+_RULES = closed(
+    {
+        "type": "object",
+        "required": ["groups"],
+        "properties": {
+            "groups": {
+                "items": {
+                    "type": "object",
+                    "required": ["name", "rules"],
+                    "properties": {
+                        "name": _TEXT,
+                        "rules": {
+                            "items": {
+                                "type": "object",
+                                "required": ["alert", "expr", "labels", "annotations"],
+                                "properties": {
+                                    "alert": _TEXT,
+                                    "expr": _TEXT,
+                                    "for": _TEXT,
+                                    "labels": {
+                                        "required": ["severity"],
+                                        "properties": {"severity": {"enum": ["critical", "warning", "info"]}},
+                                    },
+                                    "annotations": {
+                                        "required": ["summary", "description"],
+                                        "properties": {"summary": _TEXT, "description": _TEXT},
+                                    },
+                                },
+                            }
+                        },
+                    },
+                }
+            }
+        },
+    }
+)
+_EXPECTED = {
+    "type": "object",
+    "required": ["exp_labels", "exp_annotations"],
+    "properties": {
+        "exp_labels": {
+            "required": ["severity", "run"],
+            "properties": {"severity": _TEXT, "run": _TEXT, "role": _TEXT, "replica": _TEXT},
+        },
+        "exp_annotations": {
+            "required": ["summary", "description"],
+            "properties": {"summary": _TEXT, "description": _TEXT},
+        },
+    },
 }
-"""File -> its checker."""
+_RULES_TEST = closed(
+    {
+        "type": "object",
+        "required": ["rule_files", "evaluation_interval", "tests"],
+        "properties": {
+            "rule_files": {"const": ["alerts.yaml"]},
+            "evaluation_interval": _TEXT,
+            "tests": {
+                "items": {
+                    "type": "object",
+                    "required": ["interval", "input_series", "alert_rule_test"],
+                    "properties": {
+                        "interval": _TEXT,
+                        "input_series": {
+                            "items": {
+                                "type": "object",
+                                "required": ["series", "values"],
+                                "properties": {"series": _TEXT, "values": _TEXT},
+                            }
+                        },
+                        "alert_rule_test": {
+                            "items": {
+                                "type": "object",
+                                "required": ["eval_time", "alertname", "exp_alerts"],
+                                "properties": {
+                                    "eval_time": _TEXT,
+                                    "alertname": _TEXT,
+                                    "exp_alerts": {"items": _EXPECTED},
+                                },
+                            }
+                        },
+                    },
+                }
+            },
+        },
+    }
+)
+
+
+def rules_mistakes(document: dict[str, Any]) -> list[str]:
+    """Of a file of alert rules: its keys. What the rules mean is promtool's to say."""
+    return mistakes_by(_RULES, document)
+
+
+def rules_test_mistakes(document: dict[str, Any]) -> list[str]:
+    """Of promtool's tests of them: their keys, likewise."""
+    return mistakes_by(_RULES_TEST, document)

@@ -10,11 +10,13 @@ import pytest
 import ray
 import yaml
 from ray.autoscaler.v2.utils import ResourceRequestUtil
+from ray.core.generated.common_pb2 import LabelSelectorOperator
 from ray.core.generated.instance_manager_pb2 import Instance
 
 from jobs.recipes.load import SHIPPED, load_recipe
 from jobs.recipes.sections import Recipe
 from tests.support.autoscaler import reported_demands, schedule
+from tests.support.kuberay import RAY_CLUSTER, autoscaling_config
 
 pytestmark = pytest.mark.ray
 
@@ -85,11 +87,20 @@ def aws() -> dict[str, Any]:
     return loaded
 
 
+def kubernetes() -> dict[str, Any]:
+    return autoscaling_config(yaml.safe_load((ROOT / RAY_CLUSTER).read_text()))
+
+
+CLUSTERS = {"aws": aws, "kubernetes": kubernetes}
+
+
 @pytest.mark.parametrize("case", SHIPPED_CASES.values(), ids=SHIPPED_CASES)
 def test_the_nodes_of_a_recipe_start_and_no_other(empty_session, case):
-    found = schedule(aws(), reported_demands(case.recipe))
-    assert found.nodes == case.nodes
-    assert len(found.infeasible) == case.waiting
+    demands = reported_demands(case.recipe)
+    for cluster in CLUSTERS.values():
+        found = schedule(cluster(), demands)
+        assert found.nodes == case.nodes
+        assert len(found.infeasible) == case.waiting
 
 
 def test_instances_on_demand_follow_spot_instances_that_never_come_up_but_not_refused_ones(empty_session):
@@ -108,10 +119,23 @@ def test_instances_on_demand_follow_spot_instances_that_never_come_up_but_not_re
 
 def test_examples_without_a_gpu_start_none(empty_session):
     for path in sorted((ROOT / "examples/arithmetic").glob("*.toml")):
-        if path.stem != "calibrate":  # has no replica
-            found = schedule(aws(), reported_demands(load_recipe(path)))
+        if path.stem == "calibrate":  # has no replica
+            continue
+        demands = reported_demands(load_recipe(path))
+        for cluster in CLUSTERS.values():
+            found = schedule(cluster(), demands)
             assert set(found.nodes) == {"cpu"}, path
             assert found.infeasible == [], path
+
+
+@pytest.mark.parametrize(
+    ("device", "nodes"), [("gpu", {"generator-spot": 8, "prm-spot": 4}), ("cpu", {"cpu": 1})], ids=["gpu", "cpu"]
+)
+def test_the_recipe_of_a_kubernetes_job_gets_all_it_asks_for(empty_session, device, nodes):
+    recipe = load_recipe(ROOT / f"deploy/kuberay/overlays/{device}-job/recipe.toml")
+    found = schedule(kubernetes(), reported_demands(recipe))
+    assert found.nodes == nodes
+    assert found.infeasible == []
 
 
 def test_the_recipe_of_the_docs_gets_all_it_asks_for(empty_session, tmp_path):
@@ -124,16 +148,25 @@ def test_the_recipe_of_the_docs_gets_all_it_asks_for(empty_session, tmp_path):
     assert found.infeasible == []
 
 
-def test_its_bounds_hold_whatever_is_asked_for():
-    config = aws()
+@pytest.mark.parametrize("cluster", CLUSTERS.values(), ids=CLUSTERS)
+def test_its_bounds_hold_whatever_is_asked_for(cluster):
+    config = cluster()
     kinds = config["available_node_types"]
     for slot in ("generator_slot", "prm_slot"):
         asked = [ResourceRequestUtil.make({"CPU": 1, "GPU": 1, slot: 1})] * 100
         found = schedule(config, asked)
+        offered = [kind["max_workers"] for kind in kinds.values() if slot in kind["resources"]]
         assert all(count <= kinds[kind]["max_workers"] for kind, count in found.nodes.items())
-        assert sum(found.nodes.values()) == min(config["max_workers"], sum(_offered(kinds, slot)))
+        assert sum(found.nodes.values()) == min(config["max_workers"], sum(offered))
         assert len(found.infeasible) == 100 - sum(found.nodes.values())
 
 
-def _offered(kinds: dict[str, Any], slot: str) -> list[int]:
-    return [kind["max_workers"] for kind in kinds.values() if slot in kind["resources"]]
+@pytest.mark.parametrize("cluster", CLUSTERS.values(), ids=CLUSTERS)
+def test_a_replica_that_asks_for_labels_gets_a_node_of_them(cluster):
+    """Without a custom resource: Ray's label selectors alone tell the kinds apart."""
+    for role in ("generator", "prm"):
+        for market in ("spot", "on-demand"):
+            wanted = {"parsimony.role": role, "parsimony.market": market}
+            selector = [(key, LabelSelectorOperator.LABEL_OPERATOR_IN, [value]) for key, value in wanted.items()]
+            asked = [ResourceRequestUtil.make({"CPU": 1, "GPU": 1}, label_selectors=[selector])] * 2
+            assert schedule(cluster(), asked).nodes == {f"{role}-{market}": 2}
