@@ -29,10 +29,17 @@ _CREDENTIALS = (
     "check the credentials: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE with ~/.aws/credentials, or "
     "the machine's role"
 )
-_PERMISSIONS = (
-    "allow s3:ListBucket on the bucket and s3:GetObject, s3:PutObject and s3:DeleteObject on the prefix, or "
-    + _CREDENTIALS
-)
+_PERMISSIONS = "allow {action} (docs/object-storage.md, Permissions), or " + _CREDENTIALS
+_READ = "s3:GetObject on the prefix and s3:ListBucket on the bucket, without which what is missing looks forbidden"
+_ACTIONS = {
+    "ListObjectsV2": "s3:ListBucket on the bucket",
+    "GetObject": _READ,
+    "HeadObject": _READ,
+    "PutObject": "s3:PutObject on the prefix",
+    "DeleteObject": "s3:DeleteObject on the prefix",
+}
+"""Operation -> what has to be allowed for it."""
+_ALL_ACTIONS = "s3:ListBucket on the bucket and s3:GetObject, s3:PutObject and s3:DeleteObject on the prefix"
 _ENDPOINT = "check AWS_ENDPOINT_URL (or AWS_ENDPOINT_URL_S3, or endpoint_url in ~/.aws/config), region and network"
 _ADVICE_BY_CODE = {
     "NoSuchBucket": "create the bucket first, or correct its name (and AWS_ENDPOINT_URL)",
@@ -159,7 +166,9 @@ def advice(error: BaseException | None) -> str | None:
     """What the user can do about an error of a client; None where it is not theirs to mend."""
     if not isinstance(error, Exception):
         return None
-    return _ADVICE_BY_TYPE.get(type(error).__name__) or _ADVICE_BY_CODE.get(code_of(error))
+    found = _ADVICE_BY_TYPE.get(type(error).__name__) or _ADVICE_BY_CODE.get(code_of(error))
+    operation = getattr(error, "operation_name", "")
+    return found and found.format(action=_ACTIONS.get(operation, _ALL_ACTIONS))
 
 
 def failure(error: Exception, verb: str, where: str, *, starting: bool = False) -> StoreFailed | InvalidInput:

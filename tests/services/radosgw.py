@@ -120,6 +120,11 @@ class RadosGateway:
             time.sleep(0.05)
         raise CannotStart(f"radosgw does not answer: {self._last_words('client.rgw')}")
 
+    def make_user(self, name: str, secret_key: str) -> None:
+        """Another user, who may do nothing yet; the access key is the name."""
+        keys = ("--access-key", name, "--secret-key", secret_key)
+        self._do("radosgw-admin", "user", "create", f"--uid={name}", f"--display-name={name}", *keys)
+
     def kill_gateway(self) -> None:
         """Kill the gateway as `kill -9` does. What it has acknowledged is in the storage daemon, which lives on."""
         assert self._gateway is not None, "the gateway does not run"

@@ -95,13 +95,13 @@ def aws_environment(endpoint_url: str, access_key: str, secret_key: str) -> dict
     }
 
 
-def plain_client(server: Server) -> Any:
-    """A boto3 client for a test's own looks at the store."""
+def plain_client(server: Server, access_key: str | None = None, secret_key: str | None = None) -> Any:
+    """A boto3 client for a test's own looks at the store, as its user or another one."""
     return boto3.Session().client(
         "s3",
         endpoint_url=server.endpoint_url,
-        aws_access_key_id=server.access_key,
-        aws_secret_access_key=server.secret_key,
+        aws_access_key_id=access_key or server.access_key,
+        aws_secret_access_key=secret_key or server.secret_key,
         region_name="us-east-1",
         config=Config(request_checksum_calculation="when_required", s3={"addressing_style": "path"}),
     )

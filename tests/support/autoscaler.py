@@ -13,7 +13,7 @@ from typing import Any
 
 import ray
 from ray._private.worker import global_worker
-from ray._raylet import GcsClient
+from ray._raylet import GcsClient  # type: ignore[attr-defined]
 from ray.autoscaler.v2.instance_manager.config import AutoscalingConfig
 from ray.autoscaler.v2.instance_manager.subscribers.cloud_resource_monitor import CloudResourceMonitor
 from ray.autoscaler.v2.scheduler import ResourceDemandScheduler, SchedulingRequest
@@ -100,7 +100,8 @@ def reported_demands(recipe: Recipe) -> list[ResourceRequest]:
 
 def _pending(client: GcsClient) -> list[ResourceRequest]:
     state = get_cluster_resource_state(client)
-    return ResourceRequestUtil.ungroup_by_count(state.pending_resource_requests)
+    found: list[ResourceRequest] = ResourceRequestUtil.ungroup_by_count(state.pending_resource_requests)
+    return found
 
 
 def _head(config: AutoscalingConfig) -> AutoscalerInstance:

@@ -15,7 +15,9 @@ def write_rollouts(path: Path, num_problems: int = 40) -> None:
     chance = random.Random(7)
     rows = []
     for problem in problem_set("synthetic", num_problems, {level: LEVELS[level] for level in (1, 2, 3, 4)}, None, 11):
-        steps = [f"{step}\n\n" for step in solve(parse_question(problem.question))[0]]
+        solution = solve(parse_question(problem.question))
+        assert solution is not None
+        steps = [f"{step}\n\n" for step in solution[0]]
         rate = max(0.1, 0.9 - 0.2 * problem.level)
         paths = [steps[:depth] for depth in range(len(steps))] + [["9*9=18 so 18\n\n"]]
         for node, prefix in enumerate(paths):
