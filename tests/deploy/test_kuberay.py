@@ -104,7 +104,6 @@ def test_everybody_needs_the_token_and_nobody_is_root(resource):
     assert spec["authOptions"] == {"mode": "token"}
     pods = [spec["headGroupSpec"]["template"]["spec"], *(g["template"]["spec"] for g in spec["workerGroupSpecs"])]
     assert {pod["serviceAccountName"] for pod in pods} == {"parsimony"}
-    pods += [resource["spec"]["submitterPodTemplate"]["spec"]] if resource["kind"] == "RayJob" else []
     for pod in pods:
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         for container in pod["containers"]:
@@ -130,6 +129,8 @@ def test_a_job_is_tried_again_on_another_cluster_and_goes_on_from_s3():
     spec = loaded(RAY_JOB)["spec"]
     assert spec["backoffLimit"] > 0
     assert spec["shutdownAfterJobFinishes"]
+    assert "||" in spec["entrypoint"]  # which the shell of K8sJobMode's submitter would read before the job's
+    assert spec["submissionMode"] == "HTTPMode"
     line = spec["entrypoint"].split()
     assert line[:3] == ["python", "-m", "jobs.score"]
     run = line[line.index("--output") + 1]
