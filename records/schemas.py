@@ -177,6 +177,23 @@ def to_table(table: Table, rows: Sequence[Row]) -> pa.Table:
     return pa.Table.from_batches([to_batch(table, rows)])
 
 
+def conformed(table: Table, rows: pa.RecordBatch, columns: Sequence[str] | None = None) -> pa.RecordBatch:
+    """Rows that an older version wrote as this one has them: columns that it did not know are null.
+
+    Args:
+        table: of the rows.
+        rows: in any version.
+        columns: wanted; None: all.
+    """
+    schema = SCHEMAS[table] if columns is None else pa.schema([SCHEMAS[table].field(name) for name in columns])
+    there = set(rows.schema.names)
+    made = [
+        rows.column(column.name).cast(column.type) if column.name in there else pa.nulls(rows.num_rows, column.type)
+        for column in schema
+    ]
+    return pa.RecordBatch.from_arrays(made, schema=schema)
+
+
 def to_rows(row_type: type[_RowT], table: pa.Table) -> list[_RowT]:
     """The rows that `to_table` was given, in order.
 

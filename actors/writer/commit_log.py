@@ -11,11 +11,13 @@ same, and is recognised by its content.
 
 from dataclasses import dataclass
 
+from actors.writer.buffer import Buffer
+from actors.writer.tidying import Tidied
 from records.failure import Fenced, StoreFailed
 from records.jsonio import encode
 from records.run_folder import layout
 from records.run_folder.checkpoints import encode_checkpoint, read_commit, read_log
-from records.run_folder.commits import Commit, OpenRows, Part, Totals
+from records.run_folder.commits import Commit, Compaction, OpenRows, Part, Totals
 from records.run_folder.log import CHECKPOINT_EVERY, Log
 from records.run_folder.store import Store
 from records.usage import Usage
@@ -35,6 +37,56 @@ class Draft:
     leased_tokens: int
     created_at: str
     usage: Usage | None = None
+    compactions: tuple[Compaction, ...] = ()
+    removed: tuple[int, ...] = ()
+
+
+def next_draft(
+    log: Log,
+    buffer: Buffer,
+    *,
+    parts: tuple[Part, ...],
+    tidied: Tidied,
+    wall_seconds: float,
+    leased_tokens: int,
+    final: bool,
+    usage: Usage | None,
+    created_at: str,
+) -> Draft:
+    """The commit that makes what waits in `buffer` visible after `log`.
+
+    Args:
+        log: what is visible.
+        buffer: rows that wait.
+        parts: that hold them.
+        tidied: what is done beside them.
+        wall_seconds: that the run was held since the commit before.
+        leased_tokens: the ceiling; what rows and losses come to, if that is more.
+        final: the ceiling is what was spent.
+        usage: of the replicas so far.
+        created_at: UTC, ISO 8601.
+    """
+    opened = buffer.open_rows
+    closed = [log.open_problems[row.problem_id] for row in buffer.problems if row.problem_id in log.open_problems]
+    totals = log.totals.plus(buffer.problems, wall_seconds=wall_seconds)
+    open_tokens = log.open_tokens + sum(rows.generated_tokens for rows in opened)
+    open_tokens -= sum(problem.generated_tokens for problem in closed)
+    accounted = totals.generated_tokens + open_tokens
+    ceiling = max(leased_tokens, accounted + log.lost_tokens)
+    return Draft(
+        parts=parts,
+        batches=buffer.batches,
+        opened=opened,
+        closed=tuple(problem.problem_id for problem in closed),
+        totals=totals,
+        open_tokens=open_tokens,
+        lost_tokens=ceiling - accounted if final else log.lost_tokens,
+        leased_tokens=ceiling,
+        created_at=created_at,
+        usage=usage,
+        compactions=tidied.compactions,
+        removed=tidied.removed,
+    )
 
 
 class CommitLog:
@@ -107,6 +159,8 @@ class CommitLog:
             leased_tokens=draft.leased_tokens,
             usage=draft.usage,
             created_at=draft.created_at,
+            compactions=draft.compactions,
+            removed=draft.removed,
         )
         data = encode(commit)
         made = self._store.create(layout.commit_name(commit.number), data)

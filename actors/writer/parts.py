@@ -73,14 +73,19 @@ def check_part(part: Part, file: Path) -> None:
 
 
 def read_problem_ids(store: Store, part: Part) -> list[str]:
-    """The ids in a part of `problems`. Raises as `read_columns`."""
+    """The ids in a part of `problems`. Raises as `read_part`."""
     column = read_columns(store, part, ["problem_id"]).column("problem_id")
     return [str(problem_id) for problem_id in column.to_pylist()]
 
 
 def read_columns(store: Store, part: Part, columns: Sequence[str]) -> pa.Table:
-    """Some columns of a part. Raises `StoreFailed` if the part is gone or not what was committed."""
+    """Some columns of a part. Raises as `read_part`."""
+    return pq.read_table(pa.BufferReader(read_part(store, part)), columns=list(columns))
+
+
+def read_part(store: Store, part: Part) -> bytes:
+    """The file of a part. Raises `StoreFailed` if it is gone or not what was committed."""
     data = store.read(part.name)
     if data is None or hashlib.sha256(data).hexdigest() != part.sha256:
         raise StoreFailed(f"{store.uri}/{part.name} is {'gone' if data is None else 'not what was committed'}")
-    return pq.read_table(pa.BufferReader(data), columns=list(columns))
+    return data

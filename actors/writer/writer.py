@@ -14,7 +14,8 @@ What the caller must do:
 - stop at `Fenced`: another controller has the run;
 - call `heartbeat` several times within `fresh_s`; it may run in another thread beside a slow `flush`.
 
-A problem's row becomes visible with its steps and requests, or after them. A killed writer leaves behind at most parts
+A problem's row becomes visible with its steps and requests, or after them. Small parts become large ones beside the
+commits (`actors.writer.tidying`). A killed writer leaves behind at most parts
 that no commit names, and its folder in the spool; no reader sees either.
 """
 
@@ -22,15 +23,18 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
 from actors.writer.buffer import Buffer
-from actors.writer.commit_log import CommitLog, Draft
+from actors.writer.commit_log import CommitLog, Draft, next_draft
+from actors.writer.compaction import PartSizes
 from actors.writer.lease import Claim, HeldLease, acquire, beating, newest_lease, read_leases
 from actors.writer.parts import write_parts
 from actors.writer.run_state import RunState, agree_on_manifest, read_run_state
+from actors.writer.tidying import KEEP_REPLACED_S, Tidied, Tidying
 from records.jsonio import encode
 from records.packing import Columns
 from records.rows import ProblemRow
@@ -45,6 +49,7 @@ from records.usage import Usage
 
 FRESH_S = 30.0
 """A lease whose last heartbeat is younger than this is held by someone alive."""
+PART_SIZES = PartSizes()
 
 
 @dataclass(slots=True)
@@ -75,14 +80,26 @@ class Writer:
         spool: local folder for parts on their way; this writer uses a folder of its own in it.
         fresh_s: how old the heartbeat of a living owner may be, in seconds.
         clock: seconds since 1970.
+        sizes: of parts, from which on they are merged.
+        keep_replaced_s: how long parts stay that others stand for.
+        executor: who merges parts; None: a thread of the writer's own.
     """
 
     def __init__(
-        self, store: Store, spool: Path, *, fresh_s: float = FRESH_S, clock: Callable[[], float] = time.time
+        self,
+        store: Store,
+        spool: Path,
+        *,
+        fresh_s: float = FRESH_S,
+        clock: Callable[[], float] = time.time,
+        sizes: PartSizes = PART_SIZES,
+        keep_replaced_s: float = KEEP_REPLACED_S,
+        executor: Executor | None = None,
     ) -> None:
         self._store = store
         self._token = uuid4().hex
         self._spool = spool / self._token
+        self._tidying = Tidying(store, self._spool, sizes=sizes, keep_s=keep_replaced_s, executor=executor)
         self._fresh_s = fresh_s
         self._clock = clock
         self._held: _Held | None = None
@@ -180,6 +197,8 @@ class Writer:
             if not run.buffer.empty or ceiling > log.leased_tokens:
                 self._prepare(ceiling, usage=usage)
                 number = self._carry_on()
+            if number is not None:
+                self._tidying.begin(log, self._clock())
             return number
 
     def finish(self, problem_ids: Collection[str], spent_tokens: int) -> Success:
@@ -225,28 +244,21 @@ class Writer:
         """Turn the buffer into a flush: parts in the spool, and a draft. If `final`, the ceiling is what was spent."""
         run = self._run()
         log = run.commits.log
-        problems, opened = run.buffer.problems, run.buffer.open_rows
-        now_s = self._clock()
-        totals = log.totals.plus(problems, wall_seconds=max(0.0, now_s - run.counted_until_s))
+        now_s, tidied = self._clock(), self._tidying.done()
         uploads = write_parts(self._spool, run.buffer, epoch=log.epoch, commit=log.number + 1)
-        closed = [log.open_problems[row.problem_id] for row in problems if row.problem_id in log.open_problems]
-        open_tokens = log.open_tokens + sum(rows.generated_tokens for rows in opened)
-        open_tokens -= sum(problem.generated_tokens for problem in closed)
-        accounted, lost = totals.generated_tokens + open_tokens, log.lost_tokens
-        ceiling = max(leased_tokens, accounted + lost)
-        draft = Draft(
+        draft = next_draft(
+            log,
+            run.buffer,
             parts=tuple(part for part, _ in uploads),
-            batches=run.buffer.batches,
-            opened=opened,
-            closed=tuple(problem.problem_id for problem in closed),
-            totals=totals,
-            open_tokens=open_tokens,
-            lost_tokens=ceiling - accounted if final else lost,
-            leased_tokens=ceiling,
-            created_at=utc(now_s),
+            tidied=tidied,
+            wall_seconds=max(0.0, now_s - run.counted_until_s),
+            leased_tokens=leased_tokens,
+            final=final,
             usage=usage,
+            created_at=utc(now_s),
         )
-        self._under_way = _Flush(uploads, draft, len(problems))
+        self._under_way = _Flush(uploads, draft, len(run.buffer))
+        self._tidying.forget(tidied)
         run.buffer.clear()
         run.counted_until_s = now_s
 
@@ -270,7 +282,8 @@ class Writer:
         run.commits.write_checkpoint()
         self._carry_on()
         log = run.commits.log
-        if not run.buffer.empty or not max(spent_tokens, log.spent_tokens) == log.spent_tokens == log.leased_tokens:
+        settled = max(spent_tokens, log.spent_tokens) == log.spent_tokens == log.leased_tokens
+        if not run.buffer.empty or not settled or self._tidying.done(wait=True) != Tidied():
             self._prepare(spent_tokens, final=True)
             self._carry_on()
         return log

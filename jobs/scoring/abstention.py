@@ -56,7 +56,7 @@ class AbstentionSummary:
 
 
 class AbstentionReader:
-    """Reads what abstaining comes to, again and again: each part once.
+    """Reads what abstaining comes to, again and again: each row once.
 
     Args:
         store: of the run.
@@ -67,7 +67,7 @@ class AbstentionReader:
         self._store = store
         section = recipe.get("answer")
         self._section = section if isinstance(section, Mapping) and section.get("abstain_below") is not None else None
-        self._num_parts = 0
+        self._num_read = 0
         self._rows: list[dict[str, Any]] = []
 
     def read(self, parts: Sequence[Part]) -> AbstentionSummary | None:
@@ -80,10 +80,14 @@ class AbstentionReader:
         """
         if self._section is None:
             return None
-        for part in parts[self._num_parts :]:
-            rows = read_columns(self._store, part, _COLUMNS).to_pylist()
-            self._rows += [row for row in rows if row["abstained"] is not None]
-            self._num_parts += 1
+        start = 0
+        for part in parts:
+            # A part that took the place of others begins with rows that are known.
+            known, start = max(0, self._num_read - start), start + part.rows
+            if known < part.rows:
+                rows = read_columns(self._store, part, _COLUMNS).slice(known).to_pylist()
+                self._rows += [row for row in rows if row["abstained"] is not None]
+                self._num_read = start
         if not self._rows:
             return None
         return summarize_abstention(

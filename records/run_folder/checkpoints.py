@@ -12,10 +12,10 @@ from itertools import pairwise
 from typing import Protocol
 
 from records.failure import StoreFailed
-from records.jsonio import decode, encode_small
+from records.jsonio import added, decode, encode_small
 from records.run_folder import layout
 from records.run_folder.commits import Commit, Part, Totals
-from records.run_folder.log import Log, OpenProblem
+from records.run_folder.log import Log, OpenProblem, Replaced
 from records.run_folder.parallel import in_parallel
 from records.usage import UsagePoint
 
@@ -45,6 +45,7 @@ class Checkpoint:
     lost_tokens: int
     leased_tokens: int
     usages: tuple[UsagePoint, ...]
+    replaced: tuple[Replaced, ...] = added(2, ())
 
     def __post_init__(self) -> None:
         """Refuse ranges that are not ascending pairs."""
@@ -65,6 +66,7 @@ def encode_checkpoint(log: Log) -> bytes:
         lost_tokens=log.lost_tokens,
         leased_tokens=log.leased_tokens,
         usages=tuple(log.usages),
+        replaced=tuple(log.replaced),
     )
     return encode_small(checkpoint)
 
@@ -83,6 +85,7 @@ def decode_checkpoint(data: bytes, name: str) -> Log:
         lost_tokens=checkpoint.lost_tokens,
         leased_tokens=checkpoint.leased_tokens,
         usages=list(checkpoint.usages),
+        replaced=list(checkpoint.replaced),
     )
 
 

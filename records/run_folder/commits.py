@@ -46,6 +46,27 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Compaction:
+    """One part in the place of several.
+
+    Attributes:
+        part: holds the rows of these, one after another, in their order.
+        replaces: names of parts of the same table that are visible before the commit, neighbours in commit order.
+    """
+
+    part: Part
+    replaces: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse names of other files: a writer deletes them one day."""
+        strays = [
+            name for name in self.replaces if not name.startswith(f"{self.part.table}/") or not is_part_name(name)
+        ]
+        if strays or not self.replaces:
+            raise ValueError(f"{self.part.name!r} replaces {strays or 'nothing'}")
+
+
+@dataclass(frozen=True, slots=True)
 class OpenRows:
     """A problem without a row whose steps and requests are among a commit's parts, and the tokens of those steps."""
 
@@ -142,6 +163,8 @@ class Commit:
         leased_tokens: ceiling on what the run has spent until the next commit; at least accounted + open + lost.
         usage: of the replicas in this epoch so far; None where the controller has not said, as in a fence.
         created_at: UTC, ISO 8601.
+        compactions: parts that take the place of others from this commit on; none of them adds a row.
+        removed: earlier commits, by number: the parts that their compactions had replaced are deleted.
     """
 
     number: int
@@ -157,6 +180,8 @@ class Commit:
     leased_tokens: int
     usage: Usage | None
     created_at: str
+    compactions: tuple[Compaction, ...] = added(2, ())
+    removed: tuple[int, ...] = added(2, ())
 
     def __post_init__(self) -> None:
         """Refuse what no writer makes."""

@@ -12,18 +12,20 @@ _ItemT = TypeVar("_ItemT")
 _FoundT = TypeVar("_FoundT")
 
 
-def in_parallel(ask: Callable[[_ItemT], _FoundT], items: Sequence[_ItemT]) -> Iterator[_FoundT]:
-    """`map(ask, items)`, in the order of the items, with `NUM_THREADS` of them asked at a time and as many held.
+def in_parallel(
+    ask: Callable[[_ItemT], _FoundT], items: Sequence[_ItemT], *, num_threads: int = NUM_THREADS
+) -> Iterator[_FoundT]:
+    """`map(ask, items)`, in the order of the items, with `num_threads` of them asked at a time and as many held.
 
     The first that raises raises here, and what was not begun then never is.
     """
     if len(items) < 2:
         yield from map(ask, items)
         return
-    pool = ThreadPoolExecutor(NUM_THREADS, thread_name_prefix="read")
+    pool = ThreadPoolExecutor(num_threads, thread_name_prefix="read")
     try:
-        asked = deque(pool.submit(ask, item) for item in items[:NUM_THREADS])
-        for item in items[NUM_THREADS:]:
+        asked = deque(pool.submit(ask, item) for item in items[:num_threads])
+        for item in items[num_threads:]:
             found = asked.popleft().result()
             asked.append(pool.submit(ask, item))
             yield found

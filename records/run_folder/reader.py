@@ -1,17 +1,20 @@
 """Reading a run: the parts that its commits name, and nothing else in its folder.
 
 `read_run` takes a snapshot: what was visible when it was called. A run that is being written can be read at any moment;
-a later call sees at least as much. Works wherever `pyarrow.fs` does: local folders, `file://`, `s3://` (with the AWS
-settings of `records.run_folder.object_store`).
+a later call sees at least as much. Parts of the snapshot may be replaced by larger ones and deleted meanwhile: then the
+commits are read again, and the same rows come from where they are now. Works wherever `pyarrow.fs` does: local folders,
+`file://`, `s3://` (with the AWS settings of `records.run_folder.object_store`).
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 from pyarrow import fs
 
 from records.failure import InvalidInput, StoreFailed
@@ -25,7 +28,11 @@ from records.run_folder.log import Log, Success
 from records.run_folder.manifest import Manifest
 from records.run_folder.object_store import s3_filesystem
 from records.run_folder.prediction import ESTIMATE, Prediction
-from records.schemas import SCHEMAS
+from records.run_folder.segments import by_segment, segments_of
+from records.schemas import SCHEMAS, conformed
+
+BATCH_ROWS = 4096
+"""Of a batch, at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +95,7 @@ class Run:
         return decode(Prediction, data, ESTIMATE) if data is not None else None
 
     def dataset(self, table: Table) -> ds.Dataset:
-        """The same rows as `problems()` and its siblings, to scan in batches."""
+        """The same rows as `problems()` and its siblings, to scan in batches, as long as these parts are there."""
         return self._dataset(table, self.log.parts_of(table))
 
     def batches(self, table: Table, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -97,44 +104,86 @@ class Run:
         Raises:
             StoreFailed: a part is gone or damaged; what came before is to be thrown away.
         """
-        parts, rows = self.log.parts_of(table), 0
-        try:
-            # What is read ahead is what memory holds.
-            few: dict[str, Any] = {"batch_size": 4096, "batch_readahead": 2, "fragment_readahead": 1}
-            for batch in self.dataset(table).to_batches(columns=list(columns), **few) if parts else ():
-                rows += batch.num_rows
-                yield batch
-        except OSError as error:
-            raise StoreFailed(f"{self.uri}: a part of {table} is gone or damaged: {error}") from error
-        if rows != sum(part.rows for part in parts):
-            raise StoreFailed(f"{self.uri}: {table} holds {rows} rows, not what its commits say")
+        for _, batch in self.batches_by_commit(table, columns):
+            yield batch
+
+    def batches_by_commit(self, table: Table, columns: Sequence[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """The same with the commit that the rows of each batch came with. Raises as `batches`."""
+        parts = self.log.parts_of(table)
+        wanted = sum(part.rows for part in parts)
+        seen = 0
+        while seen < wanted:
+            try:
+                for commit, batch in self._from_row(table, parts, columns, seen):
+                    wanted_of_it = batch.slice(0, wanted - seen)
+                    seen += wanted_of_it.num_rows
+                    yield commit, wanted_of_it
+                    if seen == wanted:
+                        return
+                raise StoreFailed(f"{self.uri}: {table} holds {seen} rows, and {wanted} by commits before the last one")
+            except (OSError, pa.ArrowInvalid) as error:
+                parts = self._where_now(table, parts, error)
 
     def part_paths(self, table: Table) -> list[str]:
-        """Addresses of the visible parts, in commit order, for other readers: `duckdb.read_parquet(paths)`."""
+        """Addresses of the visible parts, in commit order, for other readers: `duckdb.read_parquet(paths)`.
+
+        They stay good for an hour: later one may be gone, because a larger one holds its rows. Then read the run again.
+        """
         return [self._files.address(part.name) for part in self.log.parts_of(table)]
 
     def _table(self, table: Table) -> pa.Table:
-        return self.rows_of(table, self.log.parts_of(table))
-
-    def rows_of(self, table: Table, parts: Sequence[Part]) -> pa.Table:
-        """The rows of some visible parts of one table.
-
-        Raises:
-            StoreFailed: a part is gone or damaged.
-        """
+        parts = self.log.parts_of(table)
         if not parts:
             return SCHEMAS[table].empty_table()
-        try:
-            rows = self._dataset(table, parts).to_table()
-        except OSError as error:
-            raise StoreFailed(f"{self.uri}: a part of {table} is gone or damaged: {error}") from error
-        if rows.num_rows != sum(part.rows for part in parts):
-            raise StoreFailed(f"{self.uri}: {table} holds {rows.num_rows} rows, not what its commits say")
-        return rows
+        wanted = sum(part.rows for part in parts)
+        while True:
+            try:
+                rows = self._dataset(table, parts).to_table()
+            except (OSError, pa.ArrowInvalid) as error:
+                parts = self._where_now(table, parts, error)
+                continue
+            if rows.num_rows != sum(part.rows for part in parts):
+                raise StoreFailed(f"{self.uri}: {table} holds {rows.num_rows} rows, not what its commits say")
+            return rows.slice(0, wanted)
 
     def _dataset(self, table: Table, parts: Sequence[Part]) -> ds.Dataset:
         paths = [self._files.path(part.name) for part in parts]
         return ds.dataset(paths, schema=SCHEMAS[table], format="parquet", filesystem=self._files.filesystem)
+
+    def _where_now(self, table: Table, parts: Sequence[Part], error: Exception) -> list[Part]:
+        """The parts that hold the snapshot's rows by the newest commits: these rows first, and then others.
+
+        Raises:
+            StoreFailed: they are the `parts` that could not be read, so one of these is gone or damaged.
+        """
+        wanted = sum(part.rows for part in self.log.parts_of(table))
+        newest = read_log(self._files).parts_of(table)
+        ends = accumulate(part.rows for part in newest)
+        now = newest[: 1 + sum(end < wanted for end in ends)]
+        if now == list(parts):
+            raise StoreFailed(f"{self.uri}: a part of {table} is gone or damaged: {error}") from error
+        return now
+
+    def _from_row(
+        self, table: Table, parts: Sequence[Part], columns: Sequence[str], first: int
+    ) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """The rows of `parts` from number `first` on, each batch of one commit's."""
+        start = 0
+        for part in parts:
+            if start + part.rows > first:
+                yield from _beyond(self._rows_of(table, part, columns), max(0, first - start))
+            start += part.rows
+
+    def _rows_of(self, table: Table, part: Part, columns: Sequence[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
+        with pq.ParquetFile(self._files.path(part.name), filesystem=self._files.filesystem) as file:
+            if file.metadata.num_rows != part.rows:
+                raise StoreFailed(
+                    f"{self.uri}: {part.name} holds {file.metadata.num_rows} rows, not what its commits say"
+                )
+            known = [name for name in columns if name in file.schema_arrow.names]
+            batches = file.iter_batches(batch_size=BATCH_ROWS, columns=known)
+            for commit, batch in by_segment(segments_of(part, file.metadata.metadata), batches):
+                yield commit, conformed(table, batch, columns)
 
 
 def read_run(uri: str | Path) -> Run:
@@ -161,6 +210,14 @@ def read_run(uri: str | Path) -> Run:
         log=read_log(files),
         _files=files,
     )
+
+
+def _beyond(batches: Iterator[tuple[int, pa.RecordBatch]], num_rows: int) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """All but the first so many rows."""
+    for commit, batch in batches:
+        if num_rows < batch.num_rows:
+            yield commit, batch.slice(num_rows)
+        num_rows = max(0, num_rows - batch.num_rows)
 
 
 @dataclass(frozen=True, slots=True)
