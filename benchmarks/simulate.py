@@ -90,6 +90,8 @@ def table(found: dict[str, Any]) -> str:
         ),
         "slots in use until the end": f"{found['utilisation']:.1%} of {found['simulated_s']:,.0f} s",
         "tokens/s": f"{found['tokens_per_s']:,.0f} of {found['tokens_per_s_of_full_engines']:,.0f} of full engines",
+        "prompts found in prefix caches": f"{found['cached_share_of_prompts']:.1%}",
+        "longest sample": f"{found['longest_sample_s']:,.0f} s",
         "PRMs at work": f"{found['prm_utilisation']:.1%}",
         "waiting in the controller": waiting,
         "open problems": opened,

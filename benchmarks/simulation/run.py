@@ -242,6 +242,8 @@ class Simulation:
             "samples": counts.samples,
             "scores": counts.scores,
             "tokens": num_tokens,
+            "cached_share_of_prompts": counts.cached_tokens / counts.prompt_tokens,
+            "longest_sample_s": counts.longest_sample_s,
             "tokens_per_s": num_tokens / total_s,
             "tokens_per_s_of_full_engines": full * cluster.num_generators,
             "prm_utilisation": sum(one.used.slot_s for one in self._prms) / (max(1, cluster.num_prms) * total_s),

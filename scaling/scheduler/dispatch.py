@@ -6,78 +6,36 @@
 
 Every pushed task is in exactly one of these places until it is settled or dropped. Waiting tasks leave in order of
 their rank, those that were in flight before ahead of all others (they hold a part of the budget that others may wait
-for), to the replica that holds their prefix unless that one is full or far ahead, otherwise to the least loaded. A task
+for), to the replica that holds their prefix unless that one is far ahead, otherwise to the least loaded. Where it is
+full they wait for it, as long as no replica runs short and no priority ranks them (`scaling.scheduler.waiting`). A task
 that has seen `SUSPECT_DEATHS` deaths is a suspect: it travels alone after that, to a replica that is emptied for it,
 one at a time, and if possible to one that has not died under it. Another death, not all of the same replica while there
 are others, and it is the culprit: a broken replica is no proof against the work that it happens to get.
 """
 
-import heapq
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Generic
 
 from records.calls import SampleCall, ScoreCall
 from scaling.scheduler.loads import Load, Loads
+from scaling.scheduler.waiting import Item, Rank, TaskT, Waiting
 from scaling.search.tasks import CompareTask
-
-SUSPECT_DEATHS = 2
-"""Replica deaths after which a task is isolated; innocent bystanders of two crashes are common, of three are not."""
 
 OVERCOMMIT = 1.25
 """Calls given to a replica per slot of its engine, so that its batch stays full between two round trips."""
 
 
+BUSY = 0.9
+"""Share of its capacity below which a replica takes calls whose prefix another one holds, and computes it anew: its
+engine's slots are full above 1 / `OVERCOMMIT`, and some calls have to lie ready until others come."""
+
 SHED = 0.25
 """Share of its capacity by which a replica may be ahead of the least loaded one before prefixes no longer attract."""
 
 
-class HasKey(Protocol):
-    """What a task needs to be dispatched."""
-
-    @property
-    def key(self) -> str: ...
-    @property
-    def problem_id(self) -> str: ...
-
-
-TaskT = TypeVar("TaskT", bound=HasKey)
-Rank = tuple[float, int, int, int]
-"""(-priority, admission order of the problem, request, child): the highest priority goes first; among equals and where
-nothing is ranked (priority 0), what was begun first is finished first."""
-
-
 OnFlight = Callable[[str, str, int], None]
 """Told of a problem, a replica, and how many calls more (or fewer) of the one are in flight at the other."""
-
-_Entry = tuple[tuple[bool, Rank], str]
-"""Of a waiting task: its rank, after those that were in flight before, and its key."""
-
-_Heap = list[_Entry]
-
-
-@dataclass(slots=True)
-class _Item(Generic[TaskT]):
-    """A task and where it is.
-
-    Attributes:
-        entry: its place among the waiting; None in flight.
-        call_key: of its last call: another one for each sending, because a replica ignores a key that it knows, and old
-            answers must not count.
-    """
-
-    task: TaskT
-    rank: Rank
-    num_deaths: int = 0
-    died_on: frozenset[str] = frozenset()
-    replica: str | None = None
-    num_sends: int = 0
-    entry: _Entry | None = None
-    call_key: str = ""
-
-    @property
-    def suspect(self) -> bool:
-        return self.num_deaths >= SUSPECT_DEATHS
 
 
 class Dispatcher(Generic[TaskT]):
@@ -91,9 +49,8 @@ class Dispatcher(Generic[TaskT]):
     def __init__(self, prefer: Callable[[TaskT], str | None], on_flight: OnFlight) -> None:
         self._prefer = prefer
         self._on_flight = on_flight
-        self._items: dict[str, _Item[TaskT]] = {}
-        self._ordinary: _Heap = []
-        self._suspects: _Heap = []
+        self._items: dict[str, Item[TaskT]] = {}
+        self._waiting = Waiting(self._items)
         self._loads = Loads()
         self._num_in_flight = 0
 
@@ -124,6 +81,7 @@ class Dispatcher(Generic[TaskT]):
     def replica_down(self, replica: str) -> list[TaskT]:
         """A replica is gone: its tasks wait again, but for the culprits, which are dropped and returned."""
         load = self._loads.down(replica)
+        self._waiting.holder_down(replica)
         culprits = []
         for key in sorted(load.keys) if load else ():
             item = self._items[key]
@@ -136,26 +94,58 @@ class Dispatcher(Generic[TaskT]):
                 continue
             item.num_deaths += 1
             item.replica = None
-            self._wait(item)
+            self._waiting.add(item)
         return culprits
 
     def push(self, task: TaskT, rank: Rank) -> None:
         """Put a task among the waiting ones."""
         if task.key in self._items:
             raise ValueError(f"task {task.key} is already here")
-        item = self._items[task.key] = _Item(task, rank)
-        self._wait(item)
+        item = self._items[task.key] = Item(task, rank)
+        self._waiting.add(item)
 
     def peek(self) -> tuple[TaskT, str] | None:
         """The next task and the replica that would take it; None when none waits or none has room."""
-        suspect, drain = self._head(self._suspects), None
+        suspect, drain = self._waiting.suspect(), None
         if suspect is not None and self._loads.by_name:
             drain = self._to_empty(suspect)
             if not self._loads.by_name[drain].keys:
                 return suspect.task, drain
-        item = self._head(self._ordinary)
-        replica = None if item is None else self._choose(item, closed=drain)
-        return None if item is None or replica is None else (item.task, replica)
+        return self._for_holder(drain) or self._for_any(drain) or self._for_idle(drain)
+
+    def _for_holder(self, drain: str | None) -> tuple[TaskT, str] | None:
+        """What has waited for a replica that has room again; nothing before what was in flight once."""
+        first = self._waiting.first()
+        if first is not None and first.num_sends:
+            return None
+        for item, holder in self._waiting.of_holders():
+            if not self._loads.by_name[holder].room:
+                self._waiting.has_none(holder)
+            elif holder != drain:
+                return item.task, holder
+        return None
+
+    def _for_any(self, drain: str | None) -> tuple[TaskT, str] | None:
+        """The first that is not to wait for the holder of its prefix."""
+        while (item := self._waiting.first()) is not None:
+            holder = self._prefer(item.task) if drain is None and item.patient else None
+            load = None if holder is None else self._loads.by_name.get(holder)
+            if holder is None or load is None or load.room or self._idle() is not None:
+                replica = self._choose(item, closed=drain)
+                return None if replica is None else (item.task, replica)
+            self._waiting.defer(holder)
+        return None
+
+    def _for_idle(self, drain: str | None) -> tuple[TaskT, str] | None:
+        """The first that waits for another replica, where one would stand idle."""
+        idle, item = self._idle(), self._waiting.deferred()
+        return None if idle is None or item is None or idle == drain else (item.task, idle)
+
+    def _idle(self) -> str | None:
+        """The least loaded replica if it runs short of calls."""
+        name = self._loads.least_loaded()
+        load = None if name is None else self._loads.by_name[name]
+        return name if load is not None and len(load.keys) < BUSY * load.capacity else None
 
     def take(self, key: str, replica: str) -> str:
         """Send a task that `peek` showed to the replica that it named; the key of the call."""
@@ -172,7 +162,7 @@ class Dispatcher(Generic[TaskT]):
 
     def refuse(self) -> TaskT | None:
         """Drop the next waiting task (the budget has nothing for it); None when none waits."""
-        item = self._head(self._suspects) or self._head(self._ordinary)
+        item = self._waiting.any()
         return None if item is None else self._items.pop(item.task.key).task
 
     def flying(self, call_key: str, replica: str) -> TaskT | None:
@@ -190,7 +180,7 @@ class Dispatcher(Generic[TaskT]):
         """A task in flight has to be sent again (its replica lives, its answer was of no use)."""
         item = self._items[key]
         self._release(item, key)
-        self._wait(item)
+        self._waiting.add(item)
 
     def drop(self, keys: Iterable[str]) -> dict[str, list[str]]:
         """Forget these tasks wherever they are; the calls in flight, by replica, for cancelling."""
@@ -208,36 +198,24 @@ class Dispatcher(Generic[TaskT]):
         item = self._items.pop(key)
         self._release(item, key)
 
-    def _release(self, item: _Item[TaskT], key: str) -> None:
+    def _release(self, item: Item[TaskT], key: str) -> None:
         if item.replica is None:
             return
         load = self._loads.by_name[item.replica]
         load.keys.discard(key)
         load.isolated = load.isolated and bool(load.keys)
         self._loads.changed(item.replica)
+        self._waiting.has_room(item.replica)
         self._on_flight(item.task.problem_id, item.replica, -1)
         item.replica = None
         self._num_in_flight -= 1
 
-    def _wait(self, item: _Item[TaskT]) -> None:
-        item.entry = ((item.num_sends == 0, item.rank), item.task.key)
-        heapq.heappush(self._suspects if item.suspect else self._ordinary, item.entry)
-
-    def _head(self, heap: _Heap) -> _Item[TaskT] | None:
-        """The first that waits; entries whose task was sent, dropped or has become suspect meanwhile are skipped."""
-        while heap:
-            item = self._items.get(heap[0][1])
-            if item is not None and item.entry is heap[0]:
-                return item
-            heapq.heappop(heap)
-        return None
-
-    def _to_empty(self, suspect: _Item[TaskT]) -> str:
+    def _to_empty(self, suspect: Item[TaskT]) -> str:
         """The replica that a suspect is for: one that has not died under it, the emptiest of these."""
         loads = self._loads.by_name
         return min(loads, key=lambda name: (name in suspect.died_on, len(loads[name].keys), name))
 
-    def _choose(self, item: _Item[TaskT], *, closed: str | None) -> str | None:
+    def _choose(self, item: Item[TaskT], *, closed: str | None) -> str | None:
         if closed is not None or item.died_on:  # seldom, so there is no order for it
             return scanned(self._loads.with_room(closed=closed), self._prefer(item.task), item.died_on)
         preferred = self._prefer(item.task)

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from scaling.scheduler.dispatch import SUSPECT_DEATHS, Dispatcher, scanned
+from scaling.scheduler.dispatch import BUSY, Dispatcher, scanned
 from scaling.scheduler.loads import Loads
+from scaling.scheduler.waiting import SUSPECT_DEATHS
 from tests.support.tiers import some_of
 
 
@@ -62,8 +63,43 @@ def test_a_replica_that_is_ahead_or_full_sheds_to_the_least_loaded():
     loads = [replica for _, replica in sent(made)]
     assert loads[:6] == ["a"] * 6
     assert loads[6:10] == ["b", "a", "b", "a"]
-    assert (loads.count("a"), loads.count("b")) == (20, 20)
-    assert made.num_waiting == 10
+    assert (loads.count("a"), loads.count("b")) == (20, 18), "the rest waits for the holder: b has enough to do"
+    assert made.num_waiting == 12
+
+
+def test_a_slot_that_becomes_free_goes_to_what_is_held_there():
+    made = dispatcher("a", "b", slots=8)  # 10 calls each
+    for index in range(20):
+        made.push(job(f"{index:02}", "ab"[index % 2]), (0.0, 0, 0, index))
+    assert len(sent(made)) == 20
+    for name, home, order in (("first", "a", 1), ("second", "b", 2), ("third", "b", 3), ("anywhere", None, 4)):
+        made.push(job(name, home), (0.0, order, 0, 0))
+    assert made.peek() is None
+    made.settle("01")
+    assert sent(made) == [("second~1", "b")]
+    for name in ("03", "05", "07", "09"):
+        made.settle(name)
+    assert sent(made) == [("third~1", "b"), ("anywhere~1", "b"), ("first~1", "b")], "b would have run short"
+    assert made.num_waiting == 0
+
+
+def test_what_waits_for_a_replica_waits_for_any_when_that_dies_and_ranked_work_never_waits():
+    made = dispatcher("a", "b", slots=8)
+    for index in range(20):
+        made.push(job(f"{index:02}", "ab"[index % 2]), (0.0, 0, 0, index))
+    assert len(sent(made)) == 20
+    made.push(job("waits", "a"), (0.0, 9, 0, 0))
+    made.push(job("ranked", "a"), (-0.5, 10, 0, 0))
+    assert made.peek() is None
+    made.settle("01")
+    assert sent(made) == [("ranked~1", "b")]
+    made.replica_down("a")
+    made.replica_up("c", 32)
+    assert {call.partition("~")[0] for call, _ in sent(made)} == {
+        "waits",
+        *(f"{index:02}" for index in range(0, 20, 2)),
+    }
+    assert made.num_waiting == 0
 
 
 def test_a_dead_replicas_work_goes_before_everything_that_was_never_sent():
@@ -246,7 +282,7 @@ def test_every_task_goes_where_looking_at_all_replicas_would_send_it(slots, home
     for number, home in enumerate(homes):
         task = job(f"{number}", f"r{home}")  # some homes are no replica
         made.push(task, (0.0, 0, 0, number))
-        wanted = scanned(made._loads.with_room(), task.home, ())
+        wanted = where(made, task)
         following = made.peek()
         assert (None if following is None else following[1]) == wanted
         if following is None:
@@ -255,6 +291,39 @@ def test_every_task_goes_where_looking_at_all_replicas_would_send_it(slots, home
             made.take(task.key, following[1])
         if number in settled:
             made.drop([f"{number // 2}"])
+
+
+def where(made: Dispatcher[Job], task: Job) -> str | None:
+    """Where looking at all replicas sends a task; None: nowhere now."""
+    open_loads, holder = dict(made._loads.with_room()), made._loads.by_name.get(task.home or "")
+    short = any(len(load.keys) < BUSY * load.capacity for load in open_loads.values())
+    if holder is not None and not holder.room and not short:
+        return None
+    return scanned(open_loads.items(), task.home, ())
+
+
+@given(
+    slots=st.lists(st.integers(1, 12), min_size=1, max_size=4),
+    moves=st.lists(st.tuples(st.integers(0, 4), st.booleans()), max_size=150),
+    data=st.data(),
+)
+@settings(max_examples=some_of(100), deadline=None)
+def test_no_replica_runs_short_while_a_task_waits_and_none_is_forgotten(slots, moves, data):
+    made = dispatcher()
+    for number, count in enumerate(slots):
+        made.replica_up(f"r{number}", count)
+    flying: list[str] = []
+    for number, (home, settles) in enumerate(moves):
+        made.push(job(f"{number}", f"r{home}"), (0.0, 0, 0, number))
+        if settles and flying:
+            made.settle(flying.pop(data.draw(st.integers(0, len(flying) - 1))))
+        flying += [call.partition("~")[0] for call, _ in sent(made)]
+        if made.num_waiting:
+            assert all(len(load.keys) >= BUSY * load.capacity for load in made._loads.by_name.values())
+    while flying:
+        made.settle(flying.pop())
+        flying += [call.partition("~")[0] for call, _ in sent(made)]
+    assert made.num_waiting == 0
 
 
 def test_the_heaps_do_not_grow_with_the_calls():
