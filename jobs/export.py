@@ -23,6 +23,7 @@ from jobs.exporting.layouts import LAYOUTS, Shape, label_sources, schema_of
 from jobs.exporting.source import ExportSource, stored_paths
 from jobs.recipes.recorded import recorded_recipe
 from jobs.recipes.sections import GraderSection, Recipe
+from jobs.recipes.settings import generator_settings
 from jobs.recipes.strategies.basic import RolloutStrategy
 from jobs.recipes.trust import refuse_unnamed_code
 from records.failure import InvalidInput
@@ -211,13 +212,9 @@ def _format(options: ExportOptions) -> str:
 
 
 def _shape(options: ExportOptions, recipe: Recipe) -> Shape:
-    generator = recipe.generator
     return Shape(
-        prompt_template=generator.prompt_template,
+        generator=generator_settings(recipe),
         chat=options.chat,
-        generator_chat=generator.chat,
-        system_prompt=generator.system_prompt,
-        separator=generator.separator,
         num_pairs=options.num_pairs or 1,
         threshold=options.threshold or 0.0,
         only_correct=options.only_correct,

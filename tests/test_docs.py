@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from jobs.command_line.commands import COMMANDS
+from jobs.describing.page import reference_page
+from jobs.describing.schema import SCHEMA_FILE, schema_text
 from jobs.exporting.layouts import LAYOUTS
 from jobs.recipes.load import load_recipe
 from jobs.recipes.strategies.registry import STRATEGIES
@@ -93,3 +95,13 @@ def test_a_strategy_is_documented_with_its_options(name):
     for option, default in documented:
         value = {"none": None, "false": False, "true": True}.get(default.strip(), default.strip())
         assert fields[option].default in (value, float(value) if re.fullmatch(r"[\d.]+", str(value)) else value)
+
+
+def test_the_reference_of_recipes_is_the_codes():
+    """Otherwise: parsimony recipe keys --markdown > docs/recipe.md."""
+    assert (ROOT / "docs/recipe.md").read_text() == reference_page()
+
+
+def test_the_schema_of_recipes_is_the_codes():
+    """Otherwise: parsimony recipe keys --json-schema > jobs/describing/recipe.schema.json."""
+    assert (ROOT / "jobs/describing" / SCHEMA_FILE).read_text() == schema_text()

@@ -53,7 +53,7 @@ class SeparatorFormat:
 
     def question_ids(self, question: str) -> tuple[int, ...]:
         """The question as the model wants a text to begin, and a separator."""
-        return self.tokenizer.encode(question + self.separator)
+        return self.tokenizer.encode(self.tokenizer.quote(question) + self.separator)
 
     def step_ids(self, step: str, *, first: bool) -> tuple[int, ...]:  # noqa: ARG002 (all steps are alike)
         """The step without the separators and newlines that it was sampled with, and one separator.
@@ -66,4 +66,4 @@ class SeparatorFormat:
         text = text.rstrip("\n")
         if not text:
             return ()
-        return self.tokenizer.encode(text + self.separator, special=False)
+        return self.tokenizer.encode(self.tokenizer.quote(text) + self.separator, special=False)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,14 +58,26 @@ class EngineSettings:
     active_parameters: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ShownExample:
+    """A problem that the prompt shows solved: the text that stands where a question does, and what was answered."""
+
+    question: str
+    answer: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GeneratorSettings(EngineSettings):
     """A generator replica.
 
     Attributes:
-        prompt_template: text of the prompt; `{question}` is replaced.
-        chat: wrap the prompt as a user message in the tokenizer's chat template.
+        prompt_template: text of the prompt; `{question}` is replaced by the problem's text.
+        chat: wrap the prompt as a user message in a chat template.
         system_prompt: system message of the chat; None for none.
+        examples: shown before the question, in this order: as turns of the chat, or as text.
+        between_examples: text after each example where there is no chat.
+        chat_template: source of a template that takes the place of the model's; None: the model's own.
+        chat_template_kwargs: variables that the chat template gets besides.
         separator: the text that ends a step.
         max_logprobs: most `top_logprobs` of a call.
         seeded: each sample is drawn with the seed of its call; else all from one stream, another in each process.
@@ -79,6 +91,10 @@ class GeneratorSettings(EngineSettings):
     max_logprobs: int
     seeded: bool = True
     logprobs: bool = True
+    examples: tuple[ShownExample, ...] = ()
+    between_examples: str = "\n\n"
+    chat_template: str | None = None
+    chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,37 +1,112 @@
 """Text and token ids: a thin layer over the `tokenizers` library, which both the real and the scripted engines use."""
 
+import re
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from records.failure import InvalidInput
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+    from tokenizers import Encoding, Tokenizer
 
-ChatRenderer = Callable[[str, str | None], tuple[int, ...]]
-"""(user message, system message or None) -> token ids of the chat up to where the model speaks."""
+
+class Message(TypedDict):
+    """One turn of a chat."""
+
+    role: str
+    content: str
+
+
+ChatWriter = Callable[[Sequence[Message]], str]
+"""The turns of a chat -> its text up to where the model speaks, special tokens and all."""
+
+_OPEN, _CLOSE = "\ufdd0", "\ufdd1"
+"""Code points that are no characters and stand in no text: around a quoted token. A text that has one is quoted too."""
+_QUOTED = re.compile(f"{_OPEN}([0-9a-f]+){_CLOSE}")
 
 CONTEXT_TOKENS = 8
 """Tokens before a piece that decide how it decodes: a character's bytes, or the space that a sentence begins with."""
 
 
 class TextTokenizer:
-    """Encodes prompts and decodes samples. Decoding leaves special tokens out."""
+    """Encodes prompts and decodes samples. Decoding leaves special tokens out.
 
-    def __init__(self, backend: "Tokenizer", chat: ChatRenderer | None = None) -> None:
+    What comes from a user's file, or from a model, goes through `quote` first: the text of a special token in it stays
+    text. Any text around it is encoded as ever.
+    """
+
+    def __init__(self, backend: "Tokenizer", chat: ChatWriter | None = None) -> None:
         """Wrap `backend`.
 
         Args:
             backend: vocabulary and rules; nothing may be padded or truncated.
-            chat: renders the model's chat template; None where it has none.
+            chat: writes a chat by the model's template; None where it has none.
         """
         self._backend = backend
         self.chat = chat
 
     def encode(self, text: str, *, special: bool = True) -> tuple[int, ...]:
         """Token ids of `text`; with `special` as the model wants a text to begin (and end)."""
+        if _OPEN in text:
+            return tuple(self._backend.post_process(self._as_text(text), add_special_tokens=special).ids)
         return tuple(self._backend.encode(text, add_special_tokens=special).ids)
+
+    def quote(self, text: str, *tags: str) -> str:
+        """`text` with a stand-in for each special token's text in it, which `encode` reads as the text that it is.
+
+        Args:
+            text: of a user or a model.
+            tags: texts besides that may not become the tokens which they are elsewhere.
+        """
+        quoted = (*self._special_texts, _OPEN, _CLOSE, *tags)
+        if not any(each in text for each in quoted):
+            return text
+        found = re.compile("|".join(map(re.escape, quoted)))
+        return found.sub(lambda match: f"{_OPEN}{match[0].encode().hex()}{_CLOSE}", text)
+
+    def unquote(self, text: str) -> str:
+        """The text that was quoted."""
+        return _QUOTED.sub(lambda match: bytes.fromhex(match[1]).decode(), text)
+
+    @cached_property
+    def _special_texts(self) -> tuple[str, ...]:
+        """Of the special tokens, longest first."""
+        added = self._backend.get_added_tokens_decoder().values()
+        return tuple(sorted((token.content for token in added if token.special), key=len, reverse=True))
+
+    def _as_text(self, text: str) -> "Encoding":
+        """Encode a text with quotations: special tokens by themselves, what is between them without any."""
+        from tokenizers import Encoding
+
+        special = "|".join(map(re.escape, self._special_texts))
+        pieces = []
+        for at, part in enumerate(re.split(f"({special})", text) if special else [text]):
+            if at % 2:
+                pieces.append(self._backend.encode(part, add_special_tokens=False))
+            else:
+                pieces += [self._plainly(piece) for piece in self._unquoted_pieces(part) if piece]
+        return Encoding.merge(pieces, growing_offsets=True)
+
+    def _unquoted_pieces(self, text: str) -> list[str]:
+        """The text that was quoted, cut within tokens that are not special: nothing else keeps it from being one."""
+        pieces = [""]
+        for at, part in enumerate(_QUOTED.split(text)):
+            token = bytes.fromhex(part).decode() if at % 2 else None
+            if token is None or token in self._special_texts:
+                pieces[-1] += part if token is None else token
+            else:
+                pieces[-1] += token[:1]
+                pieces.append(token[1:])
+        return pieces
+
+    def _plainly(self, text: str) -> "Encoding":
+        self._backend.encode_special_tokens = True
+        try:
+            return self._backend.encode(text, add_special_tokens=False)
+        finally:
+            self._backend.encode_special_tokens = False
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """Text of `token_ids`; bytes that are no character become U+FFFD."""

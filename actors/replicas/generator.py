@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from actors.engines.build import build_generator
 from actors.engines.logprobs import sampled_logprobs, token_confidences
+from actors.engines.prompts import PromptWriter
 from actors.engines.protocol import EngineRefused, EngineSample, GeneratorEngine, SampleRequest
 from actors.engines.settings import GeneratorSettings
 from actors.engines.steps import Step, StepSplitter
@@ -106,11 +107,7 @@ class Generator(ModelReplica[SampleCall, SampleResult, GeneratorEngine]):
         self._prefixes.put(prefix_id, token_ids, len(token_ids))
 
     def _prompt_ids(self, question: str) -> tuple[int, ...]:
-        tokenizer = self.engine.tokenizer
-        text = self._settings.prompt_template.replace("{question}", question)
-        if self._settings.chat and tokenizer.chat is not None:
-            return tokenizer.chat(text, self._settings.system_prompt)
-        return tokenizer.encode(text)
+        return PromptWriter(self._settings, self.engine.tokenizer).token_ids(question)
 
     def _sampled(self, call: SampleCall, prefix_ids: tuple[int, ...], sample: EngineSample) -> Sampled:
         """The sample as steps; all but the last end at the separator, the last where the engine stopped."""

@@ -7,7 +7,7 @@ replicas said of themselves.
 
 from pathlib import Path
 
-from actors.engines.chat import Message, read_chat_template
+from actors.engines.chat import chat_writer
 from actors.engines.model_files import (
     CONFIG_FILE,
     TOKENIZER_FILE,
@@ -20,6 +20,7 @@ from actors.engines.model_files import (
 from actors.engines.prm.families import find_family, plain_architecture
 from actors.engines.prm.public_heads import PrmFolder
 from actors.engines.prm.trained_for import TrainedFor, generator_warnings, read_trained_for
+from actors.engines.prompts import QUESTION, prompt_messages
 from actors.engines.settings import EngineSettings, GeneratorSettings, PrmSettings
 from actors.engines.text import read_tokenizer
 from records.failure import InvalidInput, PreflightFailed
@@ -37,10 +38,10 @@ def check_generator(settings: GeneratorSettings) -> None:
     """
     model = Path(settings.model)
     _check_folder(model, settings)
-    if "{question}" not in settings.prompt_template:
+    if QUESTION not in settings.prompt_template:
         raise InvalidInput("generator.prompt_template lacks {question}: every problem would get the same prompt")
     if settings.chat:
-        _check_chat(model, settings.system_prompt)
+        _check_chat(model, settings)
     _check_round_trip(model, settings.separator)
     vocabulary = vocabulary_size(model)
     if vocabulary is not None and settings.max_logprobs > vocabulary:
@@ -143,15 +144,15 @@ def _check_round_trip(model: Path, separator: str) -> None:
         )
 
 
-def _check_chat(model: Path, system_prompt: str | None) -> None:
+def _check_chat(model: Path, settings: GeneratorSettings) -> None:
     """Render one chat: some templates refuse a system message, some leave it out."""
-    template = read_chat_template(model)
-    if template is None:
-        raise InvalidInput(f"{model}: the tokenizer has no chat template: set generator.chat to false")
-    messages: list[Message] = [{"role": "user", "content": "1 + 1"}]
-    if system_prompt is not None:
-        messages.insert(0, {"role": "system", "content": system_prompt})
-    text = template.render(messages)
+    write = chat_writer(model, settings)
+    if write is None:
+        raise InvalidInput(
+            f"{model}: the tokenizer has no chat template: set generator.chat to false, or generator.chat_template"
+        )
+    messages = prompt_messages(settings, "1 + 1")
+    text = write(messages)
     for message in messages:
         if message["content"].strip() not in text:
             raise InvalidInput(

@@ -6,14 +6,13 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from actors.engines.chat import Message, read_chat_template
 from actors.engines.model_files import TOKENIZER_FILE
-from actors.engines.text import read_tokenizer
+from actors.engines.prompts import plain_prompt, prompt_warnings, read_prompt_writer
 from jobs.checking.answers import described
 from jobs.problems.problem_set import inspect_problems
-from jobs.problems.rows import ProblemColumns
 from jobs.recipes.engines import SCRIPTED
 from jobs.recipes.sections import Recipe
+from jobs.recipes.settings import generator_settings, problem_columns
 from scaling.answers.references import reference_doubt, reference_mistake
 
 SHOWN_KEYS = 3
@@ -53,7 +52,7 @@ def checked_problems(path: str, recipe: Recipe, limit: int | None) -> ProblemChe
         InvalidInput: as a run would raise.
     """
     kind = recipe.grader.kind
-    columns = ProblemColumns(**recipe.problems.model_dump())
+    columns = problem_columns(recipe)
     found = inspect_problems(path, columns, limit, partial(reference_mistake, kind), partial(reference_doubt, kind))
     first = next(iter(found))
     prompt, tokens, missing = first_prompt(recipe, first.question)
@@ -64,7 +63,7 @@ def checked_problems(path: str, recipe: Recipe, limit: int | None) -> ProblemChe
         num_references=found.num_references,
         columns={
             "id": found.columns.problem_id,
-            "question": found.columns.question,
+            "question": ", ".join(found.columns.asked),
             "answer key": found.columns.reference,
         },
         unread=found.columns.others,
@@ -77,21 +76,12 @@ def checked_problems(path: str, recipe: Recipe, limit: int | None) -> ProblemChe
 
 def first_prompt(recipe: Recipe, question: str) -> tuple[str, int | None, list[str]]:
     """The prompt of a question as the model will see it, its tokens, and what is missing to tell."""
-    section = recipe.generator
-    text = section.prompt_template.replace("{question}", question)
-    if section.kind == SCRIPTED:
-        return text, None, []
-    model = Path(section.model)
+    settings = generator_settings(recipe)
+    if settings.kind == SCRIPTED:
+        return plain_prompt(settings, question), None, []
+    model = Path(settings.model)
     if not (model / TOKENIZER_FILE).is_file():
-        return text, None, [f"generator.model: no {TOKENIZER_FILE} in {section.model} here: the prompt is not counted"]
-    tokenizer = read_tokenizer(model / TOKENIZER_FILE)
-    if not section.chat:
-        return text, len(tokenizer.encode(text)), []
-    template = read_chat_template(model)
-    if template is None:
-        return text, None, [f"generator.chat is true, and {section.model} has no chat template"]
-    messages: list[Message] = [{"role": "user", "content": text}]
-    if section.system_prompt is not None:
-        messages.insert(0, {"role": "system", "content": section.system_prompt})
-    rendered = template.render(messages)
-    return rendered, len(tokenizer.encode(rendered, special=False)), []
+        missing = f"generator.model: no {TOKENIZER_FILE} in {settings.model} here: the prompt is not counted"
+        return plain_prompt(settings, question), None, [missing]
+    writer = read_prompt_writer(model, settings)
+    return writer.text(question), len(writer.token_ids(question)), [*prompt_warnings(model, settings)]

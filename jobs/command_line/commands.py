@@ -7,6 +7,7 @@ from jobs.command_line import (
     estimate,
     export,
     import_adapter,
+    recipe,
     replay,
     report,
     rollout,
@@ -19,6 +20,7 @@ from jobs.command_line.common import Command
 COMMANDS: dict[str, Command] = {
     module.COMMAND.name: module.COMMAND
     for module in (
+        recipe,
         check,
         score,
         compare,

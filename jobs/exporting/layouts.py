@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from actors.engines.prompts import plain_prompt, prompt_messages
+from actors.engines.settings import GeneratorSettings
+from actors.engines.text import Message
 from jobs.exporting.schemas import DISTILLATION, MESSAGES, PATHS, PREFERENCE, STEPWISE
 from scaling.stored.training_data import (
     FinishedPath,
@@ -30,22 +33,16 @@ class Shape:
     """What decides how rows look.
 
     Attributes:
-        prompt_template: of the run's generator; `{question}` is replaced.
+        generator: of the run: its prompt, and the separator that its steps end in.
         chat: prompts and completions as messages.
-        generator_chat: the generator was given the prompt as a user message.
-        system_prompt: system message of a chat; None for none.
-        separator: that the generator's steps end in.
         num_pairs: most preference pairs of one problem.
         threshold: share of right continuations above which a step counts as right.
         only_correct: distil the best-scored right path rather than the run's answer.
         is_rollout: the run is one of `parsimony rollout`.
     """
 
-    prompt_template: str
+    generator: GeneratorSettings
     chat: bool
-    generator_chat: bool
-    system_prompt: str | None
-    separator: str
     num_pairs: int
     threshold: float
     only_correct: bool
@@ -129,8 +126,8 @@ def _stepwise(problem: ProblemPaths, shape: Shape) -> list[ExampleRow] | str:
 
 def _labelled(problem: ProblemPaths, item: FinishedPath, labels: StepLabels, shape: Shape) -> ExampleRow:
     return {
-        "prompt": _text(problem, shape),
-        "completions": [node.text.removesuffix(shape.separator) for node in item.path.lineage],
+        "prompt": plain_prompt(shape.generator, problem.question),
+        "completions": [node.text.removesuffix(shape.generator.separator) for node in item.path.lineage],
         "labels": labels.labels,
         "soft_labels": labels.soft_labels,
         "trials": labels.trials or None,
@@ -211,21 +208,20 @@ def _ungraded(problem: ProblemPaths) -> str | None:
     return "no answer key" if problem.reference is None else "not graded: the grader failed"
 
 
-def _prompt(problem: ProblemPaths, shape: Shape) -> str | list[dict[str, str]]:
-    """As text or as messages; the chat template itself is the trainer's to apply."""
-    text = _text(problem, shape)
+def _prompt(problem: ProblemPaths, shape: Shape) -> str | list[Message]:
+    """What stood before the completion when it was sampled, as text: trainers put the two together as they are.
+
+    Or as messages: the chat template itself is the trainer's to apply.
+    """
     if not shape.chat:
-        return text
-    system = [] if shape.system_prompt is None else [{"role": "system", "content": shape.system_prompt}]
-    return [*system, {"role": "user", "content": text if shape.generator_chat else text.strip()}]
+        return plain_prompt(shape.generator, problem.question)
+    messages = prompt_messages(shape.generator, problem.question)
+    if shape.generator.chat:
+        return messages
+    return [{"role": message["role"], "content": message["content"].strip()} for message in messages]
 
 
-def _text(problem: ProblemPaths, shape: Shape) -> str:
-    """What stood before the completion when it was sampled: trainers put the two together as they are."""
-    return shape.prompt_template.replace("{question}", problem.question)
-
-
-def _completion(item: FinishedPath, shape: Shape) -> str | list[dict[str, str]]:
+def _completion(item: FinishedPath, shape: Shape) -> str | list[Message]:
     text = item.path.solution
     return [{"role": "assistant", "content": text}] if shape.chat else text
 

@@ -48,12 +48,12 @@ class FileRow(NamedTuple):
     columns: dict[str, object] | LineError
 
 
-def rows(path: str, wanted: Collection[str]) -> Iterator[FileRow]:
+def rows(path: str, wanted: Collection[str] | None) -> Iterator[FileRow]:
     """The rows of a file in order, blank lines left out.
 
     Args:
         path: a local path or s3://, with one of the `KNOWN` extensions.
-        wanted: columns whose values will be looked at; of Parquet the others are None.
+        wanted: columns whose values will be looked at; of Parquet the others are None. None: all columns.
 
     Raises:
         InvalidInput: nothing, or nothing more, of it can be read.
@@ -140,7 +140,7 @@ def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not a JSON number")
 
 
-def _csv_rows(lines: Iterator[bytes], wanted: Collection[str]) -> Iterator[FileRow]:
+def _csv_rows(lines: Iterator[bytes], wanted: Collection[str] | None) -> Iterator[FileRow]:
     """A row may span lines, in quotes; the first one names the columns. An empty cell is null."""
     csv.field_size_limit(MAX_CELL_CHARS)
     # What is no UTF-8 becomes lone surrogates, so that it is told where it stands and reading goes on.
@@ -167,13 +167,13 @@ def _csv_rows(lines: Iterator[bytes], wanted: Collection[str]) -> Iterator[FileR
             header = cells
 
 
-def _header_mistake(names: list[str], wanted: Collection[str]) -> str | None:
+def _header_mistake(names: list[str], wanted: Collection[str] | None) -> str | None:
     if not _is_utf8(names):
         return "the names of the columns are not UTF-8; save the file as UTF-8"
     twice = sorted({name for name in names if name and names.count(name) > 1})
     if twice:
         return f"the column {twice[0]!r} is there twice; rename one"
-    if not any(name in wanted for name in names):
+    if wanted is not None and not any(name in wanted for name in names):
         return f"no column is known; the first line must name them, with commas between: {', '.join(map(repr, names))}"
     return None
 
@@ -194,7 +194,7 @@ def _is_utf8(cells: list[str]) -> bool:
     return True
 
 
-def _parquet_rows(path: str, wanted: Collection[str]) -> Iterator[FileRow]:
+def _parquet_rows(path: str, wanted: Collection[str] | None) -> Iterator[FileRow]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -203,7 +203,8 @@ def _parquet_rows(path: str, wanted: Collection[str]) -> Iterator[FileRow]:
         # Buffered: pages are read as they are needed, not whole row groups.
         with closing(pq.ParquetFile(_local(path), buffer_size=2**16, pre_buffer=False)) as file:
             names = file.schema_arrow.names
-            for batch in file.iter_batches(BATCH_ROWS, columns=[name for name in names if name in wanted]):
+            chosen = [name for name in names if wanted is None or name in wanted]
+            for batch in file.iter_batches(BATCH_ROWS, columns=chosen):
                 others: dict[str, object] = dict.fromkeys(names)
                 for at in range(batch.num_rows):
                     number += 1

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from jobs.problems.columns import ProblemColumns, ResolvedColumns, resolved_columns
 from jobs.problems.files import LineError, NoColumns, place, rows, unit
-from jobs.problems.rows import ProblemColumns, ResolvedColumns, canonical_bytes, checked_problem, resolved_columns
+from jobs.problems.rows import canonical_bytes, checked_problem
 from records.failure import InvalidInput
 from records.problem import Problem
 
@@ -54,7 +55,8 @@ class ProblemSet:
         """What was found, and which columns it is read from."""
         key = f", key from {self.columns.reference!r}" if self.columns.reference is not None else ", no key"
         ids = "row numbers" if self.columns.problem_id is None else repr(self.columns.problem_id)
-        return f"{self.num_problems} problems: question from {self.columns.question!r}{key}, id from {ids}"
+        asked = " and ".join(map(repr, self.columns.asked))
+        return f"{self.num_problems} problems: question from {asked}{key}, id from {ids}"
 
     def __iter__(self) -> Iterator[Problem]:
         """The selected problems, in the file's order.

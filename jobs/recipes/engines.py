@@ -5,8 +5,11 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from actors.engines.prm.families import AUTO, FAMILIES
+from jobs.problems.templates import parse_template
 from jobs.recipes.section import PLUGIN, Section, is_plugin, setting
 
+MOST_TEMPLATE_CHARS = 1_000_000
+"""Of a prompt's template and a chat's."""
 SCRIPTED = "scripted"
 """The kind of an engine without a model, and that model's name."""
 
@@ -76,9 +79,23 @@ class EngineSection(Section):
 class GeneratorSection(EngineSection):
     """The model that solves the problems, and how its tokens are drawn."""
 
-    prompt_template: str = setting("{question}\n\n", "Text of the prompt; {question} is replaced.")
-    chat: bool = setting(False, "Wrap the prompt as a user message in the tokenizer's chat template.")
+    prompt_template: str = setting(
+        "{question}\n\n",
+        "Text of the prompt; {question} and other columns of the problem file in braces are replaced.",
+        max_length=MOST_TEMPLATE_CHARS,
+    )
+    chat: bool = setting(False, "Wrap the prompt as a user message in a chat template.")
     system_prompt: str | None = setting(None, "System message of the chat; omitted: none.")
+    chat_template: str | None = setting(
+        None,
+        "File with a Jinja chat template, relative to the recipe, or the template itself; omitted: the model's own.",
+        silent=True,
+        min_length=1,
+        max_length=MOST_TEMPLATE_CHARS,
+    )
+    chat_template_kwargs: dict[str, Any] = setting(
+        {}, "Variables for the chat template, such as enable_thinking = false.", silent=True
+    )
     separator: str = setting("\n\n", "The text that ends a step.", min_length=1)
     temperature: float = setting(0.7, "Sampling temperature; 0 is greedy.", ge=0, le=10)
     top_p: float = setting(1.0, "Share of the distribution that is sampled from; 1 is all of it.", gt=0, le=1)
@@ -104,9 +121,8 @@ class GeneratorSection(EngineSection):
 
     @field_validator("prompt_template")
     @classmethod
-    def _template_has_the_question(cls, template: str) -> str:
-        if "{question}" not in template:
-            raise ValueError("must contain {question}")
+    def _template_names_a_column(cls, template: str) -> str:
+        parse_template(template)
         return template
 
     @model_validator(mode="after")
@@ -117,6 +133,8 @@ class GeneratorSection(EngineSection):
             )
         if self.system_prompt is not None and not self.chat:
             raise ValueError("system_prompt needs chat = true")
+        if (self.chat_template is not None or self.chat_template_kwargs) and not self.chat:
+            raise ValueError("chat_template and chat_template_kwargs need chat = true")
         return self
 
 

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from jobs.recipes.builtin_models import folder_of
 from jobs.recipes.errors import describe
+from jobs.recipes.read_files import is_jinja, with_files
 from jobs.recipes.renamed import rename_keys, renamed_overrides
 from jobs.recipes.sections import Recipe
 from jobs.recipes.strategies.registry import row_of
@@ -24,18 +25,25 @@ from records.failure import InvalidInput
 
 SHIPPED = Path(__file__).parent
 """Recipes of public models; each can be named without path and suffix."""
-FILES = ("cost.prices", "script.answers")
+FILES = ("cost.prices", "script.answers", "prompt.examples_file", "generator.chat_template")
 """Settings that name a file."""
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
-def load_recipe(path: Path, overrides: Sequence[str] = (), *, strategy: Mapping[str, Any] | None = None) -> Recipe:
+def load_recipe(
+    path: Path,
+    overrides: Sequence[str] = (),
+    *,
+    strategy: Mapping[str, Any] | None = None,
+    read_files: bool = True,
+) -> Recipe:
     """Read and check a recipe.
 
     Args:
         path: a TOML file, or the name of a shipped recipe.
         strategy: keys of the strategy section that take the place of the recipe's; all of it where the name differs.
         overrides: `section.key=value`; the value as in TOML, or a bare string; an empty one removes the key.
+        read_files: take in what the files hold that it names (`jobs.recipes.read_files`); else their names stay.
 
     Raises:
         InvalidInput: the message names file or `--set`, key, value and bound, one mistake a line.
@@ -56,9 +64,10 @@ def load_recipe(path: Path, overrides: Sequence[str] = (), *, strategy: Mapping[
         if key in FILES:
             _resolve_files(tables, Path.cwd(), only=key)
     try:
-        return Recipe.model_validate(tables)
+        recipe = Recipe.model_validate(tables)
     except ValidationError as error:
         raise InvalidInput(describe(error, tables, file=str(path), overridden=overridden)) from error
+    return with_files(recipe) if read_files else recipe
 
 
 def shipped_recipe(path: Path) -> Path | None:
@@ -134,7 +143,12 @@ def _resolve_files(tables: dict[str, Any], folder: Path, *, only: str | None = N
         name, _, setting = key.partition(".")
         section = tables.get(name)
         file = section.get(setting) if isinstance(section, dict) else None
-        if isinstance(section, dict) and isinstance(file, str) and file and not file.startswith("s3://"):
+        if (
+            isinstance(section, dict)
+            and isinstance(file, str)
+            and file
+            and not (file.startswith("s3://") or is_jinja(file))
+        ):
             section[setting] = str((folder / Path(file).expanduser()).resolve())
 
 

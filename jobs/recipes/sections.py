@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from jobs.recipes.calibration import CalibrationSection
 from jobs.recipes.engines import GeneratorSection, PrmSection, ScriptSection
+from jobs.recipes.prompt import PromptSection
 from jobs.recipes.section import PLUGIN, Section, is_plugin, setting
 from jobs.recipes.strategies.base import Spelled
 from jobs.recipes.strategies.basic import PluginStrategy
@@ -206,6 +207,7 @@ class Recipe(Section):
     seed: int = setting(0, "Every sample's seed is derived from it and the sample's name.", ge=0, lt=2**63)
     problems: ProblemsSection = setting(ProblemsSection(), "Columns of the problem file.")
     generator: GeneratorSection = Field(description="The model that solves the problems.")
+    prompt: PromptSection = setting(PromptSection(), "Problems that the prompt shows solved.", silent=True)
     prm: PrmSection | None = setting(None, "The process reward model; omitted: none, for strategies without scores.")
     script: ScriptSection = setting(ScriptSection(), "What a scripted generator and PRM do.", silent=True)
     strategy: StrategySection = Field(description="How samples are spent on a problem.")
@@ -250,6 +252,7 @@ class Recipe(Section):
 SECTIONS: dict[str, type[Section]] = {
     "problems": ProblemsSection,
     "generator": GeneratorSection,
+    "prompt": PromptSection,
     "prm": PrmSection,
     "script": ScriptSection,
     "budget": BudgetSection,

@@ -4,8 +4,11 @@ from dataclasses import fields, replace
 from typing import Any
 
 from actors.engines.settings import EngineSettings, GeneratorSettings, PrmSettings, Script
+from jobs.problems.columns import ProblemColumns
+from jobs.problems.templates import parse_template
 from jobs.recipes.engines import EngineSection
 from jobs.recipes.plugin import imported
+from jobs.recipes.prompt import shown_examples
 from jobs.recipes.section import is_plugin
 from jobs.recipes.sections import Recipe
 from records.calls import Sampling
@@ -14,15 +17,31 @@ from scaling.answers.extract import DEFAULT_WAYS, Extraction, Way
 from scaling.strategy import SearchLimits
 from scaling.uncertainty.abstention import Abstention
 
+_MADE = frozenset({"script", "max_logprobs", "prompt_template", "examples", "between_examples"})
+"""Settings that are made of several keys of a recipe."""
+
 
 def generator_settings(recipe: Recipe) -> GeneratorSettings:
-    """How each generator replica is built."""
-    section = recipe.generator
+    """How each generator replica is built.
+
+    Raises:
+        InvalidInput: an example of the prompt lacks a column.
+    """
+    section, template = recipe.generator, parse_template(recipe.generator.prompt_template)
     return GeneratorSettings(
         **_as_written(section, GeneratorSettings),
+        prompt_template=template.frame,
+        examples=shown_examples(recipe.prompt, problem_columns(recipe), template.text),
+        between_examples=recipe.prompt.between_examples,
         max_logprobs=max(section.max_logprobs, recipe.strategy.num_logprobs),
         script=Script(tokens_per_s=recipe.script.tokens_per_s),
     )
+
+
+def problem_columns(recipe: Recipe) -> ProblemColumns:
+    """Which columns of a problem file are read, those that the prompt names among them."""
+    text = parse_template(recipe.generator.prompt_template).text
+    return ProblemColumns(**recipe.problems.model_dump(), text=text)
 
 
 def prm_settings(recipe: Recipe) -> PrmSettings | None:
@@ -36,7 +55,7 @@ def prm_settings(recipe: Recipe) -> PrmSettings | None:
 
 def _as_written(section: EngineSection, settings: type[EngineSettings]) -> dict[str, Any]:
     """The settings that stand in the section as they are."""
-    names = {field.name for field in fields(settings)} - {"script", "max_logprobs"}
+    names = {field.name for field in fields(settings)} - _MADE
     return {name: getattr(section, name) for name in names}
 
 

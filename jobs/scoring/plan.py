@@ -16,19 +16,20 @@ from typing import Any, TypeVar
 from actors.engines.model_files import TOKENIZER_FILE, identity_files, sha256_of, weight_files
 from actors.engines.model_size import num_active_parameters
 from actors.engines.prm.trained_for import generator_warnings, read_trained_for, temperature_warnings
+from actors.engines.prompts import prompt_warnings
 from actors.engines.settings import EngineSettings
 from actors.grading.grader import Grader
 from actors.replicas.preflight import check_generator, check_prm
 from cluster.staging import stage_folder, stage_outline
 from cluster.store import open_store, probe, refuses_second_create
 from jobs.command_line.score import ScoreOptions
-from jobs.problems.problem_set import ProblemColumns, ProblemSet, inspect_problems
+from jobs.problems.problem_set import ProblemSet, inspect_problems
 from jobs.recipes.builtin_models import provide
 from jobs.recipes.engines import SCRIPTED
 from jobs.recipes.load import load_recipe
 from jobs.recipes.resume import as_json
 from jobs.recipes.sections import Recipe
-from jobs.recipes.settings import answer_policy, prm_settings, sampling
+from jobs.recipes.settings import answer_policy, generator_settings, prm_settings, problem_columns, sampling
 from jobs.recipes.strategy_factory import strategy_factory
 from jobs.scoring.admission import starving_warnings
 from jobs.scoring.cost import check_cost
@@ -110,7 +111,7 @@ def make_plan(options: ScoreOptions, *, strategy: Mapping[str, Any] | None = Non
         InvalidInput: file, line or field, and what to do.
     """
     recipe = load_recipe(options.recipe, options.overrides, strategy=strategy)
-    columns = ProblemColumns(**recipe.problems.model_dump())
+    columns = problem_columns(recipe)
     kind = recipe.grader.kind
     problems = inspect_problems(
         options.problems, columns, options.limit, partial(reference_mistake, kind), partial(reference_doubt, kind)
@@ -125,6 +126,7 @@ def make_plan(options: ScoreOptions, *, strategy: Mapping[str, Any] | None = Non
         *scripted_warnings(recipe),
         *starving_warnings(recipe),
         *_check_store(store, single_writer=options.single_writer),
+        *_prompt_warnings(recipe),
         *trained_for_warnings(recipe, models),
     )
     manifest = Manifest(
@@ -183,6 +185,14 @@ def _check_models(recipe: Recipe) -> dict[str, ModelIdentity]:
     if prm is not None and recipe.strategy.needs_prm:
         models["prm"] = checked_model(prm, check_prm)
     return models
+
+
+def _prompt_warnings(recipe: Recipe) -> tuple[str, ...]:
+    """What the user should be told of the prompt; nothing where nothing is sampled, or by a stand-in."""
+    settings = generator_settings(recipe)
+    if settings.kind == SCRIPTED or not recipe.strategy.samples:
+        return ()
+    return prompt_warnings(stage_outline(settings.model), settings)
 
 
 def trained_for_warnings(recipe: Recipe, models: Mapping[str, ModelIdentity]) -> tuple[str, ...]:

@@ -6,10 +6,9 @@ from actors.engines.scripted.engines import identity
 from actors.engines.scripted.world import question_key
 from actors.engines.settings import EngineSettings, GeneratorSettings
 from jobs.problems.problem_set import inspect_problems
-from jobs.problems.rows import ProblemColumns
 from jobs.recipes.engines import SCRIPTED
 from jobs.recipes.sections import Recipe
-from jobs.recipes.settings import generator_settings
+from jobs.recipes.settings import generator_settings, problem_columns
 from jobs.scoring.cost import role_sections
 from records.run_folder.manifest import ModelIdentity
 
@@ -35,7 +34,7 @@ def informed_generator_settings(recipe: Recipe) -> GeneratorSettings:
     settings = generator_settings(recipe)
     if settings.kind != SCRIPTED or recipe.script.answers is None:
         return settings
-    problems = inspect_problems(recipe.script.answers, ProblemColumns(**recipe.problems.model_dump()))
+    problems = inspect_problems(recipe.script.answers, problem_columns(recipe))
     answers = {
         question_key(problem.question): problem.reference for problem in problems if problem.reference is not None
     }

@@ -47,7 +47,7 @@ def _of_one_recipe(
     options: ScoreOptions | CalibrateOptions, strategy: Mapping[str, str] | None, **read: tuple[str, ...]
 ) -> JobInputs:
     def load() -> list[Recipe]:
-        return [load_recipe(options.recipe, options.overrides, strategy=strategy)]
+        return [load_recipe(options.recipe, options.overrides, strategy=strategy, read_files=False)]
 
     return JobInputs(read=read, recipes=(options.recipe,), output=options.output, load=load)
 
@@ -75,7 +75,7 @@ def _of_compare(options: CompareOptions) -> JobInputs:
 
 def _of_estimate(options: EstimateOptions) -> JobInputs:
     def load() -> list[Recipe]:
-        own = load_recipe(options.recipe, options.overrides)
+        own = load_recipe(options.recipe, options.overrides, read_files=False)
         strategies = options.strategies or (own.strategy.name,)
         settings = comparison_settings((options.recipe,), strategies, (*options.overrides, *NO_CAPS))
         return [own, *(setting.recipe for setting in settings)]

@@ -188,7 +188,11 @@ def _check_recipe(recipe: Recipe, travels: _Travels) -> list[str]:
             raise InvalidInput(
                 f"{role}.model {model} does not travel with the working directory: it holds no file of it"
             )
-    answers = recipe.script.answers
-    if answers is not None and Path(answers).is_relative_to(travels.folder):
-        travels.check("script.answers", os.path.relpath(answers, travels.here))
+    for key, file in (
+        ("script.answers", recipe.script.answers),
+        ("prompt.examples_file", recipe.prompt.examples_file),
+        ("generator.chat_template", recipe.generator.chat_template),
+    ):
+        if file is not None and Path(file).is_relative_to(travels.folder):
+            travels.check(key, os.path.relpath(file, travels.here))
     return warnings

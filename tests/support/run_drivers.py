@@ -29,8 +29,8 @@ from actors.writer.lease import newest_lease
 from actors.writer.writer import Writer
 from cluster.store import LocalStore
 from jobs.command_line.score import ScoreOptions
+from jobs.problems.columns import ProblemColumns
 from jobs.problems.problem_set import inspect_problems
-from jobs.problems.rows import ProblemColumns
 from jobs.recipes.load import load_recipe
 from jobs.recipes.resume import as_json
 from jobs.recipes.strategy_factory import strategy_factory

@@ -1,12 +1,14 @@
 """The formats of published PRM families, each as its authors' code writes it, cut into question and steps.
 
-Every step loses the white space around it first. docs/prm.md says where a format differs from the published one.
+Every step loses the white space around it first. Question and steps are text: where one has the text of a special
+token, or of a tag that is one, it does not become that token. docs/prm.md says where a format differs from the
+published one.
 """
 
 from dataclasses import dataclass
 
-from actors.engines.chat import ChatTemplate, Message
-from actors.engines.text import TextTokenizer
+from actors.engines.chat import ChatTemplate
+from actors.engines.text import Message, TextTokenizer
 from records.failure import InvalidInput
 
 QWEN_SYSTEM_PROMPT = "Please reason step by step, and put your final answer within \\boxed{}."
@@ -49,13 +51,13 @@ class QwenFormat:
         """System and user turn, up to where the assistant speaks."""
         messages: list[Message] = [
             {"role": "system", "content": QWEN_SYSTEM_PROMPT},
-            {"role": "user", "content": question},
+            {"role": "user", "content": self.tokenizer.quote(question, QWEN_STEP_TAG)},
         ]
         return self.tokenizer.encode(self.template.render(messages), special=False)
 
     def step_ids(self, step: str, *, first: bool) -> tuple[int, ...]:  # noqa: ARG002 (all steps are alike)
         """Token ids of a step and of the tag after it."""
-        text = step.strip()
+        text = self.tokenizer.quote(step.strip(), QWEN_STEP_TAG)
         return self.tokenizer.encode(text + QWEN_STEP_TAG, special=False) if text else ()
 
 
@@ -72,11 +74,11 @@ class ShepherdFormat:
 
     def question_ids(self, question: str) -> tuple[int, ...]:
         """The question as the model wants a text to begin."""
-        return self.tokenizer.encode(question.strip())
+        return self.tokenizer.encode(self.tokenizer.quote(question.strip()))
 
     def step_ids(self, step: str, *, first: bool) -> tuple[int, ...]:
         """The step and its tag, set off by a space from the question, by a newline from the step before."""
-        text = step.strip()
+        text = self.tokenizer.quote(step.strip())
         if not text:
             return ()
         joint = " " if first else "\n"
@@ -108,11 +110,11 @@ class RlhflowFormat:
 
     def question_ids(self, question: str) -> tuple[int, ...]:
         """The first user turn, which the first step goes on with."""
-        return self.tokenizer.encode(self.begin + question.strip(), special=False)
+        return self.tokenizer.encode(self.begin + self.tokenizer.quote(question.strip()), special=False)
 
     def step_ids(self, step: str, *, first: bool) -> tuple[int, ...]:
         """The step, up to where the assistant judges it; before all but the first, the answer to the one before."""
-        text = step.strip()
+        text = self.tokenizer.quote(step.strip())
         if not text:
             return ()
         return self.tokenizer.encode((" " if first else self.go_on) + text + self.ask, special=False)
@@ -157,14 +159,14 @@ class SkyworkFormat:
 
     def question_ids(self, question: str) -> tuple[int, ...]:
         """Token ids of the question and a newline."""
-        return self.tokenizer.encode(f"{self.begin}{question}\n")
+        return self.tokenizer.encode(f"{self.begin}{self.tokenizer.quote(question)}\n")
 
     def step_ids(self, step: str, *, first: bool) -> tuple[int, ...]:  # noqa: ARG002 (all steps are alike)
         """The step's lines, empty ones left out, each with its newline."""
         newline = token_id(self.tokenizer, "\n")
         ids: list[int] = []
         for line in filter(None, step.strip().split("\n")):
-            ids += [*self.tokenizer.encode(line), newline]
+            ids += [*self.tokenizer.encode(self.tokenizer.quote(line)), newline]
         return tuple(ids)
 
 
@@ -187,9 +189,9 @@ class ReasonEvalFormat:
 
     def question_ids(self, question: str) -> tuple[int, ...]:
         """The prompt as the model wants a text to begin."""
-        return self.tokenizer.encode(REASONEVAL_PROMPT.replace("{question}", question))
+        return self.tokenizer.encode(REASONEVAL_PROMPT.replace("{question}", self.tokenizer.quote(question)))
 
     def step_ids(self, step: str, *, first: bool) -> tuple[int, ...]:  # noqa: ARG002 (all steps are alike)
         """The step as it is tokenised between two padding tokens, without these."""
-        text = step.strip()
+        text = self.tokenizer.quote(step.strip())
         return self.tokenizer.encode(f"{self.pad}{text}{self.pad}", special=False)[1:-1] if text else ()

@@ -12,9 +12,11 @@ import numpy as np
 
 from actors.engines.formats import SeparatorFormat
 from actors.engines.logprobs import TopLogprobs
+from actors.engines.prompts import PromptWriter
 from actors.engines.protocol import EngineFacts, EngineRefused, EngineSample, EngineScore, SampleRequest
 from actors.engines.scripted.tokens import (
     ASKED,
+    BEGIN,
     END,
     BlockCache,
     byte_tokenizer,
@@ -36,6 +38,8 @@ NUM_PARAMETERS = 1_000_000
 """What FLOPs are counted with."""
 PRM_SEPARATOR = "\n\n"
 """The PRM reads the text of a step and writes this after it, whatever the generator ends its steps with."""
+_ANY_QUESTION = "\x00question\x00"
+"""Stands for one, to find what a prompt has around it."""
 LOGPROB = -0.25
 """Of each sampled token, in nats."""
 
@@ -105,9 +109,8 @@ class ScriptedGenerator(ScriptedEngine):
         self.tokenizer = byte_tokenizer(settings.separator)
         self._separator, self._answers = settings.separator, settings.script.answers
         self._max_logprobs, self._logprobs = settings.max_logprobs, settings.logprobs
-        before, _, self._after_question = settings.prompt_template.partition("{question}")
-        system = settings.system_prompt if settings.chat else None
-        self._before_question = before if system is None else f"{system}{self._separator}{before}"
+        written = PromptWriter(settings, self.tokenizer).text(_ANY_QUESTION).removeprefix(BEGIN).removesuffix(ASKED)
+        self._before_question, _, self._after_question = written.rpartition(_ANY_QUESTION)
         self._end, self._asked = (special_id(self._separator, text) for text in (END, ASKED))
 
     async def sample(self, request: SampleRequest) -> EngineSample:

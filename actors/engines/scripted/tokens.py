@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from actors.engines.text import TextTokenizer
+from actors.engines.text import Message, TextTokenizer
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -17,14 +17,16 @@ CACHED_BLOCKS = 2**18
 
 
 def byte_tokenizer(separator: str) -> TextTokenizer:
-    """All bytes, the separator as one token, and the special ones. Any chat is its two messages, one after the other.
+    """All bytes, the separator as one token, and the special ones. Any chat is its messages, one after the other.
 
     Args:
         separator: the text that ends a step.
     """
-    tokenizer = TextTokenizer(byte_backend(separator))
-    tokenizer.chat = lambda user, system: tokenizer.encode(user if system is None else f"{system}{separator}{user}")
-    return tokenizer
+
+    def chat(messages: Sequence[Message]) -> str:
+        return BEGIN + separator.join(message["content"] for message in messages) + ASKED
+
+    return TextTokenizer(byte_backend(separator), chat)
 
 
 @functools.cache

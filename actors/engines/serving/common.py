@@ -7,10 +7,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from actors.engines.chat import chat_writer
 from actors.engines.model_files import TOKENIZER_FILE, context_length, identity_files, sha256_of
 from actors.engines.model_size import num_active_parameters
 from actors.engines.protocol import EngineFacts
-from actors.engines.settings import EngineSettings
+from actors.engines.settings import EngineSettings, GeneratorSettings
 from actors.engines.text import TextTokenizer
 from records.failure import InvalidInput
 
@@ -114,7 +115,7 @@ def engine_facts(llm: "LLMEngine", settings: EngineSettings, **details: str | in
     )
 
 
-def load_tokenizer(llm: "LLMEngine") -> TextTokenizer:
+def load_tokenizer(llm: "LLMEngine", settings: GeneratorSettings) -> TextTokenizer:
     """The model's tokenizer: a copy, because transformers changes its own's truncation in passing."""
     from tokenizers import Tokenizer
 
@@ -122,12 +123,4 @@ def load_tokenizer(llm: "LLMEngine") -> TextTokenizer:
     backend = Tokenizer.from_str(hugging_face.backend_tokenizer.to_str())
     backend.no_truncation()
     backend.no_padding()
-
-    def chat(user: str, system: str | None) -> tuple[int, ...]:
-        messages = [{"role": "system", "content": system}] if system is not None else []
-        messages.append({"role": "user", "content": user})
-        text = hugging_face.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-        # The template writes the special tokens that a text begins with by itself.
-        return tuple(backend.encode(text, add_special_tokens=False).ids)
-
-    return TextTokenizer(backend, chat if hugging_face.chat_template else None)
+    return TextTokenizer(backend, chat_writer(Path(settings.model), settings))

@@ -35,7 +35,7 @@ class VllmGenerator:
         prepare_environment(settings, cuda=cuda)
         threads = None if cuda else settings.cpu_threads
         self._thread = EngineThread(generator_arguments(settings, cuda=cuda), cpu_threads=threads)
-        self.tokenizer = load_tokenizer(self._thread.llm)
+        self.tokenizer = load_tokenizer(self._thread.llm, settings)
         self.facts = engine_facts(self._thread.llm, settings)
         self._seeded, self._logprobs = settings.seeded, settings.logprobs
         self._splitter = StepSplitter(self.tokenizer, settings.separator)

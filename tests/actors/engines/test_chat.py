@@ -10,8 +10,10 @@ from typing import Any, cast
 import pytest
 from transformers import AutoTokenizer
 
-from actors.engines.chat import Message, read_chat_template
+from actors.engines.chat import read_chat_template
+from actors.engines.prompts import PromptWriter
 from actors.engines.serving.common import load_tokenizer
+from actors.engines.text import Message
 from actors.replicas.preflight import check_generator
 from records.failure import InvalidInput
 from tests.actors.conftest import REAL_GENERATOR
@@ -57,9 +59,11 @@ def test_the_generators_prompt_is_the_rendered_chat(generator, system):
     """As a generator's engine makes it, with the tokenizer that vLLM loads for a folder: no second <bos>, no cut."""
     hugging_face = AutoTokenizer.from_pretrained(generator)
     hugging_face("a", truncation=True, max_length=1)  # what leaves a limit behind in a tokenizer that is not a copy
-    tokenizer = load_tokenizer(cast(Any, SimpleNamespace(get_tokenizer=lambda: hugging_face)))
-    assert tokenizer.chat is not None
-    ids = tokenizer.chat("What is 1 + 1?", system)
+    settings = replace(
+        REAL_GENERATOR, model=str(generator), chat=True, system_prompt=system, prompt_template="{question}"
+    )
+    tokenizer = load_tokenizer(cast(Any, SimpleNamespace(get_tokenizer=lambda: hugging_face)), settings)
+    ids = PromptWriter(settings, tokenizer).token_ids("What is 1 + 1?")
     messages = [*([{"role": "system", "content": system}] if system else []), MESSAGES[1]]
     wanted = AutoTokenizer.from_pretrained(generator).apply_chat_template(messages, add_generation_prompt=True)
     assert list(ids) == wanted["input_ids"]

@@ -7,7 +7,7 @@ import pytest
 from pydantic.fields import FieldInfo
 
 from actors.engines.settings import EngineSettings
-from jobs.problems.rows import PRESETS
+from jobs.problems.columns import PRESETS
 from jobs.recipes.engines import EngineSection
 from jobs.recipes.load import load_recipe
 from jobs.recipes.resume import as_json, decides_results, operational_keys
