@@ -166,7 +166,7 @@ def _fit_and_publish(
     actor.perform(
         "publish",
         plan.output,
-        trained_for={"generator": plan.rollouts.generator, "temperature": plan.rollouts.temperature},
+        trained_for=plan.rollouts.trained_for,
         notes={key: value for key, value in summary.items() if key != "prm"},
         examples=_examples(plan),
         lower_shift=shifted.lower_shift,

@@ -8,7 +8,7 @@ prefix itself; a replica that misses one answers `PrefixMissing` and gets the ca
 import hashlib
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from records.path import FinishReason, PrmScore
 from records.request import Until
@@ -36,10 +36,48 @@ def _bytes_of(content: Sequence[int] | Sequence[str]) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How tokens are drawn: `temperature` 0 is greedy; `top_p` 1 is the whole distribution."""
+    """How tokens are drawn, and which texts end a sample. The defaults beside the temperature change nothing.
+
+    Attributes:
+        temperature: 0 is greedy.
+        top_p: share of the distribution that is sampled from.
+        top_k: likeliest tokens that are sampled from; 0: all.
+        min_p: tokens below this share of the likeliest one's probability are left out.
+        repetition_penalty: of tokens that are in the prompt or the sample; above 1 they come less often.
+        presence_penalty: taken from the logits of tokens that this call has sampled.
+        frequency_penalty: the same for each time.
+        stop: texts that end a sample; they stay in it.
+        logit_bias: (token id, what is added to its logit), by token.
+    """
 
     temperature: float
     top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    stop: tuple[str, ...] = ()
+    logit_bias: tuple[tuple[int, float], ...] = ()
+
+    @property
+    def beside_temperature(self) -> dict[str, object]:
+        """What is not at its default, as JSON has it: with the temperature all that decides what is drawn."""
+        told: dict[str, object] = {
+            field.name: getattr(self, field.name)
+            for field in fields(self)
+            if field.name != "temperature" and getattr(self, field.name) != field.default
+        }
+        if self.stop:
+            told["stop"] = list(self.stop)
+        if self.logit_bias:
+            told["logit_bias"] = {str(token_id): bias for token_id, bias in self.logit_bias}
+        return told
+
+    @property
+    def reshaped(self) -> bool:
+        """Whether tokens are drawn from another distribution than the model's at the temperature."""
+        return not self.beside_temperature.keys() <= {"stop"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -209,6 +209,8 @@ class RolloutRow:
         cut_trials: of those, cut at a token limit before they ended; they count as they were graded, mostly wrong.
         generator: sha256 of the generator's weights; null where it has none.
         temperature: of trajectories and continuations.
+        sampling: what else decided how their tokens were drawn, as JSON: settings of `[generator]` that were not at
+            their default; null in runs that did not say.
         generated_tokens: of the continuations; 0 for a terminal one.
         prompt_tokens: of the continuations' calls, cached ones included.
         cached_tokens: of those, found in the prefix cache.
@@ -230,6 +232,7 @@ class RolloutRow:
     generated_tokens: int
     prompt_tokens: int
     cached_tokens: int
+    sampling: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

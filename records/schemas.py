@@ -144,6 +144,7 @@ ROLLOUTS = _schema(
     _required("generated_tokens", pa.int64()),
     _required("prompt_tokens", pa.int64()),
     _required("cached_tokens", pa.int64()),
+    pa.field("sampling", pa.string()),
 )
 
 SCHEMAS: dict[Table, pa.Schema] = {"problems": PROBLEMS, "steps": STEPS, "requests": REQUESTS, "rollouts": ROLLOUTS}

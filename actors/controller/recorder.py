@@ -167,7 +167,7 @@ class Recorder:
             prefixes,
             lambda path: verdicts[answers[path]],
             generator=models.generator_sha256,
-            temperature=self._settings.sampling.temperature,
+            sampling=self._settings.sampling,
         )
 
     async def run(self) -> None:

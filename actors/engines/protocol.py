@@ -47,6 +47,7 @@ class SampleRequest:
 
     Attributes:
         top_logprobs: likeliest tokens per position whose log-probabilities are wanted; 0: none.
+        num_sampled: the last so many of `prompt_ids` were sampled before; a stop string may have begun in them.
     """
 
     prompt_ids: Sequence[int]
@@ -55,6 +56,12 @@ class SampleRequest:
     seed: int
     sampling: Sampling
     top_logprobs: int = 0
+    num_sampled: int = 0
+
+    @property
+    def path_ids(self) -> Sequence[int]:
+        """Those that were sampled before."""
+        return self.prompt_ids[len(self.prompt_ids) - self.num_sampled :]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +70,7 @@ class EngineSample:
 
     Attributes:
         logprobs: of each token, in nats, before temperature and top-p; None where the engine gives none.
-        finish_reason: SEPARATOR (only with `Until.STEP`), EOS or LENGTH.
+        finish_reason: SEPARATOR (only with `Until.STEP`), EOS (also at a stop string) or LENGTH.
         top: of the `top_logprobs` likeliest tokens at each position; None where none were asked for.
         cached_tokens: prompt tokens found in the prefix cache.
         queued_s: from the request to its first scheduling.

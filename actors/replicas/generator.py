@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from typing import NamedTuple
 
 from actors.engines.build import build_generator
 from actors.engines.logprobs import sampled_logprobs, token_confidences
@@ -27,6 +28,13 @@ from records.replica import ReplicaInfo
 from records.request import Until
 
 
+class _Prefix(NamedTuple):
+    """Prompt and path as token ids; the first `num_prompt_ids` are the prompt."""
+
+    token_ids: tuple[int, ...]
+    num_prompt_ids: int
+
+
 class Generator(ModelReplica[SampleCall, SampleResult, GeneratorEngine]):
     """One generator replica."""
 
@@ -44,7 +52,7 @@ class Generator(ModelReplica[SampleCall, SampleResult, GeneratorEngine]):
         """
         super().__init__(lambda: build_engine(settings), queue_limit=settings.queue_limit, die=die)
         self._settings = settings
-        self._prefixes: PrefixStore[tuple[int, ...]] = PrefixStore(max_prefix_tokens)
+        self._prefixes: PrefixStore[_Prefix] = PrefixStore(max_prefix_tokens)
         self._splitter: StepSplitter | None = None
 
     async def _introduce(self, engine: GeneratorEngine) -> ReplicaInfo:
@@ -72,9 +80,10 @@ class Generator(ModelReplica[SampleCall, SampleResult, GeneratorEngine]):
         await self.engine.sample(request)
 
     async def _serve(self, call: SampleCall) -> SampleResult:
-        prefix_ids = self._resolve(call)
-        if prefix_ids is None:
+        prefix = self._resolve(call)
+        if prefix is None:
             return PrefixMissing(call.key)
+        prefix_ids = prefix.token_ids
         context = self.engine.facts.max_model_len
         if len(prefix_ids) >= context:
             error = f"the prompt is {len(prefix_ids)} tokens long and the context {context}: nothing can follow"
@@ -86,25 +95,28 @@ class Generator(ModelReplica[SampleCall, SampleResult, GeneratorEngine]):
             seed=call.seed,
             sampling=call.sampling,
             top_logprobs=call.top_logprobs,
+            num_sampled=len(prefix_ids) - prefix.num_prompt_ids,
         )
         try:
             sample = await self.engine.sample(request)
         except EngineRefused as refused:
             return CallFailed(call.key, str(refused), retryable=refused.retryable)
-        self._hold(child_prefix_id(call.prefix_id, sample.token_ids), prefix_ids + sample.token_ids)
+        longer = _Prefix(prefix_ids + sample.token_ids, prefix.num_prompt_ids)
+        self._hold(child_prefix_id(call.prefix_id, sample.token_ids), longer)
         return self._sampled(call, prefix_ids, sample)
 
-    def _resolve(self, call: SampleCall) -> tuple[int, ...] | None:
+    def _resolve(self, call: SampleCall) -> "_Prefix | None":
         """Prompt and path as token ids; None where the call carries no prefix and none is held."""
         held = self._prefixes.get(call.prefix_id)
         if held is not None or call.prefix is None:
             return held
-        token_ids = self._prompt_ids(call.prefix.question) + call.prefix.token_ids
-        self._hold(call.prefix_id, token_ids)
-        return token_ids
+        prompt_ids = self._prompt_ids(call.prefix.question)
+        prefix = _Prefix(prompt_ids + call.prefix.token_ids, len(prompt_ids))
+        self._hold(call.prefix_id, prefix)
+        return prefix
 
-    def _hold(self, prefix_id: str, token_ids: tuple[int, ...]) -> None:
-        self._prefixes.put(prefix_id, token_ids, len(token_ids))
+    def _hold(self, prefix_id: str, prefix: "_Prefix") -> None:
+        self._prefixes.put(prefix_id, prefix, len(prefix.token_ids))
 
     def _prompt_ids(self, question: str) -> tuple[int, ...]:
         return PromptWriter(self._settings, self.engine.tokenizer).token_ids(question)
@@ -139,11 +151,14 @@ class Generator(ModelReplica[SampleCall, SampleResult, GeneratorEngine]):
 
 
 def _certainty(sampling: Sampling, sample: EngineSample) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
-    """Confidences and, unless top-p cut the distribution, log-probabilities as drawn; None where not asked."""
+    """Confidences and, unless more than the temperature shapes the distribution, log-probabilities as drawn.
+
+    None where not asked.
+    """
     if sample.top is None:
         return None, None
     confidences = token_confidences(sample.top)
-    if sample.logprobs is None or sampling.top_p < 1:
+    if sample.logprobs is None or sampling.reshaped:
         return confidences, None
     return confidences, sampled_logprobs(sample.token_ids, sample.logprobs, sample.top, sampling.temperature)
 

@@ -5,6 +5,7 @@ separator that the tokenizer tears apart is found before a GPU is paid for. `che
 replicas said of themselves.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from actors.engines.chat import chat_writer
@@ -48,6 +49,20 @@ def check_generator(settings: GeneratorSettings) -> None:
         raise InvalidInput(
             f"{settings.max_logprobs} log-probabilities per token are asked for (strategy.top_logprobs, or "
             f"generator.max_logprobs), and {model} has a vocabulary of {vocabulary}: lower it"
+        )
+
+
+def check_logit_bias(model: Path, logit_bias: Mapping[str, float]) -> None:
+    """Check that the tokens whose logits are changed are tokens of the model.
+
+    Raises:
+        InvalidInput: names those that are none.
+    """
+    vocabulary = vocabulary_size(model)
+    unknown = [token_id for token_id in logit_bias if vocabulary is not None and int(token_id) >= vocabulary]
+    if unknown:
+        raise InvalidInput(
+            f"generator.logit_bias: {', '.join(unknown)}: {model} has a vocabulary of {vocabulary} tokens, from 0"
         )
 
 

@@ -278,7 +278,7 @@ def _warnings(
     lines += [
         f"{name}: its rollouts are of another {field} than those that the PRM is calibrated for"
         for name, other in others.items()
-        for field in ("generator", "temperature")
+        for field in ("generator", "temperature", "sampling")
         if getattr(other, field) != getattr(rollouts, field)
     ]
     fitted_on = frozenset().union(*(split.questions for name, split in splits.items() if name != TEST))

@@ -18,6 +18,9 @@ from records.rows import RolloutRow
 from records.run_folder.reader import read_run
 from records.schemas import ROLLOUTS, to_rows
 
+_LATER = ("sampling",)
+"""Columns that files of older versions lack."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollouts:
@@ -30,6 +33,7 @@ class Rollouts:
         missing: problems of the run without a row.
         generator: sha256 of the generator's weights; None where the rows have none.
         temperature: of all rows.
+        sampling: what else decided how tokens were drawn, as JSON (`RolloutRow.sampling`); None where rows do not say.
         separator: that the generator's steps end in, by the run's recipe; None for a file.
         fingerprint: sha256 of what the rows say.
     """
@@ -40,8 +44,15 @@ class Rollouts:
     missing: int
     generator: str | None
     temperature: float
+    sampling: str | None
     separator: str | None
     fingerprint: str
+
+    @property
+    def trained_for(self) -> dict[str, object]:
+        """What a PRM that is fitted to them says that it was made for."""
+        drawn = {} if self.sampling is None else {"sampling": json.loads(self.sampling)}
+        return {"generator": self.generator, "temperature": self.temperature, **drawn}
 
     @property
     def num_problems(self) -> int:
@@ -67,6 +78,7 @@ def read_rollouts(uri: str) -> Rollouts:
         raise InvalidInput(f"{uri}: no row has a trial: was there a grader, and an answer key?")
     (generator,) = _only(uri, "generator", rows)
     (temperature,) = _only(uri, "temperature", rows)
+    (sampling,) = _only(uri, "sampling", rows)
     return Rollouts(
         uri=uri,
         rows=tried,
@@ -74,6 +86,7 @@ def read_rollouts(uri: str) -> Rollouts:
         missing=max(0, (num_problems or 0) - len({row.problem_id for row in rows})),
         generator=None if generator is None else str(generator),
         temperature=float(str(temperature)),
+        sampling=None if sampling is None else str(sampling),
         separator=separator,
         fingerprint=_fingerprint(tried),
     )
@@ -108,6 +121,8 @@ def _read_file(uri: str) -> pa.Table:
         raise InvalidInput(f"{uri} cannot be read: {error}") from error
     except pa.ArrowInvalid as error:
         raise InvalidInput(f"{uri} is no Parquet file: {error}") from error
+    for name in set(_LATER) - set(table.column_names):
+        table = table.append_column(name, pa.nulls(len(table), ROLLOUTS.field(name).type))
     missing = [name for name in ROLLOUTS.names if name not in table.column_names]
     if missing:
         raise InvalidInput(f"{uri}: no column {', '.join(missing)}; docs/tables.md says what `rollouts` has")
@@ -156,5 +171,7 @@ def _fingerprint(rows: Sequence[RolloutRow]) -> str:
     digest = hashlib.sha256()
     for row in rows:
         told = (row.problem_id, row.node_id, row.question, row.steps, row.terminal, row.num_trajectories)
-        digest.update(json.dumps([*told, row.successes, row.trials, row.generator, row.temperature]).encode())
+        drawn = [] if row.sampling is None else [row.sampling]
+        counted = (row.successes, row.trials, row.generator, row.temperature)
+        digest.update(json.dumps([*told, *counted, *drawn]).encode())
     return digest.hexdigest()

@@ -1,6 +1,6 @@
 """The sections of the two models, `[generator]` and `[prm]`: what their engines have in common, and their stand-ins."""
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -99,6 +99,40 @@ class GeneratorSection(EngineSection):
     separator: str = setting("\n\n", "The text that ends a step.", min_length=1)
     temperature: float = setting(0.7, "Sampling temperature; 0 is greedy.", ge=0, le=10)
     top_p: float = setting(1.0, "Share of the distribution that is sampled from; 1 is all of it.", gt=0, le=1)
+    top_k: int = setting(0, "Likeliest tokens that are sampled from; 0: all.", silent=True, ge=0)
+    min_p: float = setting(
+        0.0,
+        "Tokens below this share of the likeliest one's probability are left out; 0: none.",
+        silent=True,
+        ge=0,
+        le=1,
+    )
+    repetition_penalty: float = setting(
+        1.0,
+        "Tokens that are in the prompt or the sample come less often above 1, more often below.",
+        silent=True,
+        gt=0,
+        le=10,
+    )
+    presence_penalty: float = setting(
+        0.0,
+        "Taken from the logits of tokens that are in the sample; in a search by steps, in the step.",
+        silent=True,
+        ge=-2,
+        le=2,
+    )
+    frequency_penalty: float = setting(0.0, "The same, for each time that a token is in it.", silent=True, ge=-2, le=2)
+    stop: tuple[Annotated[str, Field(min_length=1, max_length=1000)], ...] = Field(
+        default=(),
+        strict=False,
+        max_length=16,
+        description="Texts that end a sample, in searches by steps too; they stay in it.",
+        json_schema_extra={"operational": False},
+        exclude_if=lambda value: value == (),
+    )
+    logit_bias: dict[Annotated[str, Field(pattern="^[0-9]{1,9}$")], Annotated[float, Field(ge=-100, le=100)]] = setting(
+        {}, "Added to the logits of tokens: token id = from -100 to 100.", silent=True
+    )
     max_logprobs: int = setting(
         20,
         "Likeliest tokens per position whose log-probabilities a strategy may ask for; raised to the strategy's own "

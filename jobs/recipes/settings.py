@@ -61,7 +61,10 @@ def _as_written(section: EngineSection, settings: type[EngineSettings]) -> dict[
 
 def sampling(recipe: Recipe) -> Sampling:
     """How tokens are drawn."""
-    return Sampling(temperature=recipe.generator.temperature, top_p=recipe.generator.top_p)
+    section = recipe.generator
+    named = {field.name: getattr(section, field.name) for field in fields(Sampling)}
+    bias = tuple(sorted((int(token_id), float(value)) for token_id, value in section.logit_bias.items()))
+    return Sampling(**named | {"logit_bias": bias})
 
 
 def search_limits(recipe: Recipe) -> SearchLimits:

@@ -15,11 +15,11 @@ from typing import Any, TypeVar
 
 from actors.engines.model_files import TOKENIZER_FILE, identity_files, sha256_of, weight_files
 from actors.engines.model_size import num_active_parameters
-from actors.engines.prm.trained_for import generator_warnings, read_trained_for, temperature_warnings
+from actors.engines.prm.trained_for import generator_warnings, read_trained_for, sampling_warnings
 from actors.engines.prompts import prompt_warnings
 from actors.engines.settings import EngineSettings
 from actors.grading.grader import Grader
-from actors.replicas.preflight import check_generator, check_prm
+from actors.replicas.preflight import check_generator, check_logit_bias, check_prm
 from cluster.staging import stage_folder, stage_outline
 from cluster.store import open_store, probe, refuses_second_create
 from jobs.command_line.score import ScoreOptions
@@ -182,6 +182,8 @@ def _check_models(recipe: Recipe) -> dict[str, ModelIdentity]:
     if generator.kind != SCRIPTED:
         provide(Path(generator.model))
     models = {"generator": checked_model(generator, check_generator)} if recipe.strategy.samples else {}
+    if models and generator.kind != SCRIPTED:
+        check_logit_bias(stage_outline(generator.model), recipe.generator.logit_bias)
     if prm is not None and recipe.strategy.needs_prm:
         models["prm"] = checked_model(prm, check_prm)
     return models
@@ -208,7 +210,7 @@ def trained_for_warnings(recipe: Recipe, models: Mapping[str, ModelIdentity]) ->
     trained_for = read_trained_for(stage_outline(prm.model))
     return (
         *generator_warnings(prm.model, trained_for, generator.model, generator.model_sha256),
-        *temperature_warnings(prm.model, trained_for, sampling(recipe).temperature),
+        *sampling_warnings(prm.model, trained_for, sampling(recipe)),
     )
 
 

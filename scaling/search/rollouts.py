@@ -1,7 +1,9 @@
 """From a problem's graded continuations to its rows of the table `rollouts`."""
 
+import json
 from collections.abc import Callable, Sequence
 
+from records.calls import Sampling
 from records.path import FinishReason, Path
 from records.rows import RolloutRow, StepRow
 from scaling.answers.stated import answer_of
@@ -20,7 +22,7 @@ def rollout_rows(
     verdict: Callable[[Path], bool | None],
     *,
     generator: str | None,
-    temperature: float,
+    sampling: Sampling,
 ) -> tuple[RolloutRow, ...]:
     """One row per prefix of which a continuation was graded.
 
@@ -29,7 +31,7 @@ def rollout_rows(
         prefixes: distinct.
         verdict: on a continuation; None where nobody could grade it, which is no trial.
         generator: sha256 of its weights.
-        temperature: of the samples.
+        sampling: of the samples.
     """
     steps = {step.node_id: step for step in search.steps}
     rows = []
@@ -54,7 +56,8 @@ def rollout_rows(
                 trials=len(graded),
                 cut_trials=sum(leaf.finish_reason is FinishReason.LENGTH for leaf in graded),
                 generator=generator,
-                temperature=temperature,
+                temperature=sampling.temperature,
+                sampling=json.dumps(sampling.beside_temperature, sort_keys=True),
                 generated_tokens=sum(step.generated_tokens for step in own),
                 prompt_tokens=sum(step.prompt_tokens for step in own),
                 cached_tokens=sum(step.cached_tokens for step in own),

@@ -1,13 +1,16 @@
-"""What a PRM was trained or calibrated for: its scores are probabilities of one generator's success at one temperature.
+"""What a PRM was made for: its scores are probabilities of the success of one generator, drawn from in one way.
 
 A PRM calibrated for one generator counts as uncalibrated for another until that has been measured, so a run with
 another one is warned, and goes on.
 """
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from actors.engines.model_files import PRM_CONFIG_FILE, read_json
+from records.calls import Sampling
 from records.failure import InvalidInput
 from scaling.calibration.heads import PROBABILITY
 
@@ -22,11 +25,13 @@ class TrainedFor:
     Attributes:
         generator: sha256 of its weights.
         temperature: that it was sampled at.
+        sampling: what else decided how its tokens were drawn: settings of `[generator]` that were not at their default.
         calibrated: whether the head claims to be calibrated: it is of another kind than `probability`.
     """
 
     generator: str | None = None
     temperature: float | None = None
+    sampling: Mapping[str, object] | None = None
     calibrated: bool = False
 
 
@@ -46,13 +51,15 @@ def read_trained_for(model: Path) -> TrainedFor:
         and isinstance(said.get("generator"), str | None)
         and isinstance(said.get("temperature"), float | int | None)
         and not isinstance(said.get("temperature"), bool)
+        and isinstance(said.get("sampling"), dict | None)
     )
     if not fits:
         raise InvalidInput(
-            f"{file}: trained_for is {said!r}; it names the `generator` by its sha256 and a `temperature`"
+            f"{file}: trained_for is {said!r}; it names the `generator` by its sha256, a `temperature`, "
+            "and with `sampling` what else decided how tokens were drawn"
         )
     calibrated = isinstance(head, dict) and head.get("kind", PROBABILITY) != PROBABILITY
-    return TrainedFor(said.get("generator"), said.get("temperature"), calibrated)
+    return TrainedFor(said.get("generator"), said.get("temperature"), said.get("sampling"), calibrated)
 
 
 def generator_warnings(prm: str, trained_for: TrainedFor, generator: str, generator_sha256: str | None) -> list[str]:
@@ -77,12 +84,22 @@ def generator_warnings(prm: str, trained_for: TrainedFor, generator: str, genera
     return [sentence]
 
 
-def temperature_warnings(prm: str, trained_for: TrainedFor, temperature: float) -> list[str]:
-    """A sentence if samples are drawn at another temperature."""
-    if trained_for.temperature in (None, temperature):
-        return []
-    sentence = (
-        f"{prm} was trained for samples at temperature {trained_for.temperature:g}, and generator.temperature is "
-        f"{temperature:g}: its scores are probabilities of success at the former; calibrate it"
-    )
-    return [sentence]
+def sampling_warnings(prm: str, trained_for: TrainedFor, sampling: Sampling) -> list[str]:
+    """A sentence for each way in which samples are drawn otherwise."""
+    was: dict[str, object] = {} if trained_for.temperature is None else {"temperature": trained_for.temperature}
+    now: dict[str, object] = {"temperature": sampling.temperature} if was else {}
+    if trained_for.sampling is not None:
+        was, now = was | dict(trained_for.sampling), now | sampling.beside_temperature
+    neutral: dict[str, object] = {field.name: field.default for field in fields(Sampling)}
+    neutral |= {"stop": [], "logit_bias": {}}
+    sides = {key: (was.get(key, neutral.get(key)), now.get(key, neutral.get(key))) for key in was.keys() | now.keys()}
+    return [
+        f"{prm} was trained for samples with {key} {_told(before)}, and generator.{key} is {_told(after)}: its scores "
+        "are probabilities of success with the former; calibrate it"
+        for key, (before, after) in sorted(sides.items())
+        if before != after
+    ]
+
+
+def _told(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else json.dumps(value)

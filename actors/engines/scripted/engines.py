@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 
 import numpy as np
 
@@ -27,6 +28,7 @@ from actors.engines.scripted.tokens import (
 )
 from actors.engines.scripted.world import WORLD_VERSION, next_piece, true_score
 from actors.engines.settings import EngineSettings, GeneratorSettings, PrmSettings
+from actors.engines.stops import StopStrings
 from records.path import FinishReason
 from records.request import Until
 
@@ -107,6 +109,7 @@ class ScriptedGenerator(ScriptedEngine):
         """See `ScriptedEngine`."""
         super().__init__(settings)
         self.tokenizer = byte_tokenizer(settings.separator)
+        self._stops_of = cache(partial(StopStrings, self.tokenizer))
         self._separator, self._answers = settings.separator, settings.script.answers
         self._max_logprobs, self._logprobs = settings.max_logprobs, settings.logprobs
         written = PromptWriter(settings, self.tokenizer).text(_ANY_QUESTION).removeprefix(BEGIN).removesuffix(ASKED)
@@ -149,6 +152,12 @@ class ScriptedGenerator(ScriptedEngine):
                 ids.append(self._end)
             if final or request.until is Until.STEP:
                 break
+        stop = request.sampling.stop
+        if stop:
+            stops = self._stops_of(stop)
+            for end in range(1, min(len(ids), request.max_tokens) + 1):
+                if stops.ended(request.path_ids, ids[:end]):
+                    return tuple(ids[:end]), FinishReason.EOS
         if len(ids) > request.max_tokens:
             return tuple(ids[: request.max_tokens]), FinishReason.LENGTH
         if ids[-1] == self._end:

@@ -2,7 +2,8 @@
 
 import math
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from actors.engines.logprobs import TopLogprobs
@@ -19,6 +20,7 @@ from actors.engines.serving.engine_request import ENDED, Finished
 from actors.engines.serving.engine_thread import EngineThread, refusals
 from actors.engines.settings import GeneratorSettings
 from actors.engines.steps import StepSplitter
+from actors.engines.stops import StopStrings
 from records.path import FinishReason
 from records.request import Until
 
@@ -40,6 +42,7 @@ class VllmGenerator:
         self._seeded, self._logprobs = settings.seeded, settings.logprobs
         self._splitter = StepSplitter(self.tokenizer, settings.separator)
         self._separator_ids = sorted(self._splitter.separator_ids)
+        self._stops_of = cache(partial(StopStrings, self.tokenizer))
 
     async def sample(self, request: SampleRequest) -> EngineSample:
         """See `GeneratorEngine.sample`."""
@@ -47,8 +50,7 @@ class VllmGenerator:
             parameters = sampling_parameters(
                 request, separator_ids=self._separator_ids, seeded=self._seeded, logprobs=self._logprobs
             )
-        ends = self._splitter.ends_step if request.until is Until.STEP else None
-        done = await self._thread.run(request.prompt_ids, parameters, ends)
+        done = await self._thread.run(request.prompt_ids, parameters, self._ends(request))
         given = parameters.logprobs is not None
         logprobs: list[float] = done.logprobs[:, 0].tolist()
         if not all(map(math.isfinite, logprobs)):
@@ -57,7 +59,7 @@ class VllmGenerator:
         return EngineSample(
             token_ids=tuple(done.token_ids),
             logprobs=tuple(logprobs) if given else None,
-            finish_reason=self._finish_reason(done),
+            finish_reason=self._finish_reason(request, done),
             cached_tokens=done.cached_tokens,
             queued_s=done.queued_s,
             run_s=done.run_s,
@@ -77,7 +79,20 @@ class VllmGenerator:
         """See `GeneratorEngine.close`."""
         await self._thread.close()
 
-    def _finish_reason(self, done: Finished) -> FinishReason:
+    def _ends(self, request: SampleRequest) -> Callable[[Sequence[int]], bool] | None:
+        """What is asked after each token: whether a separator of several tokens, or a stop string, is complete."""
+        ends_step = self._splitter.ends_step if request.until is Until.STEP else None
+        if not request.sampling.stop:
+            return ends_step
+        stops, path_ids = self._stops_of(request.sampling.stop), request.path_ids
+        if ends_step is None:
+            return partial(stops.ended, path_ids)
+        return lambda ids: stops.ended(path_ids, ids) or ends_step(ids)
+
+    def _finish_reason(self, request: SampleRequest, done: Finished) -> FinishReason:
+        stop = request.sampling.stop
+        if stop and self._stops_of(stop).ended(request.path_ids, done.token_ids):
+            return FinishReason.EOS
         if done.finish_reason == "length":
             return FinishReason.LENGTH
         if done.finish_reason == ENDED:
@@ -112,6 +127,12 @@ def sampling_parameters(
     return SamplingParams(
         temperature=request.sampling.temperature,
         top_p=request.sampling.top_p,
+        top_k=request.sampling.top_k,
+        min_p=request.sampling.min_p,
+        repetition_penalty=request.sampling.repetition_penalty,
+        presence_penalty=request.sampling.presence_penalty,
+        frequency_penalty=request.sampling.frequency_penalty,
+        logit_bias=dict(request.sampling.logit_bias) or None,
         seed=request.seed if seeded else None,
         max_tokens=request.max_tokens,
         stop_token_ids=list(separator_ids) if request.until is Until.STEP else None,

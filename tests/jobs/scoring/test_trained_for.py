@@ -54,8 +54,22 @@ def test_what_it_was_trained_for_gives_no_warning(tmp_path):
 def test_another_temperature_is_warned_of(tmp_path):
     made = plan(tmp_path, "generator.temperature=0.3")
     (warning,) = made.warnings
-    assert "at temperature 0.7, and generator.temperature is 0.3" in warning
+    assert "with temperature 0.7, and generator.temperature is 0.3" in warning
     assert made.manifest.warnings == made.warnings
+
+
+def test_another_way_of_drawing_is_warned_of_where_the_prm_says_how_it_was(tmp_path):
+    drawn = ("generator.top_p=0.9", 'generator.stop=["x"]', "generator.logit_bias={7 = -1.0}")
+    assert plan(tmp_path, *drawn).warnings == ()  # an older PRM does not say
+    folder = Path(shutil.copytree(EXAMPLE / "prm", tmp_path / "prm"))
+    config = json.loads((folder / "prm_config.json").read_text())
+    config["trained_for"]["sampling"] = {"top_p": 0.9, "top_k": 5, "logit_bias": {"7": -1.0}}
+    (folder / "prm_config.json").write_text(json.dumps(config))
+    said = plan(tmp_path, f"prm.model={folder}", *drawn).warnings
+    assert [warning.partition(": its")[0].partition("samples ")[2] for warning in said] == [
+        'with stop [], and generator.stop is ["x"]',
+        "with top_k 5, and generator.top_k is 0",
+    ]
 
 
 def test_another_generator_is_warned_of_once(tmp_path, other_generator):

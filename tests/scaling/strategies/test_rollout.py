@@ -8,7 +8,7 @@ from functools import partial
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from records.calls import SampleCall, SampledStep
+from records.calls import SampleCall, SampledStep, Sampling
 from records.path import FinishReason, Path
 from records.request import Expand, Reply, ReplyKind, Until
 from records.rows import RolloutRow
@@ -50,7 +50,11 @@ def rows_of(found) -> tuple[RolloutRow, ...]:
     answers = answers_of(found.choice.prefixes)
     reference = found.problem.reference
     return rollout_rows(
-        found, found.choice.prefixes, lambda path: answers[path] == reference, generator="abc", temperature=0.7
+        found,
+        found.choice.prefixes,
+        lambda path: answers[path] == reference,
+        generator="abc",
+        sampling=Sampling(0.7, top_p=0.9),
     )
 
 
@@ -133,7 +137,7 @@ def test_what_could_not_be_graded_is_no_trial():
         found.choice.prefixes,
         lambda path: None if path in ungraded else answers[path] == found.problem.reference,
         generator=None,
-        temperature=0.7,
+        sampling=Sampling(0.7, top_p=0.9),
     )
     whole = {row.node_id: row for row in rows_of(found)}
     assert {field.name for field in fields(RolloutRow)} >= {"successes", "trials"}
