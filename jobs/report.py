@@ -18,6 +18,7 @@ from cluster.store import open_store
 from jobs.command_line.report import ReportOptions
 from jobs.comparison.paired_runs import compare_paired_runs, paired_json, print_paired
 from jobs.reporting.contents import RESERVED_BYTES, PageContents, contents, read_contents
+from jobs.reporting.groups import groups_json
 from jobs.reporting.page import render
 from jobs.reporting.source import ReportSource, read_source
 from jobs.scoring.summary import print_summary
@@ -99,6 +100,8 @@ def _said(found: PageContents, output: str, num_bytes: int) -> dict[str, Any]:
         "summary": asdict(found.summary),
         "prm": {name: asdict(check) for name, check in found.checks.items()},
         "curve": asdict(found.curve),
+        "pass_at_k": [asdict(rate) for rate in found.pass_rates],
+        "groups": groups_json(found.source.rows, found.source.replayer.recipe),
         "paired": paired_json(found.paired) if found.paired else None,
     }
 

@@ -45,6 +45,7 @@ class ProblemRow:
             what their calls in flight took, idle time and start-up shared out, so that all rows add up to the run's.
         num_finished: samples that came to their end; null in runs from before there was this column.
         num_unanswered: of these, those that state no answer; null likewise.
+        columns: other columns of the input, name and value as text; null where the recipe carries none.
     """
 
     problem_id: str
@@ -78,6 +79,7 @@ class ProblemRow:
     prm_seconds: float
     num_finished: int | None = None
     num_unanswered: int | None = None
+    columns: tuple[tuple[str, str | None], ...] | None = None
 
 
 @dataclass(slots=True, kw_only=True)

@@ -72,6 +72,7 @@ PROBLEMS = _schema(
     _required("prm_seconds", pa.float64()),
     pa.field("num_finished", pa.int32()),
     pa.field("num_unanswered", pa.int32()),
+    pa.field("columns", pa.map_(pa.string(), pa.string())),
 )
 
 STEPS = _schema(
@@ -211,6 +212,6 @@ def to_rows(row_type: type[_RowT], table: pa.Table) -> list[_RowT]:
 def _values(column: pa.Field, data: pa.ChunkedArray) -> list[Any]:
     if column.name == "status":
         return [Status(value) for value in data.to_pylist()]
-    if pa.types.is_list(column.type):
+    if pa.types.is_list(column.type) or pa.types.is_map(column.type):
         return [None if value is None else tuple(value) for value in data.to_pylist()]
     return list(data.to_pylist())

@@ -71,6 +71,8 @@ class ProblemColumns:
     """Auto: question, problem, prompt or input."""
     reference: str = AUTO
     r"""Auto: one of `ANSWER_COLUMNS`, else a solution with a box; without any, nothing is graded. "" or "none": none"""
+    carry: tuple[str, ...] = ()
+    """Columns that the problem's row has besides, as text."""
     text: tuple[str | ColumnName, ...] = ()
     """What a problem's text is made of, where the prompt names more than the question (`jobs.problems.templates`)."""
 
@@ -82,7 +84,7 @@ class ProblemColumns:
     def names(self) -> frozenset[str]:
         """Every column that may be read."""
         preset = PRESETS[self.preset]
-        named = (self.problem_id, self.question, self.reference, *column_heads(self.named))
+        named = (self.problem_id, self.question, self.reference, *column_heads((*self.named, *self.carry)))
         known = (*preset.question, *preset.reference)
         return frozenset((*ID_COLUMNS, *known, *(spelled(name) for name in known for spelled in _SPELLINGS), *named))
 
@@ -106,6 +108,7 @@ class ResolvedColumns:
     reference_required: bool
     form: KeyForm
     others: str = ""
+    carry: tuple[str, ...] = ()
     text: tuple[str | ColumnName, ...] = ()
 
     @property
@@ -141,7 +144,10 @@ def resolved_columns(row: dict[str, object], wanted: ProblemColumns) -> Resolved
         reference = None  # a worked solution is no key
     problem_id = _column(row, wanted.problem_id, ID_COLUMNS, "problem_id")
     _check_named(row, wanted.named, reference)
-    used = {problem_id, question, reference, *(wanted.named if wanted.text else ()), *_parents(wanted.named)}
+    for name in wanted.carry:
+        if not has_value(row, name):
+            raise NoColumns(f"there is no column {name!r}, which report.by or problems.carry names; {there_are(row)}")
+    used = {problem_id, question, reference, *wanted.named, *wanted.carry, *_parents((*wanted.named, *wanted.carry))}
     return ResolvedColumns(
         problem_id=problem_id,
         question=question,
@@ -149,6 +155,7 @@ def resolved_columns(row: dict[str, object], wanted: ProblemColumns) -> Resolved
         reference_required=wanted.reference != AUTO,
         form=form,
         others=", ".join(repr(name) for name in row if name not in used),
+        carry=wanted.carry,
         text=wanted.text,
     )
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from jobs.problems.columns import ANSWER_MARKER, KeyForm, ResolvedColumns, there_are
 from jobs.problems.files import LineError
-from jobs.problems.templates import text_of
+from jobs.problems.templates import carried_text, text_of
 from records.problem import Problem
 from scaling.answers.boxes import boxed_answer
 
@@ -26,9 +26,11 @@ def checked_problem(row_number: int, row: dict[str, object], columns: ResolvedCo
     if question is None or not question.strip():
         raise LineError(f"{columns.question!r} is empty; leave the line out")
     problem_id = f"row-{row_number:06}" if columns.problem_id is None else _checked_id(row[columns.problem_id])
-    problem = Problem(problem_id, question, _reference(row, columns))
+    carried = tuple((name, carried_text(row, name)) for name in columns.carry)
+    problem = Problem(problem_id, question, _reference(row, columns), carried)
     try:
         canonical_bytes(problem)
+        "".join(value or "" for _, value in carried).encode()
     except UnicodeEncodeError as error:
         raise LineError("there is half of a surrogate pair (\\ud800 to \\udfff), which is no character") from error
     return problem

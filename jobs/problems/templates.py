@@ -126,13 +126,31 @@ def value_text(row: Mapping[str, object], name: str) -> str:
         raise LineError(f"there is no {name!r}, which the prompt names; the columns are: {', '.join(map(repr, row))}")
     if value is None:
         raise LineError(f"{name!r} is null or empty, and the prompt names it; fill it, or leave the line out")
-    if isinstance(value, bool):
-        return str(value).lower()
     if isinstance(value, _SCALARS):
-        return str(value)
+        return _scalar_text(value)
     choices = _choices(value)
     if choices is not None:
         return "\n".join(f"{label}. {choice}" for label, choice in choices)
+    return _json_text(value, name)
+
+
+def carried_text(row: Mapping[str, object], name: str) -> str | None:
+    """A value as text for the tables: as it stands, objects as JSON; None where it is null, or not there.
+
+    Raises:
+        LineError: it cannot be written as text.
+    """
+    _, value = _found(row, name)
+    if value is None:
+        return None
+    return _scalar_text(value) if isinstance(value, _SCALARS) else _json_text(value, name)
+
+
+def _scalar_text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _json_text(value: object, name: str) -> str:
     try:
         return json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError) as error:

@@ -122,13 +122,12 @@ class GeneratorSection(EngineSection):
         le=2,
     )
     frequency_penalty: float = setting(0.0, "The same, for each time that a token is in it.", silent=True, ge=-2, le=2)
-    stop: tuple[Annotated[str, Field(min_length=1, max_length=1000)], ...] = Field(
-        default=(),
+    stop: tuple[Annotated[str, Field(min_length=1, max_length=1000)], ...] = setting(
+        (),
+        "Texts that end a sample, in searches by steps too; they stay in it.",
+        silent=True,
         strict=False,
         max_length=16,
-        description="Texts that end a sample, in searches by steps too; they stay in it.",
-        json_schema_extra={"operational": False},
-        exclude_if=lambda value: value == (),
     )
     logit_bias: dict[Annotated[str, Field(pattern="^[0-9]{1,9}$")], Annotated[float, Field(ge=-100, le=100)]] = setting(
         {}, "Added to the logits of tokens: token id = from -100 to 100.", silent=True

@@ -31,6 +31,14 @@ class ProblemsSection(Section):
     reference: str = setting(
         "auto", 'Column with the answer key; "auto" takes one if there is one, "" or "none" reads none.'
     )
+    carry: tuple[str, ...] = setting(
+        (),
+        "Other columns that the run's table of problems has as well, as text (`columns`).",
+        operational=True,
+        silent=True,
+        strict=False,
+        max_length=64,
+    )
 
 
 class BudgetSection(Section):
@@ -155,6 +163,20 @@ class OutputSection(Section):
     )
 
 
+class ReportSection(Section):
+    """What a report tells apart."""
+
+    by: tuple[str, ...] = setting(
+        (),
+        "Columns of the problem file by whose values accuracy is told: level, meta.subject. The table of problems "
+        "carries them.",
+        operational=True,
+        silent=True,
+        strict=False,
+        max_length=16,
+    )
+
+
 class ClusterSection(Section):
     """Where the run takes place."""
 
@@ -215,6 +237,7 @@ class Recipe(Section):
     answer: AnswerSection = setting(AnswerSection(), "Which answers the run stands by.")
     grader: GraderSection = setting(GraderSection(), "How answers are compared with the answer key.")
     output: OutputSection = setting(OutputSection(), "When results are written.", operational=True)
+    report: ReportSection = setting(ReportSection(), "What a report tells apart.", operational=True, silent=True)
     cluster: ClusterSection = setting(ClusterSection(), "Where the run takes place.", operational=True)
     cost: CostSection = setting(CostSection(), "What its machines cost.", operational=True)
     calibration: CalibrationSection = setting(
@@ -259,6 +282,7 @@ SECTIONS: dict[str, type[Section]] = {
     "answer": AnswerSection,
     "grader": GraderSection,
     "output": OutputSection,
+    "report": ReportSection,
     "cluster": ClusterSection,
     "cost": CostSection,
     "calibration": CalibrationSection,

@@ -41,7 +41,8 @@ def generator_settings(recipe: Recipe) -> GeneratorSettings:
 def problem_columns(recipe: Recipe) -> ProblemColumns:
     """Which columns of a problem file are read, those that the prompt names among them."""
     text = parse_template(recipe.generator.prompt_template).text
-    return ProblemColumns(**recipe.problems.model_dump(), text=text)
+    carry = tuple(dict.fromkeys((*recipe.report.by, *recipe.problems.carry)))
+    return ProblemColumns(**recipe.problems.model_dump() | {"carry": carry}, text=text)
 
 
 def prm_settings(recipe: Recipe) -> PrmSettings | None:

@@ -19,7 +19,7 @@ def strategy_factory(recipe: Recipe) -> StrategyFactory:
     """
     section = recipe.strategy
     row = STRATEGIES.get(section.name, STRATEGIES[PLUGIN])
-    function = row.function or plugin(section.name)
+    function = row.function or plugin(section.name, section.arguments)
     arguments = section.arguments | ({"seed": recipe.seed} if row.draws else {})
     if section.most_samples is not None:
         function = partial(with_answer_p, function)

@@ -12,6 +12,7 @@ from jobs.reporting.curve import Curve, CurvePoint, curve
 from jobs.reporting.embedding import Chunks, TreePacker, packed, script_json
 from jobs.reporting.facts import failure_groups, state_of, summary_of
 from jobs.reporting.graded_samples import Witness, graded, witness
+from jobs.reporting.groups import PassAtK, group_columns, group_sections, pass_rates, pass_table
 from jobs.reporting.head import budget_text, cost_table, head, status_table, strategy_text
 from jobs.reporting.listing import fitting_ids, listing
 from jobs.reporting.paired import paired_section
@@ -47,6 +48,7 @@ class PageContents:
         witnesses: problems whose samples were graded.
         why_ungraded: why none was.
         curve: accuracy against tokens.
+        pass_rates: pass@k of the graded samples.
         checks: kind of score -> scores against outcomes.
         chunks: the trees that had room.
         ids: the problems that are listed.
@@ -60,6 +62,7 @@ class PageContents:
     witnesses: Sequence[Witness]
     why_ungraded: str | None
     curve: Curve
+    pass_rates: Sequence[PassAtK]
     checks: dict[str, ScoreCheck]
     chunks: Chunks
     ids: Sequence[str]
@@ -99,6 +102,7 @@ def read_contents(source: ReportSource, *, max_bytes: int, paired: PairedCompari
         witnesses=graded_witnesses,
         why_ungraded=why_ungraded,
         curve=curve(graded_witnesses, recipe, why_ungraded=why_ungraded),
+        pass_rates=pass_rates(graded_witnesses, run.manifest.seed),
         checks=score_checks(graded_witnesses, run.manifest.seed),
         chunks=packer.chunks(),
         ids=ids,
@@ -115,6 +119,7 @@ def contents(found: PageContents) -> dict[str, Any]:
         ("summary", "Summary"),
         *([("paired", "Against the other run")] if found.paired else []),
         ("accuracy", "Accuracy against tokens"),
+        *([("groups", "Accuracy by group")] if _columns(found) else []),
         ("spending", "Spending and difficulty"),
         ("prm", "The PRM in this run"),
         ("cost", "Cost"),
@@ -126,6 +131,8 @@ def contents(found: PageContents) -> dict[str, Any]:
     return {
         **head(run, rows, summary, found.state),
         **_curve_section(found),
+        "groups": group_sections(rows, source.replayer.recipe),
+        "pass_table": pass_table(found.pass_rates),
         **_difficulty_section(found),
         **prm_section(found.checks, found.why_ungraded, num_sampled),
         **_cost_section(found),
@@ -142,6 +149,10 @@ def contents(found: PageContents) -> dict[str, Any]:
         "written_at": utc(time.time())[:19].replace("T", " ") + " UTC",
         "version": run.manifest.versions.get("parsimony"),
     }
+
+
+def _columns(found: PageContents) -> tuple[str, ...]:
+    return group_columns(found.source.rows, found.source.replayer.recipe)
 
 
 def _curve_section(found: PageContents) -> dict[str, Any]:

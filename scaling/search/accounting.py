@@ -93,6 +93,7 @@ def problem_record(
         abstained=None if abstention is None else abstention.abstains(answer, score),
         question=search.problem.question,
         reference=search.problem.reference,
+        columns=search.problem.columns or None,
         generator_seconds=share.generator_s,
         prm_seconds=share.prm_s,
         **_stated(search),

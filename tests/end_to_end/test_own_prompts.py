@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from jobs.describing.toml import toml_value
 from records.run_folder.reader import read_run
 
 pytestmark = [pytest.mark.vllm, pytest.mark.ray]
@@ -27,7 +28,18 @@ SETTINGS = [
     "prompt.examples_file=shots.jsonl",
     "prompt.num_examples=3",
     "generator.max_tokens=128",
+    'report.by=["meta.subject"]',
 ]
+DRAWN = {
+    "top_k": 40,
+    "min_p": 0.01,
+    "repetition_penalty": 1.01,
+    "presence_penalty": 0.1,
+    "frequency_penalty": 0.1,
+    "stop": ["zzz"],
+    "logit_bias": {"7": -1.0},
+}
+SETTINGS += [f"generator.{key}={toml_value(value)}" for key, value in DRAWN.items()]
 
 
 def parsimony(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -82,6 +94,14 @@ def test_own_columns_score_with_three_examples_in_a_chat_and_check_shows_the_pro
     assert written["prompt"]["num_examples"] == 3
     assert len(written["prompt"]["examples"]) == 3
     assert written["generator"]["chat_template"] == CHAT
+    assert {key: written["generator"][key] for key in DRAWN} == DRAWN
+    assert last["columns"] == [("meta.subject", "sums")]
+
+    reported = parsimony(folder, "report", "run", "--json")
+    assert reported.returncode == 0, reported.stderr
+    [group] = json.loads(reported.stdout)["groups"]["meta.subject"]
+    assert (group["value"], group["num_problems"], group["graded"]) == ("sums", 3, 3)
+    assert "Accuracy by meta.subject" in (folder / "report.html").read_text()
 
 
 def test_a_template_that_names_no_column_of_the_file_is_refused_before_a_model_loads(folder):

@@ -83,6 +83,8 @@ def _values(name: str, hint: Any) -> st.SearchStrategy[Any]:
         return st.none() | _values(name, get_args(hint)[0])
     if name == "token_confidences":
         return st.lists(st.floats(allow_nan=False, width=32), max_size=4).map(tuple)
+    if name == "columns":
+        return st.lists(st.tuples(st.text(), st.none() | st.text()), max_size=4).map(tuple)
     if get_origin(hint) is tuple:
         return st.lists(_values(name, get_args(hint)[0]), max_size=4).map(tuple)
     if hint is int:

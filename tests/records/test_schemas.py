@@ -40,7 +40,8 @@ def test_rows_survive_the_trip_through_parquet(table: Table, data: st.DataObject
     sink = pa.BufferOutputStream()
     pq.write_table(to_table(table, rows), sink, **PARQUET_OPTIONS)
     read = pq.read_table(pa.BufferReader(sink.getvalue()))
-    assert read.schema.equals(SCHEMAS[table], check_metadata=True)
+    assert read.schema.equals(SCHEMAS[table])  # Parquet has a name of its own for the entries of a map
+    assert read.schema.metadata == SCHEMAS[table].metadata
     assert to_rows(row_type, read) == rows
 
 

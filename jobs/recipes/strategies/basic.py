@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from pydantic import model_validator
+
 from jobs.recipes.section import setting
 from jobs.recipes.strategies.base import (
     BeamOptions,
@@ -100,8 +102,23 @@ class QuestionScoreStrategy(StrategyOptions):
 class PluginStrategy(StrategyOptions):
     """A strategy of the user's own. It may ask for scores: a PRM in the recipe is started, and may be left out."""
 
-    options: dict[str, Any] = setting({}, "Passed to the function as keyword arguments.")
+    options: dict[str, Any] = setting(
+        {}, "Passed to the function as keyword arguments; an option of its own may also stand in [strategy] itself."
+    )
     ranks: bool = setting(False, "Its requests have a priority: under a cap, open problems compete for each sample.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _options_of_its_own(cls, section: Any) -> Any:
+        """Keys that are nobody else's are the function's: `--set strategy.num_samples=3` as for any strategy."""
+        if not isinstance(section, dict) or not isinstance(section.get("options", {}), dict):
+            return section
+        own = {key: value for key, value in section.items() if key not in cls.model_fields}
+        twice = sorted(own.keys() & section.get("options", {}).keys())
+        if twice:
+            raise ValueError(f"{', '.join(twice)} stands in [strategy] and in its options: leave one of them out")
+        known = {key: value for key, value in section.items() if key in cls.model_fields}
+        return known | {"options": {**section.get("options", {}), **own}}
 
     @property
     def arguments(self) -> dict[str, Any]:

@@ -19,8 +19,8 @@ from records.problem import Problem
 ROW = {"prompt": "2 + 2 = ?", "target": "B", "choices": ["3", "4"], "meta": {"subject": "algebra"}}
 
 
-def columns(template: str, **named: str) -> ProblemColumns:
-    return ProblemColumns(**named, text=parse_template(template).text)
+def columns(template: str) -> ProblemColumns:
+    return ProblemColumns(text=parse_template(template).text)
 
 
 def written(path, *rows):
@@ -138,3 +138,17 @@ def test_other_choices_are_another_input(tmp_path):
         for at, choices in enumerate((["3", "4"], ["3", "5"]))
     )
     assert first.fingerprint != second.fingerprint
+
+
+def test_other_columns_are_carried_as_text(tmp_path):
+    row = ROW | {"level": 3, "sure": True, "hint": None}
+    carried = ProblemColumns(carry=("level", "meta.subject", "sure", "hint", "choices"))
+    found = inspect_problems(written(tmp_path / "p.jsonl", row), carried)
+    [problem] = found
+    assert problem.columns == (
+        ("level", "3"), ("meta.subject", "algebra"), ("sure", "true"), ("hint", None), ("choices", '["3", "4"]'),
+    )  # fmt: skip
+    plain = inspect_problems(tmp_path / "p.jsonl", ProblemColumns())
+    assert plain.fingerprint == found.fingerprint
+    with pytest.raises(InvalidInput, match=r"no column 'grade', which report\.by or problems\.carry names"):
+        inspect_problems(tmp_path / "p.jsonl", ProblemColumns(carry=("grade",)))
