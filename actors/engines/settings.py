@@ -35,6 +35,7 @@ class EngineSettings:
         gpu_memory_utilization: share of the device's memory that the engine may take.
         enforce_eager: skip graph capture and compilation: a faster start, a slower GPU engine.
         tensor_parallel_size: GPUs that one replica spans.
+        trust_remote_code: code in the model's folder is run.
         queue_limit: calls that one replica accepts before it answers `QueueFull`.
         cpu_threads: OpenMP threads of a CPU engine.
         script: of a scripted engine.
@@ -54,6 +55,7 @@ class EngineSettings:
     tensor_parallel_size: int
     queue_limit: int
     cpu_threads: int
+    trust_remote_code: bool = False
     script: Script = field(default_factory=Script)
     active_parameters: int | None = None
 

@@ -52,6 +52,12 @@ class EngineSection(Section):
     enforce_eager: bool = setting(
         False, "Skip graph capture and compilation: a faster start, a slower GPU engine.", operational=True
     )
+    trust_remote_code: bool = setting(
+        False,
+        "Let Python code that lies in the model's folder run, with all your rights, on every machine that loads it: it "
+        "can read, send and delete what you can. Only for a folder whose code you have read.",
+        silent=True,
+    )
     tensor_parallel_size: int = setting(1, "GPUs that one replica spans.", operational=True, ge=1)
     node_resource: str | None = setting(
         None,

@@ -11,6 +11,25 @@ from jobs.recipes.sections import Recipe
 from records.failure import InvalidInput
 
 
+def refuse_unnamed_remote_code(recipe: Recipe, typed: Iterable[str], *, run: str) -> None:
+    """Refuse to load a PRM with code of its own because a run folder says so.
+
+    Args:
+        recipe: of a run, with the user's changes; its PRM would be loaded.
+        typed: settings as typed.
+        run: address of the run, for the message.
+
+    Raises:
+        InvalidInput: the recipe lets that code run, and the user has not said so.
+    """
+    key = "prm.trust_remote_code"
+    if recipe.prm is not None and recipe.prm.trust_remote_code and not any(key in text for text in typed):
+        raise InvalidInput(
+            f"{run}: its {key} is true: code in the PRM's folder would run with your rights. Say --set {key}=true if "
+            f"you have read that code, or --set {key}=false"
+        )
+
+
 def refuse_unnamed_code(
     recipe: Recipe,
     typed: Iterable[str],

@@ -15,7 +15,7 @@ from jobs.recipes.builtin_models import folder_of
 from jobs.recipes.load import parse_override
 from jobs.recipes.recorded import recorded_recipe
 from jobs.recipes.sections import Recipe
-from jobs.recipes.trust import refuse_unnamed_code
+from jobs.recipes.trust import refuse_unnamed_code, refuse_unnamed_remote_code
 from records.failure import InvalidInput
 from records.run_folder.manifest import Manifest
 
@@ -79,6 +79,8 @@ def replay_settings(manifest: Manifest, options: ReplayOptions) -> list[ReplaySe
         for values in product(*(values for _, values in sweeps))
     ]
     for setting in settings:
+        if options.prm is not None:
+            refuse_unnamed_remote_code(setting.recipe, options.overrides, run=options.run)
         refuse_unnamed_code(
             setting.recipe, [*options.overrides, *options.sweeps], run=options.run, flag="--set {key}={name}"
         )

@@ -126,6 +126,7 @@ def make_plan(options: ScoreOptions, *, strategy: Mapping[str, Any] | None = Non
         *scripted_warnings(recipe),
         *starving_warnings(recipe),
         *_check_store(store, single_writer=options.single_writer),
+        *_code_warnings(recipe),
         *_prompt_warnings(recipe),
         *trained_for_warnings(recipe, models),
     )
@@ -187,6 +188,15 @@ def _check_models(recipe: Recipe) -> dict[str, ModelIdentity]:
     if prm is not None and recipe.strategy.needs_prm:
         models["prm"] = checked_model(prm, check_prm)
     return models
+
+
+def _code_warnings(recipe: Recipe) -> tuple[str, ...]:
+    """What the user should be told of code that models bring along, a sentence each."""
+    return tuple(
+        f"{role}.trust_remote_code: Python code in {section.model} runs with your rights on every replica"
+        for role, section in (("generator", recipe.generator), ("prm", recipe.prm))
+        if section is not None and section.trust_remote_code
+    )
 
 
 def _prompt_warnings(recipe: Recipe) -> tuple[str, ...]:

@@ -102,3 +102,19 @@ def test_named_code_runs(tmp_path: Path, marker: Path, capsys: pytest.CaptureFix
     assert main(command) == 0
     assert marker.read_text() == "called"
     capsys.readouterr()
+
+
+def test_a_prm_with_code_of_its_own_is_not_loaded_because_a_run_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    stored_run(folder, "strategy={name='best-of-n', num_samples=4}", num_problems=2)
+    path = folder / "_manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["recipe"]["prm"]["trust_remote_code"] = True
+    path.write_text(json.dumps(manifest))
+    words = ["replay", str(folder), "--output", str(tmp_path / "out"), "--prm", str(tmp_path)]
+    assert main(words) == 2
+    assert "prm.trust_remote_code is true: code in the PRM's folder would run" in capsys.readouterr().err
+    assert main([*words, "--set", "prm.trust_remote_code=false"]) == 2
+    assert "trust_remote_code" not in capsys.readouterr().err  # what is wrong now is the folder

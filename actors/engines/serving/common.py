@@ -64,6 +64,7 @@ def common_arguments(settings: EngineSettings, *, cuda: bool) -> dict[str, Any]:
         "gpu_memory_utilization": settings.gpu_memory_utilization,
         "enforce_eager": settings.enforce_eager,
         "tensor_parallel_size": settings.tensor_parallel_size,
+        "trust_remote_code": settings.trust_remote_code,
         "enable_prefix_caching": True,
         "use_tqdm_on_load": False,
     }
