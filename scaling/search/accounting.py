@@ -8,7 +8,7 @@ at 2,000 tokens, 45% at 8,000), is not counted.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,18 +93,18 @@ def problem_record(
         abstained=None if abstention is None else abstention.abstains(answer, score),
         question=search.problem.question,
         reference=search.problem.reference,
-        columns=search.problem.columns or None,
         generator_seconds=share.generator_s,
         prm_seconds=share.prm_s,
-        **_stated(search),
+        **_told(search),
     )
     return ProblemRecord(problem=problem, steps=tuple(search.steps), requests=tuple(search.requests))
 
 
-def _stated(search: ProblemSearch) -> dict[str, int]:
-    """How many samples came to their end, and how many of these state no answer."""
+def _told(search: ProblemSearch) -> dict[str, Any]:
+    """Samples that came to their end, those of them that state no answer, and what the row carries of the input."""
     stated = [step.answer for step in search.steps if step.answer is not None]
-    return {"num_finished": len(stated), "num_unanswered": stated.count("")}
+    columns = search.problem.columns or None
+    return {"num_finished": len(stated), "num_unanswered": stated.count(""), "columns": columns}
 
 
 def with_share(row: ProblemRow, share: Share, rates: Mapping[Role, ReplicaRate]) -> ProblemRow:

@@ -61,7 +61,7 @@ OF_THE_JOB = st.lists(
 
 
 def test_every_command_that_works_on_a_cluster_can_be_a_job():
-    here = {"submit", "status", "check", "import-adapter"}
+    here = {"submit", "status", "check", "recipe", "import-adapter"}
     assert set(SUBMITTABLE) == set(TYPED) == set(COMMANDS) - here
 
 
