@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from cluster.hub import is_hub_name, stage_hub_folder
 from cluster.s3_client import (
     S3Address,
     errors,
@@ -70,6 +71,8 @@ def stage_file(uri: str) -> Path:
 def stage_folder(uri: str) -> Path:
     """The folder at `uri` on this machine: a local path as it is, all objects below an `s3://` address downloaded once.
 
+    So is a model by its name on a hub (`cluster.hub`).
+
     Raises:
         InvalidInput: there is nothing below the address, or it may not be read.
         StoreFailed: the store or the local disk failed.
@@ -87,6 +90,8 @@ def stage_outline(uri: str) -> Path:
 
 
 def _stage_objects(uri: str, *, outline: bool) -> Path:
+    if is_hub_name(uri):  # of a hub's weights there is no outline: they are here once they have been checked
+        return stage_hub_folder(uri)
     if not is_s3(uri):
         return Path(uri)
     staging = _Staging(uri)

@@ -24,7 +24,7 @@ ARROWS = {
     "records": {"records", "pyarrow"},
     "scaling": {"scaling", "records", "numpy", "scipy", "sklearn", "mpmath"},
     "actors": {"actors", "scaling", "records", "pyarrow", "numpy", "math_verify", "latex2sympy2_extended"},
-    "cluster": {"cluster", "records", "ray", "aiohttp", "boto3", "botocore", "msgspec"},
+    "cluster": {"cluster", "records", "ray", "aiohttp", "boto3", "botocore", "huggingface_hub", "msgspec"},
     "jobs": {*PACKAGES, "pyarrow", "numpy", "pydantic", "rich", "matplotlib", "jinja2"},
 }
 """What each package may import besides the standard library. Jobs: jinja2 for its autoescape, a report is a page."""

@@ -8,6 +8,7 @@ is written.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from actors.engines.chat import chat_writer, special_tokens
@@ -96,9 +97,11 @@ def prompt_warnings(model: Path, settings: GeneratorSettings) -> tuple[str, ...]
     begin = special_tokens(model).get("bos_token")
     if begin is None:
         return ()
-    ids = read_tokenizer(model / TOKENIZER_FILE).encode(begin, special=False)
-    if len(ids) != 1 or read_prompt_writer(model, settings).token_ids("1 + 1").count(ids[0]) < 2:
-        return ()
+    said = read_tokenizer(model / TOKENIZER_FILE).encode(begin, special=False)
+    ids = read_prompt_writer(model, replace(settings, examples=())).token_ids("1 + 1")
+    begins_twice = ids[:2] == said * 2
+    if len(said) != 1 or not (begins_twice or (begin in settings.prompt_template and ids.count(said[0]) > 1)):
+        return ()  # some chat templates begin each turn with it
     sentence = (
         f"the prompt has {begin} twice: the tokenizer or the chat template writes it by itself, so take it out of "
         "generator.prompt_template"

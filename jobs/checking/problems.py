@@ -8,6 +8,7 @@ from pathlib import Path
 
 from actors.engines.model_files import TOKENIZER_FILE
 from actors.engines.prompts import plain_prompt, prompt_warnings, read_prompt_writer
+from cluster.hub import is_hub_name, stage_hub_outline
 from jobs.checking.answers import described
 from jobs.problems.problem_set import inspect_problems
 from jobs.recipes.engines import SCRIPTED
@@ -79,7 +80,7 @@ def first_prompt(recipe: Recipe, question: str) -> tuple[str, int | None, list[s
     settings = generator_settings(recipe)
     if settings.kind == SCRIPTED:
         return plain_prompt(settings, question), None, []
-    model = Path(settings.model)
+    model = stage_hub_outline(settings.model) if is_hub_name(settings.model) else Path(settings.model)
     if not (model / TOKENIZER_FILE).is_file():
         missing = f"generator.model: no {TOKENIZER_FILE} in {settings.model} here: the prompt is not counted"
         return plain_prompt(settings, question), None, [missing]

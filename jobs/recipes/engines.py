@@ -24,8 +24,8 @@ class EngineSection(Section):
     )
     model: str = Field(
         min_length=1,
-        description='Folder with the weights, relative to the recipe, or s3://...; a generator also "smollm2". A '
-        "scripted one needs none.",
+        description="Folder with the weights, relative to the recipe, or s3://..., or a name on the hub, org/name or "
+        'org/name@revision; a generator also "smollm2". A scripted one needs none.',
     )
     num_replicas: int = setting(1, "Replicas; each has its own engine.", operational=True, ge=1, le=4096)
     dtype: Literal["float32", "bfloat16", "float16", "auto"] = setting("auto", "Type of weights and activations.")

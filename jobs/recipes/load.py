@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from cluster.hub import is_hub_name
 from jobs.recipes.builtin_models import folder_of
 from jobs.recipes.errors import describe
 from jobs.recipes.read_files import is_jinja, with_files
@@ -27,7 +28,6 @@ SHIPPED = Path(__file__).parent
 """Recipes of public models; each can be named without path and suffix."""
 FILES = ("cost.prices", "script.answers", "prompt.examples_file", "generator.chat_template")
 """Settings that name a file."""
-_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 def load_recipe(
@@ -165,5 +165,5 @@ def _resolve_models(tables: dict[str, Any], folder: Path, *, only: str | None = 
         if not isinstance(section, dict) or not isinstance(model, str) or not model or model.startswith("s3://"):
             continue
         resolved = folder_of(model) or folder / Path(model).expanduser()
-        if resolved.exists() or not _HUB_NAME.fullmatch(model):
+        if resolved.exists() or not is_hub_name(model):
             section["model"] = str(resolved.resolve())

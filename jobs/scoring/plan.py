@@ -20,6 +20,7 @@ from actors.engines.prompts import prompt_warnings
 from actors.engines.settings import EngineSettings
 from actors.grading.grader import Grader
 from actors.replicas.preflight import check_generator, check_logit_bias, check_prm
+from cluster.hub import is_hub_name, pinned_hub_name
 from cluster.staging import stage_folder, stage_outline
 from cluster.store import open_store, probe, refuses_second_create
 from jobs.command_line.score import ScoreOptions
@@ -110,7 +111,7 @@ def make_plan(options: ScoreOptions, *, strategy: Mapping[str, Any] | None = Non
     Raises:
         InvalidInput: file, line or field, and what to do.
     """
-    recipe = load_recipe(options.recipe, options.overrides, strategy=strategy)
+    recipe = _pinned(load_recipe(options.recipe, options.overrides, strategy=strategy))
     columns = problem_columns(recipe)
     kind = recipe.grader.kind
     problems = inspect_problems(
@@ -188,6 +189,16 @@ def _check_models(recipe: Recipe) -> dict[str, ModelIdentity]:
     if prm is not None and recipe.strategy.needs_prm:
         models["prm"] = checked_model(prm, check_prm)
     return models
+
+
+def _pinned(recipe: Recipe) -> Recipe:
+    """The recipe with the commits of models that are named as on a hub."""
+    changed = {
+        role: section.model_copy(update={"model": pinned_hub_name(section.model)})
+        for role, section in (("generator", recipe.generator), ("prm", recipe.prm))
+        if section is not None and section.kind != SCRIPTED and is_hub_name(section.model)
+    }
+    return recipe.model_copy(update=changed)
 
 
 def _code_warnings(recipe: Recipe) -> tuple[str, ...]:

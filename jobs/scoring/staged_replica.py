@@ -1,4 +1,4 @@
-"""Replicas whose model lies in an object store: the folder is brought to their own node before the engine is built."""
+"""Replicas whose model lies in an object store or on a hub: its folder is brought to their own node first."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from actors.engines.settings import EngineSettings
+from cluster.hub import is_hub_name
 from cluster.s3_client import is_s3
 from cluster.staging import stage_folder
 from records.failure import ReplicaDied, StoreFailed
@@ -71,4 +72,5 @@ class StagedReplica(Generic[_SettingsT]):
 
 def builder(make: Callable[[_SettingsT], Replica[Any, Any]], settings: _SettingsT) -> Callable[[], Any]:
     """What an actor calls to have its replica; travels."""
-    return partial(StagedReplica, make, settings) if is_s3(settings.model) else partial(make, settings)
+    elsewhere = is_s3(settings.model) or is_hub_name(settings.model)
+    return partial(StagedReplica, make, settings) if elsewhere else partial(make, settings)
