@@ -56,7 +56,7 @@ def load_recipe(
     if strategy is not None:
         tables["strategy"] = _replaced(tables.get("strategy"), strategy)
     overridden = []
-    for key, value in names_first(renamed_overrides([parse_override(override) for override in overrides])):
+    for key, value in renamed_overrides([parse_override(override) for override in overrides]):
         apply_override(tables, key, value)
         overridden.append(key)
         if key in ("generator.model", "prm.model"):
@@ -135,11 +135,6 @@ def apply_override(tables: dict[str, Any], key: str, value: Any) -> None:
     if row is not None:
         known = row.options.model_fields
         tables["strategy"] = {option: kept for option, kept in table.items() if option in known}
-
-
-def names_first(parsed: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    """Overrides with `strategy.name` before the options, which are its own: in whatever order they were given."""
-    return sorted(parsed, key=lambda override: override[0].startswith("strategy.") and override[0] != "strategy.name")
 
 
 def _resolve_files(tables: dict[str, Any], folder: Path, *, only: str | None = None) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from jobs.recipes.errors import describe
-from jobs.recipes.load import apply_override, names_first, parse_override
+from jobs.recipes.load import apply_override, parse_override
 from jobs.recipes.renamed import rename_keys, renamed_overrides
 from jobs.recipes.sections import Recipe
 from records.failure import InvalidInput
@@ -41,7 +41,7 @@ def recorded_recipe(manifest: Manifest, overrides: Sequence[str] = ()) -> Recipe
     own = tables["strategy"]
     if any(key == "strategy.name" and value != own["name"] for key, value in parsed):
         tables["strategy"] = _as_chosen(_validated(tables, []))
-    for key, value in names_first(parsed):
+    for key, value in parsed:
         apply_override(tables, key, value)
     return _validated(tables, [key for key, _ in parsed])
 

@@ -19,7 +19,6 @@ def recipe(*overrides: str) -> Recipe:
     "overrides",
     [
         (NAME, "strategy.num_samples=3"),
-        ("strategy.num_samples=3", NAME),
         (NAME, "strategy.options.num_samples=3"),
         ("strategy={name='tests.support.plugins:first_of', num_samples=3}",),
     ],
