@@ -93,17 +93,20 @@ class TestOnVllm:
         assert ids_of(only) == (seven,) * 8
         assert seven not in {token_id for sampled in others for token_id in ids_of(sampled)}
 
-    @pytest.mark.parametrize(
-        "penalty", [{"repetition_penalty": 5.0}, {"presence_penalty": 2.0}, {"frequency_penalty": 2.0}], ids=str
-    )
-    async def test_a_penalty_makes_repeated_tokens_rarer(self, generator_on_vllm, penalty):
-        plain, punished = (
-            [ids_of(one) for one in await generator_on_vllm.ask([
-                call(f"{name}-{seed}", sampling, until=Until.TOKENS, max_tokens=60, seed=seed) for seed in range(4)
-            ])]
-            for name, sampling in (("plain", WARM), (str(penalty), replace(WARM, **penalty)))
-        )  # fmt: skip
-        assert sum(len(set(ids)) / len(ids) for ids in punished) > sum(len(set(ids)) / len(ids) for ids in plain)
+    async def test_penalties_bring_other_tokens(self, generator_on_vllm):
+        two = [TOKENIZER.encode(text, special=False)[0] for text in "xy"]
+        forced = Sampling(0.0, logit_bias=tuple((token_id, 100.0) for token_id in sorted(two)))
+        repeated, frequent = await generator_on_vllm.ask([
+            call(f"{penalty}", replace(forced, **penalty), until=Until.TOKENS, max_tokens=30)
+            for penalty in ({"repetition_penalty": 5.0}, {"frequency_penalty": 2.0})
+        ])  # fmt: skip
+        assert set(ids_of(repeated)) | set(ids_of(frequent)) == set(two)
+        assert ids_of(repeated)[0] != ids_of(repeated)[1]
+        assert min(ids_of(frequent).count(token_id) for token_id in two) >= 5
+        hot = [call(f"hot-{seed}", Sampling(1.5), seed=seed) for seed in range(4)]
+        there = [call(f"new-{seed}", Sampling(1.5, presence_penalty=2.0), seed=seed) for seed in range(4)]
+        found = await generator_on_vllm.ask([*hot, *there])
+        assert [ids_of(one) for one in found[:4]] != [ids_of(one) for one in found[4:]]
 
     async def test_what_reshapes_the_distribution_leaves_its_log_probability_unknown(self, generator_on_vllm):
         plain, cut, stopped = await generator_on_vllm.ask([
