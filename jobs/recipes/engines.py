@@ -10,6 +10,10 @@ from jobs.recipes.section import PLUGIN, Section, is_plugin, setting
 
 MOST_TEMPLATE_CHARS = 1_000_000
 """Of a prompt's template and a chat's."""
+RESERVED_VARIABLES = frozenset(
+    ("messages", "conversations", "chat_template", "add_generation_prompt", "continue_final_message")
+)
+"""Of a chat template, that a recipe has no say in."""
 SCRIPTED = "scripted"
 """The kind of an engine without a model, and that model's name."""
 
@@ -174,6 +178,11 @@ class GeneratorSection(EngineSection):
             raise ValueError("system_prompt needs chat = true")
         if (self.chat_template is not None or self.chat_template_kwargs) and not self.chat:
             raise ValueError("chat_template and chat_template_kwargs need chat = true")
+        reserved = sorted(self.chat_template_kwargs.keys() & RESERVED_VARIABLES)
+        if reserved:
+            raise ValueError(
+                f"chat_template_kwargs.{reserved[0]} is what every chat template gets anyway: leave it out"
+            )
         return self
 
 

@@ -7,7 +7,7 @@ once found.
 
 import hashlib
 import heapq
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Self
 
 from pydantic import Field, model_validator
@@ -59,8 +59,12 @@ class PromptSection(Section):
         return self
 
 
-def with_examples(section: PromptSection) -> PromptSection:
+def with_examples(section: PromptSection, wanted_columns: Collection[str]) -> PromptSection:
     """The section with the examples of its file in it.
+
+    Args:
+        section: as the recipe has it.
+        wanted_columns: that the problem's text may be made of; others, but for the answer's, are left behind.
 
     Raises:
         InvalidInput: the file cannot be read, or has too few.
@@ -75,7 +79,8 @@ def with_examples(section: PromptSection) -> PromptSection:
         raise InvalidInput(f"prompt.num_examples: {file} has more than {MOST_EXAMPLES}; say how many are to be shown")
     if len(found) < (wanted or 1) and wanted != 0:
         raise InvalidInput(f"prompt.num_examples = {wanted or 'all'}: {file} has {len(found)}")
-    examples = tuple(columns for _, columns in found)
+    kept = frozenset((*wanted_columns, *WORKED, section.answer_column))
+    examples = tuple({name: value for name, value in columns.items() if name in kept} for _, columns in found)
     changed = {"examples": examples, "examples_file": None, "examples_seed": None, "num_examples": len(examples)}
     return section.model_copy(update=changed)
 

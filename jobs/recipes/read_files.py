@@ -9,6 +9,7 @@ from pathlib import Path
 from jobs.recipes.engines import MOST_TEMPLATE_CHARS
 from jobs.recipes.prompt import with_examples
 from jobs.recipes.sections import Recipe
+from jobs.recipes.settings import problem_columns
 from records.failure import InvalidInput
 
 
@@ -21,7 +22,8 @@ def with_files(recipe: Recipe) -> Recipe:
     section = recipe.generator
     if section.chat_template is not None and not is_jinja(section.chat_template):
         section = section.model_copy(update={"chat_template": _template(section.chat_template)})
-    return recipe.model_copy(update={"generator": section, "prompt": with_examples(recipe.prompt)})
+    examples = with_examples(recipe.prompt, problem_columns(recipe).names())
+    return recipe.model_copy(update={"generator": section, "prompt": examples})
 
 
 def is_jinja(text: str) -> bool:

@@ -34,7 +34,8 @@ def informed_generator_settings(recipe: Recipe) -> GeneratorSettings:
     settings = generator_settings(recipe)
     if settings.kind != SCRIPTED or recipe.script.answers is None:
         return settings
-    problems = inspect_problems(recipe.script.answers, problem_columns(recipe))
+    columns = replace(problem_columns(recipe), carry=())
+    problems = inspect_problems(recipe.script.answers, columns)
     answers = {
         question_key(problem.question): problem.reference for problem in problems if problem.reference is not None
     }

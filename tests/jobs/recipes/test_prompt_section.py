@@ -83,6 +83,7 @@ def test_what_was_read_is_what_is_recorded_and_read_again():
     found = recipe(*chosen)
     assert found.generator.chat_template == CHAT
     assert found.prompt.examples_file is None
+    assert found.prompt.examples[0] == {"problem": "1 + 1", "solution": "It is 2.", "answer": 2}  # no hint: nobody asks
     again = recorded_recipe(manifest_of(found))
     assert again == found
     assert generator_settings(again) == generator_settings(found)
@@ -107,6 +108,10 @@ def test_a_recipe_without_them_is_recorded_as_ever():
         (["generator.chat=true", "generator.chat_template=shots.jsonl"], "is no Jinja template"),
         (["generator.chat=true", "generator.chat_template=none.jinja"], "generator.chat_template: .*none.jinja cannot"),
         (["generator.prompt_template=Solve it."], "generator.prompt_template = .*must contain {question}, or name"),
+        (
+            ["generator.chat=true", "generator.chat_template_kwargs={messages=[]}"],
+            "chat_template_kwargs.messages is what",
+        ),
         (["generator.chat_template_kwargs=3"], "generator.chat_template_kwargs = 3"),
     ],
 )
