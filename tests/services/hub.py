@@ -42,7 +42,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._api(path.removeprefix(f"api/models/{name}").strip("/"), name, folder)
                 return
             if path.startswith(f"{name}/resolve/"):
-                self._file(*path.removeprefix(f"{name}/resolve/").split("/", 1), folder)
+                revision, _, file = path.removeprefix(f"{name}/resolve/").partition("/")
+                self._file(revision, file, folder)
                 return
         self._send(404, {"X-Error-Code": "RepoNotFound"}, b"{}")
 
