@@ -9,7 +9,7 @@ from jobs.display.numbers import count
 from jobs.reporting import plots
 from jobs.reporting.costs import by_difficulty, difficulty_of, flops_by_phase
 from jobs.reporting.curve import Curve, CurvePoint, curve
-from jobs.reporting.embedding import Chunks, TreePacker, packed, script_json
+from jobs.reporting.embedding import MAX_STEPS, Chunks, TreePacker, packed, script_json
 from jobs.reporting.facts import failure_groups, state_of, summary_of
 from jobs.reporting.graded_samples import Witness, graded, witness
 from jobs.reporting.groups import PassAtK, group_columns, group_sections, pass_rates, pass_table
@@ -88,12 +88,16 @@ def read_contents(source: ReportSource, *, max_bytes: int, paired: PairedCompari
     sampled, listed = frozenset(source.sample), frozenset(ids)
     witnesses: list[Witness] = []
     packer = TreePacker(max_bytes - RESERVED_BYTES - table_bytes)
-    for tree in source.trees():  # all of them: what has no room on the page still bears witness
+
+    def shown(problem_id: str) -> bool:
+        return problem_id in listed and packer.has_room
+
+    for tree in source.trees(lambda problem_id: problem_id in sampled or shown(problem_id)):
         if tree.problem_id in sampled:
             seen = witness(tree, takes_whole_samples=takes_whole_samples)
             witnesses.extend([seen] if seen else [])
-        if tree.problem_id in listed and packer.has_room:
-            packer.add(tree_json(tree))
+        if shown(tree.problem_id):
+            packer.add(tree_json(tree), num_steps=len(tree.steps))
     graded_witnesses, why_ungraded = graded(witnesses, recipe)
     return PageContents(
         source=source,
@@ -245,7 +249,7 @@ def _trees_note(found: PageContents) -> str:
     return (
         f"This file has room for {num_trees:,} of {num_all:,} search trees: those named with --problem, of open and "
         "failed problems, of the dearest and the slowest, of wrong answers, and a seeded sample of the others. "
-        f"--problem ID puts another one in, --max-mb makes more room.{listed}"
+        f"--problem ID puts another one in, --max-mb makes more room, up to {MAX_STEPS:,} steps.{listed}"
     )
 
 

@@ -12,6 +12,8 @@ from typing import Any
 
 CHUNK_BYTES = 200_000
 """Of JSON, about: inflated in milliseconds, and large enough to compress well."""
+MAX_STEPS = 150_000
+"""Of all trees in a page: to make more of them takes minutes, and nobody opens so many."""
 _ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 
@@ -46,22 +48,25 @@ class TreePacker:
 
     Args:
         max_bytes: of all chunks together, in base64.
+        max_steps: of all trees together, about.
     """
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, *, max_steps: int = MAX_STEPS) -> None:
         self.has_room = True
         self._left_bytes = max_bytes
+        self._left_steps = max_steps
         self._texts: list[str] = []
         self._places: dict[str, tuple[int, int]] = {}
         self._ids: list[str] = []
         self._bodies: list[str] = []
 
-    def add(self, tree: Mapping[str, Any]) -> None:
-        """Take one more; without effect once there is no room."""
+    def add(self, tree: Mapping[str, Any], *, num_steps: int) -> None:
+        """Take one more, of so many steps; without effect once there is no room."""
         if self.has_room:
             self._ids.append(tree["id"])
             self._bodies.append(_json(tree))
-            if sum(map(len, self._bodies)) >= CHUNK_BYTES:
+            self._left_steps -= num_steps
+            if self._left_steps <= 0 or sum(map(len, self._bodies)) >= CHUNK_BYTES:
                 self._close_chunk()
 
     def chunks(self) -> Chunks:
@@ -72,7 +77,7 @@ class TreePacker:
 
     def _close_chunk(self) -> None:
         count, text = _as_many_as_fit(self._bodies, self._left_bytes)
-        self.has_room = count == len(self._bodies)
+        self.has_room = count == len(self._bodies) and self._left_steps > 0
         if count:
             self._places |= {name: (len(self._texts), place) for place, name in enumerate(self._ids[:count])}
             self._texts.append(text)

@@ -10,6 +10,8 @@ from records.rows import ProblemRow
 TEXT_CHARS = 120
 """Of a question's beginning, to be searched and to be shown where there is no tree."""
 ANSWER_CHARS = 200
+FIRST_PACKED = 5000
+"""Lines from which the size of all is guessed."""
 
 
 def listing(source: ReportSource, places: Mapping[str, tuple[int, int]], ids: Sequence[str]) -> dict[str, list[Any]]:
@@ -52,6 +54,10 @@ def _short(value: float | None) -> float | None:
 def fitting_ids(source: ReportSource, max_bytes: int) -> list[str]:
     """As many problems, by precedence, as have room in a table of that size."""
     ids = list(source.order)
+    few = ids[:FIRST_PACKED]
+    if len(ids) > len(few):  # not all of very many, only to find out that they have no room
+        few_bytes = len(packed(listing(source, dict.fromkeys(few, (99, 99)), few)))
+        ids = ids[: int(2 * len(few) * max_bytes / few_bytes)]
     while ids and (size := len(packed(listing(source, dict.fromkeys(ids, (99, 99)), ids)))) > max_bytes:
         ids = ids[: int(len(ids) * 0.95 * max_bytes / size)]
     return ids

@@ -5,8 +5,10 @@ line, failed, open, dearest, slowest, wrong), then a seeded sample of the others
 """
 
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -14,14 +16,18 @@ import pyarrow.compute as pc
 
 from jobs.reporting.choices import Replayer
 from jobs.reporting.trees import Tree, tree_of
-from records.failure import InvalidInput, StoreFailed
+from records.failure import InvalidInput
 from records.rows import ProblemRow, RequestRow, Status, StepRow
 from records.run_folder.layout import Table
 from records.run_folder.reader import Run
-from records.schemas import to_rows
+from records.schemas import SCHEMAS, to_rows
+
+_RowT = TypeVar("_RowT", StepRow, RequestRow)
 
 NUM_EXTREME = 100
 """Dearest problems, and slowest ones, whose trees come before those of others."""
+BLOCK_PROBLEMS = 64
+"""Problems whose rows are made together."""
 MAX_SAMPLED = 2000
 """Problems whose samples are graded, one by one: grading costs time."""
 
@@ -44,20 +50,23 @@ class ReportSource:
     order: Sequence[str]
     sample: Sequence[str]
 
-    def trees(self) -> Iterator[Tree]:
-        """Of as many problems as are read, by precedence."""
+    def trees(self, needed: Callable[[str], bool] = lambda _: True) -> Iterator[Tree]:
+        """Of as many problems as are read, by precedence.
+
+        Args:
+            needed: of a problem id, asked again before each tree; those of others are not made, which takes longest.
+        """
         rows = {row.problem_id: row for row in self.rows}
         wanted = self._readable(rows)
         steps = _Grouped(self._read("steps", wanted), wanted)
         requests = _Grouped(self._read("requests", wanted), wanted)
-        for number, problem_id in enumerate(wanted):
-            yield tree_of(
-                problem_id,
-                rows.get(problem_id),
-                to_rows(StepRow, steps.of(number)),
-                to_rows(RequestRow, requests.of(number)),
-                self.replayer,
-            )
+        for start in range(0, len(wanted), BLOCK_PROBLEMS):
+            block = range(start, min(start + BLOCK_PROBLEMS, len(wanted)))
+            numbers = [number for number in block if needed(wanted[number])]
+            found = zip(numbers, steps.rows(StepRow, numbers), requests.rows(RequestRow, numbers), strict=True)
+            for number, own_steps, own_requests in found:
+                if needed(problem_id := wanted[number]):
+                    yield tree_of(problem_id, rows.get(problem_id), own_steps, own_requests, self.replayer)
 
     def _readable(self, rows: dict[str, ProblemRow]) -> list[str]:
         """The sample's, and others from the first on, as far as memory goes."""
@@ -68,13 +77,11 @@ class ReportSource:
         return [problem_id for problem_id in self.order if problem_id in fitting]
 
     def _read(self, table: Table, wanted: Sequence[str]) -> pa.Table:
-        if not self.run.log.parts_of(table):
-            return getattr(self.run, table)()
-        of_wanted = pc.field("problem_id").isin(pa.array(wanted, pa.string()))
-        try:
-            return self.run.dataset(table).to_table(filter=of_wanted)
-        except OSError as error:
-            raise StoreFailed(f"{self.run.uri}: a part of {table} is gone or damaged: {error}") from error
+        """The rows of these problems, picked out batch by batch: all of a table are never held."""
+        ids, schema = pa.array(wanted, pa.string()), SCHEMAS[table]
+        batches = self.run.batches(table, schema.names)
+        own = (batch.filter(pc.is_in(batch.column("problem_id"), value_set=ids)) for batch in batches)
+        return pa.Table.from_batches((batch for batch in own if batch.num_rows), schema)
 
 
 def read_source(run: Run, *, named: Sequence[str] = ()) -> ReportSource:
@@ -144,9 +151,9 @@ class _Room:
         return _Room(steps, tokens)
 
 
-_MOST = _Room(steps=1_500_000, tokens=60_000_000)
-"""What is read: more than has room in a page of 20 MB."""
-_MOST_SAMPLED = _Room(steps=750_000, tokens=30_000_000)
+_MOST = _Room(steps=300_000, tokens=20_000_000)
+"""What is read: more than a page shows."""
+_MOST_SAMPLED = _Room(steps=200_000, tokens=15_000_000)
 
 
 def _fitting(problem_ids: Iterable[str], rows: Mapping[str, ProblemRow], room: _Room) -> list[str]:
@@ -172,7 +179,10 @@ class _Grouped:
         self._table = table.take(pa.array(order)).combine_chunks()
         self._ends = np.searchsorted(index[order], np.arange(len(problem_ids) + 1))
 
-    def of(self, number: int) -> pa.Table:
-        """The rows of the problem of that number."""
-        start, end = int(self._ends[number]), int(self._ends[number + 1])
-        return self._table.slice(start, end - start)
+    def rows(self, row_type: type[_RowT], numbers: Sequence[int]) -> Iterator[list[_RowT]]:
+        """The rows of each of the problems of these numbers; made together, which costs least."""
+        bounds = [(int(self._ends[number]), int(self._ends[number + 1])) for number in numbers]
+        pieces = [self._table.slice(start, end - start) for start, end in bounds]
+        rows = iter(to_rows(row_type, pa.concat_tables(pieces).combine_chunks()) if pieces else [])
+        for piece in pieces:
+            yield list(islice(rows, piece.num_rows))

@@ -71,8 +71,15 @@ def test_packed_json_is_plain_and_reads_back(value: Any) -> None:
 def pack(trees: Iterable[Mapping[str, Any]], max_bytes: int) -> Chunks:
     packer = TreePacker(max_bytes)
     for tree in trees:
-        packer.add(tree)
+        packer.add(tree, num_steps=1)
     return packer.chunks()
+
+
+def test_a_page_takes_no_more_trees_once_it_has_so_many_steps() -> None:
+    packer = TreePacker(10**9, max_steps=10)
+    for number in range(9):
+        packer.add({"id": str(number)}, num_steps=4)
+    assert (sorted(packer.chunks().places), packer.has_room) == (["0", "1", "2"], False)
 
 
 @given(
@@ -366,6 +373,8 @@ def test_no_more_is_read_than_memory_holds_and_the_sample_always_is(
     run = read_run(tmp_path / "run")
     whole = read_source(run)
     assert len(list(whole.trees())) == len(whole.sample) == 30
+    few = set(whole.order[3:20:4])
+    assert list(whole.trees(few.__contains__)) == [tree for tree in whole.trees() if tree.problem_id in few]
     tokens = sorted(row.generated_tokens for row in whole.rows)
     monkeypatch.setattr(source_module, "_MOST", replace(source_module._MOST, tokens=sum(tokens[-10:])))
     monkeypatch.setattr(source_module, "_MOST_SAMPLED", replace(source_module._MOST_SAMPLED, tokens=sum(tokens[:5])))
