@@ -1,5 +1,6 @@
 """The files of deploy/kuberay: by KubeRay's schemas, Ray's autoscaler, Kustomize, and beside each other."""
 
+import inspect
 import re
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ray.autoscaler.v2.instance_manager.config import InstanceReconcileConfig
 
 from cluster.job_client import COMMAND_KEY, RUN_KEY, STOP_WAIT_S
 from jobs.recipes.load import load_recipe
@@ -73,6 +75,13 @@ def test_the_autoscaler_is_the_second_and_starts_without_workers(resource):
     assert [kind["min_workers"] for kind in kinds.values()] == [0] * 6
     assert all(group["replicas"] == group["minReplicas"] == 0 for group in spec["workerGroupSpecs"])
     assert all(group["template"]["spec"]["restartPolicy"] == "Never" for group in spec["workerGroupSpecs"])
+
+
+def test_the_autoscaler_reads_what_its_environment_says(resource):
+    variables = {item["name"]: item["value"] for item in cluster_spec(resource)["autoscalerOptions"]["env"]}
+    known = inspect.getsource(InstanceReconcileConfig)
+    assert variables
+    assert all(f'"{name}"' in known and int(value) > 0 for name, value in variables.items())
 
 
 def test_it_offers_what_ray_cluster_yaml_does(resource):
