@@ -1,6 +1,7 @@
 """deploy/aws/s3-policy.json, by radosgw's policy engine: enough for what it is for, and nothing in it can be left out.
 
-A user who owns nothing gets the policy's statements as those of the bucket, which is how radosgw takes them.
+A user who owns no bucket gets the policy's statements as those of the bucket, which is how radosgw takes them. Who writes
+an object there owns it, and may read it whatever no statement says; so a grant that is missing is denied in words.
 """
 
 import json
@@ -43,7 +44,7 @@ def listed(value: Any) -> list[str]:
 
 
 def without(left_out: tuple[str, str] | None) -> dict[str, Any]:
-    """The policy of the repository for our bucket and user, one statement a grant, but for one."""
+    """The policy of the repository for our bucket and user, one statement a grant, and one of them denied."""
     policy: dict[str, Any] = json.loads(POLICY.read_text())
     grants = [
         (action, resource)
@@ -54,13 +55,12 @@ def without(left_out: tuple[str, str] | None) -> dict[str, Any]:
     assert grants == GRANTED
     policy["Statement"] = [
         {
-            "Effect": "Allow",
+            "Effect": "Deny" if (action, resource) == left_out else "Allow",
             "Principal": {"AWS": [f"arn:aws:iam:::user/{USER}"]},
             "Action": action,
             "Resource": resource.replace("BUCKET", BUCKET),
         }
         for action, resource in grants
-        if (action, resource) != left_out
     ]
     return policy
 
