@@ -1,7 +1,7 @@
 """deploy/aws/s3-policy.json, by radosgw's policy engine: enough for what it is for, and nothing in it can be left out.
 
-A user who owns no bucket gets the policy's statements as those of the bucket, which is how radosgw takes them. Who writes
-an object there owns it, and may read it whatever no statement says; so a grant that is missing is denied in words.
+A user who owns no bucket gets the policy's statements as those of the bucket, which is how radosgw takes them. Who
+writes an object there owns it, and may read it whatever no statement says; so a missing grant is denied in words.
 """
 
 import json
