@@ -73,6 +73,7 @@ def allow(radosgw: RadosGateway) -> Iterator[Callable[..., None]]:
     owner.create_bucket(Bucket=BUCKET)
     owner.put_object(Bucket=BUCKET, Key="problems/test.jsonl", Body=(EXAMPLE / "test.jsonl").read_bytes())
     owner.put_object(Bucket=BUCKET, Key="models/m/config.json", Body=b"{}")
+    owner.put_object(Bucket=BUCKET, Key="elsewhere/x", Body=b"somebody else's")
 
     def set_policy(left_out: tuple[str, str] | None = None) -> None:
         owner.put_bucket_policy(Bucket=BUCKET, Policy=json.dumps(without(left_out)))
@@ -125,7 +126,7 @@ def test_it_allows_nothing_else(allow, radosgw):
         lambda: user.put_object(Bucket=BUCKET, Key="elsewhere", Body=b""),
         lambda: user.delete_object(Bucket=BUCKET, Key="problems/test.jsonl"),
         lambda: user.get_object(Bucket=BUCKET, Key="elsewhere/x"),
-        lambda: user.put_bucket_policy(Bucket=BUCKET, Policy="{}"),
+        lambda: user.put_bucket_policy(Bucket=BUCKET, Policy=json.dumps(without(None))),
         lambda: user.delete_bucket(Bucket=BUCKET),
         lambda: user.list_objects_v2(Bucket=radosgw.bucket),
     ):
