@@ -174,7 +174,8 @@ def _timed_parts(spent: Spent) -> Iterator[None]:
         (recorder_module, "problem_record", "recorder"),
         (Recorder, "_unwritten", "recorder"),
         (Recorder, "_closed", "recorder"),
-        (recorder_module, "packed_rows", "serialisation"),
+        (recorder_module, "row_slices", "serialisation"),
+        (recorder_module, "packed", "serialisation"),
     ]
     originals = [getattr(owner, name) for owner, name, _ in parts]
     try:

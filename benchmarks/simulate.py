@@ -113,7 +113,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--strategy", choices=list(STRATEGIES), default="majority")
     made.add_argument("--num-samples", type=_positive, default=4)
     made.add_argument("--problems", type=_positive, default=1000)
-    made.add_argument("--rates", default="gpu-8b", help=f"{', '.join(RATES)}, or a file from benchmarks.engine_rates")
+    made.add_argument("--rates", default="gpu-8b", help=f"{', '.join(RATES)}, or a JSON file of rates")
     made.add_argument("--message-ms", type=float, default=1.0, help="on the way between controller and replica")
     made.add_argument("--commit-ms", type=float, default=400.0, help="of a commit, beside its bytes")
     made.add_argument("--store-mb-per-s", type=float, default=100.0, help="how fast parts are written")

@@ -12,6 +12,9 @@ from records.rows import OpenRecord, ProblemRecord, ProblemRow, RequestRow, Step
 from records.run_folder.layout import Table
 from records.schemas import Row, to_batch
 
+SLICE_ROWS = 2048
+"""Rows that are packed at a time: some 20 ms, for which whoever packs them does nothing else."""
+
 
 class Columns(NamedTuple):
     """Some rows of one table, in order; `of_open`: their problems have not ended."""
@@ -19,6 +22,14 @@ class Columns(NamedTuple):
     table: Table
     of_open: bool
     rows: pa.RecordBatch
+
+
+class RowSlice(NamedTuple):
+    """As `Columns`, and not packed yet."""
+
+    table: Table
+    of_open: bool
+    rows: list[Row]
 
 
 def packed_rows(
@@ -29,6 +40,15 @@ def packed_rows(
     Raises:
         AssertionError: a record holds another problem's rows: a bug of the caller that must not reach the tables.
         ValueError: a row does not fit its table.
+    """
+    return [record.problem for record in records], [packed(one) for one in row_slices(records, opened)]
+
+
+def row_slices(records: Sequence[ProblemRecord], opened: Sequence[OpenRecord] = ()) -> list[RowSlice]:
+    """The rows of `packed_rows` but for the problems' own, by table, in slices of `SLICE_ROWS`.
+
+    Raises:
+        AssertionError: as there.
     """
     for going_on in opened:
         _check_owner(going_on.problem_id, going_on.steps, going_on.requests)
@@ -41,8 +61,16 @@ def packed_rows(
         ("requests", False, [request for record in records for request in record.requests]),
         ("rollouts", False, [rollout for record in records for rollout in record.rollouts]),
     ]
-    columns = [Columns(table, of_open, to_batch(table, rows)) for table, of_open, rows in tables if rows]
-    return [record.problem for record in records], columns
+    return [
+        RowSlice(table, of_open, rows[begin : begin + SLICE_ROWS])
+        for table, of_open, rows in tables
+        for begin in range(0, len(rows), SLICE_ROWS)
+    ]
+
+
+def packed(rows: RowSlice) -> Columns:
+    """Raises `ValueError` where a row does not fit its table."""
+    return Columns(rows.table, rows.of_open, to_batch(rows.table, rows.rows))
 
 
 def _check_owner(problem_id: str, steps: Sequence[StepRow], requests: Sequence[RequestRow]) -> None:

@@ -9,7 +9,7 @@ grading runs beside it, one task a problem, so that a slow grader holds up its o
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from actors.controller.protocols import RunWriter
@@ -17,7 +17,7 @@ from actors.controller.settings import RunSettings
 from actors.grading.grader import AnswerGrader, GradeRequest
 from actors.grading.process import GradeFailure
 from actors.writer.store_retry import patiently
-from records.packing import packed_rows
+from records.packing import Columns, packed, row_slices
 from records.rows import OpenRecord, ProblemRecord, RolloutRow
 from scaling.budget.ledger import Ledger
 from scaling.budget.metering import Meter
@@ -202,7 +202,7 @@ class Recorder:
         self._lease_wanted = False
         if records or opened:
             batch, self._next_batch = self._next_batch, self._next_batch + 1  # used up, whatever becomes of it
-            await self._writer.append(batch, *packed_rows(records, opened))
+            await self._writer.append(batch, [record.problem for record in records], await _packed(records, opened))
         ceiling = lease if lease is not None else self._ledger.leased_tokens
         # A store that fails is asked again, because the writer goes on where it stopped.
         usage = self._metered().usage()
@@ -230,3 +230,12 @@ class Recorder:
                 opened.append(OpenRecord(problem_id=problem_id, steps=steps, requests=requests))
                 self._written[problem_id] = (len(search.steps), len(search.requests))
         return opened
+
+
+async def _packed(records: Sequence[ProblemRecord], opened: Sequence[OpenRecord]) -> list[Columns]:
+    """Rows as columns, slice by slice: results come in between, however many rows a flush has."""
+    columns = []
+    for rows in row_slices(records, opened):
+        columns.append(packed(rows))
+        await asyncio.sleep(0)
+    return columns

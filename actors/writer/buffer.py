@@ -99,13 +99,12 @@ class Buffer:
 
 def _open_tokens(columns: Sequence[Columns]) -> dict[str, int]:
     """Of each open problem with rows, in the order of its requests, the tokens of its steps."""
-    opened = {one.table: one.rows for one in columns if one.of_open}
     tokens: dict[str, int] = {}
-    if "requests" in opened:
-        tokens = dict.fromkeys(pc.unique(opened["requests"].column("problem_id")).to_pylist(), 0)
-    if "steps" in opened:
-        steps = pa.Table.from_batches([opened["steps"]])
-        sums = steps.group_by("problem_id", use_threads=False).aggregate([("generated_tokens", "sum")])
-        ids, numbers = sums.column("problem_id"), sums.column("generated_tokens_sum")
-        tokens |= dict(zip(ids.to_pylist(), numbers.to_pylist(), strict=True))
+    for requests in (one.rows for one in columns if one.of_open and one.table == "requests"):
+        for problem_id in pc.unique(requests.column("problem_id")).to_pylist():
+            tokens.setdefault(problem_id, 0)
+    for rows in (one.rows for one in columns if one.of_open and one.table == "steps"):
+        sums = pa.Table.from_batches([rows]).group_by("problem_id", use_threads=False)
+        for row in sums.aggregate([("generated_tokens", "sum")]).to_pylist():
+            tokens[row["problem_id"]] = tokens.get(row["problem_id"], 0) + row["generated_tokens_sum"]
     return tokens

@@ -1,6 +1,7 @@
 """How fast an engine is, by the size of its batch: measured values, and straight lines between them.
 
-A file of rates is what `python -m benchmarks.engine_rates` prints.
+A file of rates is JSON, {"token_s": {"1": 0.013, "64": 0.026}, "prefill_tokens_per_s": 10000}: batch
+size -> seconds until each call in it has one token more, and prompt tokens computed in a second; `source` may say more.
 """
 
 import json
@@ -47,11 +48,6 @@ RATES = {
         "8B in bfloat16 on one A100: 75 tokens/s for one call and 6.6 times as many for 8 (published sweep of vLLM); "
         "for 64 and for prefill what memory bandwidth and arithmetic leave, 2,430 and 10,000 tokens/s",
     ),
-    "cpu-tiny": EngineRates(
-        {1: 0.0013, 8: 0.0034, 64: 0.0200},
-        9_000.0,
-        "the example's generator on one core (benchmarks.engine_rates)",
-    ),
 }
 """By name. A PRM only prefills."""
 
@@ -60,19 +56,21 @@ def rates_of(name: str) -> EngineRates:
     """Of a name in `RATES`, or of a file.
 
     Raises:
-        InvalidInput: neither, or a file that is not what `benchmarks.engine_rates` prints.
+        InvalidInput: neither, or a file that is not as above.
     """
     if name in RATES:
         return RATES[name]
     file = Path(name)
     if not file.is_file():
-        raise InvalidInput(f"--rates {name}: neither {', '.join(RATES)} nor a file that benchmarks.engine_rates made")
+        raise InvalidInput(f"--rates {name}: neither {', '.join(RATES)} nor a file of rates (JSON)")
     try:
         found = json.loads(file.read_text())
         token_s = {int(size): float(seconds) for size, seconds in found["token_s"].items()}
         rates = EngineRates(token_s, float(found["prefill_tokens_per_s"]), str(found.get("source", file)))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InvalidInput(f"--rates {name}: not what benchmarks.engine_rates prints ({error!r})") from error
+        raise InvalidInput(
+            f"--rates {name}: needs token_s by batch size and prefill_tokens_per_s ({error!r})"
+        ) from error
     if not token_s or min(token_s) < 1 or min(*token_s.values(), rates.prefill_tokens_per_s) <= 0:
         raise InvalidInput(f"--rates {name}: token_s and prefill_tokens_per_s must be above 0, of batches from 1")
     return rates

@@ -5,6 +5,7 @@ import pytest
 from benchmarks.control_parts import parts_of_scheduler
 from benchmarks.control_path import STRATEGIES, measured, problems
 from benchmarks.instant_engines import sample
+from benchmarks.long_samples import measured as measured_sample
 from records.calls import SampleCall, Sampling, root_prefix_id
 from records.path import FinishReason
 from records.request import Until
@@ -33,3 +34,9 @@ def test_samples_end_where_they_should(until, request_number, reasons):
     made = sample(call)
     assert [step.finish_reason for step in made.steps] == [FinishReason(reason) for reason in reasons]
     assert made.generated_tokens == 17 * len(reasons)
+
+
+def test_a_long_sample_is_taken_in_and_scored_to_its_end():
+    found = measured_sample(700, 3)
+    assert found.keys() == {"ms_per_sample", "longest_event_ms"}
+    assert 0 < found["longest_event_ms"] <= 3 * found["ms_per_sample"]

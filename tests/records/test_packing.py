@@ -3,6 +3,7 @@
 import pickle
 from dataclasses import replace
 from itertools import pairwise
+from unittest.mock import patch
 
 import pyarrow as pa
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.writer.buffer import Buffer
-from records.packing import packed_rows
+from records.packing import SLICE_ROWS, packed_rows
 from records.rows import OpenRecord, ProblemRecord
 from records.run_folder.commits import OpenRows
 from records.schemas import SCHEMAS, to_table
@@ -37,11 +38,13 @@ def batches(draw_lengths: list[list[int]]) -> list[tuple[list[ProblemRecord], li
     return made
 
 
-@given(st.lists(st.lists(st.integers(0, 3), max_size=5), max_size=4))
-def test_what_waits_is_what_rows_one_by_one_would_be(draw_lengths):
+@given(st.lists(st.lists(st.integers(0, 3), max_size=5), max_size=4), st.sampled_from([1, 2, SLICE_ROWS]))
+def test_what_waits_is_what_rows_one_by_one_would_be(draw_lengths, slice_rows):
     buffer, made = Buffer([], []), batches(draw_lengths)
     for number, (records, of_open) in enumerate(made):
-        buffer.append(number, *pickle.loads(pickle.dumps(packed_rows(records, of_open), protocol=5)))  # noqa: S301
+        with patch("records.packing.SLICE_ROWS", slice_rows):
+            rows = packed_rows(records, of_open)
+        buffer.append(number, *pickle.loads(pickle.dumps(rows, protocol=5)))  # noqa: S301
     ended = [record for records, _ in made for record in records]
     going_on = [record for _, of_open in made for record in of_open]
     assert buffer.problems == [record.problem for record in ended]
