@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from records.addresses import warn_in_the_clear, without_passwords
 from records.failure import InvalidInput, StoreFailed
 from records.run_folder.store import check_name
 
@@ -98,7 +99,7 @@ def parse_address(uri: str) -> S3Address:
     bucket, _, key = uri.removeprefix(SCHEME).partition("/")
     key = key.rstrip("/")
     if not is_s3(uri) or not _BUCKET.fullmatch(bucket):
-        raise InvalidInput(f"{uri}: not an address in an object store; write s3://bucket/prefix")
+        raise InvalidInput(f"{without_passwords(uri)}: not an address in an object store; write s3://bucket/prefix")
     try:
         check_name(key or "all")
     except ValueError as error:
@@ -137,7 +138,8 @@ def make_client(*, max_attempts: int = MAX_ATTEMPTS) -> Any:
         if custom and "addressing_style" not in settings:
             client = session.client("s3", config=config.merge(Config(s3={"addressing_style": "path"})))
     except (BotoCoreError, ValueError) as error:
-        raise InvalidInput(f"the AWS settings cannot be used: {error}") from error
+        raise InvalidInput(without_passwords(f"the AWS settings cannot be used: {error}")) from None
+    warn_in_the_clear(client.meta.endpoint_url)
     return client
 
 
@@ -174,5 +176,5 @@ def advice(error: BaseException | None) -> str | None:
 def failure(error: Exception, verb: str, where: str, *, starting: bool = False) -> StoreFailed | InvalidInput:
     """What a verb raises from a client's error; `InvalidInput` at the start if the user can mend it."""
     mend = advice(error)
-    message = f"{verb} {where}: {error}" + (f"; {mend}" if mend else "")
+    message = without_passwords(f"{verb} {where}: {error}") + (f"; {mend}" if mend else "")
     return InvalidInput(message) if starting and mend else StoreFailed(message)

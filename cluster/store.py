@@ -19,7 +19,10 @@ from uuid import uuid4
 
 from cluster.s3 import S3Store
 from cluster.s3_client import advice, is_s3
-from records.failure import InvalidInput, StoreFailed
+from records.addresses import without_passwords
+from records.bounded import check_regular, inside
+from records.failure import Damaged, InvalidInput, StoreFailed
+from records.run_folder import layout
 from records.run_folder.store import Store, check_name
 from records.scratch import remove_abandoned, scratch_name
 
@@ -74,11 +77,15 @@ class LocalStore:
 
     def read(self, name: str) -> bytes | None:
         """The content of `name`; None if there is none."""
+        path = self._path(name)
         with self._failures("read", name):
             try:
-                return self._path(name).read_bytes()
+                check_regular(path, layout.max_bytes(name))
+                return path.read_bytes()
             except FileNotFoundError:
                 return None
+            except ValueError as error:
+                raise Damaged(f"read {name} in {self.uri}: {error}") from error
 
     def list(self, prefix: str) -> list[str]:
         """All names that begin with `prefix`, sorted."""
@@ -106,7 +113,10 @@ class LocalStore:
         pure = PurePosixPath(name)
         if pure.parts[0] == _TEMP:
             raise ValueError(f"{name!r} is kept for files in the making")
-        return self._folder / pure
+        path = self._folder / pure
+        if os.path.lexists(path if path.is_symlink() else path.parent) and not inside(path, self._folder):
+            raise Damaged(f"{path} is a link, or below one, that leads out of the run")
+        return path
 
     def _move(self, temp: Path, target: Path) -> None:
         self._make_folder(target.parent)
@@ -137,6 +147,8 @@ class LocalStore:
     def _failures(self, verb: str, name: str) -> Iterator[None]:
         try:
             yield
+        except NotADirectoryError as error:
+            raise Damaged(f"{verb} {name} in {self.uri}: there is a file where the run's folder should be") from error
         except OSError as error:
             raise StoreFailed(f"{verb} {name} in {self.uri}: {error}") from error
 
@@ -151,15 +163,26 @@ def open_store(uri: str) -> Store:
         StoreFailed: the object store does not answer as it should.
     """
     if "://" not in uri:
-        return LocalStore(Path(uri))
+        return _local_store(uri, Path(uri))
     parts = urlsplit(uri)
     if parts.scheme == "file" and parts.netloc in {"", "localhost"} and parts.path.startswith("/"):
-        return LocalStore(Path(unquote(parts.path)))
+        return _local_store(uri, Path(unquote(parts.path)))
     if is_s3(uri):
         store = S3Store(uri)
         store.check_access()
         return store
-    raise InvalidInput(f"{uri}: not an address of a run; give a folder, file:///folder or s3://bucket/prefix")
+    raise InvalidInput(
+        f"{without_passwords(uri)}: not an address of a run; give a folder, file:///folder or s3://bucket/prefix"
+    )
+
+
+def _local_store(uri: str, folder: Path) -> LocalStore:
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise InvalidInput(f"{uri} is a file, and a run is a folder")
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"{uri} cannot be a folder: {error}") from error
+    return LocalStore(folder)
 
 
 def refuses_second_create(store: Store) -> bool:

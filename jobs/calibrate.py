@@ -30,6 +30,8 @@ from jobs.calibration.report import REPORT_FILE, CalibrationReport, build_report
 from jobs.calibration.trainer_host import TrainerActor, survive
 from jobs.command_line.calibrate import CalibrateOptions
 from jobs.command_line.signals import treat_sigterm_as_interrupt
+from jobs.display.consoles import new_console
+from jobs.display.terminal import out
 from records.failure import Failure, StoreFailed
 from records.jsonio import decode
 from records.rows import RolloutRow
@@ -56,9 +58,9 @@ def run(options: CalibrateOptions) -> int:
         calibrate(plan, take_over=options.take_over)
     summary, report = read_result(plan)
     if options.json:
-        sys.stdout.write(json.dumps(summary | {"evaluation": asdict(report)}, indent=2, allow_nan=False) + "\n")
+        out(json.dumps(summary | {"evaluation": asdict(report)}, indent=2, allow_nan=False) + "\n")
     else:
-        console = Console(width=None if sys.stdout.isatty() else REPORT_COLUMNS)
+        console = new_console(width=None if sys.stdout.isatty() else REPORT_COLUMNS)
         print_report(report, console)
         _print_summary(summary, console)
     return 0

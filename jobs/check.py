@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from jobs.checking.answers import extracted_lines, graded_lines
 from jobs.checking.problems import ProblemCheck, checked_problems
 from jobs.command_line.check import CheckOptions
-from jobs.display.live import table_console
+from jobs.display.consoles import new_console, table_console
+from jobs.display.terminal import out
 from jobs.recipes.load import load_recipe
 from jobs.recipes.sections import GraderSection, Recipe
 from jobs.recipes.settings import answer_policy
@@ -63,7 +63,7 @@ def _grader(options: CheckOptions, recipe: Recipe | None) -> GraderSection:
 def _print_lines(lines: Sequence[dict[str, Any]], row: Any, *, as_json: bool) -> None:
     if as_json:
         for line in lines:
-            sys.stdout.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
+            out(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n", data=True)
         return
     table = Table.grid(padding=(0, 2))
     for line in lines:
@@ -84,9 +84,9 @@ def _extracted_row(line: dict[str, Any]) -> tuple[str, ...]:
 
 def _print_problems(check: ProblemCheck, *, as_json: bool) -> None:
     if as_json:
-        sys.stdout.write(json.dumps(asdict(check), indent=2, ensure_ascii=False) + "\n")
+        out(json.dumps(asdict(check), indent=2, ensure_ascii=False) + "\n", data=True)
         return
-    console = Console()
+    console = new_console()
     tokens = "" if check.prompt_tokens is None else f", {check.prompt_tokens} tokens"
     prompt = check.prompt if len(check.prompt) <= MAX_PROMPT_CHARS else f"{check.prompt[:MAX_PROMPT_CHARS]}..."
     columns = ", ".join(f"{what} from {repr(name) if name else 'nothing'}" for what, name in check.columns.items())

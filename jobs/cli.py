@@ -6,17 +6,21 @@ Nothing heavy is imported before the arguments are known. A `Failure` is one lin
 """
 
 import argparse
+import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Any
+from typing import Any, NoReturn
 
 from jobs.command_line.commands import COMMANDS
 from jobs.command_line.signals import interrupted_status, treat_sigterm_as_interrupt
+from jobs.display.terminal import err, out, shown
 from records.failure import Failure, InvalidInput, RunLocked, RunMismatch
 
 _FAILED = 1
 REFUSED = 2
+BROKEN_PIPE = 128 + signal.SIGPIPE
 
 
 def main(argv: Sequence[str] | None = None, *, command: str | None = None) -> int:
@@ -36,10 +40,13 @@ def exit_status_of(run: Callable[[], int]) -> int:
     try:
         return run()
     except Failure as failure:
-        sys.stderr.write(f"parsimony: error: {failure}\n")
+        err(f"parsimony: error: {shown(str(failure))}\n")
         return REFUSED if isinstance(failure, InvalidInput | RunMismatch | RunLocked) else _FAILED
     except KeyboardInterrupt:
         return interrupted_status()
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
 
 
 def parse(argv: Sequence[str] | None = None, *, command: str | None = None) -> tuple[str, object]:
@@ -49,14 +56,22 @@ def parse(argv: Sequence[str] | None = None, *, command: str | None = None) -> t
     return name, COMMANDS[name].options(arguments)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with the arguments as everything else is said."""
+
+    def error(self, message: str) -> NoReturn:
+        """Leave with the usage and what is wrong."""
+        err(self.format_usage())
+        err(f"{self.prog}: error: {shown(message)}\n")
+        sys.exit(REFUSED)
+
+
 def _parser(command: str | None) -> argparse.ArgumentParser:
     if command is not None:
-        parser = argparse.ArgumentParser(
-            prog=f"python -m jobs.{command.replace('-', '_')}", description=COMMANDS[command].help
-        )
+        parser = _Parser(prog=f"python -m jobs.{command.replace('-', '_')}", description=COMMANDS[command].help)
         COMMANDS[command].add_arguments(parser)
         return parser
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="parsimony",
         description="Score problem sets with a language model that thinks only as hard as each problem needs.",
         epilog="Exit status: 0 done; 2 usage or invalid input; 3 some problems failed; 1 anything else.",
@@ -78,7 +93,7 @@ class _Version(argparse.Action):
             number = metadata.version("parsimony")
         except metadata.PackageNotFoundError:
             number = "(not installed: running from a checkout)"
-        sys.stdout.write(f"parsimony {number}\n")
+        out(f"parsimony {number}\n")
         parser.exit()
 
 

@@ -24,7 +24,8 @@ from jobs.comparison.runs import SharedRun, carry_out_runs, plan_runs, shared_ru
 from jobs.comparison.settings import Setting, capped, comparison_settings
 from jobs.comparison.stored_samples import stored_samples
 from jobs.comparison.tables import problems_table, settings_table
-from jobs.display.live import table_console
+from jobs.display.consoles import table_console
+from jobs.display.terminal import err, out
 from jobs.score import SOME_FAILED
 from jobs.scoring.plan import Plan
 from records.failure import InvalidInput
@@ -67,7 +68,7 @@ def run(options: CompareOptions) -> int:
     said = json.dumps(comparison_json(compared.comparison), indent=2, allow_nan=False) + "\n"
     _write(compared, said, options.output)
     if options.json:
-        sys.stdout.write(said)
+        out(said)
     else:
         print_comparison(compared.comparison, table_console())
     return SOME_FAILED if any(np.isnan(item.generated_tokens).any() for item in compared.measured) else 0
@@ -155,7 +156,7 @@ def _write(compared: Compared, said: str, output: str) -> None:
 
 
 def _note(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
+    err(f"{line}\n")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ from dataclasses import asdict
 
 from cluster.store import open_store
 from jobs.command_line.estimate import EstimateOptions
-from jobs.display.live import table_console
+from jobs.display.consoles import table_console
+from jobs.display.terminal import out
 from jobs.estimation.console import print_estimate
 from jobs.estimation.measure import (
     Chosen,
@@ -50,7 +51,7 @@ def run(options: EstimateOptions) -> int:
     said = json.dumps(asdict(found), indent=2, allow_nan=False) + "\n"
     open_store(options.output).replace(ESTIMATE_FILE, said.encode())
     if options.json:
-        sys.stdout.write(said)
+        out(said)
     else:
         print_estimate(found, table_console())
     return 0

@@ -18,6 +18,7 @@ from typing import Any
 from actors.grading.grader import Grader
 from actors.grading.verdicts import Verdicts, distinct_verdicts
 from jobs.command_line.export import ExportOptions
+from jobs.display.terminal import out
 from jobs.exporting.files import RowFile, Target
 from jobs.exporting.layouts import LAYOUTS, Shape, label_sources, schema_of
 from jobs.exporting.source import ExportSource, stored_paths
@@ -80,7 +81,7 @@ def run(options: ExportOptions) -> int:
             be no row.
     """
     summary = export(options)
-    sys.stdout.write(json.dumps(asdict(summary), indent=2) + "\n" if options.json else _told(summary))
+    out(json.dumps(asdict(summary), indent=2) + "\n" if options.json else _told(summary))
     return 0
 
 
@@ -90,8 +91,8 @@ def export(options: ExportOptions) -> ExportSummary:
     file_format = _format(options)
     target = Target(options.output)
     found = read_run(options.run)
-    recipe = recorded_recipe(found.manifest, [f"grader.kind={options.grader}"] if options.grader is not None else [])
-    typed = [options.grader or ""]
+    typed = [f"grader.kind={options.grader}"] if options.grader is not None else []
+    recipe = recorded_recipe(found.manifest, typed)
     refuse_unnamed_code(recipe, typed, run=options.run, flag="--grader {name}", keys=("grader.kind",))
     if options.threshold is not None and not _is_rollout(recipe):
         raise InvalidInput(

@@ -8,6 +8,7 @@ from actors.engines.prm.adapter_import import merge_published_adapter
 from cluster.s3_client import is_s3
 from cluster.staging import stage_folder
 from jobs.command_line.import_adapter import ImportAdapterOptions
+from jobs.display.terminal import out
 from records.failure import InvalidInput
 
 
@@ -30,7 +31,7 @@ def run(options: ImportAdapterOptions) -> int:
         trained_for["temperature"] = options.temperature
     base, adapter = stage_folder(options.base), stage_folder(options.adapter)
     merge_published_adapter(base, adapter, Path(options.output), trained_for=trained_for)
-    sys.stdout.write(f"{options.output}: serve it with --set prm.model={options.output}\n")
+    out(f"{options.output}: serve it with --set prm.model={options.output}\n")
     return 0
 
 

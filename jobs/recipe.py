@@ -13,6 +13,7 @@ from jobs.command_line.recipe import RecipeKeys, RecipeNew, RecipeOptions, Recip
 from jobs.describing.page import reference_page, reference_text
 from jobs.describing.schema import schema_text
 from jobs.describing.shown import new_recipe, shown_recipe
+from jobs.display.terminal import err, out
 from jobs.recipes.load import load_recipe
 from jobs.recipes.recorded import recorded_recipe
 from jobs.recipes.sections import Recipe
@@ -29,13 +30,13 @@ def run(options: RecipeOptions) -> int:
         InvalidInput: names what cannot be read or written, and what to do.
     """
     if isinstance(options, RecipeKeys):
-        sys.stdout.write(_keys(options))
+        out(_keys(options))
     elif isinstance(options, RecipeShow):
         recipe = _recipe(options)
         if options.json:
-            sys.stdout.write(json.dumps(recipe.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n")
+            out(json.dumps(recipe.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n")
         else:
-            sys.stdout.write(shown_recipe(recipe, changed_only=options.changed))
+            out(shown_recipe(recipe, changed_only=options.changed))
     else:
         _write_new(options)
     return 0
@@ -76,13 +77,13 @@ def _write_new(options: RecipeNew) -> None:
         except InvalidInput as error:
             raise InvalidInput(str(error).replace(f"{checked}: ", "")) from error
     if options.output is None:
-        sys.stdout.write(text)
+        out(text)
         return
     try:
         options.output.write_text(text, encoding="utf-8")
     except OSError as error:
         raise InvalidInput(f"--output {options.output}: cannot be written ({error.strerror})") from error
-    sys.stderr.write(f"parsimony: wrote {options.output}; next: parsimony check PROBLEMS --recipe {options.output}\n")
+    err(f"parsimony: wrote {options.output}; next: parsimony check PROBLEMS --recipe {options.output}\n")
 
 
 def _values(options: RecipeNew, generator: str) -> dict[str, dict[str, Any]]:
@@ -123,7 +124,7 @@ def _answers(options: RecipeNew) -> RecipeNew:
     """The options, and an answer to each question that they leave open."""
 
     def ask(question: str, default: str, read: Callable[[str], Any] = str) -> Any:
-        sys.stderr.write(f"{question} [{default}]: ")
+        err(f"{question} [{default}]: ")
         sys.stderr.flush()
         return read(sys.stdin.readline().strip() or default)
 

@@ -14,14 +14,14 @@ from dataclasses import replace
 from functools import partial
 
 import pyarrow.parquet as pq
-from rich.console import Console
 from rich.progress import Progress, TaskID
 
 from actors.writer.store_retry import patiently_blocking
 from cluster.store import open_store
 from jobs.command_line.replay import ReplayOptions
 from jobs.comparison.measure import models_of
-from jobs.display.live import table_console
+from jobs.display.consoles import new_console, table_console
+from jobs.display.terminal import err, out
 from jobs.recipes.recorded import recorded_recipe
 from jobs.recipes.section import is_plugin
 from jobs.recipes.strategy_factory import strategy_factory
@@ -62,7 +62,7 @@ def run(options: ReplayOptions) -> int:
     said = json.dumps(replay_json(summary), indent=2, allow_nan=False) + "\n"
     _write(played, said, store)
     if options.json:
-        sys.stdout.write(said)
+        out(said)
     else:
         print_replay(summary, table_console())
     return SOME_FAILED if summary.num_failed else 0
@@ -131,7 +131,7 @@ def _write(played: Played, said: str, store: Store) -> None:
 @contextmanager
 def _progress(num_problems: int) -> Iterator[partial[None]]:
     """A bar on a terminal, nothing elsewhere; yields what is told how many problems are done."""
-    console = Console(stderr=True)
+    console = new_console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("decided again", total=num_problems)
         yield partial(_show, progress, task)
@@ -142,7 +142,7 @@ def _show(progress: Progress, task: TaskID, done: int) -> None:
 
 
 def _note(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
+    err(f"{line}\n")
 
 
 if __name__ == "__main__":

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from rich.console import Console
-
 from actors.writer.store_retry import patiently_blocking
 from cluster.store import open_store
 from jobs.command_line.report import ReportOptions
 from jobs.comparison.paired_runs import compare_paired_runs, paired_json, print_paired
+from jobs.display.consoles import new_console
+from jobs.display.terminal import err, out
 from jobs.reporting.contents import RESERVED_BYTES, PageContents, contents, read_contents
 from jobs.reporting.groups import groups_json
 from jobs.reporting.page import render
@@ -47,7 +47,7 @@ def run(options: ReportOptions) -> int:
         raise InvalidInput(f"--max-mb {options.max_mb:g}: this page takes {len(page) / MB:.1f}")
     _write(options.output, page)
     if options.json:
-        sys.stdout.write(json.dumps(_said(found, options.output, len(page)), indent=2, allow_nan=False) + "\n")
+        out(json.dumps(_said(found, options.output, len(page)), indent=2, allow_nan=False) + "\n")
     else:
         _print(found, options.output, len(page))
     return 0
@@ -108,7 +108,7 @@ def _said(found: PageContents, output: str, num_bytes: int) -> dict[str, Any]:
 
 def _print(found: PageContents, output: str, num_bytes: int) -> None:
     """For people: what there is, and where."""
-    console = Console()
+    console = new_console()
     print_summary(found.summary, console)
     if found.paired is not None:
         console.print()
@@ -118,7 +118,7 @@ def _print(found: PageContents, output: str, num_bytes: int) -> None:
 
 
 def _note(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
+    err(f"{line}\n")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,9 @@ import pyarrow.compute as pc
 from rich.console import Console
 
 from jobs.command_line.rollout import RolloutOptions
+from jobs.display.consoles import new_console
 from jobs.display.numbers import count, percent, ratio
+from jobs.display.terminal import out
 from jobs.problems.problem_set import ProblemSet
 from jobs.score import SOME_FAILED, carry_out
 from jobs.scoring.plan import make_plan
@@ -59,10 +61,10 @@ def run(options: RolloutOptions) -> int:
     summary = carry_out(plan)
     rollouts = summarize_rollouts(options.output)
     if options.json:
-        sys.stdout.write(json.dumps(asdict(summary) | {"rollouts": asdict(rollouts)}, indent=2, allow_nan=False) + "\n")
+        out(json.dumps(asdict(summary) | {"rollouts": asdict(rollouts)}, indent=2, allow_nan=False) + "\n")
     else:
-        print_summary(summary, Console())
-        _print(rollouts, Console())
+        print_summary(summary, new_console())
+        _print(rollouts, new_console())
     return SOME_FAILED if summary.problems["failed"] else 0
 
 

@@ -10,12 +10,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-
 from actors.writer.run_state import RunState, agree_on_manifest
 from actors.writer.store_retry import patiently_blocking
 from jobs.command_line.score import ScoreOptions
 from jobs.command_line.signals import treat_sigterm_as_interrupt
+from jobs.display.consoles import new_console
+from jobs.display.terminal import out
 from jobs.recipes.resume import operational_keys
 from jobs.recipes.sections import Recipe
 from jobs.scoring.driver import RunDriver
@@ -37,9 +37,9 @@ def run(options: ScoreOptions) -> int:
     """Score a problem set; the exit status."""
     summary = carry_out(make_plan(options))
     if options.json:
-        sys.stdout.write(summary_json(summary) + "\n")
+        out(summary_json(summary) + "\n")
     else:
-        print_summary(summary, Console())
+        print_summary(summary, new_console())
     return SOME_FAILED if summary.problems["failed"] else 0
 
 

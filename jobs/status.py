@@ -3,10 +3,10 @@
 import sys
 import time
 
-from rich.console import Console
-
 from cluster.store import open_store
 from jobs.command_line.status import StatusOptions
+from jobs.display.consoles import new_console
+from jobs.display.terminal import out
 from jobs.scoring.run_status import print_status, read_status, status_json
 from jobs.scoring.watch import INTERVAL_S, watch
 from records.failure import InvalidInput
@@ -26,9 +26,9 @@ def run(options: StatusOptions) -> int:
         raise InvalidInput("--interval says how often --watch looks; without --watch there is one look")
     status = read_status(store, now_s=time.time())
     if options.json:
-        sys.stdout.write(status_json(status) + "\n")
+        out(status_json(status) + "\n")
     else:
-        print_status(status, Console())
+        print_status(status, new_console())
     return 0
 
 

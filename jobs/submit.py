@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from jobs.command_line.signals import TERMINATED, treat_sigterm_as_interrupt
 from jobs.command_line.submit import JobCommand, SubmitCommand, SubmitOptions
+from jobs.display.terminal import err, out
 from jobs.submission.prepare import Submission, prepare
 from records.failure import ClusterFailed, InvalidInput
 from records.run_folder.epochs import utc
@@ -100,7 +101,7 @@ def _connect(address: str) -> "JobClient":
 def _follow_or_name(submission_id: str, client: "JobClient", *, wait: bool) -> int:
     if wait:
         return _follow(submission_id, client)
-    sys.stdout.write(submission_id + "\n")
+    out(submission_id + "\n")
     _say(_ways(submission_id, client.address))
     return 0
 
@@ -128,8 +129,7 @@ def _follow(submission_id: str, client: "JobClient") -> int:
 
     async def show() -> None:
         async for text in client.follow(submission_id):
-            sys.stdout.write(text)
-            sys.stdout.flush()
+            out(text)
 
     try:
         asyncio.run(show())
@@ -147,7 +147,7 @@ def _logs(options: JobCommand, client: "JobClient") -> int:
     job = _attempts(client, options.submission_id)[-1]
     if options.wait:
         return _follow(job.submission_id, client)
-    sys.stdout.write(client.logs(job.submission_id))
+    out(client.logs(job.submission_id))
     return 0
 
 
@@ -174,23 +174,21 @@ def _status(options: JobCommand, client: "JobClient") -> int:
     found = _attempts(client, options.submission_id)
     job = found[-1]
     if options.json:
-        sys.stdout.write(
-            json.dumps({"job": asdict(job), "attempts": [asdict(item) for item in found]}, indent=2) + "\n"
-        )
+        out(json.dumps({"job": asdict(job), "attempts": [asdict(item) for item in found]}, indent=2) + "\n")
         return 0
     for item in found:
-        sys.stdout.write(_state(item) + "\n")
+        out(_state(item) + "\n")
     if job.run is not None and job.command in _RUNS:
-        sys.stdout.write(f"progress of the run: parsimony status {job.run}\n")
+        out(f"progress of the run: parsimony status {job.run}\n")
     return 0
 
 
 def _list(options: JobCommand, client: "JobClient") -> int:
     found = [job for job in client.jobs() if job.run is not None]
     if options.json:
-        sys.stdout.write(json.dumps([asdict(job) for job in found], indent=2) + "\n")
+        out(json.dumps([asdict(job) for job in found], indent=2) + "\n")
     else:
-        sys.stdout.writelines(_state(job) + "\n" for job in found)
+        out("".join(_state(job) + "\n" for job in found))
     return 0
 
 
@@ -240,7 +238,7 @@ def _ways(submission_id: str, address: str) -> str:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(f"parsimony: {text}\n")
+    err(f"parsimony: {text}\n")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@
     +-- TrainingFailed      a calibration cannot go on: no loss, no checkpoint, a full device (exit status 1)
     +-- Fenced              a newer epoch has taken the run over; this controller stops
     +-- StoreFailed         the store refused or lost a write
+    |   +-- Damaged             what the store holds is no run, or not whole; InvalidInput too, asking again is no use
     +-- ActorDied           the run's controller or writer is gone; the driver begins again from what is written
     +-- ClusterFailed       a Ray cluster cannot be reached, or does not do what it was asked (exit status 1)
     +-- ReplicaFailed       one call to one replica
@@ -66,6 +67,10 @@ class Fenced(Failure):
 
 class StoreFailed(Failure):
     """The store refused or lost a write."""
+
+
+class Damaged(StoreFailed, InvalidInput):
+    """A run's files are not what their names and commits say, or beyond a bound: asking again is no use."""
 
 
 class ActorDied(Failure):

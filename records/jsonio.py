@@ -1,7 +1,7 @@
 """Frozen dataclasses as JSON files, with every field checked on the way in.
 
 `encode` writes what `decode` reads back equal. A missing field, a wrong type or a value that the dataclass refuses is a
-`StoreFailed` that names the file; fields that are not known are ignored, so that a later version may add some, and one
+`Damaged` that names the file; fields that are not known are ignored, so that a later version may add some, and one
 that an earlier version did not have (`added`) has its default where it is missing.
 """
 
@@ -12,7 +12,8 @@ from dataclasses import asdict, field, fields, is_dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
 
-from records.failure import StoreFailed
+from records.bounded import parse_json, quoted
+from records.failure import Damaged
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -40,12 +41,12 @@ def decode(cls: type[T], data: bytes, name: str) -> T:
     """The `cls` that the file `name` holds.
 
     Raises:
-        StoreFailed: it does not hold one.
+        Damaged: it does not hold one.
     """
     try:
-        decoded: T = _object(cls, json.loads(data), "")
-    except (TypeError, ValueError) as error:
-        raise StoreFailed(f"{name} is not a valid {cls.__name__.lower()}: {error}") from error
+        decoded: T = _object(cls, parse_json(data), "")
+    except (TypeError, ValueError, OverflowError) as error:
+        raise Damaged(f"{name} is not a valid {cls.__name__.lower()}: {quoted(error)}") from error
     return decoded
 
 
@@ -100,6 +101,8 @@ def _scalar(hint: type, value: object, where: str) -> object:
         return float(value)
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
         raise TypeError(f"{where} must be {hint.__name__}, not {value!r:.40}")
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError(f"{where} does not fit 64 bits")
     return value
 
 

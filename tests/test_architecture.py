@@ -2,6 +2,7 @@
 
 import ast
 import pickle
+import re
 import subprocess
 import sys
 import tomllib
@@ -254,6 +255,14 @@ def test_failures_are_raised_with_one_message() -> None:
         and (len(call.args) != 1 or call.keywords or isinstance(call.args[0], ast.Starred))
     ]
     assert wrong == []
+
+
+def test_one_place_prints() -> None:
+    """What reaches a terminal goes through the sanitiser of `jobs.display`; other processes write to pipes and logs."""
+    elsewhere = {"jobs.display.terminal", "jobs.display.consoles", "actors.engines.probe", "cluster.dashboard"}
+    printing = re.compile(r"(?<![\w.])print\(|sys\.std(?:out|err)\.write|(?<![\w.`])Console\(")
+    found = {module_name(path) for path in MODULES if printing.search(path.read_text())}
+    assert {name for name in found - elsewhere if not name.startswith("actors.grading")} == set()
 
 
 def test_nothing_is_left_to_do() -> None:

@@ -1,5 +1,6 @@
 """The set-up: pinned lists, the script that makes .venv of them, and the commands of the Makefile."""
 
+import json
 import os
 import re
 import shutil
@@ -63,6 +64,19 @@ def test_the_extra_is_pinned_with_all_that_it_needs() -> None:
 
 def test_cpu_list_leaves_out_what_breaks_transformers() -> None:
     assert pins("cpu.txt").keys().isdisjoint({"torchvision", "torchaudio", "torchcodec"})
+
+
+def test_the_bill_of_materials_is_that_of_the_lists() -> None:
+    made = subprocess.run(
+        [sys.executable, str(REQUIREMENTS / "sbom.py")], capture_output=True, text=True, check=True
+    ).stdout
+    assert (REQUIREMENTS / "sbom.cdx.json").read_text() == made, (
+        "python requirements/sbom.py > requirements/sbom.cdx.json"
+    )
+    components = {(item["name"], item["version"]) for item in json.loads(made)["components"]}
+    for name in ("cpu.txt", "gpu.txt", "dev.txt", "smollm2.txt"):
+        assert set(pins(name).items()) <= components
+    assert len({item["bom-ref"] for item in json.loads(made)["components"]}) == len(components)
 
 
 class Checkout:

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from actors.engines.model_files import read_json
+from actors.engines.probe import TEMPLATE_CHARS
 from actors.engines.settings import GeneratorSettings
 from actors.engines.text import ChatWriter, Message
+from records.bounded import quoted, read_file
 from records.failure import InvalidInput
 
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
@@ -31,13 +33,15 @@ class ChatTemplate:
         from jinja2 import TemplateError
         from transformers.utils.chat_template_utils import render_jinja_template
 
+        faults = (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
         render: Any = render_jinja_template
         try:
             told = {**self.special_tokens, **self.variables}
             rendered, _ = render([list(messages)], chat_template=self.source, add_generation_prompt=True, **told)
-        except TemplateError as error:
+        except faults as error:
             roles = ", ".join(message["role"] for message in messages)
-            raise InvalidInput(f"the chat template refuses a chat of the roles {roles}: {error}") from error
+            said = quoted(f"{type(error).__name__}: {error}" if not isinstance(error, TemplateError) else error)
+            raise InvalidInput(f"the chat template refuses a chat of the roles {roles}: {said}") from error
         return str(rendered[0])
 
 
@@ -47,10 +51,21 @@ def read_chat_template(model: Path) -> ChatTemplate | None:
     config = read_json(model / TOKENIZER_CONFIG_FILE) if has_config else {}
     source = config.get("chat_template")
     if isinstance(source, list):
-        source = {each.get("name"): each.get("template") for each in source}.get("default")
+        source = {str(each.get("name")): each.get("template") for each in source if isinstance(each, dict)}.get(
+            "default"
+        )
     if (model / TEMPLATE_FILE).is_file():
-        source = (model / TEMPLATE_FILE).read_text(encoding="utf-8")
-    return ChatTemplate(source, special_tokens(model)) if source else None
+        source = _template_text(model / TEMPLATE_FILE)
+    return ChatTemplate(source, special_tokens(model)) if isinstance(source, str) and source else None
+
+
+def _template_text(file: Path) -> str:
+    try:
+        return read_file(file, TEMPLATE_CHARS).decode()
+    except OSError as error:
+        raise InvalidInput(f"{file}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise InvalidInput(f"{file}: cannot be read ({error})") from error
 
 
 def chat_writer(model: Path, settings: GeneratorSettings) -> ChatWriter | None:

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
+from actors.engines.probe import tried
 from records.failure import InvalidInput
 
 if TYPE_CHECKING:
@@ -133,16 +134,14 @@ def read_tokenizer(file: Path) -> TextTokenizer:
     """The tokenizer in a tokenizer.json, without transformers.
 
     Raises:
-        InvalidInput: the file is missing or unreadable.
+        InvalidInput: the file is missing or unreadable, or takes time or memory without end (`actors.engines.probe`).
     """
     from tokenizers import Tokenizer
 
     if not file.is_file():
         raise InvalidInput(f"{file}: missing; a fast tokenizer is needed (AutoTokenizer(...).save_pretrained makes it)")
-    try:
-        backend = Tokenizer.from_buffer(file.read_bytes())
-    except ValueError as error:
-        raise InvalidInput(f"{file}: cannot be read ({error})") from error
+    tried(file)
+    backend = Tokenizer.from_buffer(file.read_bytes())
     backend.no_truncation()
     backend.no_padding()
     return TextTokenizer(backend)

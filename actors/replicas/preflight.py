@@ -12,6 +12,7 @@ from actors.engines.chat import chat_writer
 from actors.engines.model_files import (
     CONFIG_FILE,
     TOKENIZER_FILE,
+    architectures_of,
     context_length,
     read_header,
     read_json,
@@ -21,6 +22,7 @@ from actors.engines.model_files import (
 from actors.engines.prm.families import find_family, plain_architecture
 from actors.engines.prm.public_heads import PrmFolder
 from actors.engines.prm.trained_for import TrainedFor, generator_warnings, read_trained_for
+from actors.engines.probe import tried
 from actors.engines.prompts import QUESTION, prompt_messages
 from actors.engines.settings import EngineSettings, GeneratorSettings, PrmSettings
 from actors.engines.text import read_tokenizer
@@ -127,13 +129,15 @@ def _check_folder(model: Path, settings: EngineSettings) -> None:
             f"{'prm' if isinstance(settings, PrmSettings) else 'generator'}.model is that folder"
         )
     config = read_json(model / CONFIG_FILE)
-    if not config.get("architectures"):
+    if not architectures_of(config):
         raise InvalidInput(f"{model / CONFIG_FILE}: no architectures: vLLM cannot tell what to run")
     files = weight_files(model)
     if not files:
         raise InvalidInput(f"{model}: no *.safetensors file with weights; convert the model with save_pretrained")
     for file in files:
         read_header(file)
+    if (model / TOKENIZER_FILE).is_file():
+        tried(model / TOKENIZER_FILE)  # before a template is rendered here
     _check_context(model, settings)
 
 

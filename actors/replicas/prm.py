@@ -1,6 +1,5 @@
 """The PRM replica: paths in, quantiles of their success probability out; a step costs its own tokens only."""
 
-import json
 import math
 import os
 import time
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from actors.engines.build import build_prm
 from actors.engines.formats import PrmFormat
+from actors.engines.model_files import read_json_value
 from actors.engines.prm.writer import GOLDEN_FILE
 from actors.engines.protocol import EngineRefused, PrmEngine
 from actors.engines.settings import PrmSettings
@@ -126,7 +126,7 @@ class Prm(ModelReplica[ScoreCall, ScoreResult, PrmEngine]):
             await self._score_example("1 + 1", ("1 + 1 = 2",))
             return None
         errors = []
-        for example in json.loads(file.read_text(encoding="utf-8")):
+        for example in read_json_value(file):
             scores = await self._score_example(example["question"], example["steps"])
             off = max(abs(score - wanted) for score, wanted in zip(scores, example["scores"], strict=True))
             full = dtype == example.get("dtype", "float32") == "float32"

@@ -10,6 +10,7 @@ import zipfile
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from records.bounded import parse_json
 from records.failure import TrainingFailed
 from records.run_folder.store import Store
 
@@ -89,12 +90,12 @@ def read_training_state(store: Store) -> TrainingState | None:
 def _decoded(data: bytes, uri: str) -> TrainingState:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            content: dict[str, Any] = json.loads(archive.read("position.json"))
+            content: dict[str, Any] = parse_json(archive.read("position.json"))
             parts = {name: archive.read(name) for name in ("model", "best", "optimizer")}
-    except (zipfile.BadZipFile, KeyError, ValueError) as error:
+        content["held_out"] = tuple((int(at), float(loss)) for at, loss in content["held_out"])
+        return TrainingState(position=Position(**content), **parts)
+    except (zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
         raise TrainingFailed(f"{uri} is damaged ({error}): remove it to begin again") from error
-    content["held_out"] = tuple((int(at), float(loss)) for at, loss in content["held_out"])
-    return TrainingState(position=Position(**content), **parts)
 
 
 def remove_training_states(store: Store) -> None:

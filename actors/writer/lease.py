@@ -75,7 +75,9 @@ def acquire(store: Store, claim: Claim, newest: Lease | None, now_s: float) -> L
 
 def read_leases(store: Store, below: int) -> list[Lease]:
     """The leases of all epochs below one, in order."""
-    leases = in_parallel(partial(read_lease, store), range(1, below))
+    # Those that are there, not all up to it: a name may say any number.
+    epochs = (layout.epoch_number(name) for name in store.list(layout.EPOCHS))
+    leases = in_parallel(partial(read_lease, store), sorted(epoch for epoch in epochs if epoch and epoch < below))
     return [lease for lease in leases if lease is not None]
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from actors.writer.buffer import Buffer
-from records.failure import StoreFailed
+from records.failure import Damaged, StoreFailed
 from records.run_folder.commits import Part
 from records.run_folder.layout import TABLES, Table, part_name
 from records.run_folder.store import Store
@@ -87,5 +87,5 @@ def read_part(store: Store, part: Part) -> bytes:
     """The file of a part. Raises `StoreFailed` if it is gone or not what was committed."""
     data = store.read(part.name)
     if data is None or hashlib.sha256(data).hexdigest() != part.sha256:
-        raise StoreFailed(f"{store.uri}/{part.name} is {'gone' if data is None else 'not what was committed'}")
+        raise Damaged(f"{store.uri}/{part.name} is {'gone' if data is None else 'not what was committed'}")
     return data

@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from records.failure import StoreFailed
+from records.failure import Damaged, StoreFailed
 
 T = TypeVar("T")
 
@@ -29,7 +29,13 @@ class StoreRetry:
         self._num_failures = 0
 
     def wait_s(self, failed: StoreFailed) -> float:
-        """Note one more failure; how long to wait before the next try. Raises it once the store is out for too long."""
+        """Note one more failure; how long to wait before the next try.
+
+        Raises:
+            StoreFailed: this one, once the store is out for too long, or where what it holds is damaged.
+        """
+        if isinstance(failed, Damaged):
+            raise failed
         now_s = self._clock()
         self._since_s = now_s if self._since_s is None else self._since_s
         if now_s - self._since_s > OUTAGE_S:

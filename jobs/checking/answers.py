@@ -12,6 +12,7 @@ from typing import Any
 
 from actors.grading.grader import Grader, GradeRequest
 from jobs.recipes.sections import GraderSection
+from records.bounded import parse_json, quoted, read_file
 from records.failure import InvalidInput
 from scaling.answers.canonical import canonical_answer
 from scaling.answers.classes import AnswerPolicy
@@ -20,6 +21,8 @@ from scaling.answers.references import reference_doubt, reference_mistake
 from scaling.answers.verdict import read_stated
 
 Line = dict[str, Any]
+MAX_FILE_BYTES = 256 * 2**20
+"""All of its lines are held at once."""
 
 
 def graded_lines(file: Path, section: GraderSection) -> list[Line]:
@@ -53,17 +56,17 @@ async def _verdicts(lines: list[Line], section: GraderSection) -> tuple[list[boo
 
 def _lines(file: Path) -> Iterator[tuple[Line, str]]:
     try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_file(file, MAX_FILE_BYTES).decode()
+    except (OSError, ValueError) as error:
         raise InvalidInput(f"{file}: cannot be read ({error}); give a .jsonl file") from error
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
             continue
         where = f"{file}:{number}"
         try:
-            value = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise InvalidInput(f"{where}: not JSON ({error}); write one object per line") from error
+            value = parse_json(line)
+        except ValueError as error:
+            raise InvalidInput(f"{where}: not JSON ({quoted(error)}); write one object per line") from error
         if not isinstance(value, dict):
             raise InvalidInput(f"{where}: not an object; write one per line")
         yield value, where

@@ -1,7 +1,7 @@
 """Two runs on the same problems, from their tables: joined by problem id, checked, and compared.
 
     compared = compare_paired_runs(read_run("runs/a"), read_run("runs/b"))
-    print_paired(compared, Console())
+    print_paired(compared, new_console())
     paired_json(compared)
 
 Runs may be unfinished, and their inputs may differ in which problems they have: only problems with a row in both count,

@@ -9,17 +9,10 @@ from typing import Self
 from rich.console import Console, RenderableType
 from rich.live import Live
 
-TABLE_WIDTH = 120
-"""Characters in a line of a table that goes to a file."""
+from jobs.display.consoles import new_console
 
 PLAIN_INTERVAL_S = 5.0
 """Time between two plain lines."""
-
-
-def table_console() -> Console:
-    """Standard output for tables; a file or a pipe has no width of its own, and gets `TABLE_WIDTH`."""
-    console = Console()
-    return console if console.is_terminal else Console(width=TABLE_WIDTH)
 
 
 class LiveDisplay:
@@ -27,7 +20,7 @@ class LiveDisplay:
 
     def __init__(self, console: Console | None = None) -> None:
         """`console`: where to; stderr if not given."""
-        self._console = console or Console(stderr=True)
+        self._console = console or new_console(stderr=True)
         self._live: Live | None = None
 
     def __enter__(self) -> Self:

@@ -8,7 +8,6 @@ So a name holds a whole export, an older one or nothing.
 import json
 import os
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -23,6 +22,7 @@ import pyarrow.parquet as pq
 from actors.writer.store_retry import patiently_blocking
 from cluster.s3_client import is_s3, parse_address
 from cluster.store import open_store
+from jobs.display.terminal import err
 from records.failure import InvalidInput, StoreFailed
 from records.schemas import PARQUET_OPTIONS
 
@@ -122,4 +122,4 @@ class Target:
 
 
 def _note(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
+    err(f"{line}\n")

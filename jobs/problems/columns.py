@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from jobs.problems.files import NoColumns
+from jobs.problems.file_rows import NoColumns
 from jobs.problems.templates import QUESTION_NAME, ColumnName, column_heads, has_value
+from records.bounded import quoted
 from scaling.answers.boxes import boxed_answer
 
 AUTO = "auto"
@@ -221,4 +222,4 @@ def _known_column(row: dict[str, object], known: Sequence[str], key: str) -> str
 
 def there_are(row: dict[str, object]) -> str:
     """What a row has, for a message."""
-    return f"the columns are: {', '.join(map(repr, row)) or 'none'}"
+    return f"the columns are: {quoted(', '.join(map(repr, row)) or 'none')}"

@@ -3,7 +3,7 @@
     rows(path, wanted) -> FileRow(number, columns), FileRow(number, LineError), ...
 
 A row that cannot be read is told in its place, and the next one is read. Never more than a line, or a Parquet batch, is
-held. The extension says what a file is.
+held, and a file that unpacks without end is refused. The extension says what a file is.
 """
 
 import codecs
@@ -11,41 +11,24 @@ import csv
 import gzip
 import json
 import zlib
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
-from contextlib import closing
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import IO
 
+from jobs.problems.file_rows import Expansion, FileRow, LineError, NoColumns, TooLong
+from jobs.problems.parquet_rows import parquet_rows
+from records.bounded import check_regular, parse_json, quoted
 from records.failure import InvalidInput
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 KNOWN = ".jsonl, .jsonl.gz, .csv, .csv.gz, .parquet"
-BATCH_ROWS = 256
-"""Parquet rows that are held at a time."""
-MAX_CELL_CHARS = 2**24
-"""Of one CSV cell. It bounds what a quote that nobody closes makes us hold."""
-
-
-class LineError(Exception):
-    """One mistake: what it is and what to do. The place is added by who knows the line."""
-
-
-class NoColumns(LineError):
-    """It is not even known what to read, so there is no use in looking at the next line."""
-
-
-class FileRow(NamedTuple):
-    """One row of a file.
-
-    Attributes:
-        number: the line on which it begins, from 1; of Parquet the row, from 1.
-        columns: name -> value as the file has it; or the mistake that stands there.
-    """
-
-    number: int
-    columns: dict[str, object] | LineError
+MAX_LINE_BYTES = 2**24
+"""Of one line, and of one CSV row, which a quote that nobody closes would make as long as the file."""
+MIN_LINE_BYTES = 64
+"""That a line of a packed file counts for at least: blank ones take time too."""
+MAX_COLUMNS = 10_000
+_BLOCK = 2**16
 
 
 def rows(path: str, wanted: Collection[str] | None) -> Iterator[FileRow]:
@@ -59,7 +42,7 @@ def rows(path: str, wanted: Collection[str] | None) -> Iterator[FileRow]:
         InvalidInput: nothing, or nothing more, of it can be read.
     """
     if path.lower().endswith(".parquet"):
-        return _parquet_rows(path, wanted)
+        return parquet_rows(path, _local(path), wanted)
     readers: dict[str, Callable[[Iterator[bytes]], Iterator[FileRow]]] = {
         ".jsonl": _json_rows,
         ".csv": lambda lines: _csv_rows(lines, wanted),
@@ -94,9 +77,19 @@ def _local(path: str) -> Path:
 def _text_rows(path: str, reader: Callable[[Iterator[bytes]], Iterator[FileRow]]) -> Iterator[FileRow]:
     """What `reader` makes of the lines; a byte order mark is dropped."""
     try:
-        with _opened(path) as file:
-            first = file.readline().removeprefix(codecs.BOM_UTF8)
-            yield from reader(_all(first, file))
+        file = _local(path)
+        size = check_regular(file)
+        with file.open("rb") as stored:
+            packed = path.lower().endswith(".gz")
+            lines = _lines(
+                gzip.GzipFile(fileobj=stored) if packed else stored, Expansion(path, size) if packed else None
+            )
+            first = next(lines, b"").removeprefix(codecs.BOM_UTF8)
+            yield from reader(chain([first] if first else [], lines))
+    except TooLong as error:
+        raise InvalidInput(f"{path}: {error}") from error
+    except ValueError as error:
+        raise InvalidInput(f"{path}: {error}; give a file with problems") from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InvalidInput(
             f"{path}: the gzip file is broken or cut short ({error}); compress or copy it again"
@@ -105,15 +98,19 @@ def _text_rows(path: str, reader: Callable[[Iterator[bytes]], Iterator[FileRow]]
         raise InvalidInput(f"{path}: cannot be read ({error.strerror}); give a file with problems") from error
 
 
-def _opened(path: str) -> BinaryIO:
-    file = _local(path)
-    return gzip.open(file) if path.lower().endswith(".gz") else file.open("rb")  # type: ignore[return-value]
+def _lines(file: IO[bytes] | gzip.GzipFile, expansion: Expansion | None) -> Iterator[bytes]:
+    """The lines of a file.
 
-
-def _all(first: bytes, rest: BinaryIO) -> Iterator[bytes]:
-    if first:
-        yield first
-    yield from rest
+    Raises:
+        TooLong: one has more than `MAX_LINE_BYTES`.
+        InvalidInput: a packed file unpacks beyond its bound.
+    """
+    while line := file.readline(MAX_LINE_BYTES + 1):
+        if len(line) > MAX_LINE_BYTES:
+            raise TooLong(f"a line has more than {MAX_LINE_BYTES:,} bytes; write one problem a line")
+        if expansion is not None:
+            expansion.add(max(len(line), MIN_LINE_BYTES))
+        yield line
 
 
 def _json_rows(lines: Iterator[bytes]) -> Iterator[FileRow]:
@@ -124,30 +121,29 @@ def _json_rows(lines: Iterator[bytes]) -> Iterator[FileRow]:
 
 def _json_columns(line: bytes) -> dict[str, object] | LineError:
     try:
-        columns = json.loads(line.decode(), parse_constant=_refuse_constant)
+        columns = parse_json(line, max_bytes=MAX_LINE_BYTES)
     except UnicodeDecodeError as error:
         return LineError(f"byte {error.start + 1} of the line is not UTF-8; save the file as UTF-8")
     except json.JSONDecodeError as error:
         return LineError(f"not JSON: {error.msg} (character {error.pos + 1}); write one object per line")
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         return LineError(f"JSON that cannot be read: {error}")
     if not isinstance(columns, dict):
         return LineError("not an object, {...}; write one per line (of an array: jq -c '.[]' FILE)")
+    if len(columns) > MAX_COLUMNS:
+        return NoColumns(f"there are {len(columns):,} columns; at most {MAX_COLUMNS:,} are read")
     return columns
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is not a JSON number")
 
 
 def _csv_rows(lines: Iterator[bytes], wanted: Collection[str] | None) -> Iterator[FileRow]:
     """A row may span lines, in quotes; the first one names the columns. An empty cell is null."""
-    csv.field_size_limit(MAX_CELL_CHARS)
-    # What is no UTF-8 becomes lone surrogates, so that it is told where it stands and reading goes on.
-    reader = csv.reader((line.decode(errors="surrogateescape") for line in lines), strict=True)
+    csv.field_size_limit(MAX_LINE_BYTES)
+    row = _RowLength()
+    reader = csv.reader(row.decoded(lines), strict=True)
     header: list[str] | None = None
     while True:
         number = reader.line_num + 1
+        row.begin()
         try:
             cells = next(reader, None)
         except csv.Error as error:
@@ -167,14 +163,40 @@ def _csv_rows(lines: Iterator[bytes], wanted: Collection[str] | None) -> Iterato
             header = cells
 
 
+class _RowLength:
+    """Counts what one CSV row takes, over all of its lines."""
+
+    def __init__(self) -> None:
+        self._bytes = 0
+
+    def begin(self) -> None:
+        """Another row begins."""
+        self._bytes = 0
+
+    def decoded(self, lines: Iterator[bytes]) -> Iterator[str]:
+        """The lines as text. What is no UTF-8 becomes lone surrogates: it is told where it stands, and reading goes on.
+
+        Raises:
+            TooLong: a row has more than `MAX_LINE_BYTES`.
+        """
+        for line in lines:
+            self._bytes += len(line)
+            if self._bytes > MAX_LINE_BYTES:
+                raise TooLong(f"a row has more than {MAX_LINE_BYTES:,} bytes; is a quote missing?")
+            yield line.decode(errors="surrogateescape")
+
+
 def _header_mistake(names: list[str], wanted: Collection[str] | None) -> str | None:
     if not _is_utf8(names):
         return "the names of the columns are not UTF-8; save the file as UTF-8"
-    twice = sorted({name for name in names if name and names.count(name) > 1})
+    if len(names) > MAX_COLUMNS:
+        return f"there are {len(names):,} columns; at most {MAX_COLUMNS:,} are read"
+    twice = sorted(name for name, times in Counter(names).items() if name and times > 1)
     if twice:
-        return f"the column {twice[0]!r} is there twice; rename one"
+        return f"the column {quoted(twice[0])!r} is there twice; rename one"
     if wanted is not None and not any(name in wanted for name in names):
-        return f"no column is known; the first line must name them, with commas between: {', '.join(map(repr, names))}"
+        there = quoted(", ".join(map(repr, names)))
+        return f"no column is known; the first line must name them, with commas between: {there}"
     return None
 
 
@@ -192,39 +214,3 @@ def _is_utf8(cells: list[str]) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _parquet_rows(path: str, wanted: Collection[str] | None) -> Iterator[FileRow]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    number = 0
-    try:
-        # Buffered: pages are read as they are needed, not whole row groups.
-        with closing(pq.ParquetFile(_local(path), buffer_size=2**16, pre_buffer=False)) as file:
-            names = file.schema_arrow.names
-            chosen = [name for name in names if wanted is None or name in wanted]
-            for batch in file.iter_batches(BATCH_ROWS, columns=chosen):
-                others: dict[str, object] = dict.fromkeys(names)
-                for at in range(batch.num_rows):
-                    number += 1
-                    yield FileRow(number, _parquet_columns(batch, at, others))
-    except (pa.ArrowException, OSError) as error:
-        where = f" after row {number}" if number else ""
-        raise InvalidInput(
-            f"{path}: cannot be read{where} ({_first_line(error)}); is it a whole Parquet file?"
-        ) from error
-
-
-def _parquet_columns(batch: "pa.RecordBatch", at: int, others: dict[str, object]) -> dict[str, object] | LineError:
-    try:
-        return others | {
-            name: column[at].as_py() for name, column in zip(batch.schema.names, batch.columns, strict=True)
-        }
-    except UnicodeDecodeError:
-        return LineError("a text is not UTF-8; write the file again from UTF-8")
-
-
-def _first_line(error: Exception) -> str:
-    reason = getattr(error, "strerror", None) or str(error)
-    return str(reason).partition("\n")[0]

@@ -15,8 +15,10 @@ from itertools import islice
 from pathlib import Path
 
 from jobs.problems.columns import ProblemColumns, ResolvedColumns, resolved_columns
-from jobs.problems.files import LineError, NoColumns, place, rows, unit
+from jobs.problems.file_rows import LineError, NoColumns
+from jobs.problems.files import place, rows, unit
 from jobs.problems.rows import canonical_bytes, checked_problem
+from records.bounded import quoted
 from records.failure import InvalidInput
 from records.problem import Problem
 
@@ -26,6 +28,8 @@ SHOWN_DOUBTS = 3
 """Answer keys that cannot be read, in a warning."""
 MAX_ERRORS = 20
 """Mistakes that one message lists."""
+MAX_MISTAKE_CHARS = 500
+"""Of each."""
 MAX_REPEATED_IDS = 10_000
 """Repeated ids that are looked up in the file."""
 
@@ -107,7 +111,10 @@ def inspect_problems(
     check.read()
     if len(check.mistakes) < MAX_ERRORS:
         check.find_repeated_ids()
-    mistakes = [f"{place(check.path, number)}: {text}" for number, text in sorted(check.mistakes)[:MAX_ERRORS]]
+    mistakes = [
+        f"{place(check.path, number)}: {quoted(text, MAX_MISTAKE_CHARS)}"
+        for number, text in sorted(check.mistakes)[:MAX_ERRORS]
+    ]
     if mistakes:
         found = f"the first {MAX_ERRORS} mistakes" if len(mistakes) == MAX_ERRORS else "mistakes"
         raise InvalidInput("\n  ".join([f"{path}: {found}; nothing was started", *mistakes]))

@@ -6,7 +6,7 @@ import unicodedata
 from decimal import Decimal
 
 from jobs.problems.columns import ANSWER_MARKER, KeyForm, ResolvedColumns, there_are
-from jobs.problems.files import LineError
+from jobs.problems.file_rows import LineError
 from jobs.problems.templates import carried_text, text_of
 from records.problem import Problem
 from scaling.answers.boxes import boxed_answer
@@ -58,7 +58,7 @@ def _reference(row: dict[str, object], columns: ResolvedColumns) -> str | None:
         return None
     if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
         raise LineError(f"{name!r} must be a text or a number, not {_kind(value)}")
-    if not isinstance(value, str) and not math.isfinite(value):
+    if isinstance(value, float | Decimal) and not math.isfinite(value):
         raise LineError(f"{name!r} is {value}, which is no answer; write null where there is no answer key")
     reference = _key_in(str(value), columns)
     if not reference.strip():

@@ -16,7 +16,7 @@ from datetime import date
 from decimal import Decimal
 from string import ascii_uppercase
 
-from jobs.problems.files import LineError
+from jobs.problems.file_rows import LineError
 
 QUESTION_NAME = "question"
 """In a template: the question's column, whatever it is called in the file."""

@@ -14,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 
 from cluster.staging import cache_folder
+from jobs.display.terminal import err
 from records.failure import InvalidInput
 
 _CACHE_VERSION = 1
@@ -59,7 +60,7 @@ def provide(folder: Path) -> None:
         return
     model = BUILT_IN[name]
     weights = _gguf_file(name, model)
-    sys.stderr.write(f"parsimony: converting {name} to {folder} (once, about 20 s)\n")
+    err(f"parsimony: converting {name} to {folder} (once, about 20 s)\n")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(

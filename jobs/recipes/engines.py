@@ -6,7 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from actors.engines.prm.families import AUTO, FAMILIES
 from jobs.problems.templates import parse_template
-from jobs.recipes.section import PLUGIN, Section, is_plugin, setting
+from jobs.recipes.section import PLUGIN, Section, is_plugin, setting, without_password
 
 MOST_TEMPLATE_CHARS = 1_000_000
 """Of a prompt's template and a chat's."""
@@ -78,6 +78,8 @@ class EngineSection(Section):
         silent=True,
         ge=1,
     )
+
+    _no_password = field_validator("model", mode="before")(without_password)
 
     @model_validator(mode="before")
     @classmethod

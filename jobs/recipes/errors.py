@@ -10,8 +10,11 @@ from pydantic import BaseModel, ValidationError
 from jobs.recipes.section import PLUGIN
 from jobs.recipes.sections import SECTIONS, Recipe
 from jobs.recipes.strategies.registry import STRATEGIES, row_of
+from records.bounded import quoted
 
 Tables = dict[str, Any]
+MAX_MISTAKES = 20
+"""That one message lists."""
 _ENUM_MEMBER = re.compile(r"<\w+\.\w+: ('[^']*')>")
 """As pydantic writes one where some members of an enum are allowed; the recipe has its value only."""
 
@@ -19,19 +22,22 @@ _ENUM_MEMBER = re.compile(r"<\w+\.\w+: ('[^']*')>")
 def describe(error: ValidationError, tables: Tables, *, file: str, overridden: Collection[str]) -> str:
     """One line per mistake, each with its origin: the file, or `--set`."""
     lines = []
-    for detail in error.errors(include_url=False):
+    details = error.errors(include_url=False)
+    for detail in details[:MAX_MISTAKES]:
         where, text = _message(dict(detail), tables)
         from_set = any(f"{where}.".startswith(f"{key}.") for key in overridden)
         lines.append(f"--set {text}" if from_set else f"{file}: {text}")
+    if len(details) > MAX_MISTAKES:
+        lines.append(f"... and {len(details) - MAX_MISTAKES} more mistakes")
     return "\n".join(lines)
 
 
 def _message(detail: dict[str, Any], tables: Tables) -> tuple[str, str]:
     """The key at fault, dotted, and what to say of it."""
-    where, kind, value = ".".join(map(str, detail["loc"])), detail["type"], detail.get("input")
+    where, kind, value = ".".join(quoted(part, 80) for part in detail["loc"]), detail["type"], detail.get("input")
     if kind == "extra_forbidden":
         if isinstance(value, dict) and value:  # an unknown section: what was its first key meant to be?
-            where = f"{where}.{next(iter(value))}"
+            where = f"{where}.{quoted(next(iter(value)), 80)}"
         return where, f"{where} is not a known key{_meant(where, tables)}"
     if kind == "missing":
         return where, f"{where} is missing"
@@ -39,7 +45,7 @@ def _message(detail: dict[str, Any], tables: Tables) -> tuple[str, str]:
         return where, f"{where} = {_as_toml(value)}: must be a section"
     if where == "strategy" and row_of(value) is None:
         return "strategy.name", _unknown_strategy(value)
-    text = str(detail["msg"]).removeprefix("Value error, ").replace("Input should", "must")
+    text = quoted(detail["msg"], 500).removeprefix("Value error, ").replace("Input should", "must")
     text = _ENUM_MEMBER.sub(r"\1", text)
     if isinstance(value, dict | BaseModel):  # keys that do not fit together; the text names them
         return where, f"[{where}] {text}" if where else text
@@ -49,7 +55,7 @@ def _message(detail: dict[str, Any], tables: Tables) -> tuple[str, str]:
 def _as_toml(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    return f'"{value}"' if isinstance(value, str) else str(value)
+    return f'"{quoted(value)}"' if isinstance(value, str) else quoted(value)
 
 
 def _unknown_strategy(section: object) -> str:

@@ -22,6 +22,7 @@ from jobs.recipes.read_files import is_jinja, with_files
 from jobs.recipes.renamed import rename_keys, renamed_overrides
 from jobs.recipes.sections import Recipe
 from jobs.recipes.strategies.registry import row_of
+from records.bounded import MAX_DEPTH, MAX_TOML_BYTES, parse_toml, quoted, read_file
 from records.failure import InvalidInput
 
 SHIPPED = Path(__file__).parent
@@ -91,27 +92,36 @@ def _replaced(section: object, strategy: Mapping[str, Any]) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
+        content = read_file(path, MAX_TOML_BYTES, pipe=True)
     except OSError as error:
         raise InvalidInput(f"recipe {path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"recipe {path} is not TOML: {error}") from error
+    except ValueError as error:
+        raise InvalidInput(f"recipe {path} cannot be read: {error}") from error
+    try:
+        return parse_toml(content)
+    except ValueError as error:
+        raise InvalidInput(f"recipe {path} is not TOML that can be read: {error}") from error
 
 
 def parse_override(override: str) -> tuple[str, Any]:
-    """`section.key=value` as key and value; None for an empty value."""
+    """`section.key=value` as key and value; None for an empty value.
+
+    Raises:
+        InvalidInput: it is none, or beyond the bounds of a recipe.
+    """
     key, equals, text = override.partition("=")
     key = key.strip()
-    if not equals or not re.fullmatch(r"[\w-]+(\.[\w-]+)*", key):
-        raise InvalidInput(f"--set {override}: must be section.key=value")
+    if not equals or not re.fullmatch(r"[\w-]+(\.[\w-]+)*", key) or key.count(".") >= MAX_DEPTH:
+        raise InvalidInput(f"--set {quoted(override)}: must be section.key=value")
     text = text.strip()
     if not text:
         return key, None
     try:
-        parsed = tomllib.loads(f"value = {text}")
+        parsed = parse_toml(f"value = {text}")
     except tomllib.TOMLDecodeError:
         return key, text
+    except ValueError as error:
+        raise InvalidInput(f"--set {key}: {error}") from error
     return key, parsed["value"] if len(parsed) == 1 else text
 
 

@@ -14,7 +14,8 @@ from pydantic import Field, model_validator
 
 from actors.engines.settings import ShownExample
 from jobs.problems.columns import ANSWER_COLUMNS, AUTO, ProblemColumns, question_column
-from jobs.problems.files import LineError, NoColumns, place, rows
+from jobs.problems.file_rows import LineError, NoColumns
+from jobs.problems.files import place, rows
 from jobs.problems.templates import QUESTION_NAME, ColumnName, text_of, value_text
 from jobs.recipes.section import Section, setting
 from records.failure import InvalidInput

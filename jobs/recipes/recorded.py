@@ -10,6 +10,7 @@ from jobs.recipes.errors import describe
 from jobs.recipes.load import apply_override, parse_override
 from jobs.recipes.renamed import rename_keys, renamed_overrides
 from jobs.recipes.sections import Recipe
+from jobs.recipes.trust import elsewhere
 from records.failure import InvalidInput
 from records.run_folder import layout
 from records.run_folder.manifest import Manifest
@@ -18,7 +19,7 @@ SHAPE = ("num_samples", "beam_width", "max_steps", "frequency")
 """Strategy options that say how wide and deep a tree grows."""
 
 
-def recorded_recipe(manifest: Manifest, overrides: Sequence[str] = ()) -> Recipe:
+def recorded_recipe(manifest: Manifest, overrides: Sequence[str] = (), *, places: bool = True) -> Recipe:
     """The resolved recipe of a run, checked.
 
     Another `strategy.name` starts from its own defaults, with what the run's strategy has in common with it:
@@ -28,12 +29,14 @@ def recorded_recipe(manifest: Manifest, overrides: Sequence[str] = ()) -> Recipe
     Args:
         manifest: of the run.
         overrides: `section.key=value`, as `jobs.recipes.load.load_recipe` reads them; paths are taken as they stand.
+        places: keep where the run took place; a command that starts something leaves it out (`trust.elsewhere`).
 
     Raises:
         InvalidInput: an override that is none, or that does not fit; or a recipe of another version.
     """
     written: dict[str, Any] = json.loads(json.dumps(manifest.recipe))
     tables = {name: section for name, section in written.items() if section is not None}
+    tables = tables if places else elsewhere(tables)
     rename_keys(tables, where=None)
     if not overrides:
         return _validated(tables, [])

@@ -3,11 +3,11 @@
 A recipe, once read, has the new names only. Of one in a record nothing is said: it cannot be changed.
 """
 
-import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
+from jobs.display.terminal import err
 from records.failure import InvalidInput
 from records.run_folder.manifest import RENAMED_SETTINGS
 
@@ -75,4 +75,4 @@ def _both(old: str, new: str) -> str:
 
 @cache
 def _say_once(old: str, new: str) -> None:
-    sys.stderr.write(f"parsimony: {old} is now {new}\n")
+    err(f"parsimony: {old} is now {new}\n")

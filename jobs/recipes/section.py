@@ -9,6 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from records.addresses import has_password
+
 PLUGIN = "module:function"
 _PLUGIN_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
@@ -17,6 +19,13 @@ class Section(BaseModel):
     """No unknown key, no coercion ("3" is not 3), no infinity, no change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, protected_namespaces=())
+
+
+def without_password(value: object) -> object:
+    """The value of a setting that is recorded; for a validator before any other. Raises `ValueError`."""
+    if isinstance(value, str) and has_password(value):
+        raise ValueError("names a user or a password, which would stand in the run for whoever reads it: leave it out")
+    return value
 
 
 def setting(default: Any, description: str, *, operational: bool = False, silent: bool = False, **bounds: Any) -> Any:

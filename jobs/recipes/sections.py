@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from jobs.recipes.calibration import CalibrationSection
 from jobs.recipes.engines import GeneratorSection, PrmSection, ScriptSection
 from jobs.recipes.prompt import PromptSection
-from jobs.recipes.section import PLUGIN, Section, is_plugin, setting
+from jobs.recipes.section import PLUGIN, Section, is_plugin, setting, without_password
 from jobs.recipes.strategies.base import Spelled
 from jobs.recipes.strategies.basic import PluginStrategy
 from jobs.recipes.strategies.registry import StrategySection
@@ -207,6 +207,8 @@ class ClusterSection(Section):
         ge=1,
     )
 
+    _no_password = field_validator("address", mode="before")(without_password)
+
 
 class CostSection(Section):
     """What the run's machines cost; without it a run counts tokens and seconds, and no money."""
@@ -221,6 +223,8 @@ class CostSection(Section):
         None, "Instance that PRMs run on; omitted: their cost is unknown.", operational=True, min_length=1
     )
     market: Literal["on-demand", "spot"] = setting("on-demand", "Which price counts.", operational=True)
+
+    _no_password = field_validator("prices", mode="before")(without_password)
 
 
 class Recipe(Section):

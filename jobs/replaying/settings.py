@@ -78,12 +78,13 @@ def replay_settings(manifest: Manifest, options: ReplayOptions) -> list[ReplaySe
         _setting(manifest, base, own, dict(zip(keys, values, strict=True)), options)
         for values in product(*(values for _, values in sweeps))
     ]
+    typed = [*options.overrides, *(f"{key}={value}" for key, values in sweeps for value in values)]
+    # Answers are read as the run recorded them, or by what the user names; a PRM's family is of one that is loaded.
+    code = {"strategy.name", "grader.kind", *(("prm.family",) if options.prm is not None else ())}
     for setting in settings:
         if options.prm is not None:
             refuse_unnamed_remote_code(setting.recipe, options.overrides, run=options.run)
-        refuse_unnamed_code(
-            setting.recipe, [*options.overrides, *options.sweeps], run=options.run, flag="--set {key}={name}"
-        )
+        refuse_unnamed_code(setting.recipe, typed, run=options.run, flag="--set {key}={name}", keys=code)
     labels = [setting.label for setting in settings]
     if len(set(labels)) < len(labels):
         raise InvalidInput(f"--sweep: {next(label for label in labels if labels.count(label) > 1)} is there twice")
@@ -93,7 +94,8 @@ def replay_settings(manifest: Manifest, options: ReplayOptions) -> list[ReplaySe
 def _setting(
     manifest: Manifest, base: Recipe, overrides: Sequence[str], swept: Mapping[str, str], options: ReplayOptions
 ) -> ReplaySetting:
-    recipe = recorded_recipe(manifest, [*overrides, *(f"{key}={value}" for key, value in swept.items())])
+    typed = [*overrides, *(f"{key}={value}" for key, value in swept.items())]
+    recipe = recorded_recipe(manifest, typed, places=False)
     label = ", ".join(f"{_short(key, swept)}={value}" for key, value in swept.items())
     if not swept:
         label = ", ".join(options.overrides) or (AS_RECORDED if options.prm is None else SCORED_ANEW)

@@ -4,7 +4,6 @@ A replica has its share of an instance: as many of its GPUs as it spans, or, wit
 has threads. The machine that holds the driver, storage and traffic are not counted.
 """
 
-import tomllib
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -16,6 +15,7 @@ from pydantic import Field, ValidationError, field_validator
 from jobs.recipes.engines import SCRIPTED, EngineSection
 from jobs.recipes.section import Section
 from jobs.recipes.sections import Recipe
+from records.bounded import MAX_TOML_BYTES, parse_toml, read_file
 from records.failure import InvalidInput
 from records.run_folder.reader import Run
 from records.usage import Role, last_by_epoch
@@ -80,7 +80,7 @@ def load_prices(path: str | None) -> PriceTable:
     """
     file = Path(path) if path is not None else SHIPPED_PRICES
     try:
-        table = PriceTable.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
+        table = PriceTable.model_validate(parse_toml(read_file(file, MAX_TOML_BYTES)))
     except OSError as error:
         raise InvalidInput(f"prices {file} cannot be read: {error.strerror}") from error
     except ValidationError as error:
@@ -88,7 +88,7 @@ def load_prices(path: str | None) -> PriceTable:
             f"{file}: {'.'.join(str(part) for part in mistake['loc'])}: {mistake['msg']}" for mistake in error.errors()
         ]
         raise InvalidInput("\n".join(mistakes)) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValueError) as error:
+    except ValueError as error:
         raise InvalidInput(f"prices {file}: {error}") from error
     return table
 

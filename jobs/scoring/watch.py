@@ -8,7 +8,6 @@ is lost by waiting. One that fails at the first reading is an error, because the
 """
 
 import json as jsonlib
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -18,8 +17,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from jobs.display.consoles import new_console
 from jobs.display.live import LiveDisplay
 from jobs.display.numbers import count, duration, percent, ratio
+from jobs.display.terminal import err, out
 from jobs.scoring.progress import Pace, Rates, held_text
 from jobs.scoring.run_status import RunStatus, State, StatusReader, headline, print_status
 from jobs.scoring.summary import accuracy_text, unanswered_text
@@ -55,7 +56,7 @@ def watch(
         StoreFailed: it could not be read at the very first.
         KeyboardInterrupt: the user has seen enough.
     """
-    console = console or Console()
+    console = console or new_console()
     with _JsonLines() if json else WatchDisplay(console) as display:
         reader = StatusReader(store)
         status = reader.read(now_s=clock())
@@ -112,11 +113,10 @@ class _JsonLines:
         pace = self._rates.after(status)
         eta_s = pace.eta_s if status.state is State.RUNNING else None
         reading = asdict(status) | {"eta_s": eta_s, "tokens_per_second_now": pace.tokens_per_s}
-        sys.stdout.write(jsonlib.dumps(reading, allow_nan=False) + "\n")
-        sys.stdout.flush()
+        out(jsonlib.dumps(reading, allow_nan=False) + "\n")
 
     def failed(self, failure: StoreFailed) -> None:
-        sys.stderr.write(f"{failure}; trying again\n")
+        err(f"{failure}; trying again\n")
 
 
 class _RatesOfReadings:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol
 
-from records.failure import StoreFailed
+from records.failure import Damaged
 from records.jsonio import added, decode, encode_small
 from records.run_folder import layout
 from records.run_folder.commits import Commit, Part, Totals
@@ -72,7 +72,7 @@ def encode_checkpoint(log: Log) -> bytes:
 
 
 def decode_checkpoint(data: bytes, name: str) -> Log:
-    """The log that `encode_checkpoint` was given. Raises `StoreFailed` if the file is not one."""
+    """The log that `encode_checkpoint` was given. Raises `Damaged` if the file is not one."""
     checkpoint = decode(Checkpoint, data, name)
     return Log(
         number=checkpoint.number,
@@ -93,7 +93,7 @@ def read_log(files: Files) -> Log:
     """The commit log as it stands.
 
     Raises:
-        StoreFailed: a commit is missing, or a file is not what its name says.
+        Damaged: a commit is missing, or a file is not what its name says.
     """
     names = files.list(layout.COMMITS)
     log = _newest_checkpoint(files, names)
@@ -115,7 +115,7 @@ def _add_commits(files: Files, names: list[str], log: Log) -> None:
 
 
 def read_commit(files: Files, number: int) -> Commit:
-    """Commit `number`. Raises `StoreFailed` if it is missing or not one."""
+    """Commit `number`. Raises `Damaged` if it is missing or not one."""
     return _read_commit(files, number)[0]
 
 
@@ -125,7 +125,7 @@ def _read_commit(files: Files, number: int) -> tuple[Commit, int]:
     data = _existing(files, name)
     commit = decode(Commit, data, name)
     if commit.number != number:
-        raise StoreFailed(f"{name} holds commit {commit.number}")
+        raise Damaged(f"{name} holds commit {commit.number}")
     return commit, len(data)
 
 
@@ -136,14 +136,14 @@ def _newest_checkpoint(files: Files, names: list[str]) -> Log:
     name = layout.checkpoint_name(number)
     log = decode_checkpoint(_existing(files, name), name)
     if log.number != number:
-        raise StoreFailed(f"{name} holds the checkpoint of commit {log.number}")
+        raise Damaged(f"{name} holds the checkpoint of commit {log.number}")
     return log
 
 
 def _existing(files: Files, name: str) -> bytes:
     data = files.read(name)
     if data is None:
-        raise StoreFailed(f"{name} is gone: the run is damaged")
+        raise Damaged(f"{name} is gone: the run is damaged")
     return data
 
 

@@ -14,6 +14,8 @@ Names are relative to the run, with forward slashes. Table readers that glob ski
 import re
 from typing import Literal, get_args
 
+from records.bounded import MAX_JSON_BYTES
+
 Table = Literal["problems", "steps", "requests", "rollouts"]
 TABLES: tuple[Table, ...] = get_args(Table)
 JOURNAL_TABLES: tuple[Table, ...] = ("steps", "requests")
@@ -23,6 +25,11 @@ MANIFEST = "_manifest.json"
 SUCCESS = "_SUCCESS"
 COMMITS = "_commits/"
 EPOCHS = "_epochs/"
+
+MAX_PART_BYTES = 512 * 2**20
+"""Of a part that is held in memory; the writer's are some megabytes."""
+MAX_NUMBER_DIGITS = 18
+"""Of an epoch or a commit: more is no number of ours."""
 
 _COMMIT = re.compile(r"_commits/(\d{10})\.json")
 _CHECKPOINT = re.compile(r"_commits/(\d{10})\.checkpoint\.json")
@@ -76,6 +83,13 @@ def is_part_name(name: str) -> bool:
     return _PART.fullmatch(name) is not None
 
 
+def max_bytes(name: str) -> int | None:
+    """How large a file of that name may be to be read whole; others are as large as they are."""
+    if name.endswith(".parquet"):
+        return MAX_PART_BYTES
+    return MAX_JSON_BYTES if name == SUCCESS or name.endswith(".json") else None
+
+
 def _number(pattern: re.Pattern[str], name: str) -> int | None:
     match = pattern.fullmatch(name)
-    return int(match[1]) if match else None
+    return int(match[1]) if match and len(match[1]) <= MAX_NUMBER_DIGITS else None

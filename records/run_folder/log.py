@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from records.failure import StoreFailed
+from records.failure import Damaged
 from records.run_folder.commits import Commit, Compaction, Part, Totals
 from records.run_folder.layout import JOURNAL_TABLES, Table
 from records.usage import UsagePoint, add_usage
@@ -90,7 +90,7 @@ class Log:
 
         Raises:
             ValueError: it is not the next one.
-            StoreFailed: it replaces parts that are not there.
+            Damaged: it replaces parts that are not there.
         """
         if commit.number != self.number + 1:
             raise ValueError(f"commit {commit.number} does not follow commit {self.number}")
@@ -121,7 +121,7 @@ class Log:
         start = next((place for place, part in enumerate(own) if part.name == names[0]), len(own))
         old = own[start : start + len(names)]
         if tuple(part.name for part in old) != names or sum(part.rows for part in old) != new.rows:
-            raise StoreFailed(
+            raise Damaged(
                 f"commit {self.number} is damaged: {new.name} with {new.rows} rows replaces {len(names)} parts from "
                 f"{names[0]} on, which are not there like that"
             )

@@ -13,6 +13,7 @@ from typing import Any
 
 from pyarrow import fs
 
+from records.addresses import warn_in_the_clear, without_passwords
 from records.failure import InvalidInput
 
 
@@ -32,13 +33,16 @@ def s3_filesystem(bucket: str) -> Any:
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or profile.get("region")
     try:
         if endpoint:
+            warn_in_the_clear(endpoint)
             virtual = profile.get("s3.addressing_style") == "virtual"
             return fs.S3FileSystem(
                 endpoint_override=endpoint, region=region or "us-east-1", force_virtual_addressing=virtual
             )
         return fs.S3FileSystem(region=region or fs.resolve_s3_region(bucket))
     except (OSError, ValueError) as error:
-        raise InvalidInput(f"s3://{bucket} cannot be opened: {error}; check AWS_REGION and AWS_ENDPOINT_URL") from error
+        raise InvalidInput(
+            without_passwords(f"s3://{bucket} cannot be opened: {error}") + "; check AWS_REGION and AWS_ENDPOINT_URL"
+        ) from error
 
 
 def _profile(environment: Mapping[str, str]) -> dict[str, str]:

@@ -10,15 +10,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
-from pyarrow import fs
 
-from records.failure import InvalidInput, StoreFailed
+from records.failure import Damaged, InvalidInput
 from records.jsonio import decode
+from records.row_checks import check_rows
 from records.run_folder import layout
 from records.run_folder.checkpoints import read_log
 from records.run_folder.commits import Part, Totals
@@ -26,8 +25,8 @@ from records.run_folder.epochs import Lease
 from records.run_folder.layout import Table
 from records.run_folder.log import Log, Success
 from records.run_folder.manifest import Manifest
-from records.run_folder.object_store import s3_filesystem
 from records.run_folder.prediction import ESTIMATE, Prediction
+from records.run_folder.run_files import RunFiles, open_files
 from records.run_folder.segments import by_segment, segments_of
 from records.schemas import SCHEMAS, conformed
 
@@ -52,7 +51,7 @@ class Run:
     success: Success | None
     lease: Lease | None
     log: Log
-    _files: "_Files"
+    _files: RunFiles
 
     @property
     def finished(self) -> bool:
@@ -115,13 +114,14 @@ class Run:
         while seen < wanted:
             try:
                 for commit, batch in self._from_row(table, parts, columns, seen):
+                    self._check(table, batch)
                     wanted_of_it = batch.slice(0, wanted - seen)
                     seen += wanted_of_it.num_rows
                     yield commit, wanted_of_it
                     if seen == wanted:
                         return
-                raise StoreFailed(f"{self.uri}: {table} holds {seen} rows, and {wanted} by commits before the last one")
-            except (OSError, pa.ArrowInvalid) as error:
+                raise Damaged(f"{self.uri}: {table} holds {seen} rows, and {wanted} by commits before the last one")
+            except (OSError, pa.ArrowException) as error:
                 parts = self._where_now(table, parts, error)
 
     def part_paths(self, table: Table) -> list[str]:
@@ -139,14 +139,23 @@ class Run:
         while True:
             try:
                 rows = self._dataset(table, parts).to_table()
-            except (OSError, pa.ArrowInvalid) as error:
+            except (OSError, pa.ArrowException) as error:
                 parts = self._where_now(table, parts, error)
                 continue
             if rows.num_rows != sum(part.rows for part in parts):
-                raise StoreFailed(f"{self.uri}: {table} holds {rows.num_rows} rows, not what its commits say")
+                raise Damaged(f"{self.uri}: {table} holds {rows.num_rows} rows, not what its commits say")
+            self._check(table, rows)
             return rows.slice(0, wanted)
 
+    def _check(self, table: Table, rows: pa.RecordBatch | pa.Table) -> None:
+        try:
+            check_rows(table, rows)
+        except ValueError as error:
+            raise Damaged(f"{self.uri}: {error}") from error
+
     def _dataset(self, table: Table, parts: Sequence[Part]) -> ds.Dataset:
+        for part in parts:
+            self._files.check_part(part)
         paths = [self._files.path(part.name) for part in parts]
         return ds.dataset(paths, schema=SCHEMAS[table], format="parquet", filesystem=self._files.filesystem)
 
@@ -161,7 +170,7 @@ class Run:
         ends = accumulate(part.rows for part in newest)
         now = newest[: 1 + sum(end < wanted for end in ends)]
         if now == list(parts):
-            raise StoreFailed(f"{self.uri}: a part of {table} is gone or damaged: {error}") from error
+            raise self._files.failure(f"{self.uri}: a part of {table} is gone or damaged", error) from error
         return now
 
     def _from_row(
@@ -175,11 +184,10 @@ class Run:
             start += part.rows
 
     def _rows_of(self, table: Table, part: Part, columns: Sequence[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
+        self._files.check_part(part)
         with pq.ParquetFile(self._files.path(part.name), filesystem=self._files.filesystem) as file:
             if file.metadata.num_rows != part.rows:
-                raise StoreFailed(
-                    f"{self.uri}: {part.name} holds {file.metadata.num_rows} rows, not what its commits say"
-                )
+                raise Damaged(f"{self.uri}: {part.name} holds {file.metadata.num_rows} rows, not what its commits say")
             known = [name for name in columns if name in file.schema_arrow.names]
             batches = file.iter_batches(batch_size=BATCH_ROWS, columns=known)
             for commit, batch in by_segment(segments_of(part, file.metadata.metadata), batches):
@@ -193,10 +201,11 @@ def read_run(uri: str | Path) -> Run:
         InvalidInput: there is no run.
         StoreFailed: a file is missing, or is not what its name says.
     """
-    files = _open(str(uri))
+    files = open_files(str(uri))
     manifest = files.read(layout.MANIFEST)
     if manifest is None:
-        raise InvalidInput(f"{uri} is not a run: it has no {layout.MANIFEST}")
+        what = "a file, and a run is a folder" if files.is_file() else f"not a run: it has no {layout.MANIFEST}"
+        raise InvalidInput(f"{uri} is {what}")
     # Before the commits: what is seen to be finished is then read to its end.
     success = files.read(layout.SUCCESS)
     epochs = [epoch for name in files.list(layout.EPOCHS) if (epoch := layout.epoch_number(name)) is not None]
@@ -218,51 +227,3 @@ def _beyond(batches: Iterator[tuple[int, pa.RecordBatch]], num_rows: int) -> Ite
         if num_rows < batch.num_rows:
             yield commit, batch.slice(num_rows)
         num_rows = max(0, num_rows - batch.num_rows)
-
-
-@dataclass(frozen=True, slots=True)
-class _Files:
-    """`records.run_folder.checkpoints.Files` on a pyarrow file system."""
-
-    filesystem: Any
-    root: str
-    scheme: str
-
-    def path(self, name: str) -> str:
-        return f"{self.root}/{name}"
-
-    def address(self, name: str) -> str:
-        return self.scheme + self.path(name)
-
-    def read(self, name: str) -> bytes | None:
-        try:
-            with self.filesystem.open_input_file(self.path(name)) as stream:
-                return bytes(stream.read())
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise StoreFailed(f"read {self.address(name)}: {error}") from error
-
-    def list(self, prefix: str) -> "list[str]":
-        folder = prefix.rpartition("/")[0]
-        selector = fs.FileSelector(self.path(folder), allow_not_found=True)
-        try:
-            entries = self.filesystem.get_file_info(selector)
-        except OSError as error:
-            raise StoreFailed(f"list {self.address(folder)}: {error}") from error
-        return sorted(entry.path.removeprefix(f"{self.root}/") for entry in entries if entry.type == fs.FileType.File)
-
-
-def _open(uri: str) -> _Files:
-    if "://" not in uri:
-        return _Files(fs.LocalFileSystem(), str(Path(uri).absolute()), "")
-    scheme, _, path = uri.partition("://")
-    if scheme == "s3":
-        root = path.rstrip("/")
-        return _Files(s3_filesystem(root.partition("/")[0]), root, "s3://")
-    try:
-        filesystem, root = fs.FileSystem.from_uri(uri)
-    except (ValueError, OSError) as error:
-        raise InvalidInput(f"{uri} cannot be opened: {error}") from error
-    local = isinstance(filesystem, fs.LocalFileSystem)
-    return _Files(filesystem, root.rstrip("/"), "" if local else f"{scheme}://")

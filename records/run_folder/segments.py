@@ -11,7 +11,8 @@ from itertools import pairwise
 
 import pyarrow as pa
 
-from records.failure import StoreFailed
+from records.bounded import parse_json, quoted
+from records.failure import Damaged
 from records.run_folder.commits import Part
 from records.run_folder.layout import part_commit
 
@@ -29,15 +30,18 @@ def segments_of(part: Part, metadata: Mapping[bytes, bytes] | None) -> Segments:
         metadata: of the file, as its footer has it.
 
     Raises:
-        StoreFailed: what the footer says does not add up to the part.
+        Damaged: what the footer says does not add up to the part.
     """
     text = (metadata or {}).get(_KEY.encode())
     if text is None:
         return [(part_commit(part.name)[1], part.rows)]
-    segments = [(int(commit), int(rows)) for commit, rows in json.loads(text)]
+    try:
+        segments = [(int(commit), int(rows)) for commit, rows in parse_json(text)]
+    except (TypeError, ValueError, OverflowError) as error:
+        raise Damaged(f"{part.name} is damaged: its footer says {quoted(text)}") from error
     ascending = all(before[0] <= after[0] for before, after in pairwise(segments))
-    if not ascending or sum(rows for _, rows in segments) != part.rows:
-        raise StoreFailed(f"{part.name} is damaged: its footer does not say which commits its {part.rows} rows are of")
+    if not ascending or sum(rows for _, rows in segments) != part.rows or any(rows < 0 for _, rows in segments):
+        raise Damaged(f"{part.name} is damaged: its footer does not say which commits its {part.rows} rows are of")
     return segments
 
 

@@ -57,11 +57,11 @@ class HeadSpec:
             InvalidInput: names the field.
         """
         if self.kind not in KINDS:
-            raise InvalidInput(f"head.kind is {self.kind!r}; it must be one of {', '.join(KINDS)}")
+            raise InvalidInput(f"head.kind is {self.kind[:100]!r}; it must be one of {', '.join(KINDS)}")
         levels = self.levels
         if list(levels) != sorted(set(levels)) or MEDIAN not in levels or not 0 < levels[0] <= levels[-1] < 1:
             raise InvalidInput(
-                f"head.levels is {list(levels)}; they must increase, lie between 0 and 1, and contain 0.5"
+                f"head.levels is {str(list(levels))[:100]}; they must increase, lie between 0 and 1, and contain 0.5"
             )
         if self.kind == PROBABILITY and (levels != (MEDIAN,) or self.lower_shift != 0):
             raise InvalidInput("head: a probability has no levels and no shift")
@@ -103,7 +103,7 @@ class HeadSpec:
             InvalidInput: it is something else; names the field.
         """
         if not isinstance(content, dict):
-            raise InvalidInput(f"head is {content!r}; it must be an object with a kind")
+            raise InvalidInput(f"head is {str(content)[:100]!r}; it must be an object with a kind")
         kind = content.get("kind")
         levels: object
         if kind == PROBABILITY:
@@ -111,9 +111,11 @@ class HeadSpec:
         else:
             known, levels = {"kind", "levels", "lower_shift", "concentration"}, content.get("levels")
         if unknown := set(content) - known:
-            raise InvalidInput(f"head: unknown {', '.join(sorted(unknown))}; known are {', '.join(sorted(known))}")
+            raise InvalidInput(
+                f"head: unknown {', '.join(sorted(unknown))[:100]}; known are {', '.join(sorted(known))}"
+            )
         if not isinstance(levels, list | tuple) or not all(map(_is_number, levels)):
-            raise InvalidInput(f"head.levels is {levels!r}; it must be a list of numbers")
+            raise InvalidInput(f"head.levels is {str(levels)[:100]}; it must be a list of numbers")
         return HeadSpec(
             kind=str(kind),
             levels=tuple(map(float, levels)),

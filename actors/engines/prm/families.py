@@ -13,7 +13,14 @@ from typing import TypeVar
 
 from actors.engines.chat import ChatTemplate, read_chat_template, special_tokens
 from actors.engines.formats import PrmFormat, SeparatorFormat
-from actors.engines.model_files import CONFIG_FILE, HEAD_FILE, PRM_CONFIG_FILE, TOKENIZER_FILE, read_json
+from actors.engines.model_files import (
+    CONFIG_FILE,
+    HEAD_FILE,
+    PRM_CONFIG_FILE,
+    TOKENIZER_FILE,
+    architectures_of,
+    read_json,
+)
 from actors.engines.prm.head_file import check_head, load_head
 from actors.engines.prm.heads import PrmHead
 from actors.engines.prm.public_formats import (
@@ -34,6 +41,7 @@ from actors.engines.prm.public_heads import (
     PrmFolder,
     stored_tensors,
 )
+from records.bounded import quoted
 from records.failure import InvalidInput
 
 AUTO = "auto"
@@ -92,10 +100,10 @@ def find_family(model: Path, asked: str) -> Family:
         return FAMILIES[_published(model, asked)]
     config = read_json(config_file)
     if config.get("format_version") != FORMAT_VERSION:
-        raise InvalidInput(f"{config_file}: format_version is {config.get('format_version')!r}; 1 is known")
+        raise InvalidInput(f"{config_file}: format_version is {quoted(repr(config.get('format_version')))}; 1 is known")
     name = config.get("family")
-    if name not in FAMILIES:
-        raise InvalidInput(f"{config_file}: family is {name!r}; known are {', '.join(FAMILIES)}")
+    if not isinstance(name, str) or name not in FAMILIES:
+        raise InvalidInput(f"{config_file}: family is {quoted(repr(name))}; known are {', '.join(FAMILIES)}")
     if asked not in (AUTO, name):
         raise InvalidInput(f"prm.family is {asked!r}, and {config_file} says {name!r}: leave prm.family out")
     family = FAMILIES[name]
@@ -109,21 +117,21 @@ def plain_architecture(folder: PrmFolder) -> str:
     Raises:
         InvalidInput: unknown.
     """
-    published = folder.config["architectures"][0]
+    published = (*architectures_of(folder.config), "none")[0]
     if published.endswith("ForCausalLM"):
         return str(published)
     model_type = folder.config.get("model_type")
-    if model_type not in BACKBONES:
+    if not isinstance(model_type, str) or model_type not in BACKBONES:
         raise InvalidInput(
-            f"{folder.model / CONFIG_FILE}: model_type is {model_type!r} and the architecture {published}; a PRM's "
-            f"backbone is one of {', '.join(BACKBONES)}, or any that is called ...ForCausalLM"
+            f"{folder.model / CONFIG_FILE}: model_type is {quoted(repr(model_type))} and the architecture {published}; "
+            f"a PRM's backbone is one of {', '.join(BACKBONES)}, or any that is called ...ForCausalLM"
         )
     return BACKBONES[model_type]
 
 
 def _published(model: Path, asked: str) -> str:
     """The family of a folder without a `prm_config.json`."""
-    architectures = read_json(model / CONFIG_FILE).get("architectures") or []
+    architectures = architectures_of(read_json(model / CONFIG_FILE))
     tensors = stored_tensors(model)
     told = {QWEN} if "Qwen2ForProcessRewardModel" in architectures else set()
     told |= {name for name, tensor in TELLTALES.items() if tensor in tensors}

@@ -16,6 +16,7 @@ from actors.engines.model_files import CONFIG_FILE, TensorHeader, read_header, r
 from actors.engines.prm.head_file import logit_head
 from actors.engines.prm.heads import ClassHead, Linear, PrmHead
 from actors.engines.text import TextTokenizer
+from records.bounded import quoted
 from records.failure import InvalidInput
 
 FLOATS = ("F32", "F16", "BF16")
@@ -51,8 +52,8 @@ class PrmFolder:
             InvalidInput: config.json does not state it.
         """
         size = self.config.get("hidden_size")
-        if not isinstance(size, int):
-            raise InvalidInput(f"{self.model / CONFIG_FILE}: hidden_size is {size!r}")
+        if type(size) is not int or not 0 < size < 2**31:
+            raise InvalidInput(f"{self.model / CONFIG_FILE}: hidden_size is {quoted(repr(size))}")
         return size
 
     def check_tensor(self, name: str, *shape: int | None) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from actors.engines.model_files import PRM_CONFIG_FILE, read_json
+from records.bounded import quoted
 from records.calls import Sampling
 from records.failure import InvalidInput
 from scaling.calibration.heads import PROBABILITY
@@ -55,7 +56,7 @@ def read_trained_for(model: Path) -> TrainedFor:
     )
     if not fits:
         raise InvalidInput(
-            f"{file}: trained_for is {said!r}; it names the `generator` by its sha256, a `temperature`, "
+            f"{file}: trained_for is {quoted(repr(said))}; it names the `generator` by its sha256, a `temperature`, "
             "and with `sampling` what else decided how tokens were drawn"
         )
     calibrated = isinstance(head, dict) and head.get("kind", PROBABILITY) != PROBABILITY

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.problems.columns import ProblemColumns
-from jobs.problems.files import LineError
+from jobs.problems.file_rows import LineError
 from jobs.problems.problem_set import inspect_problems
 from jobs.problems.templates import ColumnName, parse_template, value_text
 from records.failure import InvalidInput
