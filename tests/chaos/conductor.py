@@ -101,7 +101,7 @@ class Conductor:
 
     def _strike(self, life: Life, strike: Strike) -> bool:
         processes = life.hosts() if strike.action == "take over" else life.victims(strike.victim)
-        if strike.action == "take over" and len(processes) < 3:  # nothing to take over yet
+        if strike.action == "take over" and not self.gate.players(CONTROLLER):  # nothing to take over yet
             return False
         if strike.action == "kill":
             for process in processes:

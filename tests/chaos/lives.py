@@ -20,10 +20,10 @@ LOOK_S = 1.0
 
 
 class Life:
-    """`python -m jobs.COMMAND`, from its start to its end; `census` knows each process that was ever below it."""
+    """`python -m WORDS`, from its start to its end; `census` knows each process that was ever below it."""
 
     def __init__(
-        self, command: str, words: Sequence[str], *, gate: Gate, folder: Path, name: str, environment: Mapping[str, str]
+        self, words: Sequence[str], *, gate: Gate, folder: Path, name: str, environment: Mapping[str, str]
     ) -> None:
         self.log, self._output = folder / f"{name}.log", folder / f"{name}.out"
         self.census: set[psutil.Process] = set()
@@ -33,7 +33,7 @@ class Life:
         variables |= {GATE: str(gate.address), "PYTHONPATH": hooks, **environment}
         with self.log.open("w") as errors, self._output.open("w") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", f"jobs.{command}", *words],
+                [sys.executable, "-m", *words],
                 cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, env=variables,
                 start_new_session=True,
             )  # fmt: skip

@@ -21,7 +21,7 @@ from tests.chaos.reader import PollingReader
 from tests.chaos.schedules import DISK, Schedule
 from tests.chaos.workloads import Engines, Workload
 
-MAX_LIVES = 8
+MAX_LIVES = 12
 LIFE_S = {"scripted": 600.0, "real": 1200.0}
 """A life that takes longer hangs."""
 END_S = 60.0
@@ -88,11 +88,14 @@ def undisturbed(workload: Workload, engines: Engines, folder: Path) -> Undisturb
     """Run a command with nothing that happens to it, and check that too."""
     schedule = Schedule(0, workload, engines, "local", ())
     with _stage(schedule, folder, None) as stage:
-        begun_s = time.monotonic()
-        life = stage.begin(0)
-        code = life.finish(LIFE_S[engines])
-        wall_s = time.monotonic() - begun_s
-        said = life.log.read_text()
+        for number in range(MAX_LIVES):
+            begun_s = time.monotonic()
+            life = stage.begin(number)
+            code = life.finish(LIFE_S[engines])
+            wall_s = time.monotonic() - begun_s
+            said = life.log.read_text()
+            if TOO_BUSY not in said:
+                break
         if code != DONE:
             life.end()
             raise AssertionError(f"{workload.name} ends with {code} when nothing happens to it:\n{said}")
@@ -209,7 +212,6 @@ class _Stage:
         workload, engines = self.schedule.workload, self.schedule.engines
         words = [*workload.words(engines), "--output", self.place.uri, *(["--take-over"] if take_over else [])]
         return Life(
-            workload.command,
             words,
             gate=self.gate,
             folder=self.folder,
@@ -240,4 +242,6 @@ def _stage(schedule: Schedule, folder: Path, server: KillableStore | None) -> It
         ):  # fmt: skip
             yield _Stage(schedule, folder, gate, where, environment)
     finally:
+        for log in Path(ray).glob("ray/session_2*/logs/raylet.*"):
+            shutil.copy(log, folder / f"{log.parts[-3]}-{log.name}")
         shutil.rmtree(ray, ignore_errors=True)

@@ -22,7 +22,7 @@ class Workload:
 
     Attributes:
         name: of it, on the command line of `tests.chaos`.
-        command: module of `jobs`.
+        command: module of `jobs`; or a strategy of `tests.chaos.one_process`, which has no recipe.
         recipe: of the example.
         problems: file of the example.
         settings: `--set`.
@@ -36,7 +36,7 @@ class Workload:
 
     name: str
     command: str
-    recipe: str
+    recipe: str = ""
     problems: str = "test.jsonl"
     settings: tuple[str, ...] = ()
     more: tuple[str, ...] = ()
@@ -51,13 +51,15 @@ class Workload:
         return self.scripted if engines == "scripted" else self.real
 
     def words(self, engines: Engines) -> list[str]:
-        """Arguments of `python -m jobs.COMMAND`, but for its output."""
+        """Those of `python -m`, but for the output."""
+        if not self.recipe:
+            return ["tests.chaos.one_process", self.command]
         problems = EXAMPLE / self.problems
-        script = (*KINDS, f"script.answers={problems}", "script.tokens_per_s=400", "script.prm_tokens_per_s=20000")
+        script = (*KINDS, f"script.answers={problems}", "script.tokens_per_s=60", "script.prm_tokens_per_s=20000")
         settings = [*QUICK, *self.settings, *(script if engines == "scripted" else SAME_TOKENS)]
         settings += [f"budget.total_tokens={self.cap}"] if self.cap else []
         recipe = ("--recipe", str(EXAMPLE / f"{self.recipe}.toml"), "--limit", str(self.num_problems(engines)))
-        return [str(problems), *recipe, "--json", *self.more, *sets(*settings)]
+        return [f"jobs.{self.command}", str(problems), *recipe, "--json", *self.more, *sets(*settings)]
 
 
 WORKLOADS = (
@@ -94,6 +96,13 @@ WORKLOADS = (
 )  # fmt: skip
 
 
+ONE_PROCESS = tuple(
+    Workload(name=f"one-process-{strategy}", command=strategy, scripted=30, real=30, has_prm=strategy != "best-of-n")
+    for strategy in ("best-of-n", "beam-search")
+)
+"""Without Ray, and only the driver to be struck: what a schedule comes to in seconds."""
+
+
 def named(name: str) -> Workload:
     """The workload of that name."""
-    return next(workload for workload in WORKLOADS if workload.name == name)
+    return next(workload for workload in (*WORKLOADS, *ONE_PROCESS) if workload.name == name)
