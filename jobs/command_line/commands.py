@@ -2,6 +2,7 @@
 
 from jobs.command_line import (
     calibrate,
+    calibrate_answers,
     check,
     compare,
     estimate,
@@ -27,6 +28,7 @@ COMMANDS: dict[str, Command] = {
         estimate,
         rollout,
         calibrate,
+        calibrate_answers,
         replay,
         report,
         status,

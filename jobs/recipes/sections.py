@@ -5,6 +5,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from jobs.recipes.answer_model import FittedAnswersSection
 from jobs.recipes.calibration import CalibrationSection
 from jobs.recipes.engines import GeneratorSection, PrmSection, ScriptSection
 from jobs.recipes.prompt import PromptSection
@@ -103,6 +104,13 @@ class AnswerSection(Section):
     estimate: Spelled[ScoreEstimate] = setting(
         ScoreEstimate.LOWER,
         "Which number of answer_p is compared: a quantile (lower, median, upper) or the mean of the three.",
+    )
+
+    model: FittedAnswersSection | None = setting(
+        None,
+        "File of `parsimony calibrate-answers`: the fitted model that says how likely an answer is to be right. A "
+        "manifest has its numbers. Omitted: the strategies' own.",
+        silent=True,
     )
 
     @field_validator("extract", mode="before")

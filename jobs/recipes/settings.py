@@ -16,6 +16,7 @@ from scaling.answers.classes import AnswerPolicy
 from scaling.answers.extract import DEFAULT_WAYS, Extraction, Way
 from scaling.strategy import SearchLimits
 from scaling.uncertainty.abstention import Abstention
+from scaling.uncertainty.fitted_answers import FittedAnswers
 
 _MADE = frozenset({"script", "max_logprobs", "prompt_template", "examples", "between_examples"})
 """Settings that are made of several keys of a recipe."""
@@ -66,6 +67,12 @@ def sampling(recipe: Recipe) -> Sampling:
     named = {field.name: getattr(section, field.name) for field in fields(Sampling)}
     bias = tuple(sorted((int(token_id), float(value)) for token_id, value in section.logit_bias.items()))
     return Sampling(**named | {"logit_bias": bias})
+
+
+def fitted_answers(recipe: Recipe) -> FittedAnswers | None:
+    """The fitted model of answers; None where the recipe has none."""
+    section = recipe.answer.model
+    return None if section is None else FittedAnswers.of(section.model_dump())
 
 
 def search_limits(recipe: Recipe) -> SearchLimits:

@@ -5,7 +5,7 @@ from functools import partial
 from jobs.recipes.plugin import plugin
 from jobs.recipes.section import PLUGIN
 from jobs.recipes.sections import Recipe
-from jobs.recipes.settings import search_limits
+from jobs.recipes.settings import fitted_answers, search_limits
 from jobs.recipes.strategies.registry import STRATEGIES
 from scaling.strategy import StrategyFactory
 from scaling.uncertainty.answer_p import with_answer_p
@@ -21,6 +21,9 @@ def strategy_factory(recipe: Recipe) -> StrategyFactory:
     row = STRATEGIES.get(section.name, STRATEGIES[PLUGIN])
     function = row.function or plugin(section.name, section.arguments)
     arguments = section.arguments | ({"seed": recipe.seed} if row.draws else {})
+    fitted = fitted_answers(recipe)
+    if row.believes:
+        arguments |= {"fitted": fitted}
     if section.most_samples is not None:
-        function = partial(with_answer_p, function)
+        function = partial(with_answer_p, function, believed=fitted)
     return partial(function, limits=search_limits(recipe), **arguments)

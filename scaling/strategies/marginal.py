@@ -18,9 +18,10 @@ from enum import StrEnum
 from records.path import Path
 from records.request import Expand, ReplyKind, Score, Until
 from scaling.strategy import SearchLimits, Strategy
-from scaling.uncertainty.aggregation import Aggregation, ScoreEstimate
+from scaling.uncertainty.aggregation import Aggregation, ScoreEstimate, success_probability
 from scaling.uncertainty.allocation import belief_of
 from scaling.uncertainty.evidence import Evidence
+from scaling.uncertainty.fitted_answers import FittedAnswers
 from scaling.uncertainty.posterior import AnswerModel
 from scaling.uncertainty.selection import Selection
 
@@ -54,8 +55,9 @@ def marginal(
     estimate: ScoreEstimate = ScoreEstimate.MEAN,
     aggregation: Aggregation = Aggregation.LAST,
     selection: Selection | None = None,
+    fitted: FittedAnswers | None = None,
 ) -> Strategy:
-    """At most `num_samples`; the answer is chosen as `sequential` does.
+    """At most `num_samples`; the answer is chosen as `sequential` does, and a `fitted` model begins as there.
 
     `typical_tokens` counts as the length of one sample more; None: a quarter of `max_tokens`.
     """
@@ -63,6 +65,7 @@ def marginal(
     [scored] = reply.paths
     belief = belief_of(scored, prior_strength)
     model = AnswerModel(mean=belief.mean, strength=belief.strength, spread=wrong_spread, weight=score_weight)
+    model = model if fitted is None else fitted.begin(success_probability(scored, estimate))
     tokens = TYPICAL_SHARE * limits.max_tokens if typical_tokens is None else float(typical_tokens)
     evidence = Evidence(model, estimate, aggregation, selection)
     num_logprobs = 0 if selection is None else selection.top_logprobs

@@ -15,6 +15,7 @@ from records.request import Expand, ReplyKind, Score, Until
 from scaling.strategy import SearchLimits, Strategy
 from scaling.uncertainty.aggregation import Aggregation, ScoreEstimate, success_probability
 from scaling.uncertainty.evidence import Evidence
+from scaling.uncertainty.fitted_answers import FittedAnswers
 from scaling.uncertainty.posterior import AnswerModel
 from scaling.uncertainty.selection import Selection
 
@@ -33,13 +34,18 @@ def sequential(
     estimate: ScoreEstimate = ScoreEstimate.MEAN,
     aggregation: Aggregation = Aggregation.LAST,
     selection: Selection | None = None,
+    fitted: FittedAnswers | None = None,
 ) -> Strategy:
-    """At most `num_samples`, in waves; without a `selection`, the likeliest answer under the posterior is chosen."""
+    """At most `num_samples`, in waves; without a `selection`, the likeliest answer under the posterior is chosen.
+
+    A model that was `fitted` takes the place of `prior_strength`, `wrong_spread` and `score_weight`.
+    """
     reply = yield Score((root,))
     [scored] = reply.paths
     model = AnswerModel(
         mean=success_probability(scored, estimate), strength=prior_strength, spread=wrong_spread, weight=score_weight
     )
+    model = model if fitted is None else fitted.begin(success_probability(scored, estimate))
     evidence = Evidence(model, estimate, aggregation, selection)
     num_logprobs = 0 if selection is None else selection.top_logprobs
     for begun in range(0, num_samples, wave_size):

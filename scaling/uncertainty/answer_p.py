@@ -19,22 +19,23 @@ from records.path import Path, PrmScore
 from scaling.answers.stated import answer_of, form_of
 from scaling.strategy import Choice, Strategy
 from scaling.uncertainty.aggregation import ScoreEstimate, success_probability
+from scaling.uncertainty.fitted_answers import FittedAnswers
 from scaling.uncertainty.posterior import AnswerModel, answer_posterior
 
 SCORED = AnswerModel(mean=0.5, strength=2.0, spread=10.0, weight=1.0, correlation=1.0)
 UNSCORED = replace(SCORED, weight=0.0)
 
 
-def with_answer_p(function: Any, root: Path, **arguments: Any) -> Strategy:
+def with_answer_p(function: Any, root: Path, *, believed: FittedAnswers | None = None, **arguments: Any) -> Strategy:
     """The strategy `function`, whose candidates are all its whole samples, with the posterior of its answer.
 
-    A strategy that says itself how sure it is keeps its word.
+    A strategy that says itself how sure it is keeps its word. `believed`: a fitted model in place of ours.
     """
     choice: Choice = yield from function(root, **arguments)
-    return choice if choice.answer_p is not None else replace(choice, answer_p=posterior_of(choice))
+    return choice if choice.answer_p is not None else replace(choice, answer_p=posterior_of(choice, believed))
 
 
-def posterior_of(choice: Choice) -> PrmScore | None:
+def posterior_of(choice: Choice, believed: FittedAnswers | None = None) -> PrmScore | None:
     """That the chosen answer is right, given all candidates: one number, as the three quantiles.
 
     None without an answer, and where there is one sample only: then the PRM's view of it is all there is.
@@ -46,5 +47,8 @@ def posterior_of(choice: Choice) -> PrmScore | None:
     answers = [answer_of(path) for path in choice.candidates]
     root = choice.candidates[0].root
     forms = [None if answer is None else form_of(root, answer) for answer in answers]
-    p = answer_posterior(forms, chances, SCORED if scored else UNSCORED).probabilities[form_of(root, choice.answer)]
+    model = SCORED if scored else UNSCORED
+    if believed is not None:
+        model = ((believed.scores if scored else None) or believed.votes).begin(None)
+    p = answer_posterior(forms, chances, model).probabilities[form_of(root, choice.answer)]
     return PrmScore(p, p, p)

@@ -76,7 +76,15 @@ class StrategyRow:
     @property
     def draws(self) -> bool:
         """Whether the function has an argument `seed`, which is the run's."""
-        return self.function is not None and "seed" in inspect.signature(self.function).parameters
+        return self._takes("seed")
+
+    @property
+    def believes(self) -> bool:
+        """Whether the function has an argument `fitted`, which is the run's model of answers."""
+        return self._takes("fitted")
+
+    def _takes(self, argument: str) -> bool:
+        return self.function is not None and argument in inspect.signature(self.function).parameters
 
 
 STRATEGIES: dict[str, StrategyRow] = {
