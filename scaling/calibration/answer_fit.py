@@ -19,10 +19,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, gammaln
 
+from scaling.arrays import Bools, Floats, Ints
 from scaling.seeds import seed_for
 from scaling.uncertainty.fitted_answers import FittedModel, logit
 
@@ -30,8 +30,6 @@ NUM_ORDERS = 2
 """Of each problem's samples, in each size."""
 _PULL = 0.3
 """The weight of the defaults, in problems for a parameter that is a unit away."""
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +71,11 @@ class Cases:
         problem: of each case, its problem's place, [C].
     """
 
-    begins: NDArray[np.int64]
-    case: NDArray[np.int64]
+    begins: Ints
+    case: Ints
     count: Floats
     log_odds: Floats
-    is_true: NDArray[np.bool_]
+    is_true: Bools
     num_samples: Floats
     num_answered: Floats
     sum_chances: Floats
@@ -85,7 +83,7 @@ class Cases:
     num_answers: Floats
     sum_log_counts: Floats
     weight: Floats
-    problem: NDArray[np.int64]
+    problem: Ints
 
 
 def cases_of(problems: Sequence[AnsweredProblem], *, seed: int, with_question: bool, with_scores: bool) -> Cases:
