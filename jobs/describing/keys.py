@@ -113,7 +113,8 @@ def _kind(annotation: Any) -> str:
         return ", ".join(toml_value(each.value) for each in annotation)
     if origin is tuple:
         return f"list of {_kind(inner[0])}s"
-    return _TYPES[origin or annotation]
+    is_table = isinstance(annotation, type) and issubclass(annotation, BaseModel)
+    return "table" if is_table else _TYPES[origin or annotation]
 
 
 def _default(field: FieldInfo) -> str:

@@ -108,8 +108,8 @@ class AnswerSection(Section):
 
     model: FittedAnswersSection | None = setting(
         None,
-        "File of `parsimony calibrate-answers`: the fitted model that says how likely an answer is to be right. A "
-        "manifest has its numbers. Omitted: the strategies' own.",
+        "File of `parsimony calibrate-answers`, relative to the recipe, or its numbers: the fitted model that says how "
+        "likely an answer is to be right. Omitted: the strategies' own.",
         silent=True,
     )
 
