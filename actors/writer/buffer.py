@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from actors.writer.seen_ids import SeenIds
 from records.packing import Columns
 from records.rows import ProblemRow
 from records.run_folder.commits import OpenRows
@@ -20,7 +21,7 @@ class Buffer:
     """
 
     def __init__(self, done: Iterable[str], batches: Iterable[int]) -> None:
-        self._ids = set(done)
+        self._ids = SeenIds(done)
         self._batches = set(batches)
         self._waiting: list[int] = []
         self._columns: list[Columns] = []
@@ -63,7 +64,7 @@ class Buffer:
         """
         ids = [problem.problem_id for problem in problems]
         if batch in self._batches:
-            if not self._ids.issuperset(ids):
+            if not all(problem_id in self._ids for problem_id in ids):
                 raise AssertionError(f"batch {batch} was appended before, with other problems")
             return
         opened = _open_tokens(columns)
@@ -75,7 +76,8 @@ class Buffer:
             if problem_id in self._ids or problem_id in fresh:
                 raise AssertionError(f"batch {batch}: problem {problem_id!r} has a row already")
             fresh.add(problem_id)
-        self._ids |= fresh
+        for problem_id in fresh:
+            self._ids.add(problem_id)
         self._batches.add(batch)
         self.problems.extend(problems)
         self._columns.extend(columns)
@@ -92,7 +94,9 @@ class Buffer:
         wanted = set(problem_ids)
         if len(wanted) != len(problem_ids):
             raise AssertionError(f"{len(problem_ids) - len(wanted)} problem ids of the input come twice")
-        for what, ids in (("has no row", wanted - self._ids), ("is not in the input", self._ids - wanted)):
+        strange = [problem_id for problem_id in self._ids if problem_id not in wanted]
+        owed = wanted - set(self._ids) if len(self._ids) - len(strange) < len(wanted) else set()
+        for what, ids in (("has no row", owed), ("is not in the input", strange)):
             if ids:
                 raise AssertionError(f"problem {min(ids)!r} {what}, like {len(ids) - 1} others")
 
