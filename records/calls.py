@@ -120,7 +120,7 @@ class SampledStep:
     Attributes:
         token_confidences: per token, rounded to float32; None where the call did not ask.
         sampled_logprob_sum: as `logprob_sum`, under the distribution that the tokens were drawn from, at its
-            temperature; None where the call did not ask, or top-p cut that distribution.
+            temperature; None where the call did not ask, or more than the temperature shapes it (`Sampling.reshaped`).
     """
 
     text: str

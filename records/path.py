@@ -62,7 +62,7 @@ class Path:
         token_confidences: of each of the last step's tokens: minus the mean log-probability (nats) of the k tokens that
             were likeliest there, so the more peaked, the higher; None where nobody asked.
         sampled_logprob_sum: as `logprob_sum`, under the distribution that the tokens were drawn from; None where nobody
-            asked, or top-p cut it.
+            asked, or more than the temperature shapes it.
         answers: of the root: how answers of this problem are read; None elsewhere, and where the defaults hold.
     """
 

@@ -48,7 +48,7 @@ class Expand:
         until: where each child ends.
         max_tokens: most tokens of one child; with `Until.TOKENS` the number asked for.
         scoring: what the PRM scores.
-        temperature: of this request's samples, from the whole distribution (no top-p); 0 is greedy. None: as the run's.
+        temperature: of this request's samples, from the whole distribution; 0 is greedy. None: as the run's.
         top_logprobs: k above 0 makes the generator say how sure it was: confidences over the k likeliest tokens, and
             log-probabilities under the distribution drawn from. At most `generator.max_logprobs`.
         max_path_tokens: most tokens of a whole path; a child gets what its parent has left of it, at least 1, and never

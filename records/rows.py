@@ -96,7 +96,8 @@ class StepRow:
         depth: number of steps up to and including this one.
         logprob_sum: nats; null where the engine gave none.
         token_confidences: minus the mean log-probability of the likeliest tokens, per token; null where not asked.
-        sampled_logprob_sum: nats, under the distribution drawn from; null where not asked, or top-p cut it.
+        sampled_logprob_sum: nats, under the distribution drawn from; null where not asked, or more than the temperature
+            shapes it.
         finish_reason: a `FinishReason`.
         p_lower: PRM quantiles of the path that ends here (`p_median`, `p_upper` alike); null if the request that
             sampled it did not ask for them. What a later "score" request says stands in its own row.

@@ -72,6 +72,7 @@ def test_the_documented_commands_make_a_calibrated_prm_and_score_with_it(tmp_pat
     assert config["trained_for"] == {
         "generator": rollouts["generator"][0].as_py(),
         "temperature": tomllib.loads(recipe)["generator"]["temperature"],
+        "sampling": {},
     }
     assert (prm / "calibration/reliability.png").stat().st_size > 10_000
     found = read_run(tmp_path / "runs/calibrated")
