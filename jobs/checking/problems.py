@@ -12,6 +12,7 @@ from cluster.hub import is_hub_name, stage_hub_outline
 from jobs.checking.answers import described
 from jobs.problems.problem_set import inspect_problems
 from jobs.recipes.engines import SCRIPTED
+from jobs.recipes.prompt import leak_warnings
 from jobs.recipes.sections import Recipe
 from jobs.recipes.settings import generator_settings, problem_columns
 from scaling.answers.references import reference_doubt, reference_mistake
@@ -71,7 +72,7 @@ def checked_problems(path: str, recipe: Recipe, limit: int | None) -> ProblemChe
         prompt=prompt,
         prompt_tokens=tokens,
         keys=[(key, described(key)) for key in keys],
-        warnings=(*found.warnings, *missing),
+        warnings=(*found.warnings, *missing, *leak_warnings(generator_settings(recipe).examples, found)),
     )
 
 

@@ -7,7 +7,7 @@ once found.
 
 import hashlib
 import heapq
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 from pydantic import Field, model_validator
@@ -19,6 +19,7 @@ from jobs.problems.files import place, rows
 from jobs.problems.templates import QUESTION_NAME, ColumnName, text_of, value_text
 from jobs.recipes.section import Section, setting
 from records.failure import InvalidInput
+from records.problem import Problem
 
 MOST_EXAMPLES = 256
 WORKED = ("worked_solution", "solution", "rationale", *ANSWER_COLUMNS)
@@ -106,6 +107,21 @@ def shown_examples(
         except (LineError, NoColumns) as error:
             raise InvalidInput(f"prompt.examples, number {number}: {error}") from error
     return tuple(shown)
+
+
+def leak_warnings(examples: Sequence[ShownExample], problems: Iterable[Problem]) -> tuple[str, ...]:
+    """A sentence if problems are among the examples that their prompt shows solved.
+
+    Args:
+        examples: as the prompt shows them.
+        problems: of the run; looked at only where there are examples.
+    """
+    shown = {example.question.strip() for example in examples}
+    told = [problem.problem_id for problem in problems if problem.question.strip() in shown] if shown else []
+    if not told:
+        return ()
+    which = ", ".join(map(repr, told[:3])) + (", ..." if len(told) > 3 else "")
+    return (f"{len(told)} problems are among the examples of the prompt, which shows them solved: {which}",)
 
 
 def _question(row: dict[str, Any], columns: ProblemColumns, text: tuple[str | ColumnName, ...]) -> str:

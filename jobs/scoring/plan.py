@@ -28,6 +28,7 @@ from jobs.problems.problem_set import ProblemSet, inspect_problems
 from jobs.recipes.builtin_models import provide
 from jobs.recipes.engines import SCRIPTED
 from jobs.recipes.load import load_recipe
+from jobs.recipes.prompt import leak_warnings
 from jobs.recipes.resume import as_json
 from jobs.recipes.sections import Recipe
 from jobs.recipes.settings import answer_policy, generator_settings, prm_settings, problem_columns, sampling
@@ -129,6 +130,7 @@ def make_plan(options: ScoreOptions, *, strategy: Mapping[str, Any] | None = Non
         *_check_store(store, single_writer=options.single_writer),
         *_code_warnings(recipe),
         *_prompt_warnings(recipe),
+        *leak_warnings(generator_settings(recipe).examples, problems),
         *trained_for_warnings(recipe, models),
     )
     manifest = Manifest(

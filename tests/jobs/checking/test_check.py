@@ -55,6 +55,17 @@ def test_a_problem_set_is_shown_as_the_run_would_read_it(tmp_path, recipe, capsy
     assert "warning: no id column" in said
 
 
+def test_a_problem_that_is_its_own_example_is_told(tmp_path, recipe, capsys) -> None:
+    problems = lines(tmp_path / "p.jsonl", [{"question": f"1 + {n}", "answer": n + 1} for n in range(6)])
+    given = ["check", str(problems), "--recipe", str(recipe), "--set", f"prompt.examples_file={problems}"]
+    assert main([*given, "--set", "prompt.num_examples=2"]) == 0
+    said = capsys.readouterr().out
+    assert "  | Q: 1 + 0\n  | A:1" in said
+    assert "warning: 2 problems are among the examples of the prompt, which shows them solved: 'row-000001'" in said
+    assert main([*given, "--set", "prompt.num_examples=0"]) == 0
+    assert "among the examples" not in capsys.readouterr().out
+
+
 def test_json_has_the_same(tmp_path, recipe, capsys) -> None:
     problems = lines(tmp_path / "p.jsonl", [GSM8K])
     assert main(["check", str(problems), "--recipe", str(recipe), "--json"]) == 0
