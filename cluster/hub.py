@@ -8,7 +8,7 @@ holds is used.
 """
 
 import re
-from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from records.failure import InvalidInput
@@ -49,7 +49,8 @@ def stage_hub_folder(model: str) -> Path:
     return folder
 
 
-def _fetched(model: str, patterns: Sequence[str]) -> Path:
+@cache
+def _fetched(model: str, patterns: tuple[str, ...]) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,

@@ -10,13 +10,11 @@ import pytest
 
 from jobs.describing.toml import toml_value
 from records.run_folder.reader import read_run
-from tests.services.hub import COMMIT, serving
 
 pytestmark = [pytest.mark.vllm, pytest.mark.ray]
 
 ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "examples/arithmetic/sample.toml"
-NAME = "parsimony/arithmetic"
 CHAT = (
     "{{ bos_token }}{% for turn in messages %}"
     "{% if turn.role == 'user' %}{{ turn.content }}\n\n{% else %}{{ turn.content }}{{ eos_token }}{{ bos_token }}"
@@ -44,11 +42,11 @@ DRAWN = {
 SETTINGS += [f"generator.{key}={toml_value(value)}" for key, value in DRAWN.items()]
 
 
-def parsimony(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def parsimony(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "jobs.cli", *words],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=400,
@@ -71,7 +69,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_own_columns_score_with_three_examples_in_a_chat_on_a_hubs_model_and_check_shows_the_prompt(folder):
+def test_own_columns_score_with_three_examples_in_a_chat_and_check_shows_the_prompt(folder):
     given = ["p.jsonl", "--recipe", str(RECIPE), *(word for each in SETTINGS for word in ("--set", each))]
     checked = parsimony(folder, "check", *given, "--json")
     assert checked.returncode == 0, checked.stderr
@@ -82,10 +80,7 @@ def test_own_columns_score_with_three_examples_in_a_chat_on_a_hubs_model_and_che
     )
     assert found["prompt"] == f"<bos>{turns}Compute 2 + 3.\nA. 2\nB. 5\n[sums]\n\nGo: "
 
-    with serving({NAME: RECIPE.parent / "generator"}) as hub:
-        on_hub = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(folder / "hub"), "HF_HUB_DISABLE_XET": "1"}
-        words = [*given, "--set", f"generator.model={NAME}", "--output", "run", "--json"]
-        scored = parsimony(folder, "score", *words, **on_hub)
+    scored = parsimony(folder, "score", *given, "--output", "run", "--json")
     assert scored.returncode == 0, scored.stderr
     run = read_run(folder / "run")
     problems = {one["problem_id"]: one for one in run.problems().to_pylist()}
@@ -96,7 +91,6 @@ def test_own_columns_score_with_three_examples_in_a_chat_on_a_hubs_model_and_che
     # "<eos>" is five tokens of text, and the model's own has not ended the prompt.
     assert last["prompt_tokens"] - first["prompt_tokens"] == len("<eos>")
     written = run.manifest.recipe
-    assert written["generator"]["model"] == run.manifest.models["generator"].model == f"{NAME}@{COMMIT}"
     assert written["prompt"]["num_examples"] == 3
     assert len(written["prompt"]["examples"]) == 3
     assert written["generator"]["chat_template"] == CHAT
