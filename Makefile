@@ -11,7 +11,7 @@ APART_TESTS = $(BIN)/python -m pytest -n 2 --dist loadfile -m "($(APART))$(1)" $
 # Python's byte code is kept, whatever the shell says: without it each process compiles torch and its like once more.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install demo check test test-all lint format clean
+.PHONY: help install demo check test test-all docs lint format clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ test-all: install  ## Every test: also all pairs, all seeds and long chaos (PYTE
 	$(call PURE_TESTS,)
 	$(call APART_TESTS,)
 
+docs: install  ## Build the pages and the API reference into site/
+	$(BIN)/mkdocs build --strict
+
 lint: install  ## Formatting, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -43,4 +46,4 @@ format: install  ## Rewrite the files as ruff would have them
 	$(BIN)/ruff check --fix .
 
 clean:  ## Remove .venv, caches and build products (never runs/)
-	rm -rf $(VENV) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist site *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache

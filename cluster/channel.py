@@ -75,6 +75,7 @@ class _Reply(msgspec.Struct, array_like=True, frozen=True):
     failed: list[CallFailed] = []
     failure: str | None = None
     message: str = ""
+    flying_tokens: int = 0
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -200,7 +201,8 @@ def _reply_of(number: int, found: Collected[Any]) -> _Reply:
     def of(kind: type) -> list[Any]:
         return [result for result in found.results if type(result) is kind]
 
-    return _Reply(number, found.last, of(Sampled), of(Scored), of(PrefixMissing), of(CallFailed))
+    kinds = (of(Sampled), of(Scored), of(PrefixMissing), of(CallFailed))
+    return _Reply(number, found.last, *kinds, flying_tokens=found.flying_tokens)
 
 
 class Channel:
@@ -242,7 +244,8 @@ class Channel:
         """See `Replica.collect`."""
         ask = _Ask(self._next(), "collect", incarnation, epoch, acked=acked, max_wait_s=max_wait_s)
         reply = await self._ask(ask)
-        return Collected(reply.last, (*reply.sampled, *reply.scored, *reply.missing, *reply.failed))
+        results = (*reply.sampled, *reply.scored, *reply.missing, *reply.failed)
+        return Collected(reply.last, results, reply.flying_tokens)
 
     async def cancel(self, incarnation: str, epoch: int, keys: Sequence[str]) -> None:
         """See `Replica.cancel`."""

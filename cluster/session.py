@@ -10,13 +10,21 @@ import logging
 import os
 import secrets
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 from cluster.reaper import Reaper
+from records.failure import ClusterFailed
+
+_log = logging.getLogger(__name__)
 
 LOCAL_OBJECT_STORE_BYTES = 256 * 2**20
 """Results travel inline; a local cluster needs the object store for little more than actor arguments."""
+
+LONG_START_S = 120.0
+"""Time that a local cluster has on its second try."""
 
 
 @contextmanager
@@ -35,6 +43,9 @@ def connect(
         num_cpus: CPU slots of a local cluster; None takes the machine's.
         min_cpus: slots that it has at least, even if the machine has fewer.
         resources: custom resources that it has, so that a recipe for a cluster's nodes runs on one machine too.
+
+    Raises:
+        ClusterFailed: the cluster cannot be reached, or a local one does not come up.
     """
     address = address or os.environ.get("RAY_ADDRESS")
     prepare_environment(local=address is None)
@@ -42,20 +53,88 @@ def connect(
 
     with ExitStack() as ending:
         if address:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
+            try:
+                ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
+            except ConnectionError as error:
+                raise ClusterFailed(f"the Ray cluster at {address} cannot be reached: {_line(error)}") from error
         else:
-            ending.callback(Reaper().close)
-            ray.init(
-                address="local",
-                num_cpus=max(num_cpus or os.cpu_count() or 1, min_cpus),
-                resources=dict(resources or {}),
-                include_dashboard=False,
-                object_store_memory=LOCAL_OBJECT_STORE_BYTES,
-                log_to_driver=False,
-                logging_level=logging.WARNING,
-            )
+            num_slots = max(num_cpus or os.cpu_count() or 1, min_cpus)
+            ending.callback(_started_locally(num_slots, dict(resources or {})).close)
         ending.callback(ray.shutdown)
         yield
+
+
+def _started_locally(num_cpus: int, resources: dict[str, int]) -> Reaper:
+    """Start a local cluster, once more with a longer wait where it does not come up; what ends what it leaves behind.
+
+    Raises:
+        ClusterFailed: it does not come up.
+    """
+    import ray  # noqa: PLC0415
+
+    for wait_s in (None, LONG_START_S):
+        reaper = Reaper()
+        try:
+            with _patience(wait_s):
+                ray.init(
+                    address="local",
+                    num_cpus=num_cpus,
+                    resources=resources,
+                    include_dashboard=False,
+                    object_store_memory=LOCAL_OBJECT_STORE_BYTES,
+                    log_to_driver=False,
+                    logging_level=logging.WARNING,
+                )
+        except BaseException as error:
+            ray.shutdown()
+            reaper.close()
+            if not isinstance(error, Exception):  # Ctrl-C; Ray itself raises bare ones
+                raise
+            if wait_s is not None:
+                raise ClusterFailed(_not_started(error)) from error
+            _log.warning("%s; once more, with %.0f s to come up", _not_started(error), LONG_START_S)
+        else:
+            break
+    return reaper
+
+
+def _not_started(error: Exception) -> str:
+    load = f", with a load of {os.getloadavg()[0]:.0f} on {os.cpu_count()} cores" if hasattr(os, "getloadavg") else ""
+    return f"a local Ray did not start{load}: {_line(error)}"
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+@contextmanager
+def _patience(wait_s: float | None) -> Iterator[None]:
+    """Let a local node have so long to come up; None: as Ray has it, 30 s that no setting changes.
+
+    Ray looks for its node until these are over, and asks `get_node` at each look; this one looks again by itself.
+    """
+    if wait_s is None:
+        yield
+        return
+    from ray._private import services  # noqa: PLC0415
+
+    asked = services.get_node
+    deadline_s = time.monotonic() + wait_s
+
+    def patient(*arguments: Any, **named: Any) -> Any:
+        while True:
+            try:
+                return asked(*arguments, **named)
+            except RuntimeError:  # not there yet
+                if time.monotonic() > deadline_s:
+                    raise
+            time.sleep(0.2)
+
+    services.get_node = patient
+    try:
+        yield
+    finally:
+        services.get_node = asked
 
 
 def prepare_environment(*, local: bool) -> None:

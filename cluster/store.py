@@ -159,7 +159,8 @@ def open_store(uri: str) -> Store:
     A local folder is not touched yet; an object store is asked for one name.
 
     Raises:
-        InvalidInput: the address is of no such kind; or endpoint, bucket, credentials or permissions are wrong.
+        InvalidInput: the address is of no such kind, or names a file; or endpoint, bucket, credentials or permissions
+            are wrong.
         StoreFailed: the object store does not answer as it should.
     """
     if "://" not in uri:
@@ -178,11 +179,23 @@ def open_store(uri: str) -> Store:
 
 def _local_store(uri: str, folder: Path) -> LocalStore:
     try:
-        if folder.exists() and not folder.is_dir():
-            raise InvalidInput(f"{uri} is a file, and a run is a folder")
+        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        if not there.is_dir():
+            where = uri if there == folder else f"{uri}: {there}"
+            raise InvalidInput(f"{where} is a file, and a run is a folder")
     except (OSError, ValueError) as error:
         raise InvalidInput(f"{uri} cannot be a folder: {error}") from error
     return LocalStore(folder)
+
+
+def check_writable(store: Store) -> None:
+    """Check, before anything is done for it, that the store can be written.
+
+    Raises:
+        InvalidInput: it cannot; what to do.
+        StoreFailed: an object store does not answer.
+    """
+    refuses_second_create(store)
 
 
 def refuses_second_create(store: Store) -> bool:
@@ -202,6 +215,11 @@ def refuses_second_create(store: Store) -> bool:
         finally:
             store.delete(name)
     except StoreFailed as failed:
+        if isinstance(cause := failed.__cause__, OSError) and isinstance(store, LocalStore):
+            raise InvalidInput(
+                f"{store.uri} cannot be written: {cause.strerror or cause}. Name an --output that can, or change its "
+                "permissions"
+            ) from failed
         if advice(failed.__cause__) is None:
             raise
         raise InvalidInput(str(failed)) from failed

@@ -59,19 +59,33 @@ class Compared:
 
 def run(options: CompareOptions) -> int:
     """Run the command; the exit status."""
+    compared = carry_out_comparison(options)
+    if options.json:
+        out(_said(compared))
+    else:
+        print_comparison(compared.comparison, table_console())
+    return SOME_FAILED if any(np.isnan(item.generated_tokens).any() for item in compared.measured) else 0
+
+
+def carry_out_comparison(options: CompareOptions) -> Compared:
+    """Run what has to be run, compare, and put the files at the output.
+
+    Raises:
+        InvalidInput: file, line or field, and what to do; nothing was started.
+        Failure: what ended a run early; the same call goes on with it.
+    """
     settings = comparison_settings(options.recipes, options.strategies, options.overrides)
     baseline = _baseline(settings, options.baseline)
     planned = plan_runs(shared_runs(settings), options)
     _check_problems(planned)
     carry_out_runs(planned)
     compared = compare_settings(planned, settings, baseline, options)
-    said = json.dumps(comparison_json(compared.comparison), indent=2, allow_nan=False) + "\n"
-    _write(compared, said, options.output)
-    if options.json:
-        out(said)
-    else:
-        print_comparison(compared.comparison, table_console())
-    return SOME_FAILED if any(np.isnan(item.generated_tokens).any() for item in compared.measured) else 0
+    _write(compared, _said(compared), options.output)
+    return compared
+
+
+def _said(compared: Compared) -> str:
+    return json.dumps(comparison_json(compared.comparison), indent=2, allow_nan=False) + "\n"
 
 
 def compare_settings(

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from rich.progress import Progress, TaskID
 
 from actors.writer.store_retry import patiently_blocking
-from cluster.store import open_store
+from cluster.store import check_writable, open_store
 from jobs.command_line.replay import ReplayOptions
 from jobs.comparison.measure import models_of
 from jobs.display.consoles import new_console, table_console
@@ -45,6 +45,21 @@ _SUMMARY_FILE = "summary.json"
 
 def run(options: ReplayOptions) -> int:
     """Run the command; the exit status."""
+    _, summary = carry_out_replay(options)
+    if options.json:
+        out(_said(summary))
+    else:
+        print_replay(summary, table_console())
+    return SOME_FAILED if summary.num_failed else 0
+
+
+def carry_out_replay(options: ReplayOptions) -> tuple[Played, ReplaySummary]:
+    """Decide again, compare with the run, and put the files at the output.
+
+    Raises:
+        InvalidInput: a setting that cannot be replayed, or no run; the message says what to do.
+        StoreFailed: the run is damaged.
+    """
     if options.output.rstrip("/") == options.run.rstrip("/"):
         raise InvalidInput(f"--output {options.output}: is the run itself; give the result a place of its own")
     there = read_run(options.run)
@@ -52,6 +67,7 @@ def run(options: ReplayOptions) -> int:
     for setting in settings:
         strategy_factory(setting.recipe)  # a strategy of the user's own that cannot be imported
     store = open_store(options.output)
+    check_writable(store)
     other = other_prm(settings) if options.prm is not None else None
     scores = scored_anew(there, other, store, _note) if other is not None else None
     records, models = records_of(there), models_of(there)
@@ -59,13 +75,12 @@ def run(options: ReplayOptions) -> int:
         records = rescored(records, scores)
         models = replace(models, num_prm_parameters=other.model.num_parameters)
     played, summary = replay_run(there, settings, options, records=records, models=models)
-    said = json.dumps(replay_json(summary), indent=2, allow_nan=False) + "\n"
-    _write(played, said, store)
-    if options.json:
-        out(said)
-    else:
-        print_replay(summary, table_console())
-    return SOME_FAILED if summary.num_failed else 0
+    _write(played, _said(summary), store)
+    return played, summary
+
+
+def _said(summary: ReplaySummary) -> str:
+    return json.dumps(replay_json(summary), indent=2, allow_nan=False) + "\n"
 
 
 def replay_run(

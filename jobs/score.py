@@ -19,6 +19,7 @@ from jobs.display.terminal import out
 from jobs.recipes.resume import operational_keys
 from jobs.recipes.sections import Recipe
 from jobs.scoring.driver import RunDriver
+from jobs.scoring.farewell import farewell
 from jobs.scoring.plan import Plan, make_plan
 from jobs.scoring.progress import ProgressDisplay
 from jobs.scoring.replicas import Replicas, cpu_slots, launch, node_slots
@@ -116,6 +117,9 @@ def score(plan: Plan, replicas: Replicas) -> Summary:
                 if begun_at[-MAX_IDLE_REIGNS:] == [begun_at[-1]] * MAX_IDLE_REIGNS:
                     raise
                 display.note(f"{died}; a new one goes on from what is written")
+            except KeyboardInterrupt:
+                display.note(farewell(plan.store))
+                raise
         return patiently_blocking(lambda: read_status(plan.store, now_s=time.time()), display.note).summary
 
 

@@ -189,6 +189,8 @@ def _list(options: JobCommand, client: "JobClient") -> int:
         out(json.dumps([asdict(job) for job in found], indent=2) + "\n")
     else:
         out("".join(_state(job) + "\n" for job in found))
+        if not found:
+            _say(f"{client.address} has no job of parsimony; submit one: parsimony submit score ... --address URL")
     return 0
 
 

@@ -32,6 +32,7 @@ class Progress:
         waiting_samples: expansions that wait for a replica or a grant.
         flying_samples: expansions at a generator.
         flying_scores: calls at a PRM.
+        flying_tokens: that generators have made so far for expansions at them; in `generated_tokens` once these end.
         usd: what the replicas' time has cost, start-up and idle time included; None without prices.
         total_usd_cap: the run's cap on it; None for none.
         gpu_seconds: GPUs times the seconds that they were held, likewise; None without GPUs.
@@ -64,3 +65,9 @@ class Progress:
     total_gpu_seconds_cap: float | None = None
     finished_samples: int = added(2, 0)
     unanswered_samples: int = added(2, 0)
+    flying_tokens: int = added(2, 0)
+
+    @property
+    def made_tokens(self) -> int:
+        """Generated so far, also for samples in flight."""
+        return self.generated_tokens + self.flying_tokens

@@ -49,10 +49,15 @@ class ReplicaInfo:
 
 @dataclass(frozen=True, slots=True)
 class Collected(Generic[ResultT]):
-    """Results numbered up to `last`; acknowledge that number to have them forgotten."""
+    """Results numbered up to `last`; acknowledge that number to have them forgotten.
+
+    Attributes:
+        flying_tokens: generated so far for calls that have not ended; of a generator.
+    """
 
     last: int
     results: tuple[ResultT, ...]
+    flying_tokens: int = 0
 
 
 class Replica(Protocol[CallT_contra, ResultT]):

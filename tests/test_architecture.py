@@ -18,7 +18,7 @@ from records import failure
 from records.failure import Failure
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("records", "scaling", "actors", "cluster", "jobs")
+PACKAGES = ("records", "scaling", "actors", "cluster", "jobs", "parsimony")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 ARROWS = {
@@ -26,7 +26,8 @@ ARROWS = {
     "scaling": {"scaling", "records", "numpy", "scipy", "sklearn", "mpmath"},
     "actors": {"actors", "scaling", "records", "pyarrow", "numpy", "math_verify", "latex2sympy2_extended"},
     "cluster": {"cluster", "records", "ray", "aiohttp", "boto3", "botocore", "huggingface_hub", "msgspec"},
-    "jobs": {*PACKAGES, "pyarrow", "numpy", "pydantic", "rich", "matplotlib", "jinja2"},
+    "jobs": {*PACKAGES, "pyarrow", "numpy", "pydantic", "rich", "matplotlib", "jinja2"} - {"parsimony"},
+    "parsimony": {*PACKAGES, "pyarrow", "polars"},
 }
 """What each package may import besides the standard library. Jobs: jinja2 for its autoescape, a report is a page."""
 ENGINE_ONLY = {"vllm", "torch", "peft", "transformers", "safetensors", "tokenizers", "jinja2", "gguf"}
@@ -206,7 +207,7 @@ def heavy_modules_loaded_by(*packages: str) -> list[str]:
 
 
 def test_importing_the_light_packages_loads_nothing_heavy() -> None:
-    assert heavy_modules_loaded_by("records", "scaling", "jobs", "actors") == []
+    assert heavy_modules_loaded_by("records", "scaling", "jobs", "actors", "parsimony") == []
 
 
 # --- what a module is like

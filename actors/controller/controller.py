@@ -150,8 +150,7 @@ class Controller:
 
     async def stop(self) -> None:
         """Begin no more; `run` returns once what has concluded is visible."""
-        self._stopping = True
-        self._phase = "stopping"
+        self._stopping, self._phase = True, "stopping"
         self._changed.set()
 
     def progress(self) -> Progress:
@@ -170,6 +169,7 @@ class Controller:
             "replicas_lost": self._fleet.num_lost,
             "waiting_samples": samples.num_waiting,
             "flying_samples": samples.num_in_flight,
+            "flying_tokens": self._fleet.flying_tokens,
             "flying_scores": self.scheduler.scores.num_in_flight,
         }
         return Progress(**visible)

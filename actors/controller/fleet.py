@@ -78,6 +78,11 @@ class Fleet:
         return sum(one.num_deaths for one in self.replicas)
 
     @property
+    def flying_tokens(self) -> int:
+        """Generated so far for samples in flight."""
+        return sum(client.flying_tokens for client in self._generators.values())
+
+    @property
     def replicas(self) -> list[ReplicaState]:
         """All there were, those given up last."""
         return [

@@ -25,8 +25,8 @@ MAX_FAILED_STARTS = 5
 MAX_BACKOFF_S = 30.0
 """Longest wait before a replica is started again."""
 
-COLLECT_WAIT_S = 10.0
-"""Length of one long poll."""
+COLLECT_WAIT_S = 2.0
+"""Length of one long poll: how old what is known of samples in flight may be."""
 
 COLLECT_GRACE_S = 60.0
 """A poll that is this much overdue means that the replica's process hangs."""
@@ -57,6 +57,10 @@ class ReplicaClient(Generic[_CallT, _ResultT]):
         on_down: called with the cause when it is gone; what it was sent has to be sent again.
         on_results: called with results, in any order.
         health: when to ask for a sign of life.
+
+    Attributes:
+        num_deaths: so far.
+        flying_tokens: that the replica had generated, when it was last heard, for calls that have not ended.
     """
 
     def __init__(
@@ -71,6 +75,7 @@ class ReplicaClient(Generic[_CallT, _ResultT]):
     ) -> None:
         self.replica_id = handle.replica_id
         self.num_deaths = 0
+        self.flying_tokens = 0
         self._handle = handle
         self._epoch = epoch
         self._on_up, self._on_down, self._on_results = on_up, on_down, on_results
@@ -120,6 +125,7 @@ class ReplicaClient(Generic[_CallT, _ResultT]):
         except ReplicaFailed as failed:
             return f"{type(failed).__name__}: {failed}"
         finally:
+            self.flying_tokens = 0
             self._handle.let_go()
 
     async def _send_loop(self, incarnation: str) -> Never:
@@ -143,7 +149,7 @@ class ReplicaClient(Generic[_CallT, _ResultT]):
                     collected = await self._handle.collect(incarnation, self._epoch, acked, COLLECT_WAIT_S)
             except TimeoutError:
                 raise ReplicaDied(f"{self.replica_id} does not answer a poll") from None
-            acked = collected.last
+            acked, self.flying_tokens = collected.last, collected.flying_tokens
             if collected.results:
                 self._num_results += len(collected.results)
                 self._on_results(self.replica_id, collected.results)

@@ -110,6 +110,11 @@ class GeneratorEngine(Protocol):
         ...
 
     @property
+    def flying_tokens(self) -> int:
+        """Generated so far for samples that have not ended; asked for several times a second, so it costs no step."""
+        ...
+
+    @property
     def tokenizer(self) -> TextTokenizer:
         """The model's own."""
         ...

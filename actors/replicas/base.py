@@ -75,6 +75,10 @@ class ModelReplica(ABC, Generic[_CallT, _ResultT, EngineT]):
     async def _canary(self) -> None:
         """The smallest piece of work that goes through the whole engine."""
 
+    def _flying_tokens(self) -> int:
+        """Generated so far for calls that have not ended."""
+        return 0
+
     async def hello(self) -> ReplicaInfo:
         """Load and check the model, once, and say what it is.
 
@@ -109,7 +113,8 @@ class ModelReplica(ABC, Generic[_CallT, _ResultT, EngineT]):
 
     async def collect(self, incarnation: str, epoch: int, acked: int, max_wait_s: float) -> Collected[_ResultT]:
         """See `Replica.collect`."""
-        return await self._mailbox.collect(incarnation, epoch, acked, max_wait_s)
+        found = await self._mailbox.collect(incarnation, epoch, acked, max_wait_s)
+        return Collected(found.last, found.results, self._flying_tokens())
 
     async def cancel(self, incarnation: str, epoch: int, keys: Sequence[str]) -> None:
         """See `Replica.cancel`."""

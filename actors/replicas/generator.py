@@ -79,6 +79,9 @@ class Generator(ModelReplica[SampleCall, SampleResult, GeneratorEngine]):
         )
         await self.engine.sample(request)
 
+    def _flying_tokens(self) -> int:
+        return self._engine.flying_tokens if self._engine is not None else 0
+
     async def _serve(self, call: SampleCall) -> SampleResult:
         prefix = self._resolve(call)
         if prefix is None:

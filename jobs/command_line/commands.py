@@ -5,6 +5,7 @@ from jobs.command_line import (
     calibrate_answers,
     check,
     compare,
+    doctor,
     estimate,
     export,
     import_adapter,
@@ -35,6 +36,7 @@ COMMANDS: dict[str, Command] = {
         export,
         submit,
         import_adapter,
+        doctor,
     )
 }
 """By name, in the order in which `--help` lists them."""

@@ -5,6 +5,7 @@ SIGINT, and what tells the two apart is remembered for the exit status.
 """
 
 import signal
+import threading
 from types import FrameType
 
 INTERRUPTED = 128 + signal.SIGINT
@@ -14,10 +15,14 @@ _received: list[int] = []
 
 
 def treat_sigterm_as_interrupt() -> None:
-    """Install the handler. Importing Ray replaces it, so call this once more after that. Main thread only.
+    """Install the handler. Importing Ray replaces it, so call this once more after that.
+
+    In any other thread than the main one, which alone hears of signals, nothing is done.
 
     The driver of a Ray job is born with SIGINT blocked: it is let in here, or else it would never arrive.
     """
+    if threading.current_thread() is not threading.main_thread():
+        return
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     signal.signal(signal.SIGTERM, _pass_on)
 

@@ -27,9 +27,18 @@ def decides_results(recipe: Recipe) -> dict[str, Any]:
     return deciding
 
 
+TOLD_BY_CONTENT = (
+    "generator.model",
+    "prm.model",
+    *(f"problems.{name}" for name in ("preset", "problem_id", "question", "reference")),
+)
+"""Keys that name something whose content has to agree, whatever it is called: models by their hashes, columns by the
+fingerprint of ids, questions and answer keys."""
+
+
 def operational_keys() -> tuple[str, ...]:
-    """Dotted keys of a recipe that a resume may change; a section ends in a dot. Models are told by their hashes."""
-    keys = ["generator.model", "prm.model"]
+    """Dotted keys of a recipe that a resume may change; a section ends in a dot."""
+    keys = list(TOLD_BY_CONTENT)
     for name, field in Recipe.model_fields.items():
         if _operational(field):
             keys.append(f"{name}.")

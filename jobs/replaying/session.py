@@ -7,7 +7,8 @@ setting and problem. A setting whose problems share a cap decides for all of the
 whole run are held.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
@@ -51,10 +52,12 @@ class Played:
     Attributes:
         table: a row for each setting and problem that did not fail in the run (`jobs.replaying.table`).
         actual: each problem with a row, failed ones included, in the same order.
+        num_left_at_once: label of a setting -> problems whose stored tree it left before it took a sample of it.
     """
 
     table: pa.Table
     actual: Sequence[Actual]
+    num_left_at_once: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,7 @@ class Playing:
     _unlike: set[str] = field(default_factory=set)
     _shared: dict[str, list[StoredProblem]] = field(default_factory=dict)
     _unshared: dict[str, str] = field(default_factory=dict)
+    _left_at_once: Counter[str] = field(default_factory=Counter)
 
     async def play(self, records: Iterator[ProblemRecord]) -> Played:
         """Play every setting on every problem.
@@ -110,7 +114,7 @@ class Playing:
                 self.on_played(len(actual))
         lines = [one for setting in self.settings if setting.shares_cap for one in self._together(setting)]
         tables.append(pa.Table.from_pylist(lines, schema=schema))
-        return Played(replay_table(tables, self.settings, self._unlike), actual)
+        return Played(replay_table(tables, self.settings, self._unlike), actual, self._left_at_once)
 
     async def _batch(self, batch: Sequence[ProblemRecord], graders: Graders) -> tuple[list[Actual], list[TableLine]]:
         held = [
@@ -150,6 +154,7 @@ class Playing:
     def _line(self, setting: ReplaySetting, item: HeldProblems, found: Replayed, verdicts: Verdicts) -> TableLine:
         problem_id = item.record.problem.problem_id
         if found.choice is None:
+            self._left_at_once[setting.label] += found.left is not None and not found.leaves
             why = found.left or f"failed: {found.error}"
             return line(setting, problem_id, {}, left=why, num_requests=found.num_requests)
         if self.num_orders == 1:

@@ -72,6 +72,7 @@ def summarised(
             num_left=int(left.sum()),
             num_requests=pc.sum(table["num_requests"]).as_py() or 0,
             first_left=next((why for why in table["left_why"].to_pylist() if why is not None), None),
+            num_left_at_once=played.num_left_at_once.get(setting.label, 0),
         )
         found.append((setting, decisions, standing(_decided(table), actual, left, seed=seed)))
     return ReplaySummary(
@@ -118,7 +119,7 @@ def replay_json(summary: ReplaySummary) -> dict[str, Any]:
 
 def print_replay(summary: ReplaySummary, console: Console) -> None:
     """Accuracy and cost of each setting beside the run's."""
-    for part in (_facts(summary), "", _results(summary), "", _NOTE, *_examples(summary)):
+    for part in (_facts(summary), *_left_at_once(summary), "", _results(summary), "", _NOTE, *_examples(summary)):
         console.print(part, highlight=False, markup=False)
 
 
@@ -129,6 +130,16 @@ def _facts(summary: ReplaySummary) -> str:
     owed = f"; {summary.num_owed:,} have no row yet" if summary.num_owed else ""
     what = f"{summary.run}: {summary.strategy} on {summary.num_problems:,} problems{gone}{owed}."
     return f"{what} Decided again, {scores}{orders}."
+
+
+def _left_at_once(summary: ReplaySummary) -> list[str]:
+    """A sentence for each setting of which nothing can be known, because it begins with what the run never sampled."""
+    return [
+        f"{setting.label} leaves what is stored on every problem before it has taken a sample, so nothing is known of "
+        f"it: the run's strategy, {summary.strategy}, sampled otherwise. Score a new run with it, or replay such a one."
+        for setting, decisions, _ in summary.settings
+        if 0 < decisions.num_problems == decisions.num_left_at_once
+    ]
 
 
 def _examples(summary: ReplaySummary) -> list[str]:

@@ -62,7 +62,7 @@ class Rates:
         if not self._snapshots:
             return Pace(None, None)
         done_per_s = self._rate("done_problems", ETA_WINDOW_S)
-        return Pace(self._rate("generated_tokens", TOKEN_WINDOW_S), time_left_s(self._snapshots[-1], done_per_s))
+        return Pace(self._rate("made_tokens", TOKEN_WINDOW_S), time_left_s(self._snapshots[-1], done_per_s))
 
     def _rate(self, counter: str, window_s: float) -> float | None:
         now = self._snapshots[-1]
@@ -131,7 +131,7 @@ def _accuracy(progress: Progress) -> str:
 
 
 def _spend(progress: Progress) -> str:
-    return _of_cap(progress.generated_tokens, progress.total_tokens_cap, "tokens")
+    return _of_cap(progress.made_tokens, progress.total_tokens_cap, "tokens")
 
 
 def held_text(progress: Progress) -> str:

@@ -167,7 +167,7 @@ def _rows(status: RunStatus, pace: Pace) -> list[tuple[str, str]]:
     waiting, flying = f"{progress.waiting_samples} samples wait", f"{progress.flying_samples} in flight"
     return [
         *rows,
-        ("Tokens", _tokens(status, progress.generated_tokens, progress.total_tokens_cap, pace)),
+        ("Tokens", _tokens(status, progress.made_tokens, progress.total_tokens_cap, pace)),
         *([("Cost", cost)] if (cost := held_text(progress)) else ()),
         ("Time", f"{duration(progress.elapsed_s)} passed, {duration(pace.eta_s)} left ({progress.phase})"),
         ("Replicas", f"{progress.replicas_ready} of {progress.replicas_wanted} up{lost}"),

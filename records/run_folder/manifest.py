@@ -17,8 +17,12 @@ from pathlib import PurePath
 from records.jsonio import flat
 from records.replica import ReplicaInfo
 
-FREE_SETTINGS = ("budget.", "cluster.", "cost.", "output.", "generator.num_replicas", "prm.num_replicas")
-"""Recipe keys that may change between the epochs of one run; a whole section ends in a dot."""
+FREE_SETTINGS = (
+    "budget.", "cluster.", "cost.", "output.", "generator.num_replicas", "prm.num_replicas", "problems.preset",
+    "problems.problem_id", "problems.question", "problems.reference",
+)  # fmt: skip
+"""Recipe keys that may change between the epochs of one run; a whole section ends in a dot. What the columns of the
+problems hold is in the fingerprint, whatever they are called."""
 RENAMED_SETTINGS = {
     "strategy.adapt_first": "strategy.adapt_root",
     "strategy.hopeless_below": "strategy.min_upper_quantile",

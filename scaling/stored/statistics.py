@@ -59,12 +59,14 @@ class Decisions:
         num_left: of those, the ones whose decisions left the stored tree.
         num_requests: decisions that were made, those included.
         first_left: what the first of them asked for; None where none left.
+        num_left_at_once: of those that left, the ones that took no stored sample before.
     """
 
     num_problems: int
     num_left: int
     num_requests: int
     first_left: str | None
+    num_left_at_once: int
 
     @property
     def left_problems(self) -> float:

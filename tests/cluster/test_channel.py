@@ -62,7 +62,7 @@ class Echo:
         self.heard.set()
         if self.silent:
             await asyncio.Event().wait()
-        return Collected(17, RESULTS)
+        return Collected(17, RESULTS, 4321)
 
     async def cancel(self, *asked: object) -> None:
         self.asked.append(asked)
@@ -86,7 +86,7 @@ async def test_what_is_sent_is_what_arrives(served):
     await channel.cancel("me", 3, ["a", "b"])
     collected = await channel.collect("me", 3, 11, 2.5)
     assert echo.asked == [("me", 3, [SAMPLE, bare]), ("me", 3, [SCORE]), ("me", 3, ["a", "b"]), ("me", 3, 11, 2.5)]
-    assert collected.last == 17
+    assert (collected.last, collected.flying_tokens) == (17, 4321)
     assert sorted(collected.results, key=repr) == sorted(RESULTS, key=repr)
     channel.close()
 

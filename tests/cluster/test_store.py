@@ -1,3 +1,4 @@
+import errno
 import os
 import pickle
 import threading
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cluster.s3 import S3Store
-from cluster.store import LocalStore, open_store, probe
+from cluster.store import LocalStore, check_writable, open_store, probe
 from records.failure import InvalidInput, StoreFailed
 from records.run_folder.store import Store
 from tests.records.stores import MemoryStore
@@ -216,3 +217,22 @@ def test_the_probe_refuses_one_that_does_not(careless: MemoryStore) -> None:
     with pytest.raises(InvalidInput, match="--single-writer"):
         probe(careless)
     assert careless.files == {}
+
+
+def test_a_local_folder_that_cannot_be_written_is_the_users_to_mend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    for uri in (str(tmp_path / "file"), f"file://{tmp_path}/file/run"):
+        with pytest.raises(InvalidInput, match="is a file, and a run is a folder"):
+            open_store(uri)
+    store = open_store(str(tmp_path / "run"))
+    check_writable(store)
+    assert store.list("") == []
+
+    def denied(*_: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(LocalStore, "_make_folder", denied)  # root may write everywhere
+    with pytest.raises(InvalidInput, match=r"cannot be written: Permission denied\. Name an --output that can"):
+        check_writable(open_store(str(tmp_path / "other")))

@@ -19,8 +19,9 @@ from records.rows import Status
 from scaling.guarded import MAX_EMPTY_REPLIES, guarded
 from scaling.search.accounting import Models, problem_record
 from scaling.strategy import Choice, PrefixTrials, SearchLimits, Strategy, StrategyFactory
+from scaling.toy import ToyProblem
+from scaling.toy import play_strategy as play
 from scaling.uncertainty.selection import choose_by_vote
-from tests.support.toy_problem import ToyProblem, play
 from tests.support.world import NOTHING, World, problems, scheduler_for
 
 LIMITS = SearchLimits(max_tokens=40, max_step_tokens=8)

@@ -241,12 +241,15 @@ def deaths(replica: Generator | Prm) -> list[int]:
 
 
 def fake_generator(
-    settings: GeneratorSettings = GENERATOR_SETTINGS, faults: Faults | None = None, max_prefix_tokens: int = 1_000_000
+    settings: GeneratorSettings = GENERATOR_SETTINGS,
+    faults: Faults | None = None,
+    max_prefix_tokens: int = 1_000_000,
+    engine: type[FakeGeneratorEngine] = FakeGeneratorEngine,
 ) -> Generator:
     """A generator replica with a fake engine; its engine is `replica.engine` after `hello()`."""
     replica = Generator(
         settings,
-        build_engine=lambda settings: FakeGeneratorEngine(settings, faults),
+        build_engine=lambda settings: engine(settings, faults),
         die=lambda status: deaths(replica).append(status),
         max_prefix_tokens=max_prefix_tokens,
     )

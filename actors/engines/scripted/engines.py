@@ -82,6 +82,7 @@ class ScriptedEngine:
         self._blocks = BlockCache(settings.block_size or BLOCK_SIZE)
         self._tokens_per_s = settings.script.tokens_per_s
         self._batch = asyncio.Semaphore(settings.max_num_seqs)
+        self._busy: dict[object, tuple[float, int]] = {}  # since when, with how many tokens
 
     async def watch(self) -> None:
         """See `GeneratorEngine.watch`: there is no process that could end."""
@@ -97,7 +98,12 @@ class ScriptedEngine:
         async with self._batch:
             queued_s = time.monotonic() - begun_s
             if run_s:
-                await asyncio.sleep(run_s)
+                call = object()
+                self._busy[call] = (time.monotonic(), num_tokens)
+                try:
+                    await asyncio.sleep(run_s)
+                finally:
+                    del self._busy[call]
         self.num_steps += 1
         return queued_s, run_s
 
@@ -115,6 +121,12 @@ class ScriptedGenerator(ScriptedEngine):
         written = PromptWriter(settings, self.tokenizer).text(_ANY_QUESTION).removeprefix(BEGIN).removesuffix(ASKED)
         self._before_question, _, self._after_question = written.rpartition(_ANY_QUESTION)
         self._end, self._asked = (special_id(self._separator, text) for text in (END, ASKED))
+
+    @property
+    def flying_tokens(self) -> int:
+        """See `GeneratorEngine.flying_tokens`: each sample gains as many a second as the script says."""
+        now_s = time.monotonic()
+        return sum(min(total, int((now_s - since_s) * self._tokens_per_s)) for since_s, total in self._busy.values())
 
     async def sample(self, request: SampleRequest) -> EngineSample:
         """See `GeneratorEngine.sample`."""

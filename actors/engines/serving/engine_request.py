@@ -43,7 +43,7 @@ class Finished:
 
 @dataclass(slots=True, eq=False)
 class EngineRequest:
-    """One request, from `run` to its end; the engine's thread alone touches it in between.
+    """One request, from `run` to its end; the engine's thread alone changes it in between.
 
     `width` is how many log-probabilities it has asked for at each position; a batch has as many for all as for the
     one that asked for most.

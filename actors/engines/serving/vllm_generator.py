@@ -71,6 +71,11 @@ class VllmGenerator:
         """See `GeneratorEngine.num_steps`."""
         return self._thread.num_steps
 
+    @property
+    def flying_tokens(self) -> int:
+        """See `GeneratorEngine.flying_tokens`."""
+        return self._thread.flying_tokens
+
     async def watch(self) -> None:
         """See `GeneratorEngine.watch`."""
         await self._thread.watch()

@@ -17,7 +17,7 @@ from scaling.strategies.best_of_n import best_of_n
 from scaling.strategies.majority import majority
 from scaling.strategies.marginal import marginal
 from scaling.strategies.rollout import rollout
-from tests.support.fakes import Faults, deaths, fake_generator, fake_prm
+from tests.support.fakes import FakeGeneratorEngine, Faults, deaths, fake_generator, fake_prm
 from tests.support.local import LIMITS, ExactGrader, LocalRun, problems
 
 pytestmark = pytest.mark.slow
@@ -276,3 +276,28 @@ async def test_a_hanging_engine_is_found_by_its_canary_and_replaced(tmp_path):
 async def hangs(replica, _deadline_s):
     assert not deaths(replica)
     raise ReplicaDied("the engine did not answer in time")
+
+
+class Slow(FakeGeneratorEngine):
+    """Has made 33 tokens of each sample that is held up."""
+
+    @property
+    def flying_tokens(self) -> int:
+        gate = self.faults.gate
+        return 0 if gate is None or gate.is_set() else 33
+
+
+async def test_tokens_in_flight_are_told_before_any_sample_ends(tmp_path):
+    gate = asyncio.Event()
+    run = LocalRun(
+        tmp_path / "run", problems(4),
+        make_generator=lambda: fake_generator(faults=Faults(gate=gate), engine=Slow), num_generators=2,
+    )  # fmt: skip
+    running = asyncio.create_task(run.run())
+    while run.controller.progress().flying_tokens != 66:  # noqa: ASYNC110 (what changes it is a poll)
+        await asyncio.sleep(0.02)
+    assert (run.controller.progress().generated_tokens, run.controller.progress().made_tokens) == (0, 66)
+    gate.set()
+    await running
+    progress = run.controller.progress()
+    assert (progress.flying_tokens, progress.made_tokens) == (0, read_run(tmp_path / "run").totals.generated_tokens)

@@ -94,6 +94,25 @@ async def test_texts_concatenate_to_the_decoded_sample(generator, samples):
         assert "".join(step.text for step in sampled.steps) == tokenizer.decode(token_ids_of(sampled))
 
 
+async def test_tokens_of_samples_in_flight_are_told_as_they_are_made(generator):
+    """A scripted engine that takes no time has none in flight; a real one tells of some before any sample has ended."""
+    seen = []
+    for number in range(20):  # a sample may end before anybody looks
+        epoch = generator.new_epoch()
+        call = sample_call(f"flying-{number}", QUESTIONS[0], max_tokens=200, seed=number, sampling=HOT)
+        await generator.replica.submit(generator.info.incarnation, epoch, [call])
+        results = ()
+        while not results:
+            collected = await generator.replica.collect(generator.info.incarnation, epoch, 0, 0.001)
+            results = collected.results
+            seen.append((len(results), collected.flying_tokens))
+        assert seen[-1] == (1, 0)
+        if not generator.real or any(tokens for _, tokens in seen):
+            break
+    flying = [tokens for ended, tokens in seen if not ended]
+    assert any(0 < tokens <= 200 for tokens in flying) == generator.real
+
+
 async def test_a_sample_never_exceeds_its_tokens(generator):
     calls = [
         sample_call(f"{until}-{limit}", QUESTIONS[0], until=until, max_tokens=limit, seed=limit)

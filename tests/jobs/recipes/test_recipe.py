@@ -10,7 +10,7 @@ from actors.engines.settings import EngineSettings
 from jobs.problems.columns import PRESETS
 from jobs.recipes.engines import EngineSection
 from jobs.recipes.load import load_recipe
-from jobs.recipes.resume import as_json, decides_results, operational_keys
+from jobs.recipes.resume import TOLD_BY_CONTENT, as_json, decides_results, operational_keys
 from jobs.recipes.section import Section
 from jobs.recipes.sections import SECTIONS, Recipe
 from jobs.recipes.settings import generator_settings, prm_settings, sampling, search_limits
@@ -253,8 +253,9 @@ def test_operational_keys_are_all_that_does_not_decide() -> None:
     recipe = load_recipe(ARITHMETIC / "best-of-16.toml")
     free = operational_keys()
     everything = {key for key in flat(as_json(recipe)) if not key.startswith(free)}
-    deciding = {key for key in flat(decides_results(recipe)) if not key.endswith(".model")}
-    assert everything == deciding
+    deciding = set(flat(decides_results(recipe)))
+    assert set(TOLD_BY_CONTENT) < deciding
+    assert everything == deciding - set(TOLD_BY_CONTENT)
 
 
 @pytest.mark.parametrize(("override", "read"), [("none", "none"), ('""', ""), ("gold", "gold"), ("", "auto")])

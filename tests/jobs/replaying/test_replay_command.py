@@ -487,3 +487,19 @@ def test_what_was_scored_before_an_end_is_kept(best_of_64, tmp_path, other_prm, 
     replayed(best_of_64, tmp_path / "out", prm=str(folder))
     assert pq.read_metadata(file).num_rows > num_kept
     assert asked
+
+
+def test_a_strategy_that_leaves_the_tree_at_once_is_said_before_the_table(best_of_64, tmp_path, capsys):
+    arguments = ["replay", best_of_64.uri, "--output", str(tmp_path / "out"), "--set"]
+    assert main([*arguments, "strategy={name='beam-search', num_samples=4, beam_width=2}"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.index("leaves what is stored on every problem before it has taken a sample") < said.index("Setting")
+    assert main([*arguments, "strategy.num_samples=4"]) == 0
+    assert "before it has taken a sample" not in capsys.readouterr().out
+
+
+def test_an_output_that_is_a_file_is_refused_before_anything_is_read(best_of_64, tmp_path, capsys):
+    (tmp_path / "taken").write_text("a file")
+    for output in ("taken", "taken/below"):
+        assert main(["replay", best_of_64.uri, "--output", str(tmp_path / output)]) == 2
+        assert "is a file, and a run is a folder" in capsys.readouterr().err

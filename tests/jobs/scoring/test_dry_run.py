@@ -153,3 +153,26 @@ def test_there_is_nothing_to_calibrate(dry_run, tmp_path):
     options = CalibrateOptions(rollouts=str(tmp_path / "none"), recipe=dry_run, output=str(tmp_path / "prm"))
     with pytest.raises(InvalidInput, match="no model to calibrate"):
         make_calibration_plan(options)
+
+
+def test_columns_of_other_names_with_the_same_content_are_the_same_run(dry_run, tmp_path):
+    """A resume goes by ids, questions and keys; what the columns are called decides nothing."""
+
+    def begun(questions: list[str], *overrides: str, **names: str):
+        rows = [{names["id"]: f"p{at}", names["q"]: text, names["a"]: "1"} for at, text in enumerate(questions)]
+        file = tmp_path / "problems.jsonl"
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        columns = [f"problems.{key}={names[short]}" for key, short in COLUMNS.items()]
+        return make_plan(
+            ScoreOptions(problems=str(file), recipe=dry_run, output=str(tmp_path / "run"), overrides=tuple(columns))
+        ).manifest
+
+    first = begun(["one", "two"], id="id", q="question", a="answer")
+    renamed = begun(["one", "two"], id="name", q="text", a="key")
+    assert first.recipe["problems"] != renamed.recipe["problems"]
+    assert differences(first, renamed, operational_keys()) == differences(first, renamed) == []
+    [line] = differences(first, begun(["one", "three"], id="name", q="text", a="key"), operational_keys())
+    assert line.startswith("input_fingerprint")
+
+
+COLUMNS = {"problem_id": "id", "question": "q", "reference": "a"}

@@ -64,6 +64,14 @@ def test_problems_of_earlier_epochs_do_not_count() -> None:
     assert pace_of(resumed, working(10, done=60)).eta_s == pytest.approx(40)
 
 
+def test_tokens_of_samples_in_flight_count_as_they_are_made() -> None:
+    first, later = (replace(working(second, done=0), flying_tokens=50 * second) for second in (0, 10))
+    ended = replace(working(20, done=0, tokens=900), flying_tokens=100)
+    assert pace_of(first, later).tokens_per_s == pytest.approx(50)
+    assert pace_of(first, later, ended).tokens_per_s == pytest.approx(50)
+    assert "| 500 tokens, 50/s |" in plain_line(later, pace_of(first, later))
+
+
 def test_tokens_per_second_forget_the_past() -> None:
     snapshots = [working(second, done=0, tokens=100 * min(second, 50)) for second in range(0, 101, 5)]
     assert pace_of(*snapshots[:5]).tokens_per_s == pytest.approx(100)

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from dataclasses import asdict, replace
 from io import StringIO
 from pathlib import Path
@@ -249,3 +251,10 @@ def test_a_summary_of_nothing_makes_nothing_up() -> None:
     text = summary_text(Totals())
     assert "unknown: nothing was graded" in text
     assert "PRM" not in text
+
+
+def test_a_status_loads_nothing_that_takes_longer_than_it() -> None:
+    """Of scipy, Ray and torch none is needed to read a run."""
+    probe = "import sys, jobs.status; print(sorted({'scipy', 'ray', 'torch', 'sklearn'} & sys.modules.keys()))"
+    ended = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == "[]"

@@ -403,3 +403,13 @@ def test_token_mode_needs_a_token(tmp_path, monkeypatch):
         check_token()
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     check_token()
+
+
+def test_a_cluster_without_jobs_says_so(monkeypatch, capsys):
+    monkeypatch.setattr(JobClient, "__init__", lambda self, address: setattr(self, "address", address))
+    monkeypatch.setattr(JobClient, "jobs", lambda self: [])
+    assert main(["submit", "list", "--address", ADDRESS]) == 0
+    assert f"{ADDRESS} has no job of parsimony" in capsys.readouterr().err
+    assert main(["submit", "list", "--address", ADDRESS, "--json"]) == 0
+    said = capsys.readouterr()
+    assert (said.out.strip(), said.err) == ("[]", "")

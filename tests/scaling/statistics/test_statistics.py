@@ -1,6 +1,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 
 from scaling.statistics.accuracy import accuracy_interval, auc_of_paths, within_problem_auc
 
@@ -58,3 +59,13 @@ def test_auc_refuses_what_it_cannot_rank() -> None:
         auc_of_paths([0.5, float("nan")], [True, False])
     with pytest.raises(ValueError, match="as long as"):
         auc_of_paths([0.5], [True, False])
+
+
+@given(st.integers(1, 10**6).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), st.floats(0.5, 0.9999))
+def test_wilson_intervals_are_scipys(counts: tuple[int, int], level: float) -> None:
+    num_correct, num_graded = counts
+    interval = binomtest(num_correct, num_graded).proportion_ci(level, method="wilson")
+    found = accuracy_interval(num_correct, num_graded, level)
+    assert found == pytest.approx((interval.low, interval.high), abs=1e-9)
+    assert found is not None
+    assert 0 <= found[0] <= num_correct / num_graded <= found[1] <= 1

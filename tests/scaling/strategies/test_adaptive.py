@@ -20,9 +20,12 @@ from scaling.strategies.best_of_n import best_of_n
 from scaling.strategies.marginal import marginal
 from scaling.strategies.sequential import sequential
 from scaling.strategy import Request, Strategy
+from scaling.toy import TOY_LIMITS as LIMITS
+from scaling.toy import TOY_ROOT as ROOT
+from scaling.toy import ToyProblem
+from scaling.toy import play_strategy as play
 from scaling.uncertainty.aggregation import Aggregation, ScoreEstimate
 from scaling.uncertainty.selection import Selection, choose
-from tests.support.toy_problem import LIMITS, ROOT, ToyProblem, play
 from tests.support.world import NOTHING, World, problems, scheduler_for
 
 ADAPTS = st.sampled_from(list(Adapt))

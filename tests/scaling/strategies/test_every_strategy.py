@@ -26,9 +26,9 @@ from records.rows import ProblemRecord, Status
 from scaling.answers.extract import extract_answer
 from scaling.search.accounting import Models, problem_record
 from scaling.strategy import Choice, StrategyFactory
+from scaling.toy import play_strategy as play
 from tests.support.clocks import ClockedWorld
 from tests.support.tiers import some_of
-from tests.support.toy_problem import play
 from tests.support.world import NOTHING, World, problems, scheduler_for, toy_steps
 
 RECIPE = File(__file__).parents[3] / "examples/arithmetic/best-of-16.toml"

@@ -20,10 +20,13 @@ from scaling.strategies.adaptive_best_of_n import adaptive_best_of_n
 from scaling.strategies.best_of_n import best_of_n
 from scaling.strategies.marginal import Objective, marginal
 from scaling.strategy import Choice, SearchLimits, Strategy
+from scaling.toy import TOY_LIMITS as LIMITS
+from scaling.toy import TOY_ROOT as ROOT
+from scaling.toy import ToyProblem
+from scaling.toy import play_strategy as play
 from scaling.uncertainty.aggregation import Aggregation
 from scaling.uncertainty.selection import Selection
 from tests.support.tiers import some_of
-from tests.support.toy_problem import LIMITS, ROOT, ToyProblem, play
 from tests.support.world import World, problems, scheduler_for
 
 pytestmark = pytest.mark.slow

@@ -13,11 +13,14 @@ from scaling.strategies.best_of_n import best_of_n
 from scaling.strategies.majority import majority
 from scaling.strategies.sequential import sequential
 from scaling.strategy import Choice, Request
+from scaling.toy import TOY_LIMITS as LIMITS
+from scaling.toy import TOY_ROOT as ROOT
+from scaling.toy import ToyProblem
+from scaling.toy import play_strategy as play
 from scaling.uncertainty.abstention import Abstention
 from scaling.uncertainty.aggregation import Aggregation, ScoreEstimate
 from scaling.uncertainty.answer_p import posterior_of, with_answer_p
 from scaling.uncertainty.selection import Selection, choose
-from tests.support.toy_problem import LIMITS, ROOT, ToyProblem, play
 
 
 def paths(*samples: tuple[str | None, float | None]) -> tuple[Path, ...]:

@@ -1,4 +1,6 @@
-"""A problem whose chance of success is known, and a PRM that sees it through some noise: replies to a strategy.
+"""A toy world for strategies: a problem whose chance of success is known, and a PRM that sees it through some noise.
+
+    choice = toy_run(my_strategy, ToyProblem(p=0.7), num_samples=8)     # microseconds, no model
 
 A solution has `num_steps` steps, of which each stays right with the same chance, so that all do with `p`. A wrong step
 is never mended. A right solution answers "right", a wrong one gives one of `num_wrong` other answers.
@@ -9,13 +11,15 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from records.path import FinishReason, Path, PrmScore
 from records.request import Expand, Reply, ReplyKind, Score, Scoring, Until
+from scaling.guarded import guarded
 from scaling.strategy import Choice, Request, SearchLimits, Strategy
 
-LIMITS = SearchLimits(max_tokens=1000, max_step_tokens=10)
-ROOT = Path(0, None, "question")
+TOY_LIMITS = SearchLimits(max_tokens=1000, max_step_tokens=10)
+TOY_ROOT = Path(0, None, "question")
 
 
 @dataclass
@@ -23,8 +27,15 @@ class ToyProblem:
     """Grows solutions and counts what they cost; a child depends on its parent and its number only.
 
     Attributes:
-        p: chance that one solution is right.
+        p: chance that one solution is right; its answer is then "right", otherwise one of "0", "1", ...
+        seed: of everything that is drawn.
+        num_steps: of every solution; each has 5 tokens.
         noise: standard deviation of what the PRM adds to the logit of the true chance.
+        num_wrong: different wrong answers.
+        requests: that came so far.
+        num_samples: children that were grown so far.
+        tokens: that they took.
+        born: of each node's text, children so far.
     """
 
     p: float
@@ -55,7 +66,7 @@ class ToyProblem:
 
     def scored(self, path: Path) -> Path:
         """The path with the PRM's view of it."""
-        rng = random.Random(f"{self.seed}|score|{path.text}")
+        rng = random.Random(f"{self.seed}|score|{path.text}")  # noqa: S311 (a toy)
         left = self.num_steps - path.depth
         chance = self.p ** (left / self.num_steps) if self._right(path) else 0.0
         clipped = min(max(chance, 0.03), 0.97)
@@ -66,7 +77,7 @@ class ToyProblem:
     def _step(self, parent: Path) -> Path:
         name = f"{parent.text.split()[0]}.{self.born[parent.text]}"
         self.born[parent.text] += 1
-        rng = random.Random(f"{self.seed}|{name}")
+        rng = random.Random(f"{self.seed}|{name}")  # noqa: S311 (a toy)
         right = self._right(parent) and rng.random() < self.p ** (1 / self.num_steps)
         text = f"{name} {'right' if right else 'wrong'}\n\n"
         last = parent.depth + 1 == self.num_steps
@@ -82,13 +93,28 @@ class ToyProblem:
         return path.parent is None or path.text.split()[1] == "right"
 
 
-def play(strategy: Strategy, answer: Callable[[Request], Reply]) -> Choice:
-    """Run a strategy to its end."""
+def play_strategy(strategy: Strategy, answer: Callable[[Request], Reply]) -> Choice:
+    """Run a strategy that has been begun to its end; `answer` replies to its requests."""
     try:
         request = next(strategy)
         while True:
             request = strategy.send(answer(request))
     except StopIteration as stop:
-        choice = stop.value
-        assert isinstance(choice, Choice)
+        choice: Choice = stop.value
         return choice
+
+
+def toy_run(strategy: Callable[..., Strategy], problem: ToyProblem, **options: Any) -> Choice:
+    """Run a strategy of one's own on a toy problem, held to its contract as in a run.
+
+    Args:
+        strategy: its function, called with a root, `limits` (1000 tokens a sample, 10 a step) and `options`.
+        problem: which replies, and counts what was asked for.
+        options: as `strategy.options` in a recipe.
+
+    Raises:
+        StrategyFailed: what it raised, or yielded or returned that the contract does not have; in a run this is the
+            `error` of the problem's row.
+    """
+    name = getattr(strategy, "__name__", "strategy")
+    return play_strategy(guarded(strategy, name, TOY_ROOT, limits=TOY_LIMITS, **options), problem.reply)
