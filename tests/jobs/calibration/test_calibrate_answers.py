@@ -14,9 +14,10 @@ from jobs.recipes.strategy_factory import strategy_factory
 from records import path as nodes
 from records.failure import InvalidInput
 from records.run_folder.reader import Run, read_run
+from scaling.toy import ToyProblem
+from scaling.toy import play_strategy as play
 from scaling.uncertainty.fitted_answers import DEFAULTS
 from tests.support.stored_runs import stored_run
-from tests.support.toy_problem import ToyProblem, play
 
 SEQUENTIAL = "strategy={name='sequential', num_samples=8, threshold=1.0, min_gain=0.0}"
 
