@@ -4,7 +4,6 @@ run --> samples, graded --> three models, each judged on problems it was not fit
 """
 
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,8 @@ from rich.table import Table
 
 from jobs.calibration.answers import FitReport, answered_problems, fit_reports, models_json
 from jobs.command_line.calibrate_answers import CalibrateAnswersOptions
-from jobs.display.live import table_console
+from jobs.display.consoles import table_console
+from jobs.display.terminal import out
 from jobs.recipes.answer_model import FORMAT
 from jobs.recipes.recorded import recorded_recipe
 from jobs.recipes.trust import refuse_unnamed_code
@@ -39,7 +39,7 @@ def run(options: CalibrateAnswersOptions) -> int:
     written = _written(there, reports)
     _write(options.output, json.dumps(written, indent=2, allow_nan=False) + "\n")
     if options.json:
-        sys.stdout.write(json.dumps(written, indent=2, allow_nan=False) + "\n")
+        out(json.dumps(written, indent=2, allow_nan=False) + "\n")
     else:
         _print(reports, options.output)
     return 0

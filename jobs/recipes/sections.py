@@ -163,12 +163,8 @@ class OutputSection(Section):
     """When finished problems are written, and when a run gives up."""
 
     flush_problems: int = setting(64, "Finished problems that are committed together.", operational=True, ge=1)
-    flush_interval_s: float = setting(
-        10.0, "Longest time between two commits; early in a run they come sooner.", operational=True, gt=0
-    )
-    stop_on_failures: int = setting(
-        8, "Stop when the first so many problems have all failed for one reason; 0: never.", operational=True, ge=0
-    )
+    flush_interval_s: float = setting(10.0, "Longest time between two commits; early on less.", operational=True, gt=0)
+    stop_on_failures: int = setting(8, "Stop if the first so many all fail alike; 0: never.", operational=True, ge=0)
 
 
 class ReportSection(Section):
