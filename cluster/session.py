@@ -1,9 +1,9 @@
 """The Ray session of a driver: join a cluster or start a local one, and leave it clean.
 
-A local cluster ends with the driver, whatever that dies of (`cluster.reaper`). Ray's ports are open to the network even
-then, so every session asks for token authentication, unless the environment's `RAY_AUTH_MODE` says otherwise. It is
-always set explicitly: Ray's own default depends on what earlier programs left in the user's home. A local cluster gets
-a token of its own, for its lifetime.
+A local cluster ends with the driver, whatever that dies of (`cluster.reaper`), and listens on loopback only
+(docs/security.md). Every session asks for token authentication, unless the environment's `RAY_AUTH_MODE` says
+otherwise. It is always set explicitly: Ray's own default depends on what earlier programs left in the user's home. A
+local cluster gets a token of its own, for its lifetime.
 """
 
 import logging
@@ -20,6 +20,8 @@ from records.failure import ClusterFailed
 
 _log = logging.getLogger(__name__)
 
+_MANY_NODES = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+"""Set to 0, Ray takes 127.0.0.1 for its node's address on any system, and what it starts listens there only."""
 LOCAL_OBJECT_STORE_BYTES = 256 * 2**20
 """Results travel inline; a local cluster needs the object store for little more than actor arguments."""
 
@@ -49,6 +51,8 @@ def connect(
     """
     address = address or os.environ.get("RAY_ADDRESS")
     prepare_environment(local=address is None)
+    if not address and "ray" not in sys.modules:
+        os.environ.setdefault(_MANY_NODES, "0")
     import ray  # noqa: PLC0415 - Ray reads its environment when it is imported
 
     with ExitStack() as ending:

@@ -228,8 +228,6 @@ class CostSection(Section):
     )
     market: Literal["on-demand", "spot"] = setting("on-demand", "Which price counts.", operational=True)
 
-    _no_password = field_validator("prices", mode="before")(without_password)
-
 
 class Recipe(Section):
     """One evaluation, complete: two runs of one recipe differ by chance only."""
