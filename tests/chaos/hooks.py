@@ -185,8 +185,9 @@ def _raylet_has_ended() -> bool:
     """A raylet whose agents take more than 15 s to start ends by itself, and its driver waits for it in vain."""
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
-            name, state, parent = stat.read_text().partition("(")[2].replace(")", "").split()[:3]
-            if (name, state, int(parent)) == ("raylet", "Z", os.getpid()):
+            name, _, fields = stat.read_text().rpartition(")")  # a name may hold anything
+            state, parent = fields.split()[:2]
+            if name.endswith("(raylet") and (state, int(parent)) == ("Z", os.getpid()):
                 return True
     return False
 
