@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from jobs.problems.file_rows import Expansion, FileRow, LineError
 from records.bounded import check_regular, quoted
 from records.failure import InvalidInput
-from records.parquet_bounds import check_parquet
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,6 +33,8 @@ def parquet_rows(path: str, file: Path, wanted: Collection[str] | None) -> Itera
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
+
+    from records.parquet_bounds import check_parquet
 
     number = 0
     try:

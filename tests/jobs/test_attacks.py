@@ -174,7 +174,7 @@ ATTACKS: dict[str, tuple[Attack, str]] = {
     "an escape in --set": (with_set(f"strategy.name={ESCAPE}"), "u001b"),
     "an attribute in a template": (
         with_set("generator.prompt_template={question.__class__}"),
-        "must contain {question}",
+        "braces that are text are doubled",
     ),
     "a line of gigabytes in gzip": (with_problems("p.jsonl.gz", one_gzip_line), "16,777,216 bytes"),
     "lines without end in gzip": (with_problems("p.jsonl.gz", endless_gzip_lines), "unpack to more than"),

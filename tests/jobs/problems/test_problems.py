@@ -234,7 +234,7 @@ def test_what_cannot_be_opened_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"missing.jsonl: cannot be read \(No such file or directory\)"):
         inspect_problems(tmp_path / "missing.jsonl", AUTO)
     (folder := tmp_path / "folder.jsonl").mkdir()
-    with pytest.raises(InvalidInput, match=r"cannot be read \(Is a directory\)"):
+    with pytest.raises(InvalidInput, match="it is no regular file, but a folder"):
         inspect_problems(folder, AUTO)
 
 
