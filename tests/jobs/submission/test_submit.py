@@ -70,7 +70,8 @@ def has_output(command: Command) -> bool:
 
 def test_every_command_that_leaves_something_can_be_a_job():
     leave = {name for name, command in COMMANDS.items() if has_output(command)}
-    assert set(SUBMITTABLE) == set(TYPED) == leave - {"import-adapter"}  # which prepares a model on this machine
+    here = {"import-adapter", "calibrate-answers"}  # they prepare a model, or write a small file, on this machine
+    assert set(SUBMITTABLE) == set(TYPED) == leave - here
 
 
 @pytest.mark.parametrize("name", TYPED)
