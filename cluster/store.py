@@ -11,7 +11,7 @@ until the next one that writes there removes them.
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
@@ -189,13 +189,19 @@ def _local_store(uri: str, folder: Path) -> LocalStore:
 
 
 def check_writable(store: Store) -> None:
-    """Check, before anything is done for it, that the store can be written.
+    """Check, before anything is done for it, that the store can be written, and leave no folder that was not there.
 
     Raises:
         InvalidInput: it cannot; what to do.
         StoreFailed: an object store does not answer.
     """
+    folder = Path(store.uri) if isinstance(store, LocalStore) else None
+    is_new = folder is not None and not folder.exists()
     refuses_second_create(store)
+    if folder is not None and is_new:
+        with suppress(OSError):  # somebody else has begun to write there
+            (folder / _TEMP).rmdir()
+            folder.rmdir()
 
 
 def refuses_second_create(store: Store) -> bool:

@@ -228,6 +228,7 @@ def test_a_local_folder_that_cannot_be_written_is_the_users_to_mend(
             open_store(uri)
     store = open_store(str(tmp_path / "run"))
     check_writable(store)
+    assert not (tmp_path / "run").exists(), "nothing is left of it"
     assert store.list("") == []
 
     def denied(*_: object) -> None:
