@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
+from pydantic import TypeAdapter
+
 from actors.engines.settings import EngineSettings
 from benchmarks.offline import RAY_NICENESS
 
@@ -33,7 +35,7 @@ def settings_text(settings: EngineSettings) -> str:
 
 def read_settings(kind: type[SettingsT], text: str) -> SettingsT:
     """The reverse of `settings_text`."""
-    return kind(**json.loads(text))
+    return TypeAdapter(kind).validate_json(text)
 
 
 def be_as_polite_as_replicas() -> None:
