@@ -379,6 +379,6 @@ def test_a_damaged_run_is_said_to_be(capsys, tmp_path):
     run = write_run(tmp_path, sums()[:2])
     for part in run.part_paths("steps"):
         Path(part).unlink()
-    assert main(["export", str(tmp_path / "run"), "--layout", "paths", "--output", str(tmp_path / "x.jsonl")]) == 1
+    assert main(["export", str(tmp_path / "run"), "--layout", "paths", "--output", str(tmp_path / "x.jsonl")]) == 2
     assert "gone or damaged" in capsys.readouterr().err
     assert not (tmp_path / "x.jsonl").exists()
