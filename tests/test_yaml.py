@@ -41,6 +41,8 @@ CHECKS: dict[str, Callable[[Any], list[str]]] = {
     "deploy/prometheus/alerts_test.yaml": rules_test_mistakes,
 }
 """File -> what gives its mistakes, a sentence each."""
+BUILT = {"mkdocs.yml"}
+"""Held by `tests/test_site.py`: a key that MkDocs does not know is a warning, and the site is built without any."""
 
 
 def files() -> list[str]:
@@ -54,7 +56,7 @@ def files() -> list[str]:
 
 
 def test_each_file_has_a_checker():
-    assert set(files()) == set(CHECKS)
+    assert set(files()) == set(CHECKS) | BUILT
 
 
 @pytest.mark.parametrize("file", CHECKS)
