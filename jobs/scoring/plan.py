@@ -196,11 +196,18 @@ def _check_models(recipe: Recipe) -> dict[str, ModelIdentity]:
 def _pinned(recipe: Recipe) -> Recipe:
     """The recipe with the commits of models that are named as on a hub."""
     changed = {
-        role: section.model_copy(update={"model": pinned_hub_name(section.model)})
+        role: section.model_copy(update={"model": _pinned_name(role, section.model)})
         for role, section in (("generator", recipe.generator), ("prm", recipe.prm))
         if section is not None and section.kind != SCRIPTED and is_hub_name(section.model)
     }
     return recipe.model_copy(update=changed)
+
+
+def _pinned_name(role: str, model: str) -> str:
+    try:
+        return pinned_hub_name(model)
+    except InvalidInput as error:
+        raise InvalidInput(f"{role}.model: {error}") from error
 
 
 def _code_warnings(recipe: Recipe) -> tuple[str, ...]:
