@@ -56,6 +56,7 @@ from jobs.score import ray_session, score
 from jobs.scoring.plan import Plan, make_plan
 from jobs.scoring.replicas import Replicas, launch
 from records.failure import InvalidInput
+from records.nodes import Demand
 from records.path import PrmScore
 from records.run_folder.reader import Run, read_run
 
@@ -172,7 +173,7 @@ def playback(session: Session, plan: Plan, run: Run) -> Iterator[tuple[Replicas,
     """The replicas with a PRM that plays back the scores of a run; and those scores."""
     import ray  # noqa: PLC0415
 
-    from cluster.launch import Resources, launch_replicas  # noqa: PLC0415
+    from cluster.launch import launch_replicas  # noqa: PLC0415
 
     settings = prm_settings(session.recipe)
     if settings is None:
@@ -185,9 +186,8 @@ def playback(session: Session, plan: Plan, run: Run) -> Iterator[tuple[Replicas,
         file.flush()
         [handle] = launch_replicas(
             partial(Prm, settings, build_engine=partial(RecordedPrm, Path(file.name))),
-            role="recorded-prm",
+            Demand(role="prm"),
             num_replicas=1,
-            resources=Resources(num_cpus=0),
             start_timeout_s=session.recipe.cluster.start_timeout_s,
         )
         try:

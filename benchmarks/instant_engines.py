@@ -69,6 +69,12 @@ class InstantReplica(Generic[_CallT, _ResultT]):
         role = self.replica_id.partition("-")[0]
         return ReplicaInfo(self.replica_id, role, "instant", None, "", 1_000_000, 4096, SLOTS, "cpu")
 
+    async def place(self) -> None:
+        """See `ReplicaHandle`."""
+
+    def node_died(self) -> None:
+        """See `ReplicaHandle`."""
+
     async def submit(self, incarnation: str, epoch: int, calls: Sequence[_CallT]) -> None:
         """See `Replica`: every call is answered here."""
         begun_s = time.process_time()

@@ -60,6 +60,10 @@ class SlowStore:
         """Where it is."""
         return self._inner.uri
 
+    def now_s(self) -> float:
+        """As the store does."""
+        return self._inner.now_s()
+
     def create(self, name: str, data: bytes) -> bool:
         """As the store does."""
         time.sleep(self._delay_s)

@@ -106,6 +106,14 @@ class ObservedReplica(Generic[CallT, ResultT]):
         """See `Replica`."""
         await self.inner.close()
 
+    async def place(self) -> None:
+        """See `ReplicaHandle`."""
+        await self.inner.place()
+
+    def node_died(self) -> None:
+        """See `ReplicaHandle`."""
+        self.inner.node_died()
+
     def let_go(self) -> None:
         """See `ReplicaHandle`."""
         self.inner.let_go()

@@ -9,29 +9,37 @@ import importlib
 import inspect
 import logging
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
+from ray import cloudpickle
 from ray.actor import ActorHandle
 from ray.exceptions import GetTimeoutError, RayActorError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.channel import Address, ChannelServer
+from cluster.node_check import Expected, code_identity, mistakes_as_told
+from cluster.nodes import nodes
 from cluster.replicas import RayReplica
+from records.failure import NodeUnfit, ReplicaDied
+from records.nodes import Demand
+from records.replica import ReplicaInfo
 
 _log = logging.getLogger(__name__)
 Build = Callable[[], Any]
 BEGIN_S = 60.0
 """A spare process that has not begun by then is given up for a fresh one."""
+PLACE_GROUP = "place"
+"""Calls that are answered while a model is loaded."""
 WRITER_THREADS = 2
 """A heartbeat does not wait for a slow upload."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
-    """What one replica takes of its node: CPU slots, whole GPUs, and one of `node_resource` where that is named."""
+    """What a trainer takes of its node: CPU slots, whole GPUs, and one of `node_resource` where that is named."""
 
     num_cpus: float
     num_gpus: int = 0
@@ -39,28 +47,37 @@ class Resources:
 
 
 def launch_replicas(
-    build: Build, *, role: str, num_replicas: int, resources: Resources, start_timeout_s: float
+    build: Build, demand: Demand, *, num_replicas: int, start_timeout_s: float, expected: Expected | None = None
 ) -> list[RayReplica[Any, Any]]:
     """Start replicas of one role; their models are loaded by the first `hello`.
 
     Args:
         build: makes the plain replica.
-        role: prefix of the replicas' names.
+        demand: of each; its role is the prefix of the replicas' names.
         num_replicas: how many.
-        resources: of each.
-        start_timeout_s: how long an engine may take to come up.
+        start_timeout_s: how long a node may take to have room for one, and then its engine to come up.
+        expected: of the nodes that they come to; None: no more than this code.
     """
-    actor_class = ray.remote(ReplicaHost).options(
-        num_cpus=resources.num_cpus,
-        num_gpus=resources.num_gpus,
-        resources={resources.node_resource: 1} if resources.node_resource else {},
+    expected = Expected(code_identity()) if expected is None else expected
+    custom = {name: value for name, value in demand.resources.items() if name not in ("CPU", "GPU")}
+    actor_class = ray.remote(concurrency_groups={PLACE_GROUP: 1})(ReplicaHost).options(
+        num_cpus=demand.resources.get("CPU", 0),
+        num_gpus=demand.num_gpus,
+        resources=custom,
+        label_selector=dict(demand.labels),
+        scheduling_strategy="SPREAD" if demand.spread else "DEFAULT",
         max_restarts=-1,
         max_task_retries=0,
         max_concurrency=64,
         enable_task_events=False,
     )
+    packed, here = cloudpickle.dumps(build), ray.get_runtime_context().get_node_id()
     return [
-        RayReplica(f"{role}-{index}", actor_class.remote(build), start_timeout_s=start_timeout_s)
+        RayReplica(
+            f"{demand.role}-{index}",
+            actor_class.remote(packed, expected.code, expected.folders, here),
+            start_timeout_s=start_timeout_s,
+        )
         for index in range(num_replicas)
     ]
 
@@ -182,13 +199,47 @@ class AsyncHost:
 
 
 class ReplicaHost(AsyncHost):
-    """Hosts a replica, which is spoken to over a channel where the controller can reach it."""
+    """Hosts a replica, which is spoken to over a channel where the controller can reach it.
+
+    Args:
+        packed: the builder, which is not read before the node is known to have what is expected.
+        code: as in `Expected`; `folders` likewise. Plain values, which another version of this code reads too.
+        driver_node_id: of the node that the driver has checked for itself.
+    """
 
     _address: Address | None = None
 
+    def __init__(self, packed: bytes, code: str, folders: Sequence[tuple[str, str]], driver_node_id: str) -> None:
+        super().__init__(None)
+        self._packed, self._code, self._folders = packed, code, folders
+        self._driver_node_id = driver_node_id
+
+    @ray.method(concurrency_group=PLACE_GROUP)  # type: ignore[untyped-decorator]
+    async def placed(self) -> int:
+        """Process id of the actor, said at once, also while a model is loaded."""
+        return os.getpid()
+
+    async def hello(self) -> ReplicaInfo:
+        """See `Replica`; with the node that it is on. Raises `NodeUnfit` too."""
+        node_id = ray.get_runtime_context().get_node_id()
+        name = next((node.name for node in nodes() if node.node_id == node_id), node_id)
+        if self._hosted is None:
+            here = node_id == self._driver_node_id
+            if lacks := [] if here else mistakes_as_told(self._code, self._folders):
+                raise NodeUnfit("; ".join(f"node {name} {text}" for text in lacks))
+            self._hosted = cloudpickle.loads(self._packed)()
+        info: ReplicaInfo = await self._hosted.hello()
+        return replace(info, node_id=node_id, node=name)
+
+    async def call(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        """See `AsyncHost`."""
+        if self._hosted is None:
+            raise ReplicaDied("the replica is not here yet: hello() comes first")
+        return await super().call(method, *args, **kwargs)
+
     async def channel(self) -> Address | None:
         """Where the channel is; None where Ray encrypts what travels, which the channel does not."""
-        if self._address is None and not ray_encrypts():
+        if self._address is None and self._hosted is not None and not ray_encrypts():
             self._server = ChannelServer(self._hosted)
             try:
                 self._address = await self._server.start(ray.util.get_node_ip_address())

@@ -1,6 +1,7 @@
 """The driver's side of a run's own actors: the writer, the controller, and a calibration's trainer."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import ray
@@ -8,9 +9,12 @@ from ray.actor import ActorHandle
 
 from cluster.launch import WRITER_THREADS, Build, Resources, SpareHosts, launch_beside_driver, launch_trainer
 from cluster.replicas import answer, cause_of_death
+from cluster.session import bounded
 from records.failure import ActorDied, Failure, ReplicaDied
 from records.usage import Usage
 
+KILL_S = 5.0
+"""How long Ray may take to be told that an actor ends."""
 GOODBYE_S = 5.0
 """How long a controller may take to end by itself; then its process is ended."""
 
@@ -32,7 +36,7 @@ class RemoteWriter:
 
     def end(self) -> None:
         """End the actor."""
-        ray.kill(self._actor)
+        end_actor(self._actor)
 
     async def append(self, batch: int, problems: Sequence[Any], columns: Any) -> None:
         """See `RunWriter`."""
@@ -77,7 +81,7 @@ class RemoteController:
         """End the actor. One that has come to an end hands its last metrics on before it goes."""
         if self.finished(0):
             ray.wait([self._actor.__ray_terminate__.remote()], timeout=GOODBYE_S)
-        ray.kill(self._actor)
+        end_actor(self._actor)
 
 
 class RemoteTrainer:
@@ -116,7 +120,12 @@ class RemoteTrainer:
 
     def end(self) -> None:
         """End the actor."""
-        ray.kill(self._actor)
+        end_actor(self._actor)
+
+
+def end_actor(actor: ActorHandle) -> None:
+    """End an actor; a head that is lost, and never answers, does not hold us up."""
+    bounded(partial(ray.kill, actor), KILL_S)
 
 
 def _host(build: Build, hosts: SpareHosts | None, *, threads: int = 0) -> ActorHandle:

@@ -17,7 +17,7 @@ from ray.actor import ActorHandle
 from ray.exceptions import ActorUnavailableError, RayActorError, RayError, RayTaskError
 
 from cluster.channel import Address, Channel, ChannelLost
-from records.failure import Failure, ReplicaDied
+from records.failure import Failure, NoNode, ReplicaDied
 from records.replica import Collected, ReplicaInfo
 
 CallT = TypeVar("CallT")
@@ -69,6 +69,23 @@ class RayReplica(Generic[CallT, ResultT]):
         self._gone: str | None = None
         self._line = ReplicaLine(replica_id, actor)
 
+    async def place(self) -> None:
+        """See `ReplicaHandle`."""
+        deadline_s = time.monotonic() + self._start_timeout_s
+        while (left_s := deadline_s - time.monotonic()) > 0:
+            try:
+                async with asyncio.timeout(left_s):
+                    await answer(self._actor.placed.remote())
+            except TimeoutError:
+                break
+            except ReplicaDied as died:
+                if not isinstance(died.__cause__, ActorUnavailableError):
+                    raise
+            else:
+                return
+            await asyncio.sleep(RESTART_POLL_S)
+        raise NoNode(f"no node had room for {self.replica_id} in {self._start_timeout_s:.0f} s")
+
     async def hello(self) -> ReplicaInfo:
         """See `Replica`; waits through a restart, but not through one death after another while the model loads."""
         deadline_s = time.monotonic() + self._start_timeout_s
@@ -77,7 +94,7 @@ class RayReplica(Generic[CallT, ResultT]):
             asked_s = time.monotonic()
             try:
                 async with asyncio.timeout(left_s):  # wait_for loses a cancellation that comes with the answer
-                    info: ReplicaInfo = await answer(self._actor.call.remote("hello"))
+                    info: ReplicaInfo = await answer(self._actor.hello.remote())
             except TimeoutError:
                 break
             except ReplicaDied as died:
@@ -118,6 +135,10 @@ class RayReplica(Generic[CallT, ResultT]):
         if not self._process_gone:
             ray.kill(self._actor, no_restart=False)
         self._gone, self._process_gone = self._incarnation, False
+
+    def node_died(self) -> None:
+        """See `ReplicaHandle`: Ray starts the replica elsewhere, and nobody is to kill that one."""
+        self._process_gone = True
 
     def let_go(self) -> None:
         """See `ReplicaHandle`."""

@@ -1,4 +1,4 @@
-"""A run in an object store: the six verbs of `records.run_folder.store.Store` as plain S3 requests.
+"""A run in an object store: the seven verbs of `records.run_folder.store.Store` as plain S3 requests.
 
     create    PUT with If-None-Match: *  and a token of this write --200--> made
                                                                    --412--> HEAD: our token? made (a lost reply)
@@ -6,6 +6,7 @@
                                                                    --409--> two creators met: again
     replace   PUT                 upload    PUT of a whole file, never in several parts
     read      GET                 list      as many pages as there are          delete   DELETE
+    now_s     the Date of an answer
 
 Everything is one PUT with Content-MD5, so an object is whole or is not there; a server that keeps something else than
 was sent refuses it. botocore sends again what got no answer, or a 500 or 503; each of these requests may be sent twice.
@@ -17,6 +18,7 @@ import random
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import uuid4
@@ -144,6 +146,13 @@ class S3Store:
         """Remove `name`, if it is there."""
         with self._failures("delete", name):
             self._client.delete_object(Bucket=self._address.bucket, Key=self._key(name))
+
+    def now_s(self) -> float:
+        """By the server's clock, to the second; ours where the answer has no date."""
+        with self._failures("list", ""):
+            answer = self._client.list_objects_v2(Bucket=self._address.bucket, Prefix=self._key(""), MaxKeys=1)
+        date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+        return time.time() if date is None else parsedate_to_datetime(date).timestamp()
 
     @property
     def _client(self) -> Any:

@@ -10,13 +10,14 @@ import logging
 import os
 import secrets
 import sys
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from cluster.reaper import Reaper
-from records.failure import ClusterFailed
+from records.failure import ClusterFailed, HeadLost
 
 _log = logging.getLogger(__name__)
 
@@ -49,9 +50,9 @@ def connect(
     Raises:
         ClusterFailed: the cluster cannot be reached, or a local one does not come up.
     """
-    address = address or os.environ.get("RAY_ADDRESS")
-    prepare_environment(local=address is None)
-    if not address and "ray" not in sys.modules:
+    local, address = is_local(address), address or os.environ.get("RAY_ADDRESS")
+    prepare_environment(local=local)
+    if local and "ray" not in sys.modules:
         os.environ.setdefault(_MANY_NODES, "0")
     import ray  # noqa: PLC0415 - Ray reads its environment when it is imported
 
@@ -64,7 +65,7 @@ def connect(
         else:
             num_slots = max(num_cpus or os.cpu_count() or 1, min_cpus)
             ending.callback(_started_locally(num_slots, dict(resources or {})).close)
-        ending.callback(ray.shutdown)
+        ending.push(_leave)
         yield
 
 
@@ -139,6 +140,37 @@ def _patience(wait_s: float | None) -> Iterator[None]:
         yield
     finally:
         services.get_node = asked
+
+
+def _leave(_kind: object, error: BaseException | None, _trace: object) -> None:
+    """Leave a cluster; one whose head is lost would wait for our farewell until Ray ends the process."""
+    import ray  # noqa: PLC0415 - as above
+
+    if not isinstance(error, HeadLost):
+        ray.shutdown()
+
+
+def bounded(do: Callable[[], object], limit_s: float) -> bool:
+    """Do something that may never end; whether it has ended within the limit. What it raises is raised."""
+    raised: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            do()
+        except BaseException as error:  # noqa: BLE001 - raised below
+            raised.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(limit_s)
+    if raised:
+        raise raised[0]
+    return not thread.is_alive()
+
+
+def is_local(address: str | None) -> bool:
+    """Whether `connect` with this address starts a cluster of its own, of one node."""
+    return not (address or os.environ.get("RAY_ADDRESS"))
 
 
 def prepare_environment(*, local: bool) -> None:

@@ -7,7 +7,6 @@ plan (all checks, no model) --> finished? its table --> lease --> Ray --> traine
 
 import json
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
@@ -78,7 +77,7 @@ def calibrate(plan: CalibrationPlan, *, take_over: bool) -> None:
         for warning in plan.warnings:
             display.note(f"warning: {warning}")
         with _lease(plan, display, take_over=take_over) as lease, ExitStack() as session:
-            with beating(lease, time.time, FRESH_S / 6):
+            with beating(lease, lease.clock, FRESH_S / 6):
                 session.enter_context(_ray_session(plan))
             if plan.training.read(SUCCESS) is None:  # else another driver finished it just now
                 _work(plan, lease, display)
@@ -138,7 +137,7 @@ def finish(training: Store, lease: HeldLease, note: Callable[[str], None]) -> No
 
 def _check_held(lease: HeldLease, note: Callable[[str], None]) -> None:
     """Raise `Fenced` if another driver has the output."""
-    patiently_blocking(lambda: lease.heartbeat(time.time(), {}), note)
+    patiently_blocking(lambda: lease.heartbeat(lease.clock(), {}), note)
 
 
 def _fit_and_publish(
@@ -161,7 +160,7 @@ def _fit_and_publish(
         for name, chosen in plan.evaluations.items()
     }
     summary = _summary(plan, position, shifted)
-    with beating(lease, time.time, FRESH_S / 6):
+    with beating(lease, lease.clock, FRESH_S / 6):
         display.note("evaluating")
         _write_report(plan, summary, said, spool / REPORT_FOLDER, display.note)
     _check_held(lease, display.note)
@@ -252,13 +251,13 @@ def _lease(plan: CalibrationPlan, display: CalibrationDisplay, *, take_over: boo
     store = plan.training
     claim = Claim(writer=uuid4().hex, owner=this_process(), take_over=take_over, again=False, fresh_s=FRESH_S)
     lease = HeldLease(
-        store, patiently_blocking(lambda: acquire(store, claim, newest_lease(store), time.time()), display.note)
+        store, patiently_blocking(lambda: acquire(store, claim, newest_lease(store), store.now_s()), display.note)
     )
     try:
         yield lease
     finally:
         try:
-            patiently_blocking(lambda: lease.release(time.time()), display.note)
+            patiently_blocking(lambda: lease.release(lease.clock()), display.note)
         except Failure as failure:
             display.note(f"{store.uri} could not be released ({failure}); the same command goes on all the same")
 

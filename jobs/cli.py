@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from jobs.command_line.commands import COMMANDS
 from jobs.command_line.signals import interrupted_status, treat_sigterm_as_interrupt
 from jobs.display.terminal import err, out, shown
-from records.failure import Failure, InvalidInput, RunLocked, RunMismatch
+from records.failure import Failure, HeadLost, InvalidInput, RunLocked, RunMismatch
 
 _FAILED = 1
 REFUSED = 2
@@ -39,6 +39,11 @@ def exit_status_of(run: Callable[[], int]) -> int:
     treat_sigterm_as_interrupt()
     try:
         return run()
+    except HeadLost as lost:  # Ray's own farewell would wait for the head, and then end us with a word of its own
+        err(f"parsimony: error: {lost}\n")
+        sys.stderr.flush()
+        sys.stdout.flush()
+        os._exit(_FAILED)
     except Failure as failure:
         err(f"parsimony: error: {shown(str(failure))}\n")
         return REFUSED if isinstance(failure, InvalidInput | RunMismatch | RunLocked) else _FAILED

@@ -6,7 +6,6 @@ summary <-- _SUCCESS, or a clean stop that leaves the rest for the same command 
 """
 
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -20,9 +19,10 @@ from jobs.recipes.resume import operational_keys
 from jobs.recipes.sections import Recipe
 from jobs.scoring.driver import RunDriver
 from jobs.scoring.farewell import farewell
+from jobs.scoring.placement import cpu_slots, node_slots
 from jobs.scoring.plan import Plan, make_plan
 from jobs.scoring.progress import ProgressDisplay
-from jobs.scoring.replicas import Replicas, cpu_slots, launch, node_slots
+from jobs.scoring.replicas import Replicas, launch
 from jobs.scoring.run_status import read_status
 from jobs.scoring.summary import Summary, print_summary, summary_json
 from records.failure import ActorDied
@@ -62,7 +62,7 @@ def finished_summary(plan: Plan) -> Summary | None:
     if plan.store.read(layout.SUCCESS) is None:
         return None
     agree_on_manifest(plan.store, plan.manifest, operational_keys())
-    return read_status(plan.store, now_s=time.time()).summary
+    return read_status(plan.store, now_s=plan.store.now_s()).summary
 
 
 @contextmanager
@@ -120,7 +120,7 @@ def score(plan: Plan, replicas: Replicas) -> Summary:
             except KeyboardInterrupt:
                 display.note(farewell(plan.store))
                 raise
-        return patiently_blocking(lambda: read_status(plan.store, now_s=time.time()), display.note).summary
+        return patiently_blocking(lambda: read_status(plan.store, now_s=plan.store.now_s()), display.note).summary
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """`parsimony status RUN`: where a run stands, once, or with `--watch` until it is finished or stopped."""
 
 import sys
-import time
 
 from cluster.store import open_store
 from jobs.command_line.status import StatusOptions
@@ -24,7 +23,7 @@ def run(options: StatusOptions) -> int:
         return 0
     if options.interval_s is not None:
         raise InvalidInput("--interval says how often --watch looks; without --watch there is one look")
-    status = read_status(store, now_s=time.time())
+    status = read_status(store, now_s=store.now_s())
     if options.json:
         out(status_json(status) + "\n")
     else:

@@ -14,11 +14,14 @@
     |   +-- Damaged             what the store holds is no run, or not whole; InvalidInput too, asking again is no use
     +-- ActorDied           the run's controller or writer is gone; the driver begins again from what is written
     +-- ClusterFailed       a Ray cluster cannot be reached, or does not do what it was asked (exit status 1)
+    |   +-- HeadLost            the cluster's head has gone while we were in it
     +-- ReplicaFailed       one call to one replica
         +-- ReplicaDied         the replica's process is gone, or answers no more
         +-- StaleEpoch          the replica serves a newer epoch than the caller's
         +-- StaleIncarnation    the replica has been restarted since the caller last spoke to it
         +-- QueueFull           the replica holds as many calls as it accepts
+        +-- NodeUnfit           the replica's node lacks the model, or has another version of this package
+        +-- NoNode              no node had room for the replica in time
 
 Each takes one positional message, because an exception that does not survive pickling reaches the other side of a Ray
 call as something else. A test pickles every one.
@@ -81,6 +84,10 @@ class ClusterFailed(Failure):
     """A Ray cluster cannot be reached, or does not do what it was asked."""
 
 
+class HeadLost(ClusterFailed):
+    """The cluster's head has gone while we were in it; nothing more can be asked of Ray."""
+
+
 class ReplicaFailed(Failure):
     """One call to one replica did not go through."""
 
@@ -99,6 +106,14 @@ class StaleIncarnation(ReplicaFailed):
 
 class QueueFull(ReplicaFailed):
     """The replica holds as many calls as it accepts."""
+
+
+class NodeUnfit(ReplicaFailed):
+    """The replica's node has another version of this package, or not the files of its model."""
+
+
+class NoNode(ReplicaFailed):
+    """No node with room for the replica came up in time."""
 
 
 def first_failure(group: ExceptionGroup[Exception]) -> Failure | None:

@@ -3,6 +3,18 @@
 from dataclasses import dataclass
 
 from records.jsonio import added
+from records.usage import Role
+
+_PLURAL: dict[Role, str] = {"generator": "generators", "prm": "PRMs"}
+
+
+def waiting_text(role: Role, *, num_ready: int, num_wanted: int, kind: str) -> str:
+    """What replicas of a role wait for that no node has room for; `kind` is that of the nodes, "" for any.
+
+    >>> waiting_text("generator", num_ready=2, num_wanted=8, kind="generator_slot")
+    '2 of 8 generators, waiting for nodes of kind generator_slot'
+    """
+    return f"{num_ready} of {num_wanted} {_PLURAL[role]}, waiting for nodes{f' of kind {kind}' if kind else ''}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +49,8 @@ class Progress:
         total_usd_cap: the run's cap on it; None for none.
         gpu_seconds: GPUs times the seconds that they were held, likewise; None without GPUs.
         total_gpu_seconds_cap: likewise.
+        replicas_waiting: of those that should be up, the ones that no node has room for yet.
+        waiting: what for, in words; "" where none waits.
     """
 
     phase: str
@@ -66,6 +80,8 @@ class Progress:
     finished_samples: int = added(2, 0)
     unanswered_samples: int = added(2, 0)
     flying_tokens: int = added(2, 0)
+    replicas_waiting: int = added(2, 0)
+    waiting: str = added(2, "")
 
     @property
     def made_tokens(self) -> int:

@@ -33,6 +33,8 @@ class ReplicaInfo:
         max_concurrency: calls that the engine works on at the same time.
         device: "cpu" or the CUDA device's name.
         details: what else preflight compares or the manifest records, as JSON-ready values.
+        node_id: of the node that it runs on; "" where it is no actor.
+        node: that node's name, for people.
     """
 
     incarnation: str
@@ -45,6 +47,8 @@ class ReplicaInfo:
     max_concurrency: int
     device: str
     details: dict[str, str | int | float | bool | None] = field(default_factory=dict)
+    node_id: str = ""
+    node: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ ARROWS = {
     "records": {"records", "pyarrow"},
     "scaling": {"scaling", "records", "numpy", "scipy", "sklearn", "mpmath"},
     "actors": {"actors", "scaling", "records", "pyarrow", "numpy", "math_verify", "latex2sympy2_extended"},
-    "cluster": {"cluster", "records", "ray", "aiohttp", "boto3", "botocore", "huggingface_hub", "msgspec"},
+    "cluster": {"cluster", "records", "ray", "aiohttp", "boto3", "botocore", "huggingface_hub", "msgspec", "yaml"},
     "jobs": {*PACKAGES, "pyarrow", "numpy", "pydantic", "rich", "matplotlib", "jinja2"} - {"parsimony"},
     "parsimony": {*PACKAGES, "pyarrow", "polars"},
 }

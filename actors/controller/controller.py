@@ -14,12 +14,12 @@ particular problem, and the loop never blocks.
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
 from itertools import islice
 
 from actors.controller.fleet import Fleet, cancel_all
 from actors.controller.heartbeat import heartbeats
 from actors.controller.metrics import RunMetrics
+from actors.controller.node_loop import watch_nodes
 from actors.controller.notes import FailureWatch, Notes, SilenceWarning, closing_notes
 from actors.controller.protocols import MetricsExporter, RunWriter
 from actors.controller.recorder import Recorder
@@ -98,7 +98,7 @@ class Controller:
             prms=prms,
             settings=settings,
             scheduler=self.scheduler,
-            clock=lambda: self._metered().now_s,
+            metered=self._metered,
             on_event=self._on_replica_event,
             note=self._notes.add,
         )
@@ -123,12 +123,12 @@ class Controller:
         try:
             async with asyncio.TaskGroup() as group:
                 replicas = [group.create_task(loop) for loop in self._fleet.loops()]
-                limits, metrics = self._limits.run(), self._metrics.run(self._snapshot)
                 others = [
                     self._recorder.run(),
                     heartbeats(self._writer, self._snapshot, every_s=self._settings.heartbeat_s, clock=self._clock),
-                    limits,
-                    metrics,
+                    self._limits.run(),
+                    self._metrics.run(self._snapshot),
+                    watch_nodes(self._settings.nodes, self._fleet),
                 ]
                 background = [group.create_task(loop) for loop in others]
                 journals = dict(await patiently(lambda: asyncio.to_thread(self._read_journals), self._notes.add))
@@ -157,16 +157,13 @@ class Controller:
         """How far the run is."""
         held = self._limits.held()
         ledger, samples = self.scheduler.ledger, self.scheduler.samples
-        visible = asdict(self._visible) | {
+        visible = self._fleet.progress(self._visible) | {
             "phase": self._phase,
             "open_problems": self._num_begun,
             "generated_tokens": ledger.spent_tokens,
             "usd": held.usd,
             "gpu_seconds": held.gpu_seconds,
             "elapsed_s": self._clock() - self._started_s,
-            "replicas_ready": self._fleet.num_ready,
-            "replicas_wanted": self._fleet.num_wanted,
-            "replicas_lost": self._fleet.num_lost,
             "waiting_samples": samples.num_waiting,
             "flying_samples": samples.num_in_flight,
             "flying_tokens": self._fleet.flying_tokens,

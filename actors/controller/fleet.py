@@ -1,18 +1,23 @@
-"""The replicas of a run and the connections to them: who is up, who is lost, who is given up.
+"""The replicas of a run and the connections to them: who waits for a node, who is up, who is lost, who is given up.
 
 Results and deaths go straight into the scheduler; what follows from them is the controller's business (`on_event`).
 """
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import asdict
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from actors.controller.replica_client import MAX_FAILED_STARTS, ReplicaClient
-from actors.controller.settings import GeneratorHandle, PrmHandle, RunSettings
+from actors.controller.settings import GeneratorHandle, PrmHandle, RunSettings, roles_of
 from records.calls import SampleCall, SampleResult, ScoreCall, ScoreResult
-from records.failure import ReplicaFailed
+from records.failure import NoNode, ReplicaFailed
+from records.nodes import Node
+from records.progress import Progress, waiting_text
 from records.replica import ReplicaInfo
+from records.usage import Role
+from scaling.budget.metering import Meter
 from scaling.scheduler.dispatch import Outgoing
 from scaling.scheduler.scheduler import Scheduler
 from scaling.search.accounting import Models
@@ -24,7 +29,7 @@ _PrmClient = ReplicaClient[ScoreCall, ScoreResult]
 class ReplicaState(NamedTuple):
     """One replica as the controller sees it; `role` is "generator" or "prm"."""
 
-    role: str
+    role: Role
     replica_id: str
     up: bool
     num_deaths: int
@@ -38,7 +43,7 @@ class Fleet:
         prms: may be empty.
         settings: of the run.
         scheduler: is told of replicas and results.
-        clock: seconds, monotonic.
+        metered: the meter of the replicas' time, brought up to now.
         on_event: called after each such event.
         note: says something to the user.
 
@@ -53,17 +58,17 @@ class Fleet:
         prms: Sequence[PrmHandle],
         settings: RunSettings,
         scheduler: Scheduler,
-        clock: Callable[[], float],
+        metered: Callable[[], Meter],
         on_event: Callable[[], None],
         note: Callable[[str], None],
     ) -> None:
         self.num_wanted = len(generators) + len(prms)
-        self._settings, self._scheduler, self._clock = settings, scheduler, clock
+        self._settings, self._scheduler, self._metered = settings, scheduler, metered
         self._on_event, self._note = on_event, note
         self._generators = {handle.replica_id: self._generator_client(handle) for handle in generators}
         self._prms = {handle.replica_id: self._prm_client(handle) for handle in prms}
         self._needs_generator, self._needs_prm = bool(generators), bool(prms)
-        self._roles = dict.fromkeys(self._generators, "generator") | dict.fromkeys(self._prms, "prm")
+        self._roles: dict[str, Role] = roles_of(generators, prms)
         self._up: dict[str, ReplicaInfo] = {}
         self._given_up: list[GeneratorClient | _PrmClient] = []
 
@@ -102,6 +107,24 @@ class Fleet:
         num_parameters, sha256 = (generators[0].num_parameters, generators[0].model_sha256) if generators else (0, None)
         return Models(num_parameters, prms[0].num_parameters if prms else None, sha256)
 
+    def progress(self, visible: Progress) -> dict[str, Any]:
+        """The fields of `visible`, those about replicas as they are now."""
+        waiting = [client for client in self._clients() if not client.placed]
+        return asdict(visible) | {
+            "replicas_ready": self.num_ready,
+            "replicas_wanted": self.num_wanted,
+            "replicas_lost": self.num_lost,
+            "replicas_waiting": len(waiting),
+            "waiting": "; ".join(self._waiting(role) for role in dict.fromkeys(map(self._role, waiting))),
+        }
+
+    def node_gone(self, node: Node) -> None:
+        """A node is dead: so is what was on it, whether or not anybody has noticed."""
+        for client in self._clients():
+            if client.node_id == node.node_id and client.replica_id in self._up:
+                client.node_gone(f"its node {node.name} is gone")
+                self._metered().release(client.replica_id)
+
     def loops(self) -> list[Coroutine[None, None, None]]:
         """One coroutine per replica, each to run as a task of its own until it is cancelled.
 
@@ -121,12 +144,21 @@ class Fleet:
         for replica, scores in outgoing.scores.items():
             self._prms[replica].send(scores)
 
+    def _role(self, client: GeneratorClient | _PrmClient) -> Role:
+        return self._roles[client.replica_id]
+
+    def _waiting(self, role: Role) -> str:
+        ready = sum(self._roles[name] == role for name in self._up)
+        wanted = sum(self._role(client) == role for client in self._clients())
+        kind = self._settings.node_kinds.get(role, "")
+        return waiting_text(role, num_ready=ready, num_wanted=wanted, kind=kind)
+
     def _clients(self) -> list[GeneratorClient | _PrmClient]:
         return [*self._generators.values(), *self._prms.values()]
 
     def _generator_client(self, handle: GeneratorHandle) -> GeneratorClient:
         def on_results(replica: str, results: Sequence[SampleResult]) -> None:
-            self._scheduler.generator_results(replica, results, now_s=self._clock())
+            self._scheduler.generator_results(replica, results, now_s=self._metered().now_s)
             self._on_event()
 
         return ReplicaClient(
@@ -136,11 +168,13 @@ class Fleet:
             on_down=partial(self._on_down, self._scheduler.generator_down),
             on_results=on_results,
             health=self._settings.health,
+            check=self._settings.check_replica,
+            on_placed=self._placed,
         )
 
     def _prm_client(self, handle: PrmHandle) -> _PrmClient:
         def on_results(replica: str, results: Sequence[ScoreResult]) -> None:
-            self._scheduler.prm_results(replica, results, now_s=self._clock())
+            self._scheduler.prm_results(replica, results, now_s=self._metered().now_s)
             self._on_event()
 
         return ReplicaClient(
@@ -150,7 +184,12 @@ class Fleet:
             on_down=partial(self._on_down, self._scheduler.prm_down),
             on_results=on_results,
             health=self._settings.health,
+            check=self._settings.check_replica,
+            on_placed=self._placed,
         )
+
+    def _placed(self, replica: str) -> None:
+        self._metered().hold(replica, self._roles[replica])
 
     def _on_up(self, add: Callable[[str, int], None], replica: str, info: ReplicaInfo) -> None:
         if any(client.replica_id == replica and client.num_deaths for client in self._clients()):
@@ -162,12 +201,18 @@ class Fleet:
     def _on_down(self, requeue: Callable[..., None], replica: str, cause: str) -> None:
         self._up.pop(replica, None)
         self._note(f"{replica} is gone ({cause}); its work waits for a replica")
-        requeue(replica, cause, now_s=self._clock())
+        requeue(replica, cause, now_s=self._metered().now_s)
         self._on_event()
 
     async def _keep(self, client: GeneratorClient | _PrmClient) -> None:
-        """Keep a replica in service; the run ends when the last of a role is given up."""
-        cause = await client.run()
+        """Keep a replica in service; the run ends when the last of a role is given up, or none of it finds a node."""
+        cause = None
+        while cause is None:
+            try:
+                cause = await client.run()
+            except NoNode as none:
+                if not any(self._roles[name] == self._role(client) for name in self._up):
+                    raise ReplicaFailed(f"{none}, and no other is up: {self._waiting(self._role(client))}") from none
         clients: dict[str, GeneratorClient] | dict[str, _PrmClient]
         clients = self._generators if client.replica_id in self._generators else self._prms
         del clients[client.replica_id]

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from records.metrics import Reading
+from records.nodes import Node
 from records.packing import Columns
 from records.replica import Replica
 from records.rows import ProblemRow
@@ -21,12 +22,36 @@ class ReplicaHandle(Replica[CallT_contra, _ResultT], Protocol[CallT_contra, _Res
         """Its name; it stays when the process behind it changes."""
         ...
 
+    async def place(self) -> None:
+        """Wait until the replica has a process on some node; `hello` comes next.
+
+        Raises:
+            NoNode: no node had room for it in time.
+        """
+        ...
+
     async def replace(self) -> None:
-        """End the process, if it still lives; a fresh one takes its place, and `hello` waits for it."""
+        """End the process, if it still lives; a fresh one takes its place, and `place` waits for it."""
+        ...
+
+    def node_died(self) -> None:
+        """Its node is gone, whatever its process still says: there is nothing to end."""
         ...
 
     def let_go(self) -> None:
         """Keep nothing open to it; the replica goes on, and the next call opens again what it needs."""
+        ...
+
+
+class NodeWatch(Protocol):
+    """Looks at the nodes of the cluster."""
+
+    async def __call__(self) -> Sequence[Node]:
+        """All that there are and were.
+
+        Raises:
+            HeadLost: the cluster's head does not answer.
+        """
         ...
 
 

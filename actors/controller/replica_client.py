@@ -1,13 +1,15 @@
 """One replica's line to the controller: sends calls in batches, collects results, notices death, asks for another.
 
-connect --> up --+-- sender:    everything queued since the last turn, in one call
-   ^             +-- collector: long poll; results are acknowledged with the next one
-   |             +-- health:    a canary, when nothing came back for a while
-   +-- replace <-- down: any of them met a `ReplicaFailed`
+place --> connect --> up --+-- sender:    everything queued since the last turn, in one call
+   ^                       +-- collector: long poll; results are acknowledged with the next one
+   |                       +-- health:    a canary, when nothing came back for a while
+   |                       +-- node:      it was told that the replica's node is gone, or is to go
+   +----- replace <-- down: any of them met a `ReplicaFailed`
 """
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, Never, TypeVar
 
@@ -57,10 +59,15 @@ class ReplicaClient(Generic[_CallT, _ResultT]):
         on_down: called with the cause when it is gone; what it was sent has to be sent again.
         on_results: called with results, in any order.
         health: when to ask for a sign of life.
+        check: what is wrong with a replica that has come up, a sentence each; it is not used then.
+        on_placed: called when the replica has a node, before its model is loaded.
 
     Attributes:
+        replica_id: of the replica.
         num_deaths: so far.
         flying_tokens: that the replica had generated, when it was last heard, for calls that have not ended.
+        placed: it has a node.
+        node_id: of the node that it was last up on; "" before.
     """
 
     def __init__(
@@ -72,10 +79,16 @@ class ReplicaClient(Generic[_CallT, _ResultT]):
         on_down: Callable[[str, str], None],
         on_results: Callable[[str, Sequence[_ResultT]], None],
         health: HealthCheck,
+        check: Callable[[ReplicaInfo], Sequence[str]] = lambda _: (),
+        on_placed: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.replica_id = handle.replica_id
         self.num_deaths = 0
         self.flying_tokens = 0
+        self.placed = False
+        self.node_id = ""
+        self._check_info, self._on_placed = check, on_placed
+        self._node_gone: asyncio.Future[str] | None = None
         self._handle = handle
         self._epoch = epoch
         self._on_up, self._on_down, self._on_results = on_up, on_down, on_results
@@ -96,11 +109,22 @@ class ReplicaClient(Generic[_CallT, _ResultT]):
         self._cancelled += keys
         self._wake.set()
 
+    def node_gone(self, cause: str) -> None:
+        """The replica's node is dead, whatever it still says; nothing to do for a replica that is down."""
+        if self._node_gone is not None and not self._node_gone.done():
+            self._node_gone.set_result(cause)
+
     async def run(self) -> str:
-        """Serve until cancelled; returns (with the cause) only after `MAX_FAILED_STARTS` lives without a result."""
+        """Serve until cancelled; returns (with the cause) only after `MAX_FAILED_STARTS` lives without a result.
+
+        Raises:
+            NoNode: no node had room for it in time. It can be run again.
+        """
         failed_starts = 0
         while True:
             before = self._num_results
+            self.placed = False
+            await self._place()
             cause = await self._one_life()
             self.num_deaths += 1
             failed_starts = 0 if self._num_results > before else failed_starts + 1
@@ -113,12 +137,26 @@ class ReplicaClient(Generic[_CallT, _ResultT]):
             await asyncio.sleep(min(MAX_BACKOFF_S, self._backoff_s * (2**failed_starts - 1)))
             await self._handle.replace()
 
+    async def _place(self) -> None:
+        with suppress(ReplicaDied):  # `hello` says of what
+            await self._handle.place()
+        self.placed = True
+        self._on_placed(self.replica_id)
+
     async def _one_life(self) -> str:
         """From `hello` to the failure that ends it; what it was."""
         try:
             info = await self._handle.hello()
+            if wrong := self._check_info(info):
+                raise ReplicaDied("; ".join(wrong))
+            self.node_id, self._node_gone = info.node_id, asyncio.get_running_loop().create_future()
             self._on_up(self.replica_id, info)
-            loops = (self._send_loop(info.incarnation), self._collect_loop(info.incarnation), self._health_loop())
+            loops = (
+                self._send_loop(info.incarnation),
+                self._collect_loop(info.incarnation),
+                self._health_loop(),
+                self._until_node_gone(self._node_gone),
+            )
             await _first_failure(loops)
         except StaleEpoch as stale:
             raise Fenced(f"replica {self.replica_id} serves a newer controller: {stale}") from stale
@@ -127,6 +165,11 @@ class ReplicaClient(Generic[_CallT, _ResultT]):
         finally:
             self.flying_tokens = 0
             self._handle.let_go()
+
+    async def _until_node_gone(self, gone: "asyncio.Future[str]") -> Never:
+        cause = await gone
+        self._handle.node_died()
+        raise ReplicaDied(cause)
 
     async def _send_loop(self, incarnation: str) -> Never:
         while True:

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from actors.controller.protocols import ReplicaHandle
+from actors.controller.protocols import NodeWatch, ReplicaHandle
 from actors.controller.replica_client import HealthCheck
 from records.calls import SampleCall, SampleResult, Sampling, ScoreCall, ScoreResult
 from records.progress import Progress
+from records.replica import ReplicaInfo
 from records.rows import OpenRecord, ProblemRow, Status
 from records.usage import Role, Usage
 from scaling.answers.classes import DEFAULT_POLICY, AnswerPolicy
@@ -52,7 +53,11 @@ class RunSettings:
         heartbeat_s: time between two heartbeats.
         abstention: when an answer is not stood by; None: it always is.
         rates: of a replica of each role: its GPUs and its price.
-        startup_s: seconds that the replicas had been held for this run before its controller began.
+        held_s: the replicas that had a node when the controller began, and the seconds that they had been held for this
+            run by then; None: all of them, from now on.
+        node_kinds: what nodes of a role are called, where only some will do.
+        check_replica: what is wrong with a replica that comes up later, a sentence each.
+        nodes: looks at the cluster's nodes; None where there are none to look at.
         health: when replicas are asked for a sign of life.
         policy: how answers are found and told apart.
         stop_on_failures: end when the first so many problems have all failed alike; None: never.
@@ -75,7 +80,10 @@ class RunSettings:
     heartbeat_s: float = 5.0
     abstention: Abstention | None = None
     rates: Mapping[Role, ReplicaRate] = field(default_factory=dict)
-    startup_s: float = 0.0
+    held_s: Mapping[str, float] | None = None
+    node_kinds: Mapping[Role, str] = field(default_factory=dict)
+    check_replica: Callable[[ReplicaInfo], Sequence[str]] = lambda _: ()
+    nodes: NodeWatch | None = None
     health: HealthCheck = field(default_factory=HealthCheck)
     policy: AnswerPolicy = DEFAULT_POLICY
     stop_on_failures: int | None = None
@@ -151,7 +159,10 @@ def meter_of(
     now_s: float,
 ) -> Meter:
     """Of the replicas' time in this epoch, for the problems that have no row yet."""
-    return Meter(roles_of(generators, prms), num_problems=so_far.num_owed, startup_s=settings.startup_s, now_s=now_s)
+    roles = roles_of(generators, prms)
+    held_s = dict.fromkeys(roles, 0.0) if settings.held_s is None else settings.held_s
+    held = {name: role for name, role in roles.items() if name in held_s}
+    return Meter(held, num_problems=so_far.num_owed, startup_s=held_s, now_s=now_s)
 
 
 def with_rows(progress: Progress, rows: Sequence[ProblemRow]) -> Progress:

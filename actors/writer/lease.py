@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
+from actors.writer.store_clock import StoreClock
 from records.failure import Fenced, RunLocked, StoreFailed
 from records.jsonio import decode, encode
 from records.run_folder import layout
@@ -89,9 +90,14 @@ def read_lease(store: Store, epoch: int) -> Lease | None:
 
 
 class HeldLease:
-    """The lease of a writer that holds the run. Its methods may be called from several threads."""
+    """The lease of a writer that holds the run. Its methods may be called from several threads.
+
+    Attributes:
+        clock: of the store, for a holder that has no other.
+    """
 
     def __init__(self, store: Store, lease: Lease) -> None:
+        self.clock = StoreClock(store)
         self._store = store
         self._lease = lease
         self._lock = threading.Lock()

@@ -21,7 +21,6 @@ that no commit names, and its folder in the spool; no reader sees either.
 
 import shutil
 import threading
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -34,6 +33,7 @@ from actors.writer.compaction import PartSizes
 from actors.writer.lease import Claim, HeldLease, acquire, beating, newest_lease, read_leases
 from actors.writer.parts import write_parts
 from actors.writer.run_state import RunState, agree_on_manifest, read_run_state
+from actors.writer.store_clock import StoreClock
 from actors.writer.tidying import KEEP_REPLACED_S, Tidied, Tidying
 from records.jsonio import encode
 from records.packing import Columns
@@ -79,7 +79,7 @@ class Writer:
         store: of the run.
         spool: local folder for parts on their way; this writer uses a folder of its own in it.
         fresh_s: how old the heartbeat of a living owner may be, in seconds.
-        clock: seconds since 1970.
+        clock: seconds since 1970; None: the store's.
         sizes: of parts, from which on they are merged.
         keep_replaced_s: how long parts stay that others stand for.
         executor: who merges parts; None: a thread of the writer's own.
@@ -91,7 +91,7 @@ class Writer:
         spool: Path,
         *,
         fresh_s: float = FRESH_S,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
         sizes: PartSizes = PART_SIZES,
         keep_replaced_s: float = KEEP_REPLACED_S,
         executor: Executor | None = None,
@@ -101,7 +101,7 @@ class Writer:
         self._spool = spool / self._token
         self._tidying = Tidying(store, self._spool, sizes=sizes, keep_s=keep_replaced_s, executor=executor)
         self._fresh_s = fresh_s
-        self._clock = clock
+        self._clock = StoreClock(store) if clock is None else clock
         self._held: _Held | None = None
         self._under_way: _Flush | None = None
         # Whoever stops a run in the middle of a flush asks for the release from another thread.

@@ -52,6 +52,12 @@ class SimulatedReplica(Generic[_CallT, _ResultT]):
         role = self.replica_id.partition("-")[0]
         return ReplicaInfo(self.replica_id, role, "simulated", None, "", 8_000_000_000, 32_768, self._num_slots, "gpu")
 
+    async def place(self) -> None:
+        """See `ReplicaHandle`."""
+
+    def node_died(self) -> None:
+        """See `ReplicaHandle`."""
+
     async def submit(self, incarnation: str, epoch: int, calls: Sequence[_CallT]) -> None:
         """See `Replica`."""
         await asyncio.sleep(self._message_s)

@@ -123,7 +123,7 @@ class TrainerActor:
             return
         self._beaten_s = now_s
         try:
-            self._lease.heartbeat(time.time(), asdict(progress))
+            self._lease.heartbeat(self._lease.clock(), asdict(progress))
             self._outage.end()
         except StoreFailed as failed:
             self._outage.wait_s(failed)  # raises when it has lasted too long

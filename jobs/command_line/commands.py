@@ -9,6 +9,7 @@ from jobs.command_line import (
     estimate,
     export,
     import_adapter,
+    plan_cluster,
     recipe,
     replay,
     report,
@@ -35,6 +36,7 @@ COMMANDS: dict[str, Command] = {
         status,
         export,
         submit,
+        plan_cluster,
         import_adapter,
         doctor,
     )

@@ -1,5 +1,6 @@
 """The sections of the two models, `[generator]` and `[prm]`: what their engines have in common, and their stand-ins."""
 
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -14,6 +15,9 @@ RESERVED_VARIABLES = frozenset(
     ("messages", "conversations", "chat_template", "add_generation_prompt", "continue_final_message")
 )
 """Of a chat template, that a recipe has no say in."""
+_LABEL_KEY = re.compile(r"([a-z0-9.-]+/)?[A-Za-z0-9]([\w.-]*[A-Za-z0-9])?")
+_LABEL_VALUE = r"[A-Za-z0-9]([\w.-]*[A-Za-z0-9])?"
+_LABEL_SELECTOR = re.compile(rf"!?({_LABEL_VALUE}|in\({_LABEL_VALUE}(, ?{_LABEL_VALUE})*\))")
 SCRIPTED = "scripted"
 """The kind of an engine without a model, and that model's name."""
 
@@ -69,6 +73,28 @@ class EngineSection(Section):
         operational=True,
         pattern=r"^[A-Za-z_]\w*$",
     )
+    node_labels: dict[str, str] = setting(
+        {},
+        "Labels that the node of a replica has to have, as Ray spells it: a value, !value, in(a,b), !in(a,b). Omitted: "
+        "any node.",
+        operational=True,
+        silent=True,
+    )
+    placement: Literal["pack", "spread"] = setting(
+        "pack",
+        "Whether replicas fill one node after the other, or each goes where few others are.",
+        operational=True,
+        silent=True,
+    )
+    gpu_fraction: float | None = setting(
+        None,
+        "Share of one GPU that a replica takes, beside others, such as 0.25 for a small PRM; gpu_memory_utilization "
+        "has to fit into it. Omitted: whole GPUs.",
+        operational=True,
+        silent=True,
+        gt=0,
+        lt=1,
+    )
     queue_limit: int = setting(2048, "Calls that one replica holds before it refuses more.", operational=True, ge=1)
     cpu_threads: int = setting(1, "OpenMP threads of a CPU engine.", operational=True, ge=1)
     active_parameters: int | None = setting(
@@ -80,6 +106,28 @@ class EngineSection(Section):
     )
 
     _no_password = field_validator("model", mode="before")(without_password)
+
+    @field_validator("node_labels")
+    @classmethod
+    def _labels_are_ray_s(cls, labels: dict[str, str]) -> dict[str, str]:
+        for key, value in labels.items():
+            if not _LABEL_KEY.fullmatch(key) or not _LABEL_SELECTOR.fullmatch(value):
+                raise ValueError(f'"{key}" = "{value}" is no label of Ray: give value, !value, in(a,b) or !in(a,b)')
+        return labels
+
+    @model_validator(mode="after")
+    def _a_share_of_a_gpu_is_kept_to(self) -> Self:
+        share, kept = self.gpu_fraction, self.gpu_memory_utilization
+        if share is not None and self.tensor_parallel_size > 1:
+            raise ValueError(
+                "gpu_fraction shares one GPU, and tensor_parallel_size spans several: leave one of them out"
+            )
+        if share is not None and self.kind != SCRIPTED and kept > share:
+            raise ValueError(
+                f"gpu_fraction = {share:g} leaves the rest of the GPU to others, and gpu_memory_utilization = {kept:g} "
+                f"takes more of its memory: set it to {share:g} or less"
+            )
+        return self
 
     @model_validator(mode="before")
     @classmethod

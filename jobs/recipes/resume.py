@@ -1,7 +1,7 @@
 """What a resume must find in a recipe as it was, and what it may change: the recipe as a manifest has it."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -43,8 +43,16 @@ def operational_keys() -> tuple[str, ...]:
         if _operational(field):
             keys.append(f"{name}.")
         elif name in SECTIONS:
-            keys += [f"{name}.{key}" for key, inner in SECTIONS[name].model_fields.items() if _operational(inner)]
+            inner_fields = SECTIONS[name].model_fields.items()
+            keys += [
+                f"{name}.{key}{'.' if _is_table(inner) else ''}" for key, inner in inner_fields if _operational(inner)
+            ]
     return tuple(keys)
+
+
+def _is_table(field: FieldInfo) -> bool:
+    """Whether its value may have keys of its own."""
+    return get_origin(field.annotation) is dict
 
 
 def _operational(field: FieldInfo) -> bool:

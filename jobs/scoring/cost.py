@@ -37,10 +37,11 @@ class Instance(Section):
 
 
 class Device(Section):
-    """What one GPU, or one CPU core, draws; `match` is looked for in the device's own name."""
+    """What one GPU has and draws, or one CPU core; `match` is looked for in the device's own name."""
 
     name: str
     match: str = Field(min_length=1)
+    memory_gib: float | None = Field(None, gt=0)
     busy_watts: float = Field(ge=0)
     idle_watts: float = Field(ge=0)
 
@@ -101,15 +102,18 @@ def role_sections(recipe: Recipe) -> dict[Role, EngineSection]:
     return sections
 
 
-def gpus_per_replica(recipe: Recipe, *, on_gpus: bool) -> dict[Role, int]:
-    """GPUs of a replica of each role in use; 0 on CPUs, and of a stand-in."""
-    return {
-        role: section.tensor_parallel_size if on_gpus and section.kind != SCRIPTED else 0
-        for role, section in role_sections(recipe).items()
-    }
+def gpus_per_replica(recipe: Recipe, *, on_gpus: bool) -> dict[Role, float]:
+    """GPUs of a replica of each role in use, or its share of one; 0 on CPUs, and of a stand-in."""
+    return {role: _num_gpus(section, on_gpus=on_gpus) for role, section in role_sections(recipe).items()}
 
 
-def replica_rates(recipe: Recipe, prices: PriceTable, num_gpus: Mapping[Role, int]) -> dict[Role, ReplicaRate]:
+def _num_gpus(section: EngineSection, *, on_gpus: bool) -> float:
+    if not on_gpus or section.kind == SCRIPTED:
+        return 0
+    return section.tensor_parallel_size if section.gpu_fraction is None else section.gpu_fraction
+
+
+def replica_rates(recipe: Recipe, prices: PriceTable, num_gpus: Mapping[Role, float]) -> dict[Role, ReplicaRate]:
     """What one replica of each role in use is, and costs where the recipe names its instance.
 
     Args:
@@ -166,7 +170,7 @@ def instance_of(role: Role, recipe: Recipe, prices: PriceTable) -> Instance | No
     return known[name]
 
 
-def replica_power(recipe: Recipe, prices: PriceTable, num_gpus: Mapping[Role, int]) -> dict[Role, Power] | None:
+def replica_power(recipe: Recipe, prices: PriceTable, num_gpus: Mapping[Role, float]) -> dict[Role, Power] | None:
     """What a replica of each role draws; None where the device of one is unknown."""
     power: dict[Role, Power] = {}
     for role, section in role_sections(recipe).items():
@@ -201,7 +205,7 @@ def run_kwh(run: Run, recipe: Recipe) -> float | None:
 
 
 def _usd_per_hour(
-    role: Role, recipe: Recipe, prices: PriceTable, section: EngineSection, num_gpus: int
+    role: Role, recipe: Recipe, prices: PriceTable, section: EngineSection, num_gpus: float
 ) -> float | None:
     instance = instance_of(role, recipe, prices)
     if instance is None:
@@ -214,7 +218,7 @@ def _usd_per_hour(
     return None if usd is None else usd * taken / there
 
 
-def _device(role: Role, recipe: Recipe, prices: PriceTable, num_gpus: int) -> Device | None:
+def _device(role: Role, recipe: Recipe, prices: PriceTable, num_gpus: float) -> Device | None:
     """What a replica runs on: on CPUs a core; a GPU is known by the instance that the recipe names."""
     if num_gpus == 0:
         return prices.device_of("cpu")

@@ -5,7 +5,6 @@
 An epoch whose writer or controller dies ends in `ActorDied`, with what was written; `jobs.score` begins the next one.
 """
 
-import gc
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -13,23 +12,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from actors.controller.controller import Controller
-from actors.controller.settings import FlushPolicy, RunSettings, RunSoFar
-from actors.grading.grader import Grader
-from actors.writer.journals import read_journals
 from actors.writer.lease import this_process
 from actors.writer.run_state import RunState
 from actors.writer.store_retry import StoreRetry, patiently_blocking
 from actors.writer.writer import Writer
 from jobs.recipes.resume import operational_keys
-from jobs.recipes.settings import abstention, answer_policy, sampling
-from jobs.scoring.admission import most_open_paths, window_problems
-from jobs.scoring.plan import OwedProblems, Plan
+from jobs.scoring.controlling import HEARTBEAT_S, build_controller, progress_of
+from jobs.scoring.introduction import Arrivals
+from jobs.scoring.plan import Plan
 from jobs.scoring.progress import ProgressDisplay
 from jobs.scoring.replicas import Replicas, check_introductions
 from records.failure import ActorDied, Failure, Fenced, StoreFailed
 from records.progress import Progress
-from scaling.budget.time_caps import TimeCaps, replica_seconds
 
 if TYPE_CHECKING:
     from cluster.remote import RemoteController, RemoteWriter
@@ -37,7 +31,6 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 POLL_S = 0.5
-HEARTBEAT_S = 5.0
 
 
 class _SignsOfLife:
@@ -48,10 +41,16 @@ class _SignsOfLife:
         self._started_s = self._beaten_s = time.monotonic()
         self._retry = StoreRetry()
 
-    def on_tick(self, num_ready: int) -> None:
+    def on_tick(self, arrivals: Arrivals) -> None:
         """So many replicas are up. Raises `StoreFailed` when the store has been out for too long."""
         now_s = time.monotonic()
-        progress = replace(self._begun, replicas_ready=num_ready, elapsed_s=now_s - self._started_s)
+        progress = replace(
+            self._begun,
+            replicas_ready=arrivals.num_ready,
+            replicas_waiting=arrivals.num_waiting,
+            waiting=arrivals.waiting,
+            elapsed_s=now_s - self._started_s,
+        )
         self._display.show(progress)
         if now_s - self._beaten_s >= HEARTBEAT_S:
             self._beaten_s = now_s
@@ -146,7 +145,7 @@ class RunDriver:
         """Run a controller to its end, and let the run go: finished, or stopped clean."""
         from cluster.remote import RemoteController
 
-        build = partial(_controller, self._plan, self._replicas, state, writer)
+        build = partial(build_controller, self._plan, self._replicas, state, writer)
         controller = RemoteController(build, self._replicas.hosts)
         try:
             self._watch(controller)
@@ -207,94 +206,3 @@ class RunDriver:
         for note in controller.call("take_notes"):
             self._display.note(note)
         self._display.show(controller.call("progress"))
-
-
-def _controller(plan: Plan, replicas: Replicas, state: RunState, writer: "RemoteWriter") -> Controller:
-    """The controller of a run, made in its own process, on the driver's machine."""
-    from cluster.metrics import RayExporter
-
-    # Searches keep what they make until their problem ends, and nothing of it is a cycle: Python's default looks
-    # through it all for a tenth of this process's time.
-    gc.set_threshold(50_000, 20, 100)
-    recipe = plan.recipe
-    most_problems = recipe.cluster.max_open_problems
-    settings = RunSettings(
-        replica_epoch=time.time_ns() // 1_000_000,
-        run_seed=recipe.seed,
-        strategy_name=recipe.strategy.name,
-        sampling=sampling(recipe),
-        total_tokens=recipe.budget.total_tokens,
-        deadline_s=recipe.budget.deadline_s,
-        total_usd=recipe.budget.total_usd,
-        total_gpu_seconds=recipe.budget.total_gpu_seconds,
-        max_open_problems=most_problems,
-        max_open_paths=most_open_paths(recipe),
-        window_problems=window_problems(recipe),
-        samples_at_once=recipe.strategy.samples_at_once,
-        competing=recipe.strategy.allocates and recipe.budget.total_tokens is not None,
-        # Rows that wait to be written count as open: never so many that they keep others from being begun.
-        flush=FlushPolicy(
-            num_problems=max(1, min(recipe.output.flush_problems, (most_problems or 2**31) // 2)),
-            interval_s=recipe.output.flush_interval_s,
-        ),
-        heartbeat_s=HEARTBEAT_S,
-        abstention=abstention(recipe),
-        policy=answer_policy(recipe),
-        stop_on_failures=recipe.output.stop_on_failures or None,
-        rates=replicas.rates,
-        startup_s=max(0.0, time.time() - replicas.unmetered.since_s),
-    )
-    so_far = RunSoFar(
-        visible=progress_of(plan, state, replicas),
-        spent_tokens=state.spent_tokens,
-        leased_tokens=state.leased_tokens,
-        usages=state.usages,
-        next_batch=state.next_batch,
-        num_left=plan.problems.num_problems - len(state.done),
-        num_owed=plan.num_owed(state.done),
-        journals=partial(read_journals, plan.store, state.open_problems),
-    )
-    grader = recipe.grader
-    return Controller(
-        problems=OwedProblems(plan.problems, state.done, plan.only),
-        strategy=plan.strategy,
-        settings=settings,
-        so_far=so_far,
-        generators=replicas.generators,
-        prms=replicas.prms,
-        writer=writer,
-        grader=Grader(grader.kind, num_workers=grader.num_workers, timeout_s=grader.timeout_s, warm_spare=True),
-        metrics=RayExporter(plan.store.uri),
-    )
-
-
-def progress_of(plan: Plan, state: RunState, replicas: Replicas) -> Progress:
-    """Where the run stands before a controller has done anything."""
-    totals, budget = state.totals, plan.recipe.budget
-    earlier = TimeCaps(rates=replicas.rates, before_s=replica_seconds(state.usages))
-    held = earlier.held(replicas.unmetered_usage(time.time()))
-    return Progress(
-        phase="loading models",
-        total_problems=len(state.done) + plan.num_owed(state.done),
-        done_problems=totals.problems,
-        failed_problems=totals.failed,
-        exhausted_problems=totals.budget_exhausted,
-        graded=totals.graded,
-        correct=totals.correct,
-        finished_samples=totals.finished_samples,
-        unanswered_samples=totals.unanswered_samples,
-        open_problems=0,
-        generated_tokens=state.spent_tokens,
-        prompt_tokens=totals.prompt_tokens,
-        cached_tokens=totals.cached_tokens,
-        prm_tokens=totals.prm_tokens,
-        total_tokens_cap=budget.total_tokens,
-        usd=held.usd,
-        total_usd_cap=budget.total_usd,
-        gpu_seconds=held.gpu_seconds,
-        total_gpu_seconds_cap=budget.total_gpu_seconds,
-        elapsed_s=0.0,
-        replicas_ready=0,
-        replicas_wanted=len(replicas),
-        replicas_lost=0,
-    )

@@ -151,7 +151,8 @@ def _of_cap(spent: float, cap: float | None, unit: str) -> str:
 
 def _replicas(progress: Progress) -> str:
     lost = f", {progress.replicas_lost} lost" if progress.replicas_lost else ""
-    return f"{progress.replicas_ready}/{progress.replicas_wanted}{lost}"
+    waiting = f" ({progress.waiting})" if progress.waiting else ""
+    return f"{progress.replicas_ready}/{progress.replicas_wanted}{lost}{waiting}"
 
 
 class ProgressDisplay(LiveDisplay):

@@ -1,24 +1,25 @@
 """The replicas of a recipe: launched once, introduced and checked before any budget is spent, used by runs."""
 
 import asyncio
-import math
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from actors.controller.settings import GeneratorHandle, PrmHandle, roles_of
 from actors.replicas.generator import Generator
 from actors.replicas.preflight import check_together
 from actors.replicas.prm import Prm
-from jobs.recipes.engines import SCRIPTED, EngineSection
+from cluster.session import is_local
 from jobs.recipes.sections import Recipe
 from jobs.recipes.settings import prm_settings
 from jobs.scoring.cost import check_gpu_cap, gpus_per_replica, load_prices, replica_rates, role_sections
+from jobs.scoring.introduction import Arrivals, Introduction
+from jobs.scoring.placement import check_nodes, expected_of_nodes, node_kind, replica_demands
 from jobs.scoring.scripted import informed_generator_settings
 from jobs.scoring.staged_replica import builder
-from records.failure import PreflightFailed, first_failure
+from records.failure import PreflightFailed
+from records.nodes import Demand, Node
 from records.replica import ReplicaInfo
 from records.run_folder.manifest import Manifest, replica_differences
 from records.usage import Role, Usage
@@ -26,11 +27,6 @@ from scaling.budget.metering import Meter, ReplicaRate
 
 if TYPE_CHECKING:
     from cluster.launch import SpareHosts
-
-SCRIPTED_CPUS = 0.01
-"""Share of a CPU slot that Ray keeps for a scripted replica: a hundred of them fit on one core."""
-TICK_S = 1.0
-"""How often the caller hears from us while models are loaded."""
 
 
 @dataclass(slots=True)
@@ -40,10 +36,17 @@ class Unmetered:
     Attributes:
         since_s: their launch, then the end of each controller that used them.
         accounted_s: up to here a run's lease says it, whose controller has not begun.
+        placed_s: when each got its node, by name; those that have none yet cost nothing.
     """
 
     since_s: float
     accounted_s: float | None = None
+    placed_s: dict[str, float] = field(default_factory=dict)
+
+    def held_s(self, names: Iterable[str], now_s: float) -> dict[str, float]:
+        """Seconds for which these have been held by now, on no run's account; those without a node are not in it."""
+        placed = [name for name in names if name in self.placed_s]
+        return {name: max(0.0, now_s - max(self.since_s, self.placed_s[name])) for name in placed}
 
     def begin(self) -> None:
         """Another epoch begins: what a lease of the one before says is on that one's account."""
@@ -63,6 +66,8 @@ class Replicas:
         rates: of a replica of each role: its GPUs and its price.
         unmetered: their time that is on no run's account.
         hosts: processes for the writer and the controller of a run (`prepare_run`); None: it starts its own.
+        demands: what each takes of its node, in the same order; None where there are no nodes.
+        node_kinds: what nodes of a role are called, where only some will do.
     """
 
     generators: tuple[GeneratorHandle, ...]
@@ -70,6 +75,8 @@ class Replicas:
     rates: Mapping[Role, ReplicaRate]
     unmetered: Unmetered
     hosts: "SpareHosts | None" = None
+    demands: tuple[Demand, ...] | None = None
+    node_kinds: Mapping[Role, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Number of replicas."""
@@ -83,104 +90,98 @@ class Replicas:
     def needed_by(self, recipe: Recipe) -> "Replicas":
         """Those that the recipe's strategy uses."""
         generators = self.generators if recipe.strategy.samples else ()
-        return replace(self, generators=generators, prms=self.prms if recipe.strategy.needs_prm else ())
+        prms = self.prms if recipe.strategy.needs_prm else ()
+        roles = set(roles_of(generators, prms).values())
+        demands = None if self.demands is None else tuple(one for one in self.demands if one.role in roles)
+        return replace(self, generators=generators, prms=prms, demands=demands)
 
     def unmetered_usage(self, now_s: float) -> Usage:
         """What their time on no run's account has come to by now, in seconds since 1970."""
-        held_s = max(0.0, now_s - self.unmetered.since_s)
-        return Meter(roles_of(self.generators, self.prms), num_problems=0, startup_s=held_s).usage()
+        roles, held_s = roles_of(self.generators, self.prms), self.unmetered_s(now_s)
+        return Meter({name: roles[name] for name in held_s}, num_problems=0, startup_s=held_s).usage()
 
-    def introduce(self, on_tick: Callable[[int], None]) -> tuple[ReplicaInfo, ...]:
-        """Wait until all have their models loaded; what each says of itself, generators first.
+    def unmetered_s(self, now_s: float) -> dict[str, float]:
+        """The same in seconds, by name, of those that have a node."""
+        return self.unmetered.held_s(roles_of(self.generators, self.prms), now_s)
+
+    def introduce(self, on_tick: Callable[[Arrivals], None]) -> tuple[ReplicaInfo, ...]:
+        """Wait until a run can begin (`Introduction`); what those that are up say of themselves, generators first.
 
         Args:
-            on_tick: called every second or so with the number of replicas that are up.
+            on_tick: called every second or so.
 
         Raises:
             PreflightFailed: models that do not fit together, or whose golden example comes out wrong.
-            ReplicaDied: a replica that did not come up in time.
+            ReplicaFailed: no replica of a role came up in time.
         """
-        try:
-            return asyncio.run(self._introduce(on_tick))
-        except ExceptionGroup as group_of:
-            failure = first_failure(group_of)
-            if failure is None:
-                raise
-            raise failure from group_of
+        roles = roles_of(self.generators, self.prms)
+        handles = [(roles[handle.replica_id], handle) for handle in self._handles]
+        introduction = Introduction(
+            handles,
+            demands=self.demands,
+            look=self._nodes,
+            node_kinds=self.node_kinds,
+            on_placed=lambda name: self.unmetered.placed_s.setdefault(name, time.time()),
+        )
+        return asyncio.run(introduction.wait(on_tick))
 
-    async def _introduce(self, on_tick: Callable[[int], None]) -> tuple[ReplicaInfo, ...]:
-        handles: list[Any] = [*self.generators, *self.prms]
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(handle.hello()) for handle in handles]
-            while not all(task.done() for task in tasks):
-                on_tick(sum(task.done() and not task.cancelled() for task in tasks))
-                await asyncio.wait(tasks, timeout=TICK_S, return_when=asyncio.FIRST_EXCEPTION)
-        return tuple(task.result() for task in tasks)
+    @property
+    def _handles(self) -> list[Any]:
+        return [*self.generators, *self.prms]
+
+    def _nodes(self) -> Sequence[Node]:
+        from cluster.nodes import nodes
+
+        return nodes()
 
 
 def launch(recipe: Recipe) -> Replicas:
-    """Launch the replicas that the recipe's strategy needs, in the Ray session that we are in."""
-    from cluster.launch import Resources, SpareHosts, has_gpus, launch_replicas
+    """Launch the replicas that the recipe's strategy needs, in the Ray session that we are in.
+
+    Raises:
+        PreflightFailed: a node lacks what they need.
+    """
+    from cluster.launch import SpareHosts, has_gpus, launch_replicas
 
     on_gpus = has_gpus() if recipe.cluster.device is None else recipe.cluster.device == "gpu"
     sections = role_sections(recipe)
-    num_gpus = gpus_per_replica(recipe, on_gpus=on_gpus)
-    rates = replica_rates(recipe, load_prices(recipe.cost.prices), num_gpus)
+    rates = replica_rates(recipe, load_prices(recipe.cost.prices), gpus_per_replica(recipe, on_gpus=on_gpus))
     check_gpu_cap(recipe, on_gpus=on_gpus)
+    demands = replica_demands(recipe, on_gpus=on_gpus, labelled=not is_local(recipe.cluster.address))
+    check_nodes(recipe, demands)
+    expected = expected_of_nodes(recipe)
+    builders = replica_builders(recipe)
     launched_s = time.time()
-
-    def resources(section: EngineSection) -> Resources:
-        if section.kind == SCRIPTED:
-            return Resources(num_cpus=SCRIPTED_CPUS, node_resource=section.node_resource)
-        if on_gpus:
-            num_gpus = section.tensor_parallel_size
-            return Resources(num_cpus=1, num_gpus=num_gpus, node_resource=section.node_resource)
-        return Resources(num_cpus=section.cpu_threads, node_resource=section.node_resource)
-
-    def replicas(role: Role, build: Callable[[], Any]) -> tuple[Any, ...]:
-        section = sections[role]
-        launched = launch_replicas(
-            build,
-            role=role,
+    handles = {
+        role: launch_replicas(
+            builders[role],
+            next(demand for demand in demands if demand.role == role),
             num_replicas=section.num_replicas,
-            resources=resources(section),
             start_timeout_s=recipe.cluster.start_timeout_s,
+            expected=expected[role],
         )
-        return tuple(launched)
-
-    prm = prm_settings(recipe)
+        for role, section in sections.items()
+    }
     return Replicas(
-        generators=replicas("generator", builder(Generator, informed_generator_settings(recipe)))
-        if "generator" in sections
-        else (),
-        prms=replicas("prm", builder(Prm, prm)) if "prm" in sections and prm is not None else (),
+        generators=tuple(handles.get("generator", ())),
+        prms=tuple(handles.get("prm", ())),
         rates=rates,
         unmetered=Unmetered(launched_s),
-        hosts=SpareHosts(writer_module="actors.writer.writer", controller_module="jobs.scoring.driver"),
+        hosts=SpareHosts(writer_module="actors.writer.writer", controller_module="jobs.scoring.controlling"),
+        demands=tuple(demands),
+        node_kinds={role: node_kind(section) for role, section in sections.items()},
     )
 
 
-def cpu_slots(recipe: Recipe) -> int:
-    """CPU slots that the recipe's replicas take where there is no GPU."""
-    return math.ceil(
-        sum(
-            section.num_replicas * (SCRIPTED_CPUS if section.kind == SCRIPTED else section.cpu_threads)
-            for section in _engines(recipe)
-        )
-    )
-
-
-def node_slots(recipe: Recipe) -> dict[str, int]:
-    """The custom resources that the recipe's replicas take, and how many of each."""
-    slots: Counter[str] = Counter()
-    for section in _engines(recipe):
-        if section.node_resource is not None:
-            slots[section.node_resource] += section.num_replicas
-    return dict(slots)
-
-
-def _engines(recipe: Recipe) -> list[EngineSection]:
-    return list(role_sections(recipe).values())
+def replica_builders(recipe: Recipe) -> dict[Role, Callable[[], Any]]:
+    """What makes a replica of each role in use, in its actor's process."""
+    roles, prm = role_sections(recipe), prm_settings(recipe)
+    builders: dict[Role, Callable[[], Any]] = {}
+    if "generator" in roles:
+        builders["generator"] = builder(Generator, informed_generator_settings(recipe))
+    if "prm" in roles and prm is not None:
+        builders["prm"] = builder(Prm, prm)
+    return builders
 
 
 def check_introductions(infos: Sequence[ReplicaInfo], manifest: Manifest) -> list[str]:

@@ -38,7 +38,7 @@ def watch(
     interval_s: float,
     json: bool,
     console: Console | None = None,
-    clock: Callable[[], float] = time.time,
+    clock: Callable[[], float] | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
     """Follow a run until it is finished or stopped.
@@ -48,7 +48,7 @@ def watch(
         interval_s: between two readings.
         json: an object on stdout for each reading, in a line.
         console: where else to; stdout if not given.
-        clock: seconds since 1970.
+        clock: seconds since 1970; None: the store's.
         sleep: waits so many seconds.
 
     Raises:
@@ -56,7 +56,7 @@ def watch(
         StoreFailed: it could not be read at the very first.
         KeyboardInterrupt: the user has seen enough.
     """
-    console = console or new_console()
+    console, clock = console or new_console(), clock or store.now_s
     with _JsonLines() if json else WatchDisplay(console) as display:
         reader = StatusReader(store)
         status = reader.read(now_s=clock())
@@ -164,13 +164,14 @@ def _rows(status: RunStatus, pace: Pace) -> list[tuple[str, str]]:
     if progress is None:
         return [*rows, ("Tokens", _tokens(status, status.summary.tokens["generated"], None, pace))]
     lost = f", {progress.replicas_lost} lost so far" if progress.replicas_lost else ""
+    wanting = f" ({progress.waiting})" if progress.waiting else ""
     waiting, flying = f"{progress.waiting_samples} samples wait", f"{progress.flying_samples} in flight"
     return [
         *rows,
         ("Tokens", _tokens(status, progress.made_tokens, progress.total_tokens_cap, pace)),
         *([("Cost", cost)] if (cost := held_text(progress)) else ()),
         ("Time", f"{duration(progress.elapsed_s)} passed, {duration(pace.eta_s)} left ({progress.phase})"),
-        ("Replicas", f"{progress.replicas_ready} of {progress.replicas_wanted} up{lost}"),
+        ("Replicas", f"{progress.replicas_ready} of {progress.replicas_wanted} up{lost}{wanting}"),
         ("Queue", f"{waiting}, {flying}; {progress.flying_scores} scores in flight"),
     ]
 

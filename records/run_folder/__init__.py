@@ -2,5 +2,5 @@
 
 Owns the names of section 6 of the design: manifest, epochs, commits, checkpoints, parts. A reader sees what commits
 name and nothing else; a commit is created once, never changed, and void when a later epoch went before it. Stores are
-behind six verbs (`store`); `cluster` has the local disk and S3.
+behind seven verbs (`store`); `cluster` has the local disk and S3.
 """

@@ -1,4 +1,4 @@
-"""The store that a run is written to: a local folder or an object store, behind six verbs.
+"""The store that a run is written to: a local folder or an object store, behind seven verbs.
 
 Names are relative to the run, with forward slashes. A writer needs one guarantee above plain reading and writing: of
 several creators of one name exactly one succeeds, and what it created is whole. Several threads may ask one store at a
@@ -39,6 +39,10 @@ class Store(Protocol):
 
     def delete(self, name: str) -> None:
         """Remove `name`, if it is there."""
+        ...
+
+    def now_s(self) -> float:
+        """Seconds since 1970 by the clock that all who use the store share; this machine's where it has none."""
         ...
 
 

@@ -1,6 +1,7 @@
 """Who used the time of the replicas: every second that a run holds a replica is some problem's.
 
-A replica costs the same whether it works or waits, so its time is shared out as it passes:
+A replica is held from when it has a node (`hold`) until that node is gone (`release`). It costs the same whether it
+works or waits, so its time is shared out as it passes:
 
     the role has calls in flight            among those calls, evenly
     only the other role has                 among those: this one waits for them
@@ -38,9 +39,9 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class ReplicaRate:
-    """What one replica of a role is: its GPUs, and its price in USD per hour (None: unknown)."""
+    """What one replica of a role is: its GPUs or its share of one, and its price in USD per hour (None: unknown)."""
 
-    num_gpus: int
+    num_gpus: float
     usd_per_hour: float | None
 
 
@@ -68,6 +69,8 @@ def cost_of(
 class _Replica:
     role: Role
     since_s: float
+    held: bool = False
+    held_s: float = 0.0
     num_calls: int = 0
     busy_s: float = 0.0
     call_s: float = 0.0
@@ -75,15 +78,16 @@ class _Replica:
     def advance(self, now_s: float) -> None:
         """Count the time since the last change."""
         passed_s, self.since_s = now_s - self.since_s, now_s
+        self.held_s += passed_s if self.held else 0.0
         self.busy_s += passed_s if self.num_calls else 0.0
         self.call_s += passed_s * self.num_calls
 
 
 @dataclass(slots=True)
 class _Time:
-    """A role's replicas and calls, and its seconds so far: per own call, per call of any role, per problem left."""
+    """A role's held replicas and calls, and its seconds: per own call, per call of any role, per problem left."""
 
-    num_replicas: int
+    num_replicas: int = 0
     num_calls: int = 0
     per_own: float = 0.0
     per_other: float = 0.0
@@ -121,9 +125,9 @@ class Meter:
     (Share(generator_s=9.0, prm_s=0.0), Share(generator_s=3.0, prm_s=0.0))
 
     Args:
-        replicas: name -> role.
+        replicas: name -> role, of those that are held; others come with `hold`.
         num_problems: that have no row yet.
-        startup_s: seconds that the replicas had been held before the meter began.
+        startup_s: seconds that these had been held before the meter began: each, or by name.
         now_s: when it begins.
 
     Attributes:
@@ -131,14 +135,39 @@ class Meter:
     """
 
     def __init__(
-        self, replicas: Mapping[str, Role], *, num_problems: int, startup_s: float = 0.0, now_s: float = 0.0
+        self,
+        replicas: Mapping[str, Role],
+        *,
+        num_problems: int,
+        startup_s: float | Mapping[str, float] = 0.0,
+        now_s: float = 0.0,
     ) -> None:
-        self._replicas = {name: _Replica(role, now_s) for name, role in replicas.items()}
-        self._times = {role: _Time(sum(one.role == role for one in self._replicas.values())) for role in ROLES}
+        self._replicas: dict[str, _Replica] = {}
+        self._times = {role: _Time() for role in ROLES}
         self._num_left = num_problems
-        self._startup_s, self._began_s, self.now_s = startup_s, now_s, now_s
+        self._began_s, self.now_s = now_s, now_s
         self._accounts: dict[str, _Account] = {}
-        self._share_out(startup_s)
+        for name, role in replicas.items():
+            self.hold(name, role)
+            held_s = startup_s[name] if isinstance(startup_s, Mapping) else startup_s
+            self._replicas[name].held_s = held_s
+            self._times[role].per_problem += held_s / num_problems if num_problems else 0.0
+
+    def hold(self, name: str, role: Role) -> None:
+        """A replica has a node; nothing new for one that is held."""
+        one = self._replicas.setdefault(name, _Replica(role, self.now_s))
+        if not one.held:
+            one.advance(self.now_s)
+            one.held = True
+            self._times[role].num_replicas += 1
+
+    def release(self, name: str) -> None:
+        """A replica has no node any more; nothing new for one that is not held."""
+        one = self._replicas.get(name)
+        if one is not None and one.held:
+            one.advance(self.now_s)
+            one.held = False
+            self._times[one.role].num_replicas -= 1
 
     def advance(self, now_s: float) -> None:
         """Time passes up to `now_s`; a clock that goes back stands still."""
@@ -177,11 +206,10 @@ class Meter:
     def usage(self) -> Usage:
         """What was held and used so far."""
         elapsed_s = self.now_s - self._began_s
-        held_s = self._startup_s + elapsed_s
         for one in self._replicas.values():
             one.advance(self.now_s)
         replicas = tuple(
-            ReplicaUsage(name=name, role=one.role, held_s=held_s, busy_s=one.busy_s, call_s=one.call_s)
+            ReplicaUsage(name=name, role=one.role, held_s=one.held_s, busy_s=one.busy_s, call_s=one.call_s)
             for name, one in self._replicas.items()
         )
         return Usage(elapsed_s=elapsed_s, replicas=replicas)

@@ -12,7 +12,7 @@ from ray._private.label_utils import validate_node_label_syntax, validate_node_l
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 from jobs.recipes.load import load_recipe
-from jobs.scoring.replicas import node_slots
+from jobs.scoring.placement import node_slots
 from tests.support.yaml_checks import KINDS
 
 ROOT = Path(__file__).resolve().parents[2]

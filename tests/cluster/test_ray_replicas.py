@@ -11,12 +11,13 @@ import pytest_asyncio
 import ray
 
 from cluster.channel import Channel, ChannelLost
-from cluster.launch import WRITER_THREADS, Resources, SpareHosts, launch_beside_driver, launch_replicas
+from cluster.launch import WRITER_THREADS, SpareHosts, launch_beside_driver, launch_replicas
 from cluster.remote import RemoteController, wait_for
 from cluster.replicas import answer
 from cluster.session import connect
 from records.calls import SampleCall, Sampled, Sampling, TokenPrefix, root_prefix_id
-from records.failure import ActorDied, Fenced, ReplicaDied, StaleEpoch, StaleIncarnation
+from records.failure import ActorDied, Fenced, NoNode, ReplicaDied, StaleEpoch, StaleIncarnation
+from records.nodes import Demand
 from records.request import Until
 from tests.support.fakes import fake_generator
 from tests.support.local import Failing
@@ -39,7 +40,7 @@ def call(key: str) -> SampleCall:
 @pytest_asyncio.fixture
 async def replica(ray_session):
     [made] = launch_replicas(
-        fake_generator, role="generator", num_replicas=1, resources=Resources(num_cpus=0.1), start_timeout_s=60
+        fake_generator, Demand(role="generator", resources={"CPU": 0.1}), num_replicas=1, start_timeout_s=60
     )
     yield made
     made.let_go()
@@ -101,18 +102,21 @@ def test_what_ends_a_controller_reaches_the_driver(ray_session):
 
 async def test_a_replica_goes_only_where_its_node_resource_is(ray_session):
     def launched(node_resource: str, start_timeout_s: float):
-        resources = Resources(num_cpus=0.1, node_resource=node_resource)
-        return launch_replicas(
-            fake_generator, role="generator", num_replicas=2, resources=resources, start_timeout_s=start_timeout_s
-        )
+        demand = Demand(role="generator", resources={"CPU": 0.1, node_resource: 1.0})
+        return launch_replicas(fake_generator, demand, num_replicas=2, start_timeout_s=start_timeout_s)
 
     replicas = launched("generator_slot", 60) + launched("prm_slot", 2)
-    hellos = [asyncio.create_task(replica.hello()) for replica in replicas]
+
+    async def arrive(replica):
+        await replica.place()
+        return await replica.hello()
+
+    hellos = [asyncio.create_task(arrive(replica)) for replica in replicas]
     try:
         await asyncio.wait(hellos[:2], return_when=asyncio.FIRST_COMPLETED)
         assert ray.available_resources().get("generator_slot", 0) == 0
         nowhere = await asyncio.gather(*hellos[2:], return_exceptions=True)
-        assert [type(died) for died in nowhere] == [ReplicaDied, ReplicaDied]
+        assert [type(failed) for failed in nowhere] == [NoNode, NoNode]
         assert sum(hello.done() for hello in hellos[:2]) == 1
     finally:
         for hello, replica in zip(hellos, replicas, strict=True):

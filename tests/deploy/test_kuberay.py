@@ -14,7 +14,7 @@ from ray.autoscaler.v2.instance_manager.config import InstanceReconcileConfig
 
 from cluster.job_client import COMMAND_KEY, RUN_KEY, STOP_WAIT_S
 from jobs.recipes.load import load_recipe
-from jobs.scoring.replicas import node_slots
+from jobs.scoring.placement import node_slots
 from tests.support.kuberay import (
     RAY_CLUSTER,
     RAY_JOB,

@@ -1,6 +1,7 @@
 """A store in memory, and one that fails at a chosen operation."""
 
 import threading
+import time
 from pathlib import Path
 
 from records.run_folder.store import Store
@@ -34,6 +35,9 @@ class MemoryStore:
 
     def delete(self, name: str) -> None:
         self.files.pop(name, None)
+
+    def now_s(self) -> float:
+        return time.time()
 
     def write_to(self, folder: Path) -> None:
         """Lay the files out for readers of local runs."""
@@ -101,6 +105,9 @@ class FaultyStore:
         self._before()
         self._inner.delete(name)
         self._after()
+
+    def now_s(self) -> float:
+        return self._inner.now_s()
 
     @property
     def failed(self) -> bool:

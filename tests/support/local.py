@@ -51,6 +51,12 @@ class LocalHandle(Generic[ReplicaT]):
         self._make = make
         self.replica = self._fresh()
 
+    async def place(self) -> None:
+        """It is where it was made."""
+
+    def node_died(self) -> None:
+        """It has no node."""
+
     async def hello(self) -> ReplicaInfo:
         return await self._alive().hello()  # type: ignore[no-any-return]
 

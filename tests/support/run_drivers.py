@@ -408,14 +408,15 @@ class Stage:
             patch.setattr("cluster.remote.RemoteWriter", SimpleNamespace(launch=self._launch_writer))
             patch.setattr("cluster.remote.RemoteController", self._launch_controller)
             patch.setattr("cluster.metrics.RayExporter", lambda _run: SeenReadings())
-            patch.setattr("jobs.scoring.driver.Grader", lambda _kind, **_: ExactGrader())
+            patch.setattr("jobs.scoring.controlling.Grader", lambda _kind, **_: ExactGrader())
             patch.setattr("jobs.score.ProgressDisplay", partial(_Display, self))
             patch.setattr("actors.writer.store_retry.RETRY_S", (0.001, 0.002, 0.004))
             patch.setattr("actors.writer.store_retry.OUTAGE_S", self.outage_s)
             patch.setattr("actors.controller.recorder.FIRST_INTERVAL_S", 0.02)
             patch.setattr("jobs.scoring.driver.POLL_S", 0.01)
             patch.setattr("jobs.scoring.driver.HEARTBEAT_S", 0.01)
-            patch.setattr("jobs.scoring.replicas.TICK_S", 0.012)
+            patch.setattr("jobs.scoring.controlling.HEARTBEAT_S", 0.01)
+            patch.setattr("jobs.scoring.introduction.TICK_S", 0.012)
             yield
 
 

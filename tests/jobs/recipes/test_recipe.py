@@ -69,7 +69,7 @@ def test_every_field_is_described(name: str, field: FieldInfo) -> None:
 
 
 def test_engine_settings_and_recipe_sections_have_the_same_fields() -> None:
-    placement = {"num_replicas", "node_resource"}
+    placement = {"num_replicas", "node_resource", "node_labels", "placement", "gpu_fraction"}
     settings = {field.name for field in fields(EngineSettings)} - {"script"}  # of a section of its own
     assert set(EngineSection.model_fields) == settings | placement
 

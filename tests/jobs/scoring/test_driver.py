@@ -425,7 +425,7 @@ def test_replicas_cost_while_their_models_load_and_whoever_comes_next_knows(stag
     usage = stage.lease().usage
     assert usage is not None
     held_s = usage.held_s("generator")
-    assert 0 < held_s == usage.held_s("prm")
+    assert 0 < held_s == pytest.approx(usage.held_s("prm"), abs=1.0)  # each from when it has its node
     stage.calm()
     stage.load_s = 0.0
     stage.score()

@@ -19,8 +19,9 @@ from jobs.recipes.recorded import recorded_recipe
 from jobs.recipes.resume import as_json, decides_results, operational_keys
 from jobs.recipes.settings import prm_settings
 from jobs.scoring.cost import check_cost, gpus_per_replica
+from jobs.scoring.placement import cpu_slots
 from jobs.scoring.plan import Plan, _check_models, make_plan
-from jobs.scoring.replicas import check_introductions, cpu_slots
+from jobs.scoring.replicas import check_introductions
 from jobs.scoring.scripted import WARNING, informed_generator_settings
 from records.failure import InvalidInput
 from records.run_folder.manifest import differences

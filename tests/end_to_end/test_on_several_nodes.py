@@ -1,0 +1,157 @@
+"""Runs on a cluster of several nodes: what a node lacks, and a run that begins before all of its nodes are there.
+
+The nodes are raylets of this machine (`tests.services.ray_nodes`), the engines scripted. The driver lives on the head,
+which has room for no replica; the run's files lie where only the driver looks.
+"""
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+
+from jobs.command_line.score import ScoreOptions
+from jobs.score import ray_session, score
+from jobs.scoring.plan import make_plan
+from jobs.scoring.replicas import Replicas, launch
+from jobs.scoring.summary import Summary
+from records.failure import PreflightFailed
+from records.run_folder.checkpoints import read_log
+from records.run_folder.reader import read_run
+from records.run_folder.store import Store
+from tests.services.ray_nodes import LocalCluster, can_mount
+from tests.support.scripted import EXAMPLE, SCRIPTED
+
+pytestmark = [pytest.mark.ray, pytest.mark.long]
+
+GENERATOR, PRM = {"kind": "generator"}, {"kind": "prm"}
+PLACED = (
+    "generator.node_labels.kind=generator",
+    "prm.node_labels.kind=prm",
+    "generator.placement=spread",
+    "prm.placement=spread",
+    "generator.num_replicas=2",
+    "prm.num_replicas=2",
+)
+QUICK = ("output.flush_interval_s=0.5", "output.flush_problems=20", *SCRIPTED)
+PACE = ("script.tokens_per_s=200", "script.prm_tokens_per_s=10000")
+"""Slow enough to be met half-way."""
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[LocalCluster]:
+    with LocalCluster() as made:
+        for name in ("generator-a", "generator-b"):
+            made.add(name, labels=GENERATOR)
+        for name in ("prm-a", "prm-b"):
+            made.add(name, labels=PRM)
+        yield made
+
+
+def options(cluster: LocalCluster, output: Path, *overrides: str, limit: int = 60) -> ScoreOptions:
+    return ScoreOptions(
+        problems=str(EXAMPLE / "test.jsonl"),
+        recipe=EXAMPLE / "beam-16.toml",
+        output=str(output),
+        overrides=(*QUICK, *PLACED, *PACE, f"cluster.address={cluster.address}", *overrides),
+        limit=limit,
+    )
+
+
+@pytest.fixture(scope="module")
+def session(cluster, tmp_path_factory):
+    with ray_session(make_plan(options(cluster, tmp_path_factory.mktemp("none") / "run")).recipe):
+        yield cluster
+
+
+def handles_of(replicas: Replicas) -> list[Any]:
+    return [*replicas.generators, *replicas.prms]
+
+
+@contextmanager
+def launched(plan) -> Iterator[Replicas]:
+    """The replicas of a plan; they end with the block, as with a driver's session."""
+    made = launch(plan.recipe)
+    try:
+        yield made
+    finally:
+        for handle in handles_of(made):
+            ray.kill(handle._actor)
+
+
+def run_with(plan, do: Callable[[Store], None]) -> Summary:
+    """Score a plan, and do something beside it."""
+    beside = threading.Thread(target=do, args=(plan.store,))
+    with launched(plan) as replicas:
+        beside.start()
+        try:
+            return score(plan, replicas)
+        finally:
+            beside.join()
+
+
+def wait_for_rows(store: Store, number: int) -> None:
+    while not store.read("_manifest.json") or read_log(store).totals.problems < number:
+        time.sleep(0.05)
+
+
+def check_rows(folder: Path, number: int) -> None:
+    """One row per problem, and every token of the steps on somebody's account."""
+    run = read_run(folder)
+    problems, steps = run.problems().to_pylist(), run.steps().to_pylist()
+    assert len({row["problem_id"] for row in problems}) == len(problems) == number
+    assert len({(step["problem_id"], step["node_id"]) for step in steps}) == len(steps)
+    assert sum(step["generated_tokens"] for step in steps) == sum(row["generated_tokens"] for row in problems)
+
+
+def test_a_run_begins_with_the_replicas_that_have_a_node(session, tmp_path, capfd):
+    """The third generator waits for a node of its kind, in sight; that one comes in mid-run."""
+    plan = make_plan(options(session, tmp_path / "run", "generator.num_replicas=3", "generator.node_resource=slot"))
+    first, second = (session.add(f"slot-{name}", labels=GENERATOR, resources={"slot": 1}) for name in "ab")
+
+    def add_a_node(store: Store) -> None:
+        wait_for_rows(store, 20)
+        session.add("slot-c", labels=GENERATOR, resources={"slot": 1})
+
+    summary = run_with(plan, add_a_node)
+    assert summary.finished
+    said = capfd.readouterr().err
+    assert "2 of 3 generators, waiting for nodes of kind slot, kind=generator" in said
+    check_rows(tmp_path / "run", 60)
+    assert set(read_run(tmp_path / "run").steps()["replica"].to_pylist()) >= {"generator-0", "generator-1"}
+    for node in (first, second):
+        session.kill(node)
+
+
+needs_mounts = pytest.mark.skipif(not can_mount(), reason="needs root and mount namespaces")
+
+
+@needs_mounts
+def test_a_model_that_a_node_lacks_and_another_version_are_said_before_anything_is_loaded(session, tmp_path):
+    """Two nodes: one without the model's folder, one with other code; each is named with what it lacks."""
+    model, empty, other = tmp_path / "model", tmp_path / "empty", tmp_path / "code"
+    shutil.copytree(EXAMPLE / "generator", model)
+    empty.mkdir()
+    shutil.copytree(ROOT / "cluster", other, ignore=shutil.ignore_patterns("__pycache__"))
+    (other / "added.py").write_text('"""Another version."""\n')
+    without = session.add_apart("without-model", {model: empty}, labels=GENERATOR)
+    newer = session.add_apart("newer", {ROOT / "cluster": other}, labels=GENERATOR)
+    real = ("generator.kind=vllm", "prm.kind=vllm", f"generator.model={model}")
+    recipe = make_plan(options(session, tmp_path / "run", *real)).recipe
+    with pytest.raises(PreflightFailed) as refused:
+        launch(recipe)
+    lacks = str(refused.value).splitlines()[1:]
+    assert len(lacks) == 2
+    [folder] = [line for line in lacks if line.startswith("node without-model")]
+    assert f"has no folder {model}, which generator.model names" in folder or f"{model}, which generator" in folder
+    [version] = [line for line in lacks if line.startswith("node newer")]
+    assert version.count("code ") == 2
+    assert not (tmp_path / "run" / "_manifest.json").exists()
+    for node in (without, newer):
+        session.kill(node)
