@@ -110,7 +110,12 @@ class LocalStore:
                 _sync_folder(path.parent)
 
     def now_s(self) -> float:
-        """By the clock of the file system, which a network share has from its server; ours where we may only read."""
+        """By the clock of the file system, which a network share has from its server.
+
+        Ours where nothing was written yet, or may be: who asks for the time leaves no folder behind.
+        """
+        if not (self._folder / _TEMP).is_dir():
+            return time.time()
         try:
             with self._temp() as temp:
                 temp.touch()

@@ -72,4 +72,8 @@ def test_a_store_that_has_never_answered_gives_no_time():
 def test_a_local_folder_has_the_clock_of_its_file_system(tmp_path):
     store = LocalStore(tmp_path / "run")
     assert store.now_s() == pytest.approx(time.time(), abs=5)
+    assert not (tmp_path / "run").exists(), "to ask for the time makes no folder"
+    store.create("name", b"")
+    store.delete("name")
+    assert store.now_s() == pytest.approx(time.time(), abs=5)
     assert list((tmp_path / "run").rglob("*")) == [tmp_path / "run" / ".tmp"]
