@@ -432,7 +432,7 @@ def test_replicas_cost_while_their_models_load_and_whoever_comes_next_knows(stag
     assert stage.shown is not None
     assert stage.shown.usd is not None
     assert stage.shown.usd > 2 * held_s
-    assert stage.shown.gpu_seconds == pytest.approx(stage.shown.usd / 2)
+    assert stage.shown.gpu_seconds == pytest.approx(stage.shown.usd / 2, abs=0.5)  # as above
     stage.check_books()
 
 
