@@ -21,7 +21,6 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.channel import Address, ChannelServer
 from cluster.node_check import Expected, code_identity, mistakes_as_told
-from cluster.nodes import nodes
 from cluster.replicas import RayReplica
 from records.failure import NodeUnfit, ReplicaDied
 from records.nodes import Demand
@@ -222,7 +221,7 @@ class ReplicaHost(AsyncHost):
     async def hello(self) -> ReplicaInfo:
         """See `Replica`; with the node that it is on. Raises `NodeUnfit` too."""
         node_id = ray.get_runtime_context().get_node_id()
-        name = next((node.name for node in nodes() if node.node_id == node_id), node_id)
+        name = ray.util.get_node_ip_address()
         if self._hosted is None:
             here = node_id == self._driver_node_id
             if lacks := [] if here else mistakes_as_told(self._code, self._folders):

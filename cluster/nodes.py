@@ -51,6 +51,8 @@ def _begun(read: Callable[[], list[Node]]) -> "Future[list[Node]]":
     future: Future[list[Node]] = Future()
 
     def work() -> None:
+        if not future.set_running_or_notify_cancel():  # from here on it cannot be cancelled under our hands
+            return
         try:
             found = read()
         except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for

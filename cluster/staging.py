@@ -89,6 +89,11 @@ def stage_outline(uri: str) -> Path:
     return _stage_objects(uri, outline=True)
 
 
+def is_staged(uri: str) -> bool:
+    """Whether each machine that needs what is at `uri` comes to have it by itself: no folder, but a copy of one."""
+    return is_s3(uri) or is_hub_name(uri)
+
+
 def _stage_objects(uri: str, *, outline: bool) -> Path:
     if is_hub_name(uri):  # of a hub's weights there is no outline: they are here once they have been checked
         return stage_hub_folder(uri)

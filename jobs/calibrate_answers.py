@@ -4,6 +4,7 @@ run --> samples, graded --> three models, each judged on problems it was not fit
 """
 
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -93,3 +94,9 @@ def _reliability(report: FitReport) -> Table:
             f"{old.lower:.1f} to {old.upper:.1f}", *("" if each is None else f"{each:.3f}" for each in numbers)
         )
     return table
+
+
+if __name__ == "__main__":
+    from jobs.cli import main
+
+    sys.exit(main(command="calibrate-answers"))

@@ -48,7 +48,11 @@ def _table_of(problems: Any) -> pa.Table:
             f"problems: {type(problems).__name__} is no file, table (pyarrow, pandas, Polars) or list of dictionaries "
             "like {'question': ..., 'answer': ...}"
         )
-    return pa.Table.from_pylist(rows)
+    names = dict.fromkeys(str(name) for row in rows for name in row)  # from_pylist has those of the first row only
+    try:
+        return pa.table({name: [row.get(name) for row in rows] for name in names})
+    except pa.ArrowException as error:
+        raise InvalidInput(f"problems: values of one column are of several types: {error}") from error
 
 
 def overrides_of(settings: Mapping[str, object] | None) -> tuple[str, ...]:

@@ -62,12 +62,11 @@ class StoredRun:
         Raises:
             StoreFailed: the run's folder is damaged or cannot be read.
         """
-        import time
-
         from cluster.store import open_store
         from jobs.scoring.run_status import read_status
 
-        return read_status(open_store(self.uri), now_s=time.time()).summary
+        store = open_store(self.uri)
+        return read_status(store, now_s=store.now_s()).summary
 
     def problems(self, as_: As = "arrow", columns: Sequence[str] | None = None) -> Any:
         """One row per problem that has ended: status, answer, `correct` (null without a verdict), tokens, times.

@@ -77,8 +77,8 @@ def read_file(path: Path, max_bytes: int = MAX_JSON_BYTES, *, pipe: bool = False
     return content
 
 
-def parse_json(data: bytes | str, *, max_bytes: int = MAX_JSON_BYTES) -> Any:
-    """The value that a JSON text holds.
+def parse_json(data: bytes | str, *, max_bytes: int = MAX_JSON_BYTES, constants: bool = False) -> Any:
+    """The value that a JSON text holds; `constants`: NaN and infinities too, which JSON has not and models' files have.
 
     Raises:
         ValueError: it is none, or beyond a bound; `UnicodeDecodeError` and `json.JSONDecodeError` are such.
@@ -90,7 +90,11 @@ def parse_json(data: bytes | str, *, max_bytes: int = MAX_JSON_BYTES) -> Any:
         raise ValueError(f"it may hold more than {MAX_JSON_VALUES:,} values")
     try:
         value = json.loads(
-            text, parse_constant=_no_constant, parse_float=_finite, parse_int=_whole, object_pairs_hook=_each_key_once
+            text,
+            parse_constant=float if constants else _no_constant,
+            parse_float=_finite,
+            parse_int=_whole,
+            object_pairs_hook=_each_key_once,
         )
     except RecursionError:
         raise ValueError(_too_deep()) from None

@@ -15,8 +15,8 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-MAX_PAGE_BYTES = 64 * 2**20
-"""Of one page, unpacked. Writers cut pages at about a megabyte."""
+MAX_PAGE_BYTES = 112 * 2**20
+"""Of one page, unpacked. Most writers cut pages at about a megabyte, DuckDB at a hundred."""
 MIN_BYTES, MAX_EXPANSION = 64 * 2**20, 200
 """What the pages of a file may unpack to: so much in any case, else so many times the size of the file."""
 MIN_VALUES, MAX_VALUES_PER_BYTE = 4_000_000, 20

@@ -121,7 +121,7 @@ class Fleet:
     def node_gone(self, node: Node) -> None:
         """A node is dead: so is what was on it, whether or not anybody has noticed."""
         for client in self._clients():
-            if client.node_id == node.node_id and client.replica_id in self._up:
+            if client.node_id == node.node_id:  # often its connection has broken before, and it is down already
                 client.node_gone(f"its node {node.name} is gone")
                 self._metered().release(client.replica_id)
 
@@ -211,7 +211,8 @@ class Fleet:
             try:
                 cause = await client.run()
             except NoNode as none:
-                if not any(self._roles[name] == self._role(client) for name in self._up):
+                # One that loads again on its own node is as good as up: it has a verdict of its own.
+                if not any(one.placed and self._role(one) == self._role(client) for one in self._clients()):
                     raise ReplicaFailed(f"{none}, and no other is up: {self._waiting(self._role(client))}") from none
         clients: dict[str, GeneratorClient] | dict[str, _PrmClient]
         clients = self._generators if client.replica_id in self._generators else self._prms

@@ -3,13 +3,12 @@
 place --> connect --> up --+-- sender:    everything queued since the last turn, in one call
    ^                       +-- collector: long poll; results are acknowledged with the next one
    |                       +-- health:    a canary, when nothing came back for a while
-   |                       +-- node:      it was told that the replica's node is gone, or is to go
+   |                       +-- node:      it was told that the replica's node is gone
    +----- replace <-- down: any of them met a `ReplicaFailed`
 """
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, Never, TypeVar
 
@@ -67,7 +66,7 @@ class ReplicaClient(Generic[_CallT, _ResultT]):
         num_deaths: so far.
         flying_tokens: that the replica had generated, when it was last heard, for calls that have not ended.
         placed: it has a node.
-        node_id: of the node that it was last up on; "" before.
+        node_id: of the node that it was last up on; "" before, and while it comes up on another.
     """
 
     def __init__(
@@ -138,10 +137,17 @@ class ReplicaClient(Generic[_CallT, _ResultT]):
             await self._handle.replace()
 
     async def _place(self) -> None:
-        with suppress(ReplicaDied):  # `hello` says of what
+        try:
             await self._handle.place()
-        self.placed = True
-        self._on_placed(self.replica_id)
+        except ReplicaDied:  # `hello` says of what
+            return
+        self.node_id = ""
+        self._has_place()
+
+    def _has_place(self) -> None:
+        if not self.placed:
+            self.placed = True
+            self._on_placed(self.replica_id)
 
     async def _one_life(self) -> str:
         """From `hello` to the failure that ends it; what it was."""
@@ -150,6 +156,7 @@ class ReplicaClient(Generic[_CallT, _ResultT]):
             if wrong := self._check_info(info):
                 raise ReplicaDied("; ".join(wrong))
             self.node_id, self._node_gone = info.node_id, asyncio.get_running_loop().create_future()
+            self._has_place()
             self._on_up(self.replica_id, info)
             loops = (
                 self._send_loop(info.incarnation),

@@ -53,7 +53,7 @@ def read_json(file: Path) -> dict[str, Any]:
 def read_json_value(file: Path) -> Any:
     """What a JSON file holds, which may be no object. Raises as `read_json`."""
     try:
-        return parse_json(read_file(file, MAX_CONFIG_BYTES))
+        return parse_json(read_file(file, MAX_CONFIG_BYTES), constants=True)
     except OSError as error:
         raise InvalidInput(f"{file}: cannot be read ({error.strerror}); is the model's folder complete?") from error
     except ValueError as error:

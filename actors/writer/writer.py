@@ -283,7 +283,8 @@ class Writer:
         self._carry_on()
         log = run.commits.log
         settled = max(spent_tokens, log.spent_tokens) == log.spent_tokens == log.leased_tokens
-        if not run.buffer.empty or not settled or self._tidying.done(wait=True) != Tidied():
+        tidied = self._tidying.done(wait=True)  # whatever follows: the spool goes with the run
+        if not run.buffer.empty or not settled or tidied != Tidied():
             self._prepare(spent_tokens, final=True)
             self._carry_on()
         return log

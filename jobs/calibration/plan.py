@@ -280,6 +280,7 @@ def _warnings(
         for name, other in others.items()
         for field in ("generator", "temperature", "sampling")
         if getattr(other, field) != getattr(rollouts, field)
+        and not (field == "sampling" and None in (other.sampling, rollouts.sampling))  # of before it was recorded
     ]
     fitted_on = frozenset().union(*(split.questions for name, split in splits.items() if name != TEST))
     for name, chosen in evaluations.items():

@@ -161,6 +161,8 @@ def _check_rows(uri: str, rows: Sequence[RolloutRow]) -> None:
 
 def _only(uri: str, column: str, rows: Sequence[RolloutRow]) -> set[object]:
     values = {getattr(row, column) for row in rows}
+    if column in _LATER:  # a run that was begun before the column, and gone on with: what later rows say holds
+        values = values - {None} or values
     if len(values) > 1:
         shown = ", ".join(sorted(str(value)[:12] for value in values))
         raise InvalidInput(f"{uri}: rows of more than one {column} ({shown}): a PRM is calibrated for one; split them")

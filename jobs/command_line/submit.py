@@ -140,7 +140,7 @@ def _submission_id(text: str) -> str:
 
 COMMAND = Command(
     name="submit",
-    help="Any of the above as a Ray job: submit, follow, stop.",
+    help="A command that works on a cluster as a Ray job: submit, follow, stop.",
     add_arguments=_add_arguments,
     options=_options,
 )

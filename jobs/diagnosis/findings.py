@@ -78,11 +78,12 @@ def packages(version_of: Callable[[str], str | None]) -> Iterator[Finding]:
 
 def gpus(listed: str | None) -> Iterator[Finding]:
     """GPUs, as `nvidia-smi` lists name, driver and memory in MiB; None: there is no such program."""
-    rows = [[part.strip() for part in line.split(",")] for line in (listed or "").splitlines() if line.strip()]
+    rows = [[part.strip() for part in line.rsplit(",", 2)] for line in (listed or "").splitlines() if line.strip()]
     if not rows:
         yield Finding("GPU", "none: replicas run on CPU (small models only), or on a cluster's nodes")
     for name, driver, mebibytes in rows:
-        yield Finding("GPU", f"{name}, driver {driver}, {int(mebibytes) / 1024:.0f} GiB")
+        held = f"{int(mebibytes) / 1024:.0f} GiB" if mebibytes.isdigit() else "memory shared with the CPU, or unknown"
+        yield Finding("GPU", f"{name}, driver {driver}, {held}")
 
 
 def memory(meminfo: Path) -> Finding:
@@ -125,7 +126,10 @@ def ray_cluster(address: str | None) -> Finding:
     """The cluster that `RAY_ADDRESS` names, by its port."""
     if not address:
         return Finding("Ray", "RAY_ADDRESS is not set: a run starts a local cluster, or joins cluster.address")
-    host, _, port = address.rpartition("//")[2].partition(":")
+    if address in ("auto", "local"):
+        return Finding("Ray", f"RAY_ADDRESS={address}: Ray finds the cluster itself, or starts one")
+    host, _, port = address.rpartition("//")[2].rpartition(":")
+    host, port = (host.strip("[]"), port) if host else (port, "")
     advice = "start it (ray up), or unset RAY_ADDRESS for a local one"
     try:
         with closing(socket.create_connection((host, int(port or 6379)), CONNECT_S)):

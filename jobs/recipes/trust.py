@@ -79,12 +79,14 @@ def _texts(value: object) -> list[str]:
     return [value] if isinstance(value, str) else []
 
 
+_OF_A_PLACE = ("num_replicas", "node_resource", "node_labels", "placement", "gpu_fraction")
+"""Keys of an engine's section that say where replicas go, and how many."""
+
+
 def elsewhere(tables: dict[str, Any]) -> dict[str, Any]:
     """The tables of a run's recipe without where it took place and how many replicas it had."""
     kept = {name: section for name, section in tables.items() if name not in _PLACES}
     for role in ("generator", "prm"):
         if isinstance(kept.get(role), dict):
-            kept[role] = {
-                key: value for key, value in kept[role].items() if key not in ("num_replicas", "node_resource")
-            }
+            kept[role] = {key: value for key, value in kept[role].items() if key not in _OF_A_PLACE}
     return kept

@@ -1,4 +1,4 @@
-"""Why problems failed, read from the rows of a run: each part once, and none beyond the last failed row."""
+"""Why problems failed, read from the rows of a run: each row once, and none beyond the last failed row."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ class FailureReader:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._reasons = FailureReasons()
-        self._num_parts, self._num_found = 0, 0
+        self._num_read, self._num_found = 0, 0
 
     def read(self, parts: Sequence[Part], num_failed: int) -> tuple[FailureReason, ...]:
         """The reasons so far.
@@ -34,11 +34,16 @@ class FailureReader:
         Raises:
             StoreFailed: a part is gone or not what was committed.
         """
-        while self._num_found < num_failed and self._num_parts < min(len(parts), MAX_PARTS):
-            errors = (
-                read_columns(self._store, parts[self._num_parts], ("error",)).column("error").drop_null().to_pylist()
-            )
-            self._reasons.add(errors)
-            self._num_found += len(errors)
-            self._num_parts += 1
+        start = 0
+        for part in parts[:MAX_PARTS]:
+            if self._num_found >= num_failed:
+                break
+            # A part that took the place of others begins with rows that are known.
+            known, start = max(0, self._num_read - start), start + part.rows
+            if known < part.rows:
+                rows = read_columns(self._store, part, ("error",)).slice(known)
+                errors = rows.column("error").drop_null().to_pylist()
+                self._reasons.add(errors)
+                self._num_found += len(errors)
+                self._num_read = start
         return self._reasons.commonest(MAX_SHOWN)

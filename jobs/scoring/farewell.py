@@ -2,7 +2,6 @@
 
 import shlex
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from records.run_folder.store import Store
 def farewell(store: Store, argv: Sequence[str] | None = None) -> str:
     """Of the run in `store`, as its files tell it; `argv` is the process' own if not given."""
     try:
-        summary = read_status(store, now_s=time.time()).summary
+        summary = read_status(store, now_s=store.now_s()).summary
     except Failure as failed:  # nothing was begun, or the store is out: neither is news to who ends the run
         return f"stopped; what is kept cannot be told ({failed}). {_goes_on(argv)}"
     done = sum(summary.problems.values())

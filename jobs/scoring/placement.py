@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from cluster.node_check import Expected, code_identity
-from cluster.s3_client import is_s3
+from cluster.staging import is_staged
 from jobs.recipes.engines import SCRIPTED, EngineSection
 from jobs.recipes.sections import Recipe
 from jobs.scoring.cost import gpus_per_replica, role_sections
@@ -81,7 +81,7 @@ def expected_of_nodes(recipe: Recipe) -> dict[Role, Expected]:
 
 
 def _travels(section: EngineSection) -> bool:
-    return section.kind == SCRIPTED or is_s3(section.model)
+    return section.kind == SCRIPTED or is_staged(section.model)
 
 
 def check_nodes(recipe: Recipe, demands: Sequence[Demand]) -> None:

@@ -7,9 +7,7 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from actors.engines.settings import EngineSettings
-from cluster.hub import is_hub_name
-from cluster.s3_client import is_s3
-from cluster.staging import stage_folder
+from cluster.staging import is_staged, stage_folder
 from records.failure import ReplicaDied, StoreFailed
 from records.replica import Collected, Replica, ReplicaInfo
 
@@ -72,5 +70,4 @@ class StagedReplica(Generic[_SettingsT]):
 
 def builder(make: Callable[[_SettingsT], Replica[Any, Any]], settings: _SettingsT) -> Callable[[], Any]:
     """What an actor calls to have its replica; travels."""
-    elsewhere = is_s3(settings.model) or is_hub_name(settings.model)
-    return partial(StagedReplica, make, settings) if elsewhere else partial(make, settings)
+    return partial(StagedReplica, make, settings) if is_staged(settings.model) else partial(make, settings)

@@ -17,6 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from actors.writer.store_clock import StoreClock
 from jobs.display.consoles import new_console
 from jobs.display.live import LiveDisplay
 from jobs.display.numbers import count, duration, percent, ratio
@@ -56,7 +57,7 @@ def watch(
         StoreFailed: it could not be read at the very first.
         KeyboardInterrupt: the user has seen enough.
     """
-    console, clock = console or new_console(), clock or store.now_s
+    console, clock = console or new_console(), clock or StoreClock(store)
     with _JsonLines() if json else WatchDisplay(console) as display:
         reader = StatusReader(store)
         status = reader.read(now_s=clock())

@@ -185,7 +185,7 @@ class Run:
 
     def _rows_of(self, table: Table, part: Part, columns: Sequence[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
         self._files.check_part(part)
-        with pq.ParquetFile(self._files.path(part.name), filesystem=self._files.filesystem) as file:
+        with pq.ParquetFile(self._files.path(part.name), filesystem=self._files.filesystem, pre_buffer=True) as file:
             if file.metadata.num_rows != part.rows:
                 raise Damaged(f"{self.uri}: {part.name} holds {file.metadata.num_rows} rows, not what its commits say")
             known = [name for name in columns if name in file.schema_arrow.names]

@@ -21,8 +21,14 @@ def references(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Undisturbe
     return {one.name: undisturbed(one, "scripted", folder / one.name) for one in ONE_PROCESS}
 
 
-@pytest.mark.parametrize("number", range(1, 13))
+IN_MAKE_TEST = (2, 5, 6, 9)
+"""Of the schedules; the others take minutes together, and are for `make test-all`."""
+NUMBERS = [pytest.param(number, marks=() if number in IN_MAKE_TEST else pytest.mark.long) for number in range(1, 13)]
+
+
+@pytest.mark.parametrize("number", NUMBERS)
 def test_a_struck_run_leaves_what_an_undisturbed_one_leaves(tmp_path, references, number):
     schedule = draw(SEED, number, engines="scripted", stores=["local"], victims=VICTIMS, workloads=ONE_PROCESS)
     outcome = carry_out(schedule, references[schedule.workload.name], None, tmp_path / "schedule")
     assert not outcome.wrong, outcome
+    assert outcome.looks > 0, "the polling reader saw nothing"

@@ -211,7 +211,7 @@ ATTACKS: dict[str, tuple[Attack, str]] = {
         with_problems("p.jsonl", lambda path: path.symlink_to("/dev/zero")),
         "no regular file",
     ),
-    "a Parquet cell of 128 MB": (with_problems("p.parquet", huge_cells), "67,108,864"),
+    "a Parquet cell of 128 MB": (with_problems("p.parquet", huge_cells), "117,440,512"),
     "a Parquet cell in many rows": (with_problems("p.parquet", one_cell_in_many_rows), "unpack to more than"),
     "Parquet rows without end": (with_problems("p.parquet", endless_rows), "unpack to more than"),
     "a Parquet list without end": (with_problems("p.parquet", list_without_end), "unpack"),

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from actors.controller import node_loop
-from records.failure import NoNode, ReplicaFailed
+from records.failure import NoNode, ReplicaDied, ReplicaFailed
 from records.nodes import Node
 from records.run_folder.reader import read_run
 from tests.support.fakes import Faults, fake_generator
@@ -22,6 +22,7 @@ class OnANode(LocalHandle):
         super().__init__(replica_id, make)
         self.node_id, self.placed = node_id, asyncio.Event()
         self.no_node: NoNode | None = None
+        self.broken = False
         if placed:
             self.placed.set()
 
@@ -30,6 +31,11 @@ class OnANode(LocalHandle):
         if self.no_node is not None:
             self.placed.clear()
             raise self.no_node
+
+    def _alive(self):
+        if self.broken:
+            raise ReplicaDied("the connection is broken")
+        return super()._alive()
 
     async def hello(self):
         return replace(await super().hello(), node_id=self.node_id, node=self.node_id)
@@ -116,6 +122,29 @@ async def test_a_node_that_the_cluster_calls_dead_takes_its_replica_with_it(tmp_
     assert len({row["problem_id"] for row in rows}) == COUNT
     assert any("its node a is gone" in note for note in run.controller.take_notes())
     assert set(read_run(tmp_path / "run").steps()["replica"].to_pylist()) == {"generator-1"}
+
+
+async def test_a_dead_node_costs_nothing_also_where_its_connection_broke_first(tmp_path):
+    """As it mostly does: the replica is down already when the head says that its node is gone."""
+    gate = Counted(4)
+    run = NodesRun(tmp_path / "run", problems(COUNT), make_generator=lambda: fake_generator(faults=Faults(gate=gate)))
+    run.generators[1].placed.set()
+    task = asyncio.create_task(run.run())
+    await gate.reached.wait()
+    lost = run.generators[0]
+    lost.placed.clear()
+    lost.broken = True
+    while "generator-0 is gone" not in "".join(run.controller.take_notes()):  # noqa: ASYNC110 - as above
+        await asyncio.sleep(0.01)
+    run.nodes[0] = replace(run.nodes[0], alive=False)
+    await asyncio.sleep(0.2)
+    held = {one.name: one.held_s for one in run.controller._snapshot()[1].replicas}
+    await asyncio.sleep(0.2)
+    later = {one.name: one.held_s for one in run.controller._snapshot()[1].replicas}
+    assert later["generator-0"] == held["generator-0"]
+    assert later["generator-1"] > held["generator-1"]
+    gate.set()
+    await task
 
 
 async def test_without_a_node_for_any_of_a_role_the_run_ends_and_says_what_it_waited_for(tmp_path):

@@ -22,6 +22,7 @@ from actors.writer.writer import Writer
 from cluster.s3 import S3Store
 from cluster.store import LocalStore
 from jobs.scoring.abstention import AbstentionReader
+from jobs.scoring.failures import FailureReader
 from records.failure import Fenced, StoreFailed
 from records.packing import packed_rows
 from records.rows import OpenRecord
@@ -268,11 +269,13 @@ def test_a_reader_that_polls_reads_each_row_once(tmp_path):
     store = MemoryStore()
     course = Course(tmp_path, store)
     reader = AbstentionReader(store, {"answer": {"abstain_below": 0.5, "estimate": "median"}})
+    failures = FailureReader(store)
     for number in range(1, 20):
         course.step(number)
         found = reader.read(read_log(store).parts_of("problems"))
         assert found is None  # no row of these abstains or not
-        assert reader._num_read == read_log(store).totals.problems
+        failures.read(read_log(store).parts_of("problems"), num_failed=10**6)
+        assert reader._num_read == failures._num_read == read_log(store).totals.problems
 
 
 def test_a_run_of_small_parts_by_an_earlier_version_is_resumed_and_compacted(tmp_path):
