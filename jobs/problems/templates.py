@@ -5,7 +5,8 @@ r"""Prompt templates that name columns: `{question}`, `{choices}`, `{meta.subjec
 
 The problem's text is what rows, PRM and exports have as its question, so it is one and the same everywhere. Where the
 template names no column but `{question}`, the text is the question as it stands. Braces around anything that is no name
-are text; `{{name}}` is the text `{name}`.
+are text, and so are those of a LaTeX command (`\boxed{answer}`, `\frac{a}{b}`) but for `{question}`; `{{name}}` is the
+text `{name}`.
 """
 
 import json
@@ -21,6 +22,8 @@ from jobs.problems.file_rows import LineError
 QUESTION_NAME = "question"
 """In a template: the question's column, whatever it is called in the file."""
 _PART = re.compile(r'\{\{(?P<text>[^\W\d][\w.-]*)\}\}|\{(?P<name>[^\W\d][\w.-]*|"[^"{}]+")\}')
+_AFTER_COMMAND = re.compile(r"\\[A-Za-z]+(\{[^{}]*\})*\Z")
+"""What stands before a brace that is an argument of a LaTeX command."""
 _SCALARS = (str, int, float, Decimal, date)
 
 
@@ -54,6 +57,8 @@ def parse_template(template: str) -> PromptTemplate:
 
     >>> parse_template("Solve {question}\n{choices}\nA:").frame
     'Solve {question}\nA:'
+    >>> parse_template(r"{question} Put it in \boxed{answer}, as \frac{a}{b}.").names
+    ()
 
     Raises:
         ValueError: it names no column.
@@ -61,6 +66,8 @@ def parse_template(template: str) -> PromptTemplate:
     pieces: list[str | ColumnName] = []
     end = 0
     for found in _PART.finditer(template):
+        if found["name"] not in (None, QUESTION_NAME) and _AFTER_COMMAND.search(template[: found.start()]):
+            continue
         pieces.append(template[end : found.start()])
         end = found.end()
         if found["text"] == QUESTION_NAME:  # a question in braces

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from jobs.problems.columns import ProblemColumns
 from jobs.problems.file_rows import LineError
 from jobs.problems.problem_set import inspect_problems
-from jobs.problems.templates import ColumnName, parse_template, value_text
+from jobs.problems.templates import ColumnName, PromptTemplate, parse_template, value_text
 from records.failure import InvalidInput
 from records.problem import Problem
 
@@ -152,3 +152,11 @@ def test_other_columns_are_carried_as_text(tmp_path):
     assert plain.fingerprint == found.fingerprint
     with pytest.raises(InvalidInput, match=r"no column 'grade', which report\.by or problems\.carry names"):
         inspect_problems(tmp_path / "p.jsonl", ProblemColumns(carry=("grade",)))
+
+
+@pytest.mark.parametrize("written", [r"\boxed{answer}", r"\frac{a}{b}", r"\text{x}\boxed{answer}"])
+def test_arguments_of_a_latex_command_are_text(written):
+    template = f"{{question}} Put it in {written}."
+    assert parse_template(template) == PromptTemplate(template, ())
+    assert parse_template(f"{{question}} {{choices}} {written}").names == ("question", "choices")
+    assert parse_template(r"\text{question} {choices}").names == ("question", "choices"), "the question always is one"
