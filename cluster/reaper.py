@@ -22,6 +22,9 @@ SESSION = b"/session_"
 STARTING_S, QUICK_LOOK_S, LOOK_S = 60.0, 0.3, 2.0
 """While a session comes up, looks at which processes it has follow each other sooner."""
 
+END_S = 30.0
+"""For killing; one that hangs in its kernel is left to that, for the driver waits for us."""
+
 
 class Reaper:
     """The driver's side. To be made before the session is started: it belongs to sessions that are not there yet."""
@@ -93,7 +96,8 @@ def _reap(driver: int, before: set[int]) -> None:
             break
         session.look()
     session.look()
-    while session.starts:
+    end_s = time.monotonic() + END_S
+    while session.starts and time.monotonic() < end_s:
         session.kill()
         time.sleep(0.02)
         session.look()

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from json import dumps
 
 from actors.engines.model_files import CONFIG_FILE
+from cluster.hub import is_hub_name
 from cluster.node_groups import groups_of_nodes, read_node_groups
 from cluster.staging import stage_outline
 from jobs.cluster_plan.layout import ClusterLayout, lay_out
@@ -115,6 +116,8 @@ def _memory(section: EngineSection) -> tuple[ModelMemory | None, str | None]:
     """A model that is not here is no mistake: it may be on the nodes only."""
     if section.kind == SCRIPTED:
         return None, None
+    if is_hub_name(section.model):  # there is no outline of it: only all of its weights
+        return None, f"{section.model} is on a hub: its memory is unknown before it is downloaded"
     folder = stage_outline(section.model)
     if not (folder / CONFIG_FILE).is_file():
         return None, f"{section.model} is not here: its memory is unknown"

@@ -12,7 +12,9 @@ import sys
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
+from multiprocessing.connection import wait
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 MEMORY_BYTES = 2**30
@@ -25,6 +27,8 @@ PRELOADED = (
     *("pyarrow.dataset", "pyarrow.parquet", "jinja2", "pydantic", "tokenizers", "tests.support.bounded_process"),
 )
 _CRASHED = 99
+_asking = Lock()
+"""Starting a process asks after all others too, and of two threads that ask after one at once, one is told 255."""
 _ESCAPES = "\x1b\x9b\x07\x08\u202e\u2066\u200b"
 
 
@@ -81,12 +85,14 @@ def attempt(context: Any, arguments: Sequence[str], folder: Path, *, plan_only: 
     """
     said = [folder / ".out", folder / ".err", folder / ".usage"]
     process = context.Process(target=_child, args=(list(arguments), str(folder), plan_only))
-    process.start()
-    process.join(WALL_S)
-    late = process.exitcode is None
-    if late:
-        process.kill()
-        process.join()
+    with _asking:
+        process.start()
+    wait([process.sentinel], WALL_S)
+    with _asking:
+        late = process.exitcode is None
+        if late:
+            process.kill()
+            process.join()
     texts = [path.read_text(errors="surrogateescape") if path.exists() else "" for path in said]
     cpu_s, rss_kib = (float(part) for part in (texts[2] or f"{CPU_S} 0").split())
     return Ended(
