@@ -44,7 +44,7 @@ class Setting:
 
 
 def comparison_settings(
-    recipes: Sequence[Path], strategies: Sequence[str], overrides: Sequence[str]
+    recipes: Sequence[Path], strategies: Sequence[str], overrides: Sequence[str], *, read_files: bool = True
 ) -> tuple[Setting, ...]:
     """All settings, in the order given.
 
@@ -52,6 +52,7 @@ def comparison_settings(
         recipes: files, or names of shipped ones.
         strategies: entries as above.
         overrides: `--set`, for every setting; an entry's own come after it.
+        read_files: as of `load_recipe`.
 
     Raises:
         InvalidInput: names the entry and what to do.
@@ -62,7 +63,7 @@ def comparison_settings(
             f"--recipe: two recipes are called {_repeated(names)!r}: rename one, the name tells them apart"
         )
     settings = [
-        _setting(dict(zip(names, recipes, strict=True)), name, spec, overrides)
+        _setting(dict(zip(names, recipes, strict=True)), name, spec, overrides, read_files=read_files)
         for spec in strategies
         for name in _recipes_of(spec, names)
     ]
@@ -90,7 +91,7 @@ def _recipes_of(spec: str, names: Sequence[str]) -> list[str]:
     return [recipe]
 
 
-def _setting(recipes: dict[str, Path], name: str, spec: str, overrides: Sequence[str]) -> Setting:
+def _setting(recipes: dict[str, Path], name: str, spec: str, overrides: Sequence[str], *, read_files: bool) -> Setting:
     parsed = _parsed(spec)
     own = [f"strategy.name={parsed['name']}"]
     share = None
@@ -103,7 +104,7 @@ def _setting(recipes: dict[str, Path], name: str, spec: str, overrides: Sequence
     written = f"{parsed['name']}{parsed['options']}"
     every = (*overrides, *own)
     try:
-        recipe = load_recipe(recipes[name], every)
+        recipe = load_recipe(recipes[name], every, read_files=read_files)
     except InvalidInput as error:
         raise InvalidInput(f"--strategies {spec}: {error}") from error
     label = f"{name}@{written}" if len(recipes) > 1 else written

@@ -1,7 +1,6 @@
 """`answer.model`: the fitted model of answers in a recipe, as numbers; in a TOML file the name of a file with them."""
 
 from pathlib import Path
-from typing import Any
 
 from pydantic import Field, ValidationError
 
@@ -34,24 +33,18 @@ class FittedAnswersSection(Section):
     votes: FittedModelSection
 
 
-def read_answer_model(tables: dict[str, Any], folder: Path) -> None:
-    """Put the numbers in the place of a file's name.
+def read_answer_model(file: Path) -> FittedAnswersSection:
+    """The numbers of a file of `calibrate-answers`.
 
     Raises:
         InvalidInput: the file cannot be read, or is none of `calibrate-answers`.
     """
-    section = tables.get("answer")
-    name = section.get("model") if isinstance(section, dict) else None
-    if not isinstance(section, dict) or not isinstance(name, str):
-        return
-    file = (folder / Path(name).expanduser()).resolve()
     content = read_json(file)
     if content.get("format") != FORMAT:
         raise InvalidInput(f"answer.model: {file} is no file of calibrate-answers (its format is not {FORMAT!r})")
     try:
-        FittedAnswersSection.model_validate(content.get("models"))
+        return FittedAnswersSection.model_validate(content.get("models"))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, ("models", *first["loc"])))
         raise InvalidInput(f"answer.model: {file}: {where}: {first['msg']}") from error
-    section["model"] = content["models"]

@@ -16,7 +16,6 @@ from typing import Any
 from pydantic import ValidationError
 
 from cluster.hub import is_hub_name
-from jobs.recipes.answer_model import read_answer_model
 from jobs.recipes.builtin_models import folder_of
 from jobs.recipes.errors import describe
 from jobs.recipes.read_files import is_jinja, with_files
@@ -28,7 +27,7 @@ from records.failure import InvalidInput
 
 SHIPPED = Path(__file__).parent
 """Recipes of public models; each can be named without path and suffix."""
-FILES = ("cost.prices", "script.answers", "prompt.examples_file", "generator.chat_template")
+FILES = ("cost.prices", "script.answers", "prompt.examples_file", "generator.chat_template", "answer.model")
 """Settings that name a file."""
 
 
@@ -55,7 +54,6 @@ def load_recipe(
     rename_keys(tables, str(path))
     _resolve_models(tables, path.resolve().parent)
     _resolve_files(tables, path.resolve().parent)
-    read_answer_model(tables, path.resolve().parent)
     if strategy is not None:
         tables["strategy"] = _replaced(tables.get("strategy"), strategy)
     overridden = []
@@ -64,8 +62,6 @@ def load_recipe(
         overridden.append(key)
         if key in ("generator.model", "prm.model"):
             _resolve_models(tables, Path.cwd(), only=key.partition(".")[0])
-        if key == "answer.model":
-            read_answer_model(tables, Path.cwd())
         if key in FILES:
             _resolve_files(tables, Path.cwd(), only=key)
     try:

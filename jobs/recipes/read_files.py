@@ -1,4 +1,4 @@
-"""What a recipe takes in from files when it is read: examples of the prompt, a chat template.
+"""What a recipe takes in from files when it is read: examples of the prompt, a chat template, a fitted answer model.
 
 From then on the recipe has them itself: what a run was begun with stands in its manifest, and an edited file is seen on
 resume.
@@ -6,6 +6,7 @@ resume.
 
 from pathlib import Path
 
+from jobs.recipes.answer_model import read_answer_model
 from jobs.recipes.engines import MOST_TEMPLATE_CHARS
 from jobs.recipes.prompt import with_examples
 from jobs.recipes.sections import Recipe
@@ -23,7 +24,10 @@ def with_files(recipe: Recipe) -> Recipe:
     if section.chat_template is not None and not is_jinja(section.chat_template):
         section = section.model_copy(update={"chat_template": _template(section.chat_template)})
     examples = with_examples(recipe.prompt, problem_columns(recipe).names())
-    return recipe.model_copy(update={"generator": section, "prompt": examples})
+    answer = recipe.answer
+    if isinstance(answer.model, str):
+        answer = answer.model_copy(update={"model": read_answer_model(_local(answer.model))})
+    return recipe.model_copy(update={"generator": section, "prompt": examples, "answer": answer})
 
 
 def is_jinja(text: str) -> bool:

@@ -106,7 +106,7 @@ class AnswerSection(Section):
         "Which number of answer_p is compared: a quantile (lower, median, upper) or the mean of the three.",
     )
 
-    model: FittedAnswersSection | None = setting(
+    model: FittedAnswersSection | str | None = setting(
         None,
         "File of `parsimony calibrate-answers`, relative to the recipe, or its numbers: the fitted model that says how "
         "likely an answer is to be right. Omitted: the strategies' own.",

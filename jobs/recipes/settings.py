@@ -11,7 +11,9 @@ from jobs.recipes.plugin import imported
 from jobs.recipes.prompt import shown_examples
 from jobs.recipes.section import is_plugin
 from jobs.recipes.sections import Recipe
+from records.bounded import quoted
 from records.calls import Sampling
+from records.failure import InvalidInput
 from scaling.answers.classes import AnswerPolicy
 from scaling.answers.extract import DEFAULT_WAYS, Extraction, Way
 from scaling.strategy import SearchLimits
@@ -70,8 +72,14 @@ def sampling(recipe: Recipe) -> Sampling:
 
 
 def fitted_answers(recipe: Recipe) -> FittedAnswers | None:
-    """The fitted model of answers; None where the recipe has none."""
+    """The fitted model of answers; None where the recipe has none.
+
+    Raises:
+        InvalidInput: the name of a file stands in its place, as in no run's manifest.
+    """
     section = recipe.answer.model
+    if isinstance(section, str):
+        raise InvalidInput(f"answer.model: {quoted(section)} is the name of a file, not its numbers")
     return None if section is None else FittedAnswers.of(section.model_dump())
 
 

@@ -3,9 +3,13 @@
 A run begins once each role has a replica up, and every replica that the cluster has room for has come up or failed: all
 that could be wrong with models and nodes is known then, before a token is spent. Replicas that no node has room for yet
 wait for theirs in sight, and join the run when they come; so does one that failed while others of its role are up.
+
+Room is what nodes have in all, for what is free is known only where it is given away. So a replica that got no node for
+`PATIENCE_S`, while no other got one either, has none: somebody else's work is on it.
 """
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -19,6 +23,9 @@ from scaling.placement.fit import num_fitting
 
 TICK_S = 1.0
 """How often the caller hears from us while models are loaded."""
+
+PATIENCE_S = 30.0
+"""A node that is free gives its place away within seconds, also where processes start slowly."""
 
 
 class Arrivals(NamedTuple):
@@ -64,6 +71,7 @@ class Introduction:
         self._wanted = Counter(self._roles.values())
         self._infos: dict[str, ReplicaInfo] = {}
         self._placed: set[str] = set()
+        self._moved_s = time.monotonic()
         self.failures: dict[str, ReplicaFailed] = {}
 
     async def wait(self, on_tick: Callable[[Arrivals], None]) -> tuple[ReplicaInfo, ...]:
@@ -76,6 +84,7 @@ class Introduction:
             PreflightFailed: models that do not fit together, or whose golden example comes out wrong.
             ReplicaFailed: no replica of a role came up.
         """
+        self._moved_s = time.monotonic()
         tasks = [asyncio.create_task(self._arrive(handle)) for _, handle in self._handles]
         try:
             while True:
@@ -98,6 +107,7 @@ class Introduction:
         try:
             await handle.place()
             self._placed.add(handle.replica_id)
+            self._moved_s = time.monotonic()
             self._on_placed(handle.replica_id)
             self._infos[handle.replica_id] = await handle.hello()
         except ReplicaFailed as failed:
@@ -107,6 +117,8 @@ class Introduction:
         """How many of each role the cluster has room for."""
         if self._demands is None:
             return self._wanted
+        if time.monotonic() - self._moved_s > PATIENCE_S:
+            return self._count(self._placed | self.failures.keys())
         fitting = num_fitting(self._demands, self._look())
         return Counter({role: min(fitting[role], number) for role, number in self._wanted.items()})
 

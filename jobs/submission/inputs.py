@@ -67,7 +67,7 @@ def _of_calibrate(options: CalibrateOptions) -> JobInputs:
 
 def _of_compare(options: CompareOptions) -> JobInputs:
     def load() -> list[Recipe]:
-        settings = comparison_settings(options.recipes, options.strategies, options.overrides)
+        settings = comparison_settings(options.recipes, options.strategies, options.overrides, read_files=False)
         return [setting.recipe for setting in settings]
 
     return JobInputs(read={"PROBLEMS": (options.problems,)}, recipes=options.recipes, output=options.output, load=load)
@@ -77,7 +77,7 @@ def _of_estimate(options: EstimateOptions) -> JobInputs:
     def load() -> list[Recipe]:
         own = load_recipe(options.recipe, options.overrides, read_files=False)
         strategies = options.strategies or (own.strategy.name,)
-        settings = comparison_settings((options.recipe,), strategies, (*options.overrides, *NO_CAPS))
+        settings = comparison_settings((options.recipe,), strategies, (*options.overrides, *NO_CAPS), read_files=False)
         return [own, *(setting.recipe for setting in settings)]
 
     return JobInputs(

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from cluster.store import open_store
 from jobs.command_line.submit import SubmitCommand
-from jobs.recipes.load import shipped_recipe
+from jobs.recipes.load import FILES, shipped_recipe
+from jobs.recipes.read_files import is_jinja
 from jobs.recipes.sections import Recipe
 from jobs.submission.inputs import JobInputs, inputs_of
 from jobs.submission.working_dir import LEFT_OUT, shipped_files, write_package
@@ -188,11 +189,9 @@ def _check_recipe(recipe: Recipe, travels: _Travels) -> list[str]:
             raise InvalidInput(
                 f"{role}.model {model} does not travel with the working directory: it holds no file of it"
             )
-    for key, file in (
-        ("script.answers", recipe.script.answers),
-        ("prompt.examples_file", recipe.prompt.examples_file),
-        ("generator.chat_template", recipe.generator.chat_template),
-    ):
-        if file is not None and Path(file).is_relative_to(travels.folder):
+    for key in FILES:
+        table, _, setting = key.partition(".")
+        file = getattr(getattr(recipe, table), setting)
+        if isinstance(file, str) and not is_jinja(file) and Path(file).is_relative_to(travels.folder):
             travels.check(key, os.path.relpath(file, travels.here))
     return warnings

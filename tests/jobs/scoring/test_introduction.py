@@ -94,6 +94,21 @@ async def test_one_without_a_node_is_not_waited_for_but_told_of():
     assert names(await task) == ["generator-1", "prm-0"]
 
 
+async def test_one_whose_node_is_taken_by_others_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr("jobs.scoring.introduction.PATIENCE_S", 0.1)
+    world = World(num_nodes=3)
+    task = await world.waiting()
+    assert world.ticks[0] == Arrivals(0, 0, "")
+    for name in ("generator-0", "prm-0"):
+        world.handles[name].placed.set()
+    await asyncio.sleep(0.3)
+    assert not task.done()
+    assert world.ticks[-1] == Arrivals(0, 1, "0 of 2 generators, waiting for nodes of kind slot")
+    for name in ("generator-0", "prm-0"):
+        world.handles[name].come()
+    assert names(await task) == ["generator-0", "prm-0"]
+
+
 async def test_a_role_without_any_is_waited_for_until_its_node_comes():
     world = World(num_nodes=1)
     task = await world.waiting()

@@ -16,6 +16,7 @@ from jobs.command_line.commands import COMMANDS
 from jobs.command_line.common import Command
 from jobs.command_line.score import ScoreOptions
 from jobs.command_line.submit import SUBMITTABLE, JobCommand, SubmitCommand
+from jobs.recipes.load import FILES
 from jobs.submission import working_dir
 from jobs.submission.prepare import prepare
 from jobs.submission.working_dir import shipped_files, write_package
@@ -218,6 +219,18 @@ def test_a_shipped_recipe_goes_by_its_name(project):
 def test_what_the_job_could_not_do_is_refused_before_anything_is_sent(project, changes, message):
     with pytest.raises(InvalidInput, match=message):
         prepare(options(**changes))
+
+
+@pytest.mark.parametrize("key", FILES)
+def test_each_file_that_a_recipe_names_travels_or_is_refused(project, key):
+    def prepared(file):
+        return prepare(options(overrides=("generator.chat=true", f"{key}={file}")))
+
+    assert PurePosixPath("data/p.jsonl") in prepared("data/p.jsonl").files
+    with pytest.raises(InvalidInput, match=f"{key} .*: there is no such file"):
+        prepared("data/none.json")
+    with pytest.raises(InvalidInput, match=f"{key} .* does not travel"):
+        prepared("runs/old/part")
 
 
 RUN_COMMANDS = {
