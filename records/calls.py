@@ -101,6 +101,7 @@ class SampleCall:
         seed: 63 bits, derived from names.
         sampling: how tokens are drawn.
         top_logprobs: likeliest tokens per position that confidences are computed over; 0: none are.
+        forced_text: put behind the prefix, as the sample's first step.
     """
 
     key: str
@@ -111,6 +112,7 @@ class SampleCall:
     seed: int
     sampling: Sampling
     top_logprobs: int = 0
+    forced_text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +139,9 @@ class Sampled:
 
     Attributes:
         key: of the call.
-        steps: at least one; all but the last end in `SEPARATOR`. Exactly one unless the call asked for `Until.END`.
-        prompt_tokens: length of the prefix as the engine saw it, cached part included.
+        steps: at least one; all but the last end in `SEPARATOR`. Exactly one unless the call asked for `Until.END`. A
+            forced text is one more, at their head.
+        prompt_tokens: length of the prefix as the engine saw it, cached part and forced text included.
         cached_tokens: of those, found in the prefix cache.
         queued_s: from acceptance to the first scheduling.
         run_s: from there to the last token.
@@ -153,8 +156,8 @@ class Sampled:
 
     @property
     def generated_tokens(self) -> int:
-        """Tokens sampled, the end-of-answer token included."""
-        return sum(len(step.token_ids) for step in self.steps)
+        """Tokens sampled, the end-of-answer token included, a forced text not."""
+        return sum(len(step.token_ids) for step in self.steps if step.finish_reason is not FinishReason.FORCED)
 
 
 @dataclass(frozen=True, slots=True)

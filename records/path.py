@@ -21,6 +21,8 @@ class FinishReason(StrEnum):
     """The model ended its answer."""
     LENGTH = "length"
     """Cut at `max_tokens`, at the context limit, or where the budget ran out."""
+    FORCED = "forced"
+    """Not sampled: a text that the strategy put behind the path. What was sampled after it is the next step."""
 
 
 class AnswerReader(Protocol):
@@ -81,6 +83,11 @@ class Path:
     def finished(self) -> bool:
         """Nothing can follow: the answer is complete, or it was cut."""
         return self.finish_reason in (FinishReason.EOS, FinishReason.LENGTH)
+
+    @property
+    def sampled_tokens(self) -> int:
+        """Sampled in the last step; a forced text has none."""
+        return 0 if self.finish_reason is FinishReason.FORCED else len(self.token_ids)
 
     @property
     def lineage(self) -> list["Path"]:

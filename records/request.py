@@ -57,6 +57,10 @@ class Expand:
             expected gain per expected token. None: nobody ranks it. It decides when something is sampled, never what,
             so it is no part of the request's hash. The column of `requests` is `worth`.
         worth: the same under its old name, for strategies written before.
+        forced_text: put behind each parent before anything is sampled, in the generator's tokens: a step of its own
+            (`FinishReason.FORCED`) at the head of each child. Its tokens are read, not sampled, so they are prompt, and
+            neither `max_tokens` nor a cap counts them. What it asks for is a probe: an answer to be looked at. Where
+            its parent goes on without it, it is none of the problem's samples (`scaling.search.probes`).
     """
 
     parents: tuple[tuple[Path, int], ...]
@@ -68,6 +72,7 @@ class Expand:
     max_path_tokens: int | None = None
     priority: float | None = None
     worth: InitVar[float | None] = None
+    forced_text: str = ""
 
     def __post_init__(self, worth: float | None) -> None:
         """Refuse a priority that cannot be ranked.

@@ -98,9 +98,10 @@ class StepRow:
         token_confidences: minus the mean log-probability of the likeliest tokens, per token; null where not asked.
         sampled_logprob_sum: nats, under the distribution drawn from; null where not asked, or more than the temperature
             shapes it.
-        finish_reason: a `FinishReason`.
+        finish_reason: a `FinishReason`; "forced": not sampled but put there, and the next step is what a probe said.
         p_lower: PRM quantiles of the path that ends here (`p_median`, `p_upper` alike); null if the request that
             sampled it did not ask for them. What a later "score" request says stands in its own row.
+        generated_tokens: sampled in this step; 0 in a forced one.
         prompt_tokens: of the generator call, on the first step of its sample; 0 on the others.
         cached_tokens: of those, found in the prefix cache.
         prm_tokens: PRM input tokens spent on this sample, on the last step that it scored; 0 on the others.
@@ -168,6 +169,7 @@ class RequestRow:
         prm_truncated: some input of a "score" request was over-long and cut; false for "expand", likewise.
         worth: expected gain per expected token by which samples of different problems are ranked; null where nobody
             ranks them.
+        forced_text: put behind each parent before its children were sampled; null where nothing was.
     """
 
     problem_id: str
@@ -190,6 +192,7 @@ class RequestRow:
     prm_cached_tokens: int
     prm_truncated: bool
     worth: float | None
+    forced_text: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -126,6 +126,7 @@ REQUESTS = _schema(
     _required("prm_cached_tokens", pa.int64()),
     _required("prm_truncated", pa.bool_()),
     pa.field("worth", pa.float64()),
+    pa.field("forced_text", pa.string()),
 )
 
 ROLLOUTS = _schema(

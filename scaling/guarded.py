@@ -169,6 +169,8 @@ def _fault_of_request(request: object, known: _KnownPaths) -> str | None:
         return _in("Score.paths", _fault_of_paths(request.paths, known))
     if type(request) is not Expand:
         return f"{_kind(request)}, not a request: an Expand or a Score from records.request"
+    if type(request.forced_text) is not str or not _is_unicode(request.forced_text):
+        return _in("Expand.forced_text", f"must be text, is {_kind(request.forced_text)}")
     return _fault_of_parents(request.parents, known) or _fault_of_bounds(request)
 
 

@@ -57,9 +57,9 @@ class ToyProblem:
         return Reply(ReplyKind.FULL, tuple(paths))
 
     def child(self, parent: Path, request: Expand) -> Path:
-        """One more child of a path, by one step or to the end."""
+        """One more child of a path, by one step or to the end; behind a forced text an answer at once."""
         self.num_samples += 1
-        path = self._step(parent)
+        path = self._probe(parent, request.forced_text) if request.forced_text else self._step(parent)
         while request.until is Until.END and not path.finished:
             path = self._step(path)
         return path if request.scoring is Scoring.NONE else self.scored(path)
@@ -87,6 +87,20 @@ class ToyProblem:
         return Path(
             sum(self.born.values()), parent, text, (1,) * 5, FinishReason.EOS if last else FinishReason.SEPARATOR
         )
+
+    def _probe(self, parent: Path, forced_text: str) -> Path:
+        """What a path answers when it is asked: as likely right as what it would come to by itself."""
+        place = f"{parent.text} {forced_text}"
+        numbers = []
+        for _ in range(2):
+            self.born[place] += 1
+            numbers.append(sum(self.born.values()))
+        rng = random.Random(f"{self.seed}|{place}|{self.born[place]}")  # noqa: S311 (a toy)
+        chance = self.p ** ((self.num_steps - parent.depth) / self.num_steps) if self._right(parent) else 0.0
+        answer = "right" if rng.random() < chance else rng.randrange(self.num_wrong)
+        self.tokens += 5
+        forced = Path(numbers[0], parent, forced_text, (1,), FinishReason.FORCED)
+        return Path(numbers[1], forced, f"\\boxed{{{answer}}}", (1,) * 5, FinishReason.EOS)
 
     @staticmethod
     def _right(path: Path) -> bool:

@@ -86,9 +86,12 @@ class Generator(ModelReplica[SampleCall, SampleResult, GeneratorEngine]):
         prefix = self._resolve(call)
         if prefix is None:
             return PrefixMissing(call.key)
-        prefix_ids = prefix.token_ids
+        forced_ids = self.engine.tokenizer.encode(call.forced_text, special=False) if call.forced_text else ()
+        prefix_ids = prefix.token_ids + forced_ids
         context = self.engine.facts.max_model_len
         if len(prefix_ids) >= context:
+            if forced_ids and len(prefix.token_ids) < context:
+                return _without_room(call, forced_ids)
             error = f"the prompt is {len(prefix_ids)} tokens long and the context {context}: nothing can follow"
             return CallFailed(call.key, error, retryable=False)
         request = SampleRequest(
@@ -105,8 +108,8 @@ class Generator(ModelReplica[SampleCall, SampleResult, GeneratorEngine]):
         except EngineRefused as refused:
             return CallFailed(call.key, str(refused), retryable=refused.retryable)
         longer = _Prefix(prefix_ids + sample.token_ids, prefix.num_prompt_ids)
-        self._hold(child_prefix_id(call.prefix_id, sample.token_ids), longer)
-        return self._sampled(call, prefix_ids, sample)
+        self._hold(child_prefix_id(call.prefix_id, forced_ids + sample.token_ids), longer)
+        return self._sampled(call, prefix_ids, len(forced_ids), sample)
 
     def _resolve(self, call: SampleCall) -> "_Prefix | None":
         """Prompt and path as token ids; None where the call carries no prefix and none is held."""
@@ -124,11 +127,18 @@ class Generator(ModelReplica[SampleCall, SampleResult, GeneratorEngine]):
     def _prompt_ids(self, question: str) -> tuple[int, ...]:
         return PromptWriter(self._settings, self.engine.tokenizer).token_ids(question)
 
-    def _sampled(self, call: SampleCall, prefix_ids: tuple[int, ...], sample: EngineSample) -> Sampled:
-        """The sample as steps; all but the last end at the separator, the last where the engine stopped."""
+    def _sampled(self, call: SampleCall, prefix_ids: tuple[int, ...], num_forced: int, sample: EngineSample) -> Sampled:
+        """The sample as steps; all but the last end at the separator, the last where the engine stopped.
+
+        The last `num_forced` of `prefix_ids` were forced, and are a step before them.
+        """
         pieces = self._pieces(call.until, prefix_ids, sample.token_ids)
         confidences, drawn = _certainty(call.sampling, sample)
         steps = []
+        if num_forced:
+            before, forced_ids = prefix_ids[:-num_forced], prefix_ids[-num_forced:]
+            text = self.engine.tokenizer.decode_after(before, forced_ids)
+            steps.append(SampledStep(text, forced_ids, FinishReason.FORCED, None))
         start = 0
         for number, piece in enumerate(pieces, start=1):
             stop = start + len(piece.token_ids)
@@ -164,6 +174,12 @@ def _certainty(sampling: Sampling, sample: EngineSample) -> tuple[tuple[float, .
     if sample.logprobs is None or sampling.reshaped:
         return confidences, None
     return confidences, sampled_logprobs(sample.token_ids, sample.logprobs, sample.top, sampling.temperature)
+
+
+def _without_room(call: SampleCall, forced_ids: tuple[int, ...]) -> Sampled:
+    """A forced text that fills the context up: nothing is asked of the engine, and nothing is said."""
+    forced = SampledStep(call.forced_text, forced_ids, FinishReason.FORCED, None)
+    return Sampled(call.key, (forced, SampledStep("", (), FinishReason.LENGTH, None)), 0, 0, 0.0, 0.0)
 
 
 def _finish_reason(call: SampleCall, sample: EngineSample) -> FinishReason:

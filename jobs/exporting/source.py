@@ -27,6 +27,7 @@ from records.run_folder.reader import Run
 from scaling.answers.classes import AnswerClasses, AnswerPolicy
 from scaling.answers.stated import answer_of
 from scaling.search.journal import recorded_score
+from scaling.search.probes import ProbeStep, passing_probes
 from scaling.stored.training_data import FinishedPath, ProblemPaths, ranking_score
 from scaling.uncertainty.aggregation import Aggregation
 
@@ -179,7 +180,9 @@ def _finished(
     answers = AnswerClasses(AnswerPolicy())
     nodes = {0: Path(0, None, question, answers=answers)}
     found = []
-    for row in sorted(steps, key=lambda row: row["node_id"]):
+    ordered = sorted(steps, key=lambda row: row["node_id"])
+    passing = passing_probes(ProbeStep(row["node_id"], row["parent_id"], row["finish_reason"]) for row in ordered)
+    for row in ordered:
         if row["parent_id"] not in nodes:
             raise StoreFailed(f"{where}: step {row['node_id']} continues {row['parent_id']}, which is not there")
         path = nodes[row["node_id"]] = Path(
@@ -191,7 +194,7 @@ def _finished(
             row["logprob_sum"],
             recorded_score(row["p_lower"], row["p_median"], row["p_upper"]) or later.get(row["node_id"]),
         )
-        if path.finished:
+        if path.finished and path.node_id not in passing:
             if row["answer"] is not None:
                 answers.recall(path.solution, row["answer"] or None, row["answer_class"])
             score = ranking_score(path, aggregation)

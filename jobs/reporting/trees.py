@@ -14,6 +14,7 @@ from records.request import ReplyKind
 from records.rows import ProblemRow, RequestRow, Status, StepRow
 from scaling.answers.extract import extract_answer
 from scaling.search.journal import recorded_leaf, recorded_score
+from scaling.search.probes import passing_probes
 
 PRUNED, CANDIDATE, CHOSEN = 0, 1, 2
 """What became of a step: on no path that competed for the answer, on one, on the chosen one."""
@@ -122,9 +123,10 @@ def _later_scores(requests: Iterable[RequestRow]) -> dict[int, PrmScore]:
 def _leaves(steps: Sequence[StepRow], later: Mapping[int, PrmScore]) -> tuple[Leaf, ...]:
     paths = {0: Path(0, None, "")}
     leaves = []
+    passing = passing_probes(steps)
     for step in steps:
         path = paths[step.node_id] = recorded_leaf(paths[step.parent_id], [step])
-        if path.finished:
+        if path.finished and step.node_id not in passing:
             answer = extract_answer(path.solution) if step.answer is None else step.answer or None
             leaves.append(Leaf(step.node_id, answer, path.score or later.get(step.node_id)))
     return tuple(leaves)

@@ -54,7 +54,10 @@ class OpenSearch:
         known = held.replica == replica and not in_full
         prefix = None if known else TokenPrefix(task.parent.root.text, task.parent.solution_token_ids)
         sampling = sampling if task.temperature is None else Sampling(task.temperature, stop=sampling.stop)
-        return SampleCall(key, held.prefix_id, prefix, task.until, max_tokens, task.seed, sampling, task.top_logprobs)
+        return SampleCall(
+            key, held.prefix_id, prefix, task.until, max_tokens, task.seed, sampling, task.top_logprobs,
+            task.forced_text,
+        )  # fmt: skip
 
     def score_call(self, key: str, task: ScoreTask, replica: str, *, in_full: bool) -> ScoreCall:
         """The task as a call to `replica`, likewise."""

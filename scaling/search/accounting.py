@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from records.rows import ProblemRecord, ProblemRow, RequestRow, Status, StepRow
 from records.usage import Role
 from scaling.budget.metering import ReplicaRate, Share, cost_of
+from scaling.search.probes import passing_probes
 from scaling.search.problem_search import ProblemSearch
 from scaling.strategy import Choice
 from scaling.uncertainty.abstention import Abstention
@@ -74,7 +75,7 @@ def problem_record(
         answer_p_lower=score.lower if score else None,
         answer_p_median=score.median if score else None,
         answer_p_upper=score.upper if score else None,
-        num_samples=sum(len(row.child_ids) for row in search.requests),
+        num_samples=sum(len(row.child_ids) for row in search.requests if row.forced_text is None),
         num_steps=len(search.steps),
         generated_tokens=generated,
         prompt_tokens=prompt,
@@ -102,7 +103,8 @@ def problem_record(
 
 def _told(search: ProblemSearch) -> dict[str, Any]:
     """Samples that came to their end, those of them that state no answer, and what the row carries of the input."""
-    stated = [step.answer for step in search.steps if step.answer is not None]
+    passing = passing_probes(search.steps)
+    stated = [step.answer for step in search.steps if step.answer is not None and step.node_id not in passing]
     columns = search.problem.columns or None
     return {"num_finished": len(stated), "num_unanswered": stated.count(""), "columns": columns}
 
@@ -141,5 +143,5 @@ def _prm_tokens(search: ProblemSearch) -> tuple[int, int]:
 def pruned_tokens_of(choice: Choice | None, generated_tokens: int) -> int:
     """Generated tokens that no candidate for the answer contains."""
     candidates = choice.candidates if choice else ()
-    kept = {node.node_id: len(node.token_ids) for path in candidates for node in path.lineage}
+    kept = {node.node_id: node.sampled_tokens for path in candidates for node in path.lineage}
     return generated_tokens - sum(kept.values())

@@ -21,6 +21,8 @@ def request_hash(request: Expand | Score) -> str:
         parents = tuple((path.node_id, num_samples) for path, num_samples in request.parents)
         bounds = (request.until.value, request.max_tokens, request.max_path_tokens)
         content = ("expand", parents, bounds, request.scoring.value, request.temperature, request.top_logprobs)
+        if request.forced_text:  # fingerprints from before there were any are as they were
+            content = (*content, "forced", request.forced_text)
     return hashlib.blake2b(repr(content).encode(), digest_size=16).hexdigest()
 
 
@@ -69,6 +71,7 @@ def request_row(
         prm_cached_tokens=sum(result.cached_tokens for result in scored),
         prm_truncated=any(result.truncated for result in scored),
         worth=expand.priority if expand else None,
+        forced_text=expand.forced_text or None if expand else None,
     )
 
 
@@ -160,7 +163,7 @@ def step_rows(
                 p_lower=score.lower if score else None,
                 p_median=score.median if score else None,
                 p_upper=score.upper if score else None,
-                generated_tokens=len(node.token_ids),
+                generated_tokens=node.sampled_tokens,
                 prompt_tokens=sampled.prompt_tokens if first else 0,
                 cached_tokens=sampled.cached_tokens if first else 0,
                 prm_tokens=scored.prm_tokens if scored and last else 0,

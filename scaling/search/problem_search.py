@@ -288,6 +288,7 @@ class ProblemSearch:
                 temperature=request.temperature,
                 top_logprobs=request.top_logprobs,
                 priority=request.priority,
+                forced_text=request.forced_text,
             )
             for child, parent in enumerate(parents)
         ]

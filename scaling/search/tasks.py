@@ -21,6 +21,7 @@ class SampleTask(NamedTuple):
         temperature: of the sample, from the whole distribution; None: the run's sampling.
         top_logprobs: likeliest tokens per position to compute confidences over; 0: none.
         priority: of the request that it is for; the highest is sampled first. None: nobody ranks it.
+        forced_text: put behind the parent before anything is sampled; empty: nothing is.
     """
 
     key: str
@@ -34,6 +35,7 @@ class SampleTask(NamedTuple):
     temperature: float | None = None
     top_logprobs: int = 0
     priority: float | None = None
+    forced_text: str = ""
 
 
 class ScoreTask(NamedTuple):

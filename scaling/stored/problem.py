@@ -11,6 +11,7 @@ from records.rows import RequestRow, StepRow
 from scaling.answers.classes import DEFAULT_POLICY, AnswerClasses, AnswerPolicy
 from scaling.answers.stated import answer_of
 from scaling.search.journal import recall_answers, recorded_leaf, recorded_score
+from scaling.search.probes import passing_probes
 from scaling.seeds import seed_for
 
 
@@ -128,9 +129,11 @@ def finished_answers(
     nodes = {0: Path(0, None, problem.question, answers=reader)}
     recall_answers(reader, nodes[0], steps)
     answers: list[str | None] = []
-    for row in sorted(steps, key=lambda row: row.node_id):
+    ordered = sorted(steps, key=lambda row: row.node_id)
+    passing = passing_probes(ordered)
+    for row in ordered:
         path = nodes[row.node_id] = recorded_leaf(nodes[row.parent_id], [row])
-        if path.finished:
+        if path.finished and row.node_id not in passing:
             answers.append(answer_of(path))
     return answers
 

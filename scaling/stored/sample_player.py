@@ -122,7 +122,8 @@ class Playback:
         request, problem = self.request, self._problem
         if not isinstance(request, Expand):
             return []
-        whole = request.until is Until.END and request.temperature is None and request.max_path_tokens is None
+        usual = request.temperature is None and request.max_path_tokens is None and not request.forced_text
+        whole = request.until is Until.END and usual
         if not whole or any(parent.parent is not None for parent, _ in request.parents):
             raise NotStored(f"problem {problem.problem_id!r}: only whole samples of the bare question are stored")
         end = self._num_taken + sum(count for _, count in request.parents)

@@ -16,6 +16,7 @@ from records.request import Scoring, Until
 from records.rows import ProblemRecord, RequestRow, Status, StepRow
 from scaling.answers.classes import DEFAULT_POLICY, AnswerClasses, AnswerPolicy
 from scaling.search.journal import recall_answers, recorded_leaf, recorded_score
+from scaling.search.probes import passing_probes
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +36,14 @@ class StoredChild:
         until: where it was to end.
         temperature: of its request; None for the run's sampling.
         granted_tokens: most that the engine might sample.
+        forced_text: that was put behind the node first; empty: nothing was.
         rows: its steps.
     """
 
     until: Until
     temperature: float | None
     granted_tokens: int
+    forced_text: str
     rows: tuple[StepRow, ...]
 
     @property
@@ -66,7 +69,7 @@ class StoredChild:
     @property
     def has_confidences(self) -> bool:
         """Whether its request asked for token confidences."""
-        return self.rows[0].token_confidences is not None
+        return self.rows[-1].token_confidences is not None
 
     def is_what(self, max_tokens: int) -> bool:
         """Whether the engine would have sampled just this under another bound."""
@@ -108,8 +111,9 @@ class StoredTree:
 
     @property
     def finished(self) -> list[int]:
-        """The leaves at which a sample came to its end."""
-        return [leaf for leaf, child in self.by_leaf.items() if child.is_finished]
+        """The leaves at which a sample came to its end; of a probe only where its path ends with it."""
+        passing = passing_probes(self.nodes[node] for node in sorted(self.nodes))
+        return [leaf for leaf, child in self.by_leaf.items() if child.is_finished and leaf not in passing]
 
     def answer_of(self, leaf: int) -> str | None:
         """As found in the whole solution that ends there."""
@@ -202,7 +206,7 @@ def _children(record: ProblemRecord) -> Iterator[StoredChild]:
         granted = [tokens for tokens in request.granted_tokens if tokens]  # of those that were sampled
         for leaf, tokens in zip(request.child_ids, granted, strict=True):
             rows = record.steps[next_node - 1 : leaf]  # node ids count the step rows up from 1
-            yield StoredChild(Until(request.until), request.temperature, tokens, rows)
+            yield StoredChild(Until(request.until), request.temperature, tokens, request.forced_text or "", rows)
             next_node = leaf + 1
 
 

@@ -21,6 +21,7 @@ from records.request import Expand, Reply, ReplyKind, Score
 from records.rows import RequestRow
 from scaling.search.accounting import pruned_tokens_of
 from scaling.search.journal import recorded_score, request_hash
+from scaling.search.probes import passing_probes
 from scaling.stored.problem import Cost, NotStored
 from scaling.stored.tree import StoredChild, StoredTree
 from scaling.strategy import Choice, Request, Strategy, StrategyFactory
@@ -36,7 +37,7 @@ class Replayed:
         error: a strategy of the user's own failed in this way; None otherwise.
         num_requests: that it made, the one that left included.
         leaves: nodes of the children that it took, in order.
-        finished: of those, the ones that brought a sample to its end.
+        finished: of those, the ones that brought a sample to its end (`scaling.search.probes`).
         root_score: the PRM's view of the bare question; None if it did not ask.
         num_steps: of the children.
         pruned_tokens: generated, and in no candidate for the answer.
@@ -137,6 +138,7 @@ class _Playback:
         children = [self._tree.by_leaf[leaf] for leaf in self._taken]
         rows = [row for child in children for row in child.rows]
         generated = sum(row.generated_tokens for row in rows)
+        passing = passing_probes(sorted(rows, key=lambda row: row.node_id))
         is_whole = self._is_own and self._num_requests == len(self._tree.requests)
         return Replayed(
             choice=choice,
@@ -144,7 +146,9 @@ class _Playback:
             error=error,
             num_requests=self._num_requests,
             leaves=tuple(self._taken),
-            finished=tuple(leaf for leaf in self._taken if self._tree.by_leaf[leaf].is_finished),
+            finished=tuple(
+                leaf for leaf in self._taken if self._tree.by_leaf[leaf].is_finished and leaf not in passing
+            ),
             root_score=self._root_score,
             num_steps=len(rows),
             pruned_tokens=pruned_tokens_of(choice, generated),
@@ -168,6 +172,7 @@ class _Playback:
             if child.leaf not in self._taken
             and child.until is request.until
             and child.temperature == request.temperature
+            and child.forced_text == request.forced_text
         ][:count]
         if len(children) < count:
             raise NotStored(f"{name}: {count} more children are asked for, {len(children)} are stored")

@@ -44,6 +44,8 @@ def toy_steps(call: SampleCall) -> list[SampledStep]:
     """What the toy generator says to a call: a function of its seed and bounds."""
     rng = random.Random(call.seed)
     steps: list[SampledStep] = []
+    if call.forced_text:
+        steps.append(SampledStep(call.forced_text, tuple(call.forced_text.encode()), FinishReason.FORCED, None))
     left = call.max_tokens
     while True:
         last = rng.random() < 0.35
