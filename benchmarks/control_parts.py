@@ -76,8 +76,8 @@ def _listening(recorded: Recorded) -> Iterator[None]:
     """Localities write down what they are told."""
     original = {name: getattr(Locality, name) for name in ("__init__", *WRITES, *READS)}
 
-    def begin(self: Locality, root: Path) -> None:
-        original["__init__"](self, root)
+    def begin(self: Locality, root: Path, *, thoughts: bool = True) -> None:
+        original["__init__"](self, root, thoughts=thoughts)
         recorded.roots[id(self)] = root
         keep.append(self)
 

@@ -8,7 +8,7 @@ PROBLEMS --recipe R    columns, the first prompt, keys as they are read, what ca
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from rich.table import Table
@@ -45,6 +45,8 @@ def run(options: CheckOptions) -> int:
         _print_lines(graded_lines(options.grade, _grader(options, recipe)), _graded_row, as_json=options.json)
     if options.extract is not None:
         policy = AnswerPolicy() if recipe is None else answer_policy(recipe)
+        # A file has texts, not tokens: thoughts in them are found by their tags.
+        policy = replace(policy, extraction=replace(policy.extraction, has_thoughts=True))
         _print_lines(extracted_lines(options.extract, policy), _extracted_row, as_json=options.json)
     return 0
 

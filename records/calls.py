@@ -10,7 +10,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
-from records.path import FinishReason, PrmScore
+from records.path import FinishReason, Phases, PrmScore
 from records.request import Until
 
 
@@ -123,6 +123,7 @@ class SampledStep:
         token_confidences: per token, rounded to float32; None where the call did not ask.
         sampled_logprob_sum: as `logprob_sum`, under the distribution that the tokens were drawn from, at its
             temperature; None where the call did not ask, or more than the temperature shapes it (`Sampling.reshaped`).
+        phases: what of it is thought and what is answer; None where the generator's settings do not tell.
     """
 
     text: str
@@ -131,6 +132,7 @@ class SampledStep:
     logprob_sum: float | None
     token_confidences: tuple[float, ...] | None = None
     sampled_logprob_sum: float | None = None
+    phases: Phases | None = None
 
 
 @dataclass(frozen=True, slots=True)

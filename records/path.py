@@ -4,10 +4,10 @@ A `Path` is immutable and points to its parent, so siblings share their past. No
 delivered, in child order: 0 is the root (the bare question), the rest count up, whatever order the parts arrived in.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 class FinishReason(StrEnum):
@@ -21,15 +21,60 @@ class FinishReason(StrEnum):
     """The model ended its answer."""
     LENGTH = "length"
     """Cut at `max_tokens`, at the context limit, or where the budget ran out."""
+    UNFINISHED_THOUGHT = "unfinished_thought"
+    """The model ended, or was cut, within its thought: there is no answer."""
     FORCED = "forced"
     """Not sampled: a text that the strategy put behind the path. What was sampled after it is the next step."""
+
+
+ENDS = frozenset({FinishReason.EOS, FinishReason.LENGTH, FinishReason.UNFINISHED_THOUGHT})
+"""After which nothing can follow."""
+
+
+class Phases(NamedTuple):
+    """How the tokens and the text of one step divide into thought and answer.
+
+    A token that completes a mark belongs to the thought, and so do those that the mark began with.
+
+    Attributes:
+        thinking_tokens: of the step; the others are of the answer.
+        thought_chars: of the step's text; what follows them is of the answer.
+        is_open: a thought goes on where the step ends.
+        is_closed: a budget has closed a thought in it.
+        num_prolonged: ends of thoughts in it that came too early and were replaced.
+    """
+
+    thinking_tokens: int
+    thought_chars: int
+    is_open: bool
+    is_closed: bool = False
+    num_prolonged: int = 0
+
+
+def text_after_thought(steps: Iterable[tuple[str, Phases | None]]) -> str | None:
+    """What follows the last thought; None where that goes on, the whole text where nobody has told thoughts apart.
+
+    Args:
+        steps: text and phases of each step of a path, the last one first.
+    """
+    texts: list[str] = []
+    for text, phases in steps:
+        if phases is None:
+            texts.append(text)
+            continue
+        if phases.is_open and not texts:
+            return None
+        texts.append(text[phases.thought_chars :])
+        if phases.thinking_tokens:
+            break
+    return "".join(reversed(texts))
 
 
 class AnswerReader(Protocol):
     """Knows which answer a solution of a problem states, and what it is counted as."""
 
-    def answer(self, solution: str) -> str | None:
-        """The answer that a solution states; None where it states none."""
+    def answer(self, solution: str | None) -> str | None:
+        """The answer that a solution states, after its thought; None where it states none, or there is none."""
         ...
 
     def form(self, answer: str) -> str:
@@ -65,6 +110,7 @@ class Path:
             were likeliest there, so the more peaked, the higher; None where nobody asked.
         sampled_logprob_sum: as `logprob_sum`, under the distribution that the tokens were drawn from; None where nobody
             asked, or more than the temperature shapes it.
+        phases: what of the last step is thought and what is answer; None where the run does not tell.
         answers: of the root: how answers of this problem are read; None elsewhere, and where the defaults hold.
     """
 
@@ -78,11 +124,17 @@ class Path:
     token_confidences: tuple[float, ...] | None = None
     sampled_logprob_sum: float | None = None
     answers: AnswerReader | None = None
+    phases: Phases | None = None
 
     @property
     def finished(self) -> bool:
         """Nothing can follow: the answer is complete, or it was cut."""
-        return self.finish_reason in (FinishReason.EOS, FinishReason.LENGTH)
+        return self.finish_reason in ENDS
+
+    @property
+    def thinking(self) -> bool:
+        """A thought goes on where the path ends; of a path without steps nobody knows."""
+        return self.phases is not None and self.phases.is_open
 
     @property
     def sampled_tokens(self) -> int:
@@ -113,6 +165,11 @@ class Path:
         return "".join(node.text for node in self.lineage)
 
     @property
+    def answer_text(self) -> str | None:
+        """The text after the last thought; None within one."""
+        return text_after_thought((node.text, node.phases) for node in self._backwards())
+
+    @property
     def solution_token_ids(self) -> tuple[int, ...]:
         """The tokens of all steps: [num_tokens]."""
         return tuple(token_id for node in self.lineage for token_id in node.token_ids)
@@ -121,6 +178,11 @@ class Path:
     def num_tokens(self) -> int:
         """Of all steps together."""
         return sum(len(node.token_ids) for node in self._backwards())
+
+    @property
+    def thinking_tokens(self) -> int:
+        """Of the thoughts of all steps together; 0 where the run does not tell."""
+        return sum(node.phases.thinking_tokens for node in self._backwards() if node.phases is not None)
 
     def _backwards(self) -> Iterator["Path"]:
         node = self

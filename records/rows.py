@@ -46,6 +46,12 @@ class ProblemRow:
         num_finished: samples that came to their end; null in runs from before there was this column.
         num_unanswered: of these, those that state no answer; null likewise.
         columns: other columns of the input, name and value as text; null where the recipe carries none.
+        thinking_tokens: generated tokens of thoughts, their marks included; null where the recipe tells no thoughts,
+            and in runs from before there was this column.
+        answer_tokens: the other generated tokens; null likewise.
+        num_unfinished_thoughts: samples that ended within a thought; they state no answer. Null likewise.
+        num_closed_thoughts: samples of which the budget of thinking closed a thought; null likewise.
+        num_prolonged_thoughts: samples of which an end of a thought came too early and was replaced; null likewise.
     """
 
     problem_id: str
@@ -80,6 +86,11 @@ class ProblemRow:
     num_finished: int | None = None
     num_unanswered: int | None = None
     columns: tuple[tuple[str, str | None], ...] | None = None
+    thinking_tokens: int | None = None
+    answer_tokens: int | None = None
+    num_unfinished_thoughts: int | None = None
+    num_closed_thoughts: int | None = None
+    num_prolonged_thoughts: int | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -115,6 +126,13 @@ class StepRow:
         answer: of the last step of a finished sample: what it states, as extracted; empty where it states nothing; null
             on other steps, and in runs from before there was this column.
         answer_class: what that answer is counted as: one text for all answers of the problem that are the same.
+        thinking_tokens: generated tokens of thoughts, their marks included; null where the recipe tells no thoughts,
+            and in runs from before there was this column.
+        answer_tokens: the other generated tokens; null likewise.
+        thought_chars: of `text`; what follows them is of the answer. Null likewise.
+        thought_open: a thought goes on where the step ends; null likewise.
+        thought_closed: the budget of thinking has closed a thought in it; null likewise.
+        thought_prolonged: ends of thoughts in it that came too early and were replaced; null likewise.
     """
 
     problem_id: str
@@ -144,6 +162,12 @@ class StepRow:
     run_seconds: float
     answer: str | None = None
     answer_class: str | None = None
+    thinking_tokens: int | None = None
+    answer_tokens: int | None = None
+    thought_chars: int | None = None
+    thought_open: bool | None = None
+    thought_closed: bool | None = None
+    thought_prolonged: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -73,6 +73,11 @@ PROBLEMS = _schema(
     pa.field("num_finished", pa.int32()),
     pa.field("num_unanswered", pa.int32()),
     pa.field("columns", pa.map_(pa.string(), pa.string())),
+    pa.field("thinking_tokens", pa.int64()),
+    pa.field("answer_tokens", pa.int64()),
+    pa.field("num_unfinished_thoughts", pa.int32()),
+    pa.field("num_closed_thoughts", pa.int32()),
+    pa.field("num_prolonged_thoughts", pa.int32()),
 )
 
 STEPS = _schema(
@@ -103,6 +108,12 @@ STEPS = _schema(
     _required("run_seconds", pa.float64()),
     pa.field("answer", pa.string()),
     pa.field("answer_class", pa.string()),
+    pa.field("thinking_tokens", pa.int64()),
+    pa.field("answer_tokens", pa.int64()),
+    pa.field("thought_chars", pa.int32()),
+    pa.field("thought_open", pa.bool_()),
+    pa.field("thought_closed", pa.bool_()),
+    pa.field("thought_prolonged", pa.int32()),
 )
 
 REQUESTS = _schema(

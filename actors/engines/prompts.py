@@ -19,6 +19,8 @@ from records.failure import InvalidInput
 
 QUESTION = "{question}"
 """Where the text of a problem goes in a template."""
+ANY_QUESTION = "\x00question\x00"
+"""Stands in no file of problems: to look at what a prompt has around its question."""
 
 
 class PromptWriter:

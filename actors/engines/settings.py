@@ -68,6 +68,25 @@ class ShownExample:
     answer: str
 
 
+Mark = str | tuple[int, ...]
+"""What begins or ends a thought: its text, or its token ids."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThinkingSettings:
+    """How thoughts are told apart from answers (`actors.engines.thoughts`).
+
+    Attributes:
+        preset: a family by its name, or "auto": what the model's files say.
+        pairs: marks that begin and end a thought, which take the family's place; empty: the family's.
+        opened_by_template: the prompt opens the thought; None: it does if it ends with what begins one.
+    """
+
+    preset: str = "auto"
+    pairs: tuple[tuple[Mark, Mark], ...] = ()
+    opened_by_template: bool | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GeneratorSettings(EngineSettings):
     """A generator replica.
@@ -84,6 +103,7 @@ class GeneratorSettings(EngineSettings):
         max_logprobs: most `top_logprobs` of a call.
         seeded: each sample is drawn with the seed of its call; else all from one stream, another in each process.
         logprobs: log-probabilities of sampled tokens are given also where a call asks for none of the likeliest.
+        thinking: how its thoughts are told apart from its answers; None: they are not.
     """
 
     prompt_template: str
@@ -97,6 +117,7 @@ class GeneratorSettings(EngineSettings):
     between_examples: str = "\n\n"
     chat_template: str | None = None
     chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    thinking: ThinkingSettings | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

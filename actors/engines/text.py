@@ -109,9 +109,20 @@ class TextTokenizer:
         finally:
             self._backend.encode_special_tokens = False
 
-    def decode(self, token_ids: Sequence[int]) -> str:
-        """Text of `token_ids`; bytes that are no character become U+FFFD."""
-        return str(self._backend.decode(list(token_ids), skip_special_tokens=True))
+    @cached_property
+    def special_ids(self) -> frozenset[int]:
+        """The special tokens, which leave no text."""
+        added = self._backend.get_added_tokens_decoder()
+        return frozenset(token_id for token_id, token in added.items() if token.special)
+
+    def token_id(self, text: str) -> int | None:
+        """The token of exactly this text in the vocabulary; None where there is none."""
+        found: int | None = self._backend.token_to_id(text)
+        return found
+
+    def decode(self, token_ids: Sequence[int], *, special: bool = False) -> str:
+        """Text of `token_ids`, with that of special ones if asked for; bytes that are no character become U+FFFD."""
+        return str(self._backend.decode(list(token_ids), skip_special_tokens=not special))
 
     def decode_after(self, context_ids: Sequence[int], token_ids: Sequence[int]) -> str:
         """What `token_ids` add to the text of `context_ids`.

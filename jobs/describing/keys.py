@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from jobs.describing.toml import toml_value
 from jobs.recipes.section import PLUGIN
-from jobs.recipes.sections import SECTIONS, Recipe
+from jobs.recipes.sections import SECTIONS, SUBSECTIONS, Recipe
 from jobs.recipes.strategies.registry import STRATEGIES
 
 _UNITS = {
@@ -74,7 +74,11 @@ def key_groups() -> Iterator[KeyGroup]:
     yield KeyGroup("", "Keys outside any section; they come first in the file.", tuple(_keys(outside)))
     for name, section in SECTIONS.items():
         resumable = _is_operational(Recipe.model_fields[name])
-        yield KeyGroup(f"[{name}]", _first_line(section), tuple(_keys(section.model_fields, resumable)))
+        own = {key: field for key, field in section.model_fields.items() if f"{name}.{key}" not in SUBSECTIONS}
+        yield KeyGroup(f"[{name}]", _first_line(section), tuple(_keys(own, resumable)))
+        for table in (f"{name}.{key}" for key in section.model_fields if key not in own):
+            within = SUBSECTIONS[table]
+            yield KeyGroup(f"[{table}]", _first_line(within), tuple(_keys(within.model_fields, resumable)))
     for row in STRATEGIES.values():
         name = row.name if row.name != PLUGIN else "module:function"
         yield KeyGroup(f'[strategy] name = "{name}"', _first_line(row.options), tuple(_keys(row.options.model_fields)))

@@ -1,11 +1,12 @@
 """A recipe with all that it leaves unsaid, as TOML that is the same recipe; and a new one with all that may be said."""
 
 from collections.abc import Iterator, Mapping
+from operator import attrgetter
 from typing import Any
 
 from jobs.describing.keys import KeyGroup, SettingKey, key_groups
 from jobs.describing.toml import toml_value
-from jobs.recipes.sections import SECTIONS, Recipe
+from jobs.recipes.sections import SECTIONS, SUBSECTIONS, Recipe
 from jobs.recipes.strategies.registry import row_of
 
 COMMENT_COLUMN = 48
@@ -19,7 +20,8 @@ def shown_recipe(recipe: Recipe, *, changed_only: bool = False) -> str:
         recipe: resolved.
         changed_only: leave out what is at its default.
     """
-    whole = recipe.model_dump(mode="json") | {name: _with_silent(getattr(recipe, name)) for name in SECTIONS}
+    whole = recipe.model_dump(mode="json")
+    whole |= {name: _with_silent(attrgetter(name)(recipe)) for name in (*SECTIONS, *SUBSECTIONS)}
     return "\n".join(_shown(recipe, whole, changed_only)).lstrip("\n") + "\n"
 
 

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from records.failure import StoreFailed
-from records.path import FinishReason, Path, PrmScore
+from records.path import FinishReason, Path, Phases, PrmScore
 from records.rows import Status
 from records.run_folder.layout import Table
 from records.run_folder.reader import Run
@@ -41,6 +41,7 @@ _COLUMNS: dict[Table, tuple[str, ...]] = {
     "steps": (
         *("problem_id", "request", "node_id", "parent_id", "text", "token_ids", "logprob_sum", "finish_reason"),
         *("p_lower", "p_median", "p_upper", "answer", "answer_class"),
+        *("thinking_tokens", "thought_chars", "thought_open"),
     ),
     "requests": ("problem_id", "request", "kind", "node_ids", "p_lower", "p_median", "p_upper"),
     "rollouts": ("problem_id", "token_ids", "successes", "trials"),
@@ -174,6 +175,12 @@ def _later_scores(requests: list[dict[str, Any]]) -> dict[int, PrmScore]:
     return found
 
 
+def _phases(row: Mapping[str, Any]) -> Phases | None:
+    if row["thinking_tokens"] is None or row["thought_chars"] is None:
+        return None
+    return Phases(row["thinking_tokens"], row["thought_chars"], bool(row["thought_open"]))
+
+
 def _finished(
     where: str, question: str, steps: list[dict[str, Any]], later: Mapping[int, PrmScore], aggregation: Aggregation
 ) -> tuple[FinishedPath, ...]:
@@ -193,10 +200,11 @@ def _finished(
             FinishReason(row["finish_reason"]),
             row["logprob_sum"],
             recorded_score(row["p_lower"], row["p_median"], row["p_upper"]) or later.get(row["node_id"]),
+            phases=_phases(row),
         )
         if path.finished and path.node_id not in passing:
             if row["answer"] is not None:
-                answers.recall(path.solution, row["answer"] or None, row["answer_class"])
+                answers.recall(path.answer_text, row["answer"] or None, row["answer_class"])
             score = ranking_score(path, aggregation)
             found.append(FinishedPath(path, row["request"], answer_of(path), score))
     return tuple(found)

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from actors.engines.prm.families import AUTO, FAMILIES
 from jobs.problems.templates import parse_template
 from jobs.recipes.section import PLUGIN, Section, is_plugin, setting, without_password
+from jobs.recipes.thinking import ThinkingSection
 
 MOST_TEMPLATE_CHARS = 1_000_000
 """Of a prompt's template and a chat's."""
@@ -211,6 +212,9 @@ class GeneratorSection(EngineSection):
     )
     max_tokens: int = setting(2048, "Most tokens of one sample, all steps together.", ge=1)
     max_step_tokens: int = setting(512, "Most tokens of one step.", ge=1)
+    thinking: ThinkingSection | None = setting(
+        None, "How its thoughts are told apart: the section [generator.thinking]; omitted: they are not.", silent=True
+    )
 
     @field_validator("prompt_template")
     @classmethod

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from jobs.recipes.section import PLUGIN
-from jobs.recipes.sections import SECTIONS, Recipe
+from jobs.recipes.sections import SECTIONS, SUBSECTIONS, Recipe
 from jobs.recipes.strategies.registry import STRATEGIES, row_of
 from records.bounded import quoted
 
@@ -89,7 +89,7 @@ def _meant(where: str, tables: Tables) -> str:
 def _known_keys(tables: Tables) -> Iterator[str]:
     """Every key that a recipe with these tables may have, dotted."""
     yield from Recipe.model_fields
-    for name, section in SECTIONS.items():
+    for name, section in (SECTIONS | SUBSECTIONS).items():
         yield from (f"{name}.{key}" for key in section.model_fields)
     row = row_of(tables.get("strategy"))
     if row is not None:

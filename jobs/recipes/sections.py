@@ -13,6 +13,7 @@ from jobs.recipes.section import PLUGIN, Section, is_plugin, setting, without_pa
 from jobs.recipes.strategies.base import Spelled
 from jobs.recipes.strategies.basic import PluginStrategy
 from jobs.recipes.strategies.registry import StrategySection
+from jobs.recipes.thinking import ThinkingSection
 from scaling.answers.extract import Way
 from scaling.uncertainty.aggregation import ScoreEstimate
 
@@ -294,3 +295,5 @@ SECTIONS: dict[str, type[Section]] = {
     "calibration": CalibrationSection,
 }
 """All but `strategy`, which has a model for each kind."""
+SUBSECTIONS: dict[str, type[Section]] = {"generator.thinking": ThinkingSection}
+"""Tables within a section, which a recipe may leave out."""

@@ -11,6 +11,7 @@ from jobs.recipes.plugin import imported
 from jobs.recipes.prompt import shown_examples
 from jobs.recipes.section import is_plugin
 from jobs.recipes.sections import Recipe
+from jobs.recipes.thinking import thinking_settings
 from records.bounded import quoted
 from records.calls import Sampling
 from records.failure import InvalidInput
@@ -20,7 +21,7 @@ from scaling.strategy import SearchLimits
 from scaling.uncertainty.abstention import Abstention
 from scaling.uncertainty.fitted_answers import FittedAnswers
 
-_MADE = frozenset({"script", "max_logprobs", "prompt_template", "examples", "between_examples"})
+_MADE = frozenset({"script", "max_logprobs", "prompt_template", "examples", "between_examples", "thinking"})
 """Settings that are made of several keys of a recipe."""
 
 
@@ -38,6 +39,7 @@ def generator_settings(recipe: Recipe) -> GeneratorSettings:
         between_examples=recipe.prompt.between_examples,
         max_logprobs=max(section.max_logprobs, recipe.strategy.num_logprobs),
         script=Script(tokens_per_s=recipe.script.tokens_per_s),
+        thinking=thinking_settings(section.thinking),
     )
 
 
@@ -106,7 +108,12 @@ def recorded_policy(recipe: Recipe) -> AnswerPolicy:
     ways: tuple[Way, ...] = DEFAULT_WAYS
     if section.extract is not None and not (isinstance(section.extract, str) and is_plugin(section.extract)):
         ways = tuple(map(Way, [section.extract] if isinstance(section.extract, str) else section.extract))
-    return AnswerPolicy(Extraction(ways, section.pattern), recipe.grader.kind)
+    thinking = recipe.generator.thinking
+    return AnswerPolicy(
+        Extraction(ways, section.pattern, has_thoughts=thinking is None),
+        recipe.grader.kind,
+        prm_reads_thoughts=thinking is None or thinking.prm_reads == "all",
+    )
 
 
 def abstention(recipe: Recipe) -> Abstention | None:

@@ -22,7 +22,7 @@ from actors.replicas.preflight import check_prm
 from actors.writer.store_retry import patiently_blocking
 from jobs.comparison.runs import scoring_of
 from jobs.recipes.sections import BudgetSection, Recipe
-from jobs.recipes.settings import prm_settings
+from jobs.recipes.settings import prm_settings, recorded_policy
 from jobs.recipes.strategies.basic import QuestionScoreStrategy
 from jobs.replaying.settings import ReplaySetting
 from jobs.score import ray_session
@@ -30,7 +30,7 @@ from jobs.scoring.plan import checked_model
 from jobs.scoring.replicas import launch
 from records.calls import ScoreCall, Scored, TextPrefix, child_prefix_id, root_prefix_id
 from records.failure import InvalidInput
-from records.path import PrmScore
+from records.path import Path, PrmScore
 from records.request import Scoring
 from records.rows import ProblemRecord, RequestRow, Status, StepRow
 from records.run_folder.by_problem import records_of
@@ -39,6 +39,8 @@ from records.run_folder.reader import Run
 from records.run_folder.store import Store
 from records.schemas import PARQUET_OPTIONS
 from records.scratch import scratch_folder
+from scaling.search.journal import recorded_leaf
+from scaling.search.texts import scored_text
 from scaling.stored.tree import StoredScore
 
 SCORES = pa.schema(
@@ -84,7 +86,8 @@ class OtherPrm:
         """File name of this PRM's scores."""
         section = self.recipe.prm
         decides = section and (section.dtype, section.max_model_len, section.overlong, section.family)
-        identity = (self.model.model_sha256 or self.model.model, self.model.tokenizer_sha256, decides)
+        reads = () if recorded_policy(self.recipe).prm_reads_thoughts else ("answer",)
+        identity = (self.model.model_sha256 or self.model.model, self.model.tokenizer_sha256, decides, *reads)
         return f"scores-{hashlib.blake2b(repr(identity).encode(), digest_size=6).hexdigest()}.parquet"
 
 
@@ -190,6 +193,7 @@ def _score(groups: Iterable[Group], prm: OtherPrm, scores: Scores, note: Callabl
 
 def _missing(run: Run, prm: OtherPrm, scores: Scores) -> Iterator[Group]:
     """Calls for the distinct paths of each problem that have no score yet."""
+    thoughts, root = recorded_policy(prm.recipe).prm_reads_thoughts, Path(0, None, "")
     for number, record in enumerate(records_of(run)):
         problem_id = record.problem.problem_id
         known = scores.get(problem_id, {})
@@ -198,7 +202,8 @@ def _missing(run: Run, prm: OtherPrm, scores: Scores) -> Iterator[Group]:
             continue
         texts: dict[int, tuple[str, ...]] = {0: ()}
         for row in record.steps:
-            texts[row.node_id] = (*texts[row.parent_id], row.text)
+            own = scored_text(recorded_leaf(root, [row]), thoughts=thoughts)
+            texts[row.node_id] = (*texts[row.parent_id], own)
         alike: dict[tuple[str, ...], list[int]] = {}
         for node in wanted:
             alike.setdefault(texts[node], []).append(node)

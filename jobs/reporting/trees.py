@@ -12,7 +12,7 @@ from jobs.reporting.choices import Replayer
 from records.path import FinishReason, Path, PrmScore
 from records.request import ReplyKind
 from records.rows import ProblemRow, RequestRow, Status, StepRow
-from scaling.answers.extract import extract_answer
+from scaling.answers.stated import answer_of
 from scaling.search.journal import recorded_leaf, recorded_score
 from scaling.search.probes import passing_probes
 
@@ -127,7 +127,7 @@ def _leaves(steps: Sequence[StepRow], later: Mapping[int, PrmScore]) -> tuple[Le
     for step in steps:
         path = paths[step.node_id] = recorded_leaf(paths[step.parent_id], [step])
         if path.finished and step.node_id not in passing:
-            answer = extract_answer(path.solution) if step.answer is None else step.answer or None
+            answer = answer_of(path) if step.answer is None else step.answer or None
             leaves.append(Leaf(step.node_id, answer, path.score or later.get(step.node_id)))
     return tuple(leaves)
 

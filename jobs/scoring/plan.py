@@ -18,6 +18,7 @@ from actors.engines.model_size import num_active_parameters
 from actors.engines.prm.trained_for import generator_warnings, read_trained_for, sampling_warnings
 from actors.engines.prompts import prompt_warnings
 from actors.engines.settings import EngineSettings
+from actors.engines.thoughts.families import thinking_warnings
 from actors.grading.grader import Grader
 from actors.replicas.preflight import check_generator, check_logit_bias, check_prm
 from cluster.hub import is_hub_name, pinned_hub_name
@@ -224,7 +225,8 @@ def _prompt_warnings(recipe: Recipe) -> tuple[str, ...]:
     settings = generator_settings(recipe)
     if settings.kind == SCRIPTED or not recipe.strategy.samples:
         return ()
-    return prompt_warnings(stage_outline(settings.model), settings)
+    model = stage_outline(settings.model)
+    return (*prompt_warnings(model, settings), *thinking_warnings(model, settings))
 
 
 def trained_for_warnings(recipe: Recipe, models: Mapping[str, ModelIdentity]) -> tuple[str, ...]:

@@ -26,20 +26,24 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class AnswerPolicy:
-    """How a run finds answers, and by which grader two are the same.
+    """How a run finds answers, by which grader two are the same, and what of a solution the PRM reads.
 
     Attributes:
         extraction: how answers are found.
         grader: kind of the run's grader.
         extractor: a function of the user's own, solution -> answer or None; it takes the place of `extraction`.
+        prm_reads_thoughts: the PRM is given thoughts and answer; False: the answer only.
     """
 
     extraction: Extraction = DEFAULT
     grader: str = "math-verify"
     extractor: Callable[[str], str | None] | None = None
+    prm_reads_thoughts: bool = True
 
-    def answer(self, solution: str) -> str | None:
-        """The answer that a solution states; None where it states none."""
+    def answer(self, solution: str | None) -> str | None:
+        """The answer that a solution states, after its thought; None where it states none, or there is none."""
+        if solution is None:
+            return None
         if self.extractor is None:
             return extract_answer(solution, self.extraction)
         return self.extractor(solution)
@@ -75,15 +79,15 @@ class AnswerClasses:
         self._policy = policy
         self._class_of: dict[str, str] = {}
         self._examples: dict[str, str] = {}
-        self._recorded: dict[str, str | None] = {}
+        self._recorded: dict[str | None, str | None] = {}
 
     @property
     def has_records(self) -> bool:
         """Whether another process has told what solutions state."""
         return bool(self._recorded)
 
-    def answer(self, solution: str) -> str | None:
-        """The answer that a solution states: as it was recorded, else as the policy finds it."""
+    def answer(self, solution: str | None) -> str | None:
+        """The answer that a solution states after its thought: as it was recorded, else as the policy finds it."""
         return self._recorded[solution] if solution in self._recorded else self._policy.answer(solution)
 
     def form(self, answer: str) -> str:
@@ -116,8 +120,8 @@ class AnswerClasses:
             if joined is None:
                 self._examples[form] = answer
 
-    def recall(self, solution: str, answer: str | None, form: str | None) -> None:
-        """What another process has found: the answer of a finished solution, and its class."""
+    def recall(self, solution: str | None, answer: str | None, form: str | None) -> None:
+        """What another process has found: the answer of a finished solution (after its thought), and its class."""
         self._recorded[solution] = answer
         if answer is not None and form is not None:
             self._class_of[canonical_answer(answer)] = form

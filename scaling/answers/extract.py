@@ -8,7 +8,8 @@ r"""Finding the answer that a solution states.
     last-number    the last number in it, whatever it is about: only where somebody asks for it
 
 The first way that finds something decides, in the order of `Extraction.ways`. A thought is no answer: of what stands
-between `<think>` and `</think>` nothing counts. Everything here is total (no text raises) and linear.
+between `<think>` and `</think>` nothing counts; a run that tells thoughts apart by itself (`records.path.Phases`) gives
+only what follows them. Everything here is total (no text raises) and linear.
 """
 
 import re
@@ -60,10 +61,12 @@ class Extraction:
     Attributes:
         ways: in this order.
         pattern: a regular expression that takes their place; its last match counts: its first group, or all of it.
+        has_thoughts: the text may hold thoughts, to be found by their tags; False where it is what follows them.
     """
 
     ways: tuple[Way, ...] = DEFAULT_WAYS
     pattern: str | None = None
+    has_thoughts: bool = True
 
 
 DEFAULT = Extraction()
@@ -81,7 +84,7 @@ def extract_answer(solution: str, extraction: Extraction = DEFAULT) -> str | Non
     '42'
     >>> extract_answer("I do not know.")
     """
-    text = after_thought(solution)
+    text = after_thought(solution) if extraction.has_thoughts else _turn(solution)
     if text is None:
         return None
     if extraction.pattern is not None:
@@ -100,6 +103,11 @@ def after_thought(solution: str) -> str | None:
     text = solution[ended[-1] :] if ended else solution
     if _THOUGHT_BEGIN.search(text):
         return None
+    return _turn(text)
+
+
+def _turn(text: str) -> str:
+    """Up to the end of the model's turn."""
     return _TURN.split(text, maxsplit=1)[0].replace("\r\n", "\n").replace("\r", "\n")
 
 

@@ -8,7 +8,10 @@ from scaling.answers.extract import extract_answer
 def answer_of(path: Path) -> str | None:
     """The final answer of a path; None if it states none."""
     reader = path.root.answers
-    return extract_answer(path.solution) if reader is None else reader.answer(path.solution)
+    text = path.answer_text
+    if text is None:
+        return None
+    return extract_answer(text) if reader is None else reader.answer(text)
 
 
 def form_of(path: Path, answer: str) -> str:

@@ -9,6 +9,7 @@ from records.calls import SampleCall, Sampling, ScoreCall, TextPrefix, TokenPref
 from records.path import Path
 from scaling.search.problem_search import ProblemSearch
 from scaling.search.tasks import SampleTask, ScoreTask
+from scaling.search.texts import scored_text
 
 
 @dataclass(slots=True)
@@ -64,12 +65,12 @@ class OpenSearch:
         self.prm_home = replica
         held = self.search.locality.prm(task.prefix)
         known = held.replica == replica and not in_full
-        prefix = None if known else _text_prefix(task.prefix)
+        prefix = None if known else _text_prefix(task.prefix, thoughts=self.search.locality.thoughts)
         return ScoreCall(key, held.prefix_id, prefix, task.steps, task.every)
 
 
-def _text_prefix(path: Path) -> TextPrefix:
-    return TextPrefix(path.root.text, tuple(node.text for node in path.lineage))
+def _text_prefix(path: Path, *, thoughts: bool) -> TextPrefix:
+    return TextPrefix(path.root.text, tuple(scored_text(node, thoughts=thoughts) for node in path.lineage))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from records.rows import ProblemRecord, ProblemRow, RequestRow, Status, StepRow
 from records.usage import Role
 from scaling.budget.metering import ReplicaRate, Share, cost_of
+from scaling.search.phases import phase_columns
 from scaling.search.probes import passing_probes
 from scaling.search.problem_search import ProblemSearch
 from scaling.strategy import Choice
@@ -105,8 +106,8 @@ def _told(search: ProblemSearch) -> dict[str, Any]:
     """Samples that came to their end, those of them that state no answer, and what the row carries of the input."""
     passing = passing_probes(search.steps)
     stated = [step.answer for step in search.steps if step.answer is not None and step.node_id not in passing]
-    columns = search.problem.columns or None
-    return {"num_finished": len(stated), "num_unanswered": stated.count(""), "columns": columns}
+    told = {"num_finished": len(stated), "num_unanswered": stated.count(""), "columns": search.problem.columns or None}
+    return told | phase_columns(search.steps)
 
 
 def with_share(row: ProblemRow, share: Share, rates: Mapping[Role, ReplicaRate]) -> ProblemRow:

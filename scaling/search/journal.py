@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from records.calls import Sampled, Scored
-from records.path import FinishReason, Path, PrmScore
+from records.path import FinishReason, Path, Phases, PrmScore
 from records.request import Expand, Reply, ReplyKind, Score
 from records.rows import RequestRow, StepRow
 from scaling.answers.classes import AnswerClasses
@@ -106,8 +106,17 @@ def recorded_leaf(parent: Path, rows: Sequence[StepRow]) -> Path:
             recorded_score(row.p_lower, row.p_median, row.p_upper),
             row.token_confidences,
             row.sampled_logprob_sum,
+            phases=recorded_phases(row),
         )
     return path
+
+
+def recorded_phases(row: StepRow) -> Phases | None:
+    """What of a step is thought and what is answer; None where the run does not tell."""
+    if row.thinking_tokens is None or row.thought_chars is None:
+        return None
+    opened, closed, prolonged = bool(row.thought_open), bool(row.thought_closed), row.thought_prolonged or 0
+    return Phases(row.thinking_tokens, row.thought_chars, opened, closed, prolonged)
 
 
 def recall_answers(answers: AnswerClasses, root: Path, steps: Sequence[StepRow]) -> None:
@@ -116,7 +125,7 @@ def recall_answers(answers: AnswerClasses, root: Path, steps: Sequence[StepRow])
     for row in sorted(steps, key=lambda row: row.node_id):
         path = nodes[row.node_id] = recorded_leaf(nodes[row.parent_id], [row])
         if row.answer is not None:
-            answers.recall(path.solution, row.answer or None, row.answer_class)
+            answers.recall(path.answer_text, row.answer or None, row.answer_class)
 
 
 def recorded_score(lower: float | None, median: float | None, upper: float | None) -> PrmScore | None:
@@ -146,7 +155,7 @@ def step_rows(
     rows = []
     for index, node in enumerate(nodes):
         first, last = index == 0, index == len(nodes) - 1
-        score = node.score
+        score, phases = node.score, node.phases
         rows.append(
             StepRow(
                 problem_id=task.problem_id,
@@ -176,6 +185,12 @@ def step_rows(
                 run_seconds=sampled.run_s,
                 answer=stated.answer if last else None,
                 answer_class=stated.answer_class if last else None,
+                thinking_tokens=phases.thinking_tokens if phases else None,
+                answer_tokens=node.sampled_tokens - phases.thinking_tokens if phases else None,
+                thought_chars=phases.thought_chars if phases else None,
+                thought_open=phases.is_open if phases else None,
+                thought_closed=phases.is_closed if phases else None,
+                thought_prolonged=phases.num_prolonged if phases else None,
             )
         )
     return rows

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from records.calls import child_prefix_id, root_prefix_id
 from records.path import Path
+from scaling.search.texts import scored_text
 
 
 @dataclass(slots=True)
@@ -19,7 +20,7 @@ class PrefixHolder:
     Attributes:
         base: the prefix that this one continues; None for the bare question.
         steps: nodes, of which the first `num_steps` follow `base`.
-        as_text: its content is their texts (PRM), not their tokens (generator).
+        text: its content where that is text (PRM), not the steps' tokens (generator).
         known_id: its id, once somebody has asked for it.
     """
 
@@ -27,7 +28,7 @@ class PrefixHolder:
     base: "PrefixHolder | None"
     steps: Sequence[Path] = ()
     num_steps: int = 0
-    as_text: bool = False
+    text: str | None = None
     known_id: str | None = None
 
     @property
@@ -44,15 +45,20 @@ class PrefixHolder:
 
     def _content(self) -> list[str] | list[int]:
         steps = self.steps[: self.num_steps]
-        if self.as_text:
-            return [step.text for step in steps]
+        if self.text is not None:
+            return [self.text]
         return [token_id for step in steps for token_id in step.token_ids]
 
 
 class Locality:
-    """The generator's and the PRM's prefixes of one problem, by node."""
+    """The generator's and the PRM's prefixes of one problem, by node.
 
-    def __init__(self, root: Path) -> None:
+    Attributes:
+        thoughts: the PRM reads them (`scaling.search.texts`).
+    """
+
+    def __init__(self, root: Path, *, thoughts: bool = True) -> None:
+        self.thoughts = thoughts
         root_id = root_prefix_id(root.text)
         self._generator = {root.node_id: PrefixHolder(None, None, known_id=root_id)}
         self._prm = {root.node_id: PrefixHolder(None, None, known_id=root_id)}
@@ -74,7 +80,9 @@ class Locality:
         last = len(steps)
         for number, step in enumerate(steps, start=1):
             self._generator[step.node_id] = PrefixHolder(replica if number == last else None, base, steps, number)
-            before = self._prm[step.node_id] = PrefixHolder(None, before, (step,), 1, True)
+            before = self._prm[step.node_id] = PrefixHolder(
+                None, before, text=scored_text(step, thoughts=self.thoughts)
+            )
 
     def scored(self, path: Path, replica: str) -> None:
         """`replica` scored `path`, so it holds it and every step before it."""

@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from records.calls import Sampled, Scored
 from records.failure import RunMismatch, StrategyFailed
-from records.path import FinishReason, Path, PrmScore
+from records.path import ENDS, Path, PrmScore
 from records.problem import Problem
 from records.request import Expand, Reply, ReplyKind, Score, Scoring
 from records.rows import OpenRecord, RequestRow, StepRow
@@ -25,6 +25,7 @@ from scaling.search.journal import Stated, recall_answers, recorded_reply, reque
 from scaling.search.locality import Locality
 from scaling.search.slot import Slot
 from scaling.search.tasks import CompareTask, SampleTask, ScoreTask, Task
+from scaling.search.texts import scored_text, stated_text
 from scaling.seeds import seed_for
 from scaling.strategy import Choice, Request, StrategyFactory
 
@@ -47,7 +48,7 @@ class ProblemSearch:
         self.problem = problem
         self.answers = AnswerClasses(policy)
         self.root = Path(0, None, problem.question, answers=self.answers)
-        self.locality = Locality(self.root)
+        self.locality = Locality(self.root, thoughts=policy.prm_reads_thoughts)
         self.choice: Choice | None = None
         self.error: str | None = None
         self.cut = False
@@ -109,7 +110,7 @@ class ProblemSearch:
         request = self._request
         if not isinstance(request, Expand) or request.scoring is Scoring.NONE:
             return self._complete()
-        texts = tuple(step.text for step in result.steps)
+        texts = tuple(scored_text(step, thoughts=self.locality.thoughts) for step in result.steps)
         every = request.scoring is Scoring.STEPS
         key = f"{task.key}/score"
         return [ScoreTask(key, task.problem_id, task.request, task.child, task.parent, texts, every)]
@@ -157,9 +158,9 @@ class ProblemSearch:
 
     def _stated(self, task: SampleTask, sampled: Sampled) -> str | None:
         """The answer of a finished sample, empty where it states none; None of others."""
-        if sampled.steps[-1].finish_reason not in (FinishReason.EOS, FinishReason.LENGTH):
+        if sampled.steps[-1].finish_reason not in ENDS:
             return None
-        return self.answers.answer(task.parent.solution + "".join(step.text for step in sampled.steps)) or ""
+        return self.answers.answer(stated_text(task.parent, sampled)) or ""
 
     def _deliver(self, same: Mapping[Pair, bool]) -> list[Task]:
         request, slots = self._request, self._slots
@@ -221,7 +222,7 @@ class ProblemSearch:
         for step, score in zip(sampled.steps, scores, strict=True):
             parent = Path(
                 self._next_node_id, parent, step.text, step.token_ids, step.finish_reason, step.logprob_sum, score,
-                step.token_confidences, step.sampled_logprob_sum,
+                step.token_confidences, step.sampled_logprob_sum, phases=step.phases,
             )  # fmt: skip
             self._next_node_id += 1
             nodes.append(parent)
@@ -294,6 +295,6 @@ class ProblemSearch:
         ]
 
     def _score_task(self, path: Path, number: int, child: int) -> ScoreTask:
-        problem_id = self.problem.problem_id
-        prefix, steps = (path, ()) if path.parent is None else (path.parent, (path.text,))
-        return ScoreTask(f"{problem_id}/{number}/{child}/score", problem_id, number, child, prefix, steps, False)
+        own = () if path.parent is None else (scored_text(path, thoughts=self.locality.thoughts),)
+        key = f"{self.problem.problem_id}/{number}/{child}/score"
+        return ScoreTask(key, self.problem.problem_id, number, child, path.parent or path, own, False)

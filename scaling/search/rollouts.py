@@ -8,7 +8,10 @@ from records.path import FinishReason, Path
 from records.rows import RolloutRow, StepRow
 from scaling.answers.stated import answer_of
 from scaling.search.problem_search import ProblemSearch
+from scaling.search.texts import scored_text
 from scaling.strategy import PrefixTrials
+
+_CUT = (FinishReason.LENGTH, FinishReason.UNFINISHED_THOUGHT)
 
 
 def answers_of(prefixes: Sequence[PrefixTrials]) -> dict[Path, str | None]:
@@ -47,14 +50,14 @@ def rollout_rows(
                 problem_id=search.problem.problem_id,
                 node_id=path.node_id,
                 question=search.problem.question,
-                steps=tuple(node.text for node in path.lineage),
+                steps=tuple(scored_text(node, thoughts=search.locality.thoughts) for node in path.lineage),
                 token_ids=path.solution_token_ids,
                 depth=path.depth,
                 terminal=path.finished,
                 num_trajectories=prefix.num_trajectories,
                 successes=sum(verdict(leaf) is True for leaf in graded),
                 trials=len(graded),
-                cut_trials=sum(leaf.finish_reason is FinishReason.LENGTH for leaf in graded),
+                cut_trials=sum(leaf.finish_reason in _CUT for leaf in graded),
                 generator=generator,
                 temperature=sampling.temperature,
                 sampling=json.dumps(sampling.beside_temperature, sort_keys=True),

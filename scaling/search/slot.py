@@ -30,5 +30,7 @@ class Slot:
             return False
         if self.sampled is None:
             return True
-        clamped = self.granted_tokens < self.task.max_tokens
-        return clamped and self.sampled.steps[-1].finish_reason is FinishReason.LENGTH
+        clamped, reason = self.granted_tokens < self.task.max_tokens, self.sampled.steps[-1].finish_reason
+        if reason is FinishReason.UNFINISHED_THOUGHT:  # cut there, or ended by the model
+            return clamped and self.sampled.generated_tokens >= self.granted_tokens
+        return clamped and reason is FinishReason.LENGTH

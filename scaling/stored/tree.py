@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise
 
-from records.path import FinishReason, Path, PrmScore
+from records.path import ENDS, FinishReason, Path, Phases, PrmScore, text_after_thought
 from records.request import Scoring, Until
 from records.rows import ProblemRecord, RequestRow, Status, StepRow
 from scaling.answers.classes import DEFAULT_POLICY, AnswerClasses, AnswerPolicy
-from scaling.search.journal import recall_answers, recorded_leaf, recorded_score
+from scaling.search.journal import recall_answers, recorded_leaf, recorded_phases, recorded_score
 from scaling.search.probes import passing_probes
 
 
@@ -64,7 +64,7 @@ class StoredChild:
     @property
     def is_finished(self) -> bool:
         """Whether nothing can follow it."""
-        return self.rows[-1].finish_reason in (FinishReason.EOS, FinishReason.LENGTH)
+        return self.rows[-1].finish_reason in ENDS
 
     @property
     def has_confidences(self) -> bool:
@@ -74,7 +74,8 @@ class StoredChild:
     def is_what(self, max_tokens: int) -> bool:
         """Whether the engine would have sampled just this under another bound."""
         reason = FinishReason(self.rows[-1].finish_reason)
-        if reason is FinishReason.TOKENS or (reason is FinishReason.LENGTH and self.num_tokens == self.granted_tokens):
+        cut = reason in (FinishReason.LENGTH, FinishReason.UNFINISHED_THOUGHT)
+        if reason is FinishReason.TOKENS or (cut and self.num_tokens == self.granted_tokens):
             return self.num_tokens == max_tokens  # the bound itself ended it
         return self.num_tokens <= max_tokens
 
@@ -118,12 +119,12 @@ class StoredTree:
     def answer_of(self, leaf: int) -> str | None:
         """As found in the whole solution that ends there."""
         if leaf not in self._answers:
-            texts: list[str] = []
+            steps: list[tuple[str, Phases | None]] = []
             node = leaf
             while row := self.nodes.get(node):
-                texts.append(row.text)
+                steps.append((row.text, recorded_phases(row)))
                 node = row.parent_id
-            self._answers[leaf] = self.answers.answer("".join(reversed(texts)))
+            self._answers[leaf] = self.answers.answer(text_after_thought(steps))
         return self._answers[leaf]
 
     def read_by(self, answers: AnswerClasses) -> "StoredTree":

@@ -13,7 +13,7 @@ import numpy as np
 
 from actors.engines.formats import SeparatorFormat
 from actors.engines.logprobs import TopLogprobs
-from actors.engines.prompts import PromptWriter
+from actors.engines.prompts import ANY_QUESTION, PromptWriter
 from actors.engines.protocol import EngineFacts, EngineRefused, EngineSample, EngineScore, SampleRequest
 from actors.engines.scripted.tokens import (
     ASKED,
@@ -26,9 +26,11 @@ from actors.engines.scripted.tokens import (
     split_at,
     tokenizer_sha256,
 )
-from actors.engines.scripted.world import WORLD_VERSION, next_piece, true_score
+from actors.engines.scripted.world import WORLD_VERSION, next_piece, next_thinking_piece, true_score
 from actors.engines.settings import EngineSettings, GeneratorSettings, PrmSettings
 from actors.engines.stops import StopStrings
+from actors.engines.text import TextTokenizer
+from actors.engines.thoughts.reader import thought_reader
 from records.path import FinishReason
 from records.request import Until
 
@@ -40,8 +42,6 @@ NUM_PARAMETERS = 1_000_000
 """What FLOPs are counted with."""
 PRM_SEPARATOR = "\n\n"
 """The PRM reads the text of a step and writes this after it, whatever the generator ends its steps with."""
-_ANY_QUESTION = "\x00question\x00"
-"""Stands for one, to find what a prompt has around it."""
 LOGPROB = -0.25
 """Of each sampled token, in nats."""
 
@@ -118,9 +118,10 @@ class ScriptedGenerator(ScriptedEngine):
         self._stops_of = cache(partial(StopStrings, self.tokenizer))
         self._separator, self._answers = settings.separator, settings.script.answers
         self._max_logprobs, self._logprobs = settings.max_logprobs, settings.logprobs
-        written = PromptWriter(settings, self.tokenizer).text(_ANY_QUESTION).removeprefix(BEGIN).removesuffix(ASKED)
-        self._before_question, _, self._after_question = written.rpartition(_ANY_QUESTION)
+        written = PromptWriter(settings, self.tokenizer).text(ANY_QUESTION).removeprefix(BEGIN).removesuffix(ASKED)
+        self._before_question, _, self._after_question = written.rpartition(ANY_QUESTION)
         self._end, self._asked = (special_id(self._separator, text) for text in (END, ASKED))
+        self._tags = _tags(settings, self.tokenizer, written)
 
     @property
     def flying_tokens(self) -> int:
@@ -157,7 +158,7 @@ class ScriptedGenerator(ScriptedEngine):
         seed = request.seed if request.sampling.temperature else 0
         ids: list[int] = []
         while len(ids) < request.max_tokens:
-            piece, final = next_piece(question, solution, seed, separator=self._separator, answers=self._answers)
+            piece, final = self._next_piece(question, solution, seed)
             solution += piece
             ids += self.tokenizer.encode(piece, special=False)
             if final:
@@ -176,6 +177,13 @@ class ScriptedGenerator(ScriptedEngine):
             return tuple(ids), FinishReason.EOS
         return tuple(ids), FinishReason.SEPARATOR if request.until is Until.STEP else FinishReason.LENGTH
 
+    def _next_piece(self, question: str, solution: str, seed: int) -> tuple[str, bool]:
+        if self._tags is None:
+            return next_piece(question, solution, seed, separator=self._separator, answers=self._answers)
+        return next_thinking_piece(
+            question, solution, seed, tags=self._tags, separator=self._separator, answers=self._answers
+        )
+
     def _read(self, prompt_ids: Sequence[int]) -> tuple[str, str]:
         """Question and solution so far."""
         asked, solution = split_at(prompt_ids, self._asked, self.tokenizer.decode)
@@ -188,6 +196,24 @@ class ScriptedGenerator(ScriptedEngine):
         rest = math.log(1 - math.exp(LOGPROB)) - ranks * math.log(2)
         logprobs = np.where(ranks == 0, LOGPROB, rest) * np.ones((len(token_ids), 1))
         return TopLogprobs(ids, logprobs)
+
+
+def _tags(settings: GeneratorSettings, tokenizer: TextTokenizer, prompt: str) -> tuple[str, str] | None:
+    """The marks around the thought of a sample: the first is empty where the prompt opens it; None: it does not think.
+
+    Args:
+        settings: of the generator.
+        tokenizer: of its world.
+        prompt: of any question.
+    """
+    if settings.thinking is None:
+        return None
+    reader = thought_reader(settings, settings.thinking, tokenizer, prompt)
+    start, end = (
+        mark if isinstance(mark, str) else tokenizer.decode(mark, special=True)
+        for mark in reader.finder.pairs[reader.opened or 0]
+    )
+    return ("" if reader.opened is not None else start), end
 
 
 class ScriptedPrm(ScriptedEngine):

@@ -1,8 +1,8 @@
 r"""The world of the scripted engines: what there is to say about a question, all of it hashed from its text.
 
 A question has a right answer, a number of steps and a difficulty. A sample goes through the steps; in each it slips
-with the question's probability, by its seed, and says so ("Step 2 of 4: slip"). It ends in the right `\boxed{answer}`
-if it never slipped, and in a wrong one otherwise. The PRM reads the slips.
+with the question's probability, by its seed, and says so ("Step 2 of 4: slip"); one that thinks does so in its thought.
+It ends in the right `\boxed{answer}` if it never slipped, and in a wrong one otherwise. The PRM reads the slips.
 """
 
 import hashlib
@@ -73,11 +73,49 @@ def next_piece(
         head = f"Step {done + 1} of {num_steps(question)}: "
         variants = [head + word + separator for word in ((SLIP, FINE) if slips else (FINE, SLIP))]
     else:
-        right = right_answer(question, answers)
-        answer = wrong_answer(right, seed) if SLIP in solution else right
-        variants = [f"The answer is \\boxed{{{answer}}}."]
+        variants = [_conclusion(question, solution, seed, answers)]
     chosen = next((each for each in variants if each.startswith(begun)), begun + variants[0])
     return chosen[len(begun) :], done >= num_steps(question)
+
+
+def _conclusion(question: str, solution: str, seed: int, answers: Mapping[bytes, str]) -> str:
+    right = right_answer(question, answers)
+    answer = wrong_answer(right, seed) if SLIP in solution else right
+    return f"The answer is \\boxed{{{answer}}}."
+
+
+def next_thinking_piece(
+    question: str,
+    solution: str,
+    seed: int,
+    *,
+    tags: tuple[str, str],
+    separator: str,
+    answers: Mapping[bytes, str] = NO_ANSWERS,
+) -> tuple[str, bool]:
+    """The same of a sample that goes through its steps in a thought, and answers after it, whoever ended the thought.
+
+    Args:
+        question: as in `next_piece`.
+        solution: likewise.
+        seed: likewise.
+        tags: what begins the thought, empty where the prompt has begun it; and what ends it.
+        separator: as in `next_piece`.
+        answers: likewise.
+    """
+    start, end = tags
+    begins = start.startswith(solution)
+    opening, thought = (start[len(solution) :], "") if begins else ("", solution.removeprefix(start))
+    thought, ended, after = thought.partition(end)
+    if ended:
+        said, begun = _conclusion(question, thought, seed, answers), after.lstrip()
+        return said.removeprefix(begun), True
+    piece, final = next_piece(question, thought, seed, separator=separator, answers=answers)
+    if not final:
+        return opening + piece, False
+    begun = thought.rpartition(separator)[2]  # where the end itself was cut
+    closing = end.removeprefix(begun)
+    return opening + closing + _conclusion(question, thought, seed, answers), True
 
 
 def true_score(question: str, solution: str, *, separator: str) -> PrmScore:

@@ -17,6 +17,7 @@ from jobs.describing.toml import toml_value
 from jobs.recipes.load import SHIPPED, load_recipe
 from jobs.recipes.sections import SECTIONS, Recipe
 from jobs.recipes.strategies.registry import STRATEGIES
+from jobs.recipes.thinking import ThinkingSection
 
 ROOT = Path(__file__).parents[3]
 EXAMPLE = ROOT / "examples/arithmetic"
@@ -90,7 +91,10 @@ def test_a_new_recipe_is_one_whose_comments_are_too(strategy, tmp_path):
     said = [line.removeprefix("# ") for line in text.splitlines()]
     whole = "\n".join(line for line in said if line.startswith("[") or (" = " in line and " =  " not in line))
     (tmp_path / "whole.toml").write_text(whole)
-    assert load_recipe(tmp_path / "whole.toml") == recipe
+    every = load_recipe(tmp_path / "whole.toml")  # a table within a section is there or not, at its defaults too
+    assert every.generator.thinking == ThinkingSection()
+    assert every.model_copy(update={"generator": recipe.generator}) == recipe
+    assert every.generator.model_copy(update={"thinking": None}) == recipe.generator
 
 
 def test_a_new_recipe_is_written_from_flags_and_not_over_a_file(tmp_path, capsys, monkeypatch):

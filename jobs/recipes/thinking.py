@@ -1,0 +1,68 @@
+"""The recipe's `[generator.thinking]`: how a model's thoughts are told apart from its answers.
+
+The section stands in a recipe for a model that thinks before it answers. Empty, it goes by what the model's files say.
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from actors.engines.settings import Mark, ThinkingSettings
+from actors.engines.thoughts.families import FROM_FILES, THINKING_FAMILIES
+from jobs.recipes.section import Section, setting
+
+TokenIds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1, max_length=64, strict=False)]
+Marks = str | Annotated[tuple[str | TokenIds, ...], Field(max_length=16, strict=False)]
+"""One text; or several marks, each a text or a list of token ids."""
+
+
+class ThinkingSection(Section):
+    """Thoughts of a model that thinks before it answers; omitted: its text is taken as it is."""
+
+    preset: str = setting(
+        FROM_FILES, f'How it writes thoughts: {", ".join(THINKING_FAMILIES)}; "auto" goes by the model\'s files.'
+    )
+    start: Marks | None = setting(
+        None,
+        "What begins a thought, instead of the preset's: a text, or a list of texts and of lists of token ids, one for "
+        "each pair.",
+        silent=True,
+    )
+    end: Marks | None = setting(None, "What ends it, likewise.", silent=True)
+    opened_by_template: bool | None = setting(
+        None, "The prompt opens the thought itself; omitted: it does if it ends with what begins one.", silent=True
+    )
+    prm_reads: Literal["all", "answer"] = setting(
+        "all", "What the PRM is given of a sample: thoughts and answer, or the answer only.", silent=True
+    )
+
+    @property
+    def pairs(self) -> tuple[tuple[Mark, Mark], ...]:
+        """The recipe's own marks; none where it has a preset."""
+        return tuple(zip(_marks(self.start), _marks(self.end), strict=True))
+
+    @model_validator(mode="after")
+    def _marks_fit(self) -> Self:
+        if self.preset != FROM_FILES and self.preset not in THINKING_FAMILIES:
+            raise ValueError(f"preset must be {FROM_FILES} or one of {', '.join(THINKING_FAMILIES)}")
+        starts, ends = _marks(self.start), _marks(self.end)
+        if len(starts) != len(ends):
+            raise ValueError(f"start names {len(starts)} marks and end {len(ends)}: each start has its end")
+        if starts and self.preset != FROM_FILES:
+            raise ValueError("start and end take the place of a preset: leave preset out")
+        if not all((*starts, *ends)):
+            raise ValueError("start and end must not be empty")
+        if set(starts) & set(ends):
+            raise ValueError("what begins a thought must differ from what ends one")
+        return self
+
+
+def thinking_settings(section: ThinkingSection | None) -> ThinkingSettings | None:
+    """What a replica is told of it; None without a section."""
+    if section is None:
+        return None
+    return ThinkingSettings(preset=section.preset, pairs=section.pairs, opened_by_template=section.opened_by_template)
+
+
+def _marks(marks: Marks | None) -> tuple[Mark, ...]:
+    return () if marks is None else (marks,) if isinstance(marks, str) else marks

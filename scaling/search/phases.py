@@ -1,0 +1,44 @@
+"""Thoughts of a problem added up, from its rows of steps to its row of problems.
+
+A sample is a chain of steps; a thought is closed, prolonged or unfinished once for it, however many steps say so.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import TypedDict
+
+from records.path import FinishReason
+from records.rows import StepRow
+
+
+class PhaseColumns(TypedDict):
+    """The columns of `ProblemRow` of the same names."""
+
+    thinking_tokens: int | None
+    answer_tokens: int | None
+    num_unfinished_thoughts: int | None
+    num_closed_thoughts: int | None
+    num_prolonged_thoughts: int | None
+
+
+def phase_columns(steps: Sequence[StepRow]) -> PhaseColumns:
+    """What a problem's row says of its thoughts; null where no step tells of them."""
+    if not any(step.thinking_tokens is not None for step in steps):
+        return PhaseColumns(
+            thinking_tokens=None,
+            answer_tokens=None,
+            num_unfinished_thoughts=None,
+            num_closed_thoughts=None,
+            num_prolonged_thoughts=None,
+        )
+    return PhaseColumns(
+        thinking_tokens=sum(step.thinking_tokens or 0 for step in steps),
+        answer_tokens=sum(step.answer_tokens or 0 for step in steps),
+        num_unfinished_thoughts=sum(step.finish_reason == FinishReason.UNFINISHED_THOUGHT for step in steps),
+        num_closed_thoughts=_num_samples(step for step in steps if step.thought_closed),
+        num_prolonged_thoughts=_num_samples(step for step in steps if step.thought_prolonged),
+    )
+
+
+def _num_samples(steps: Iterable[StepRow]) -> int:
+    """Samples that these steps are of: those of one call have its seed in common."""
+    return len({(step.request, step.seed) for step in steps})

@@ -1,0 +1,88 @@
+"""`[generator.thinking]`: what it may say, and what a run makes of it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from actors.engines.settings import ThinkingSettings
+from jobs.cli import main
+from jobs.recipes.load import load_recipe
+from jobs.recipes.resume import as_json, decides_results
+from jobs.recipes.sections import Recipe
+from jobs.recipes.settings import answer_policy, generator_settings
+from records.failure import InvalidInput
+
+SMALL = Path(__file__).parents[3] / "examples" / "arithmetic" / "sample.toml"
+PAIRS = 'generator.thinking={start=["<a>", [7, 8]], end=["</a>", [9]]}'
+
+
+def recipe(*overrides: str) -> Recipe:
+    return load_recipe(SMALL, overrides)
+
+
+def test_a_recipe_without_the_section_is_recorded_as_ever():
+    assert "thinking" not in as_json(recipe())["generator"]
+    assert generator_settings(recipe()).thinking is None
+    policy = answer_policy(recipe())
+    assert policy.extraction.has_thoughts
+    assert policy.prm_reads_thoughts
+
+
+def test_an_empty_section_goes_by_the_models_files():
+    found = recipe("generator.thinking={}")
+    assert generator_settings(found).thinking == ThinkingSettings()
+    assert not answer_policy(found).extraction.has_thoughts
+    assert as_json(found)["generator"]["thinking"] == {"preset": "auto"}
+    assert Recipe.model_validate(json.loads(json.dumps(as_json(found)))) == found
+    assert decides_results(found) != decides_results(recipe())
+
+
+def test_marks_are_texts_or_token_ids_in_pairs():
+    found = recipe(PAIRS)
+    settings = generator_settings(found).thinking
+    assert settings is not None
+    assert settings.pairs == (("<a>", "</a>"), ((7, 8), (9,)))
+    assert Recipe.model_validate(json.loads(json.dumps(as_json(found)))) == found
+    one = generator_settings(recipe("generator.thinking.start='<a>'", "generator.thinking.end='</a>'")).thinking
+    assert one is not None
+    assert one.pairs == (("<a>", "</a>"),)
+
+
+def test_the_prm_may_be_given_the_answer_only():
+    assert not answer_policy(recipe("generator.thinking.prm_reads=answer")).prm_reads_thoughts
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (
+            ["generator.thinking.preset=qwen4"],
+            "preset must be auto or one of deepseek-r1, qwen3, qwq, magistral, gpt-oss",
+        ),
+        (["generator.thinking.start='<a>'"], "start names 1 marks and end 0"),
+        ([PAIRS, "generator.thinking.preset=qwen3"], "start and end take the place of a preset"),
+        (["generator.thinking={start='', end='</a>'}"], "must not be empty"),
+        (["generator.thinking={start='<a>', end='<a>'}"], "must differ"),
+        (["generator.thinking={start=[[-1]], end=[[1]]}"], "greater than or equal to 0"),
+        (["generator.thinking.prm=answer"], "generator.thinking.prm is not a known key"),
+        (["generator.thinking=3"], "generator.thinking = 3: must be a section"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_its_name(overrides: list[str], said: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        recipe(*overrides)
+    assert said in str(caught.value)
+
+
+def test_a_recipe_is_shown_with_its_section_and_read_again(tmp_path, capsys):
+    assert main(["recipe", "show", str(SMALL), "--set", PAIRS]) == 0
+    shown = capsys.readouterr().out
+    assert '\n[generator.thinking]\npreset = "auto"' in shown
+    assert 'start = ["<a>", [7, 8]]' in shown
+    (tmp_path / "shown.toml").write_text(shown)
+    assert load_recipe(tmp_path / "shown.toml") == recipe(PAIRS)
+    assert main(["recipe", "show", str(SMALL)]) == 0
+    assert "thinking" not in capsys.readouterr().out
+    assert main(["recipe", "keys", "generator.thinking"]) == 0
+    assert "opened_by_template" in capsys.readouterr().out
