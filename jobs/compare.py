@@ -7,7 +7,7 @@ settings --> runs that they share --> all checked --> carried out --> played on 
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -22,7 +22,7 @@ from jobs.comparison.measure import Fixed, Shared, measured_alone, played, share
 from jobs.comparison.plot import draw_comparison
 from jobs.comparison.runs import SharedRun, carry_out_runs, plan_runs, shared_runs
 from jobs.comparison.settings import Setting, capped, comparison_settings
-from jobs.comparison.stored_samples import stored_samples
+from jobs.comparison.stored_samples import sample_outcomes, stored_samples
 from jobs.comparison.tables import problems_table, settings_table
 from jobs.display.consoles import table_console
 from jobs.display.terminal import err, out
@@ -34,6 +34,7 @@ from records.schemas import PARQUET_OPTIONS
 from records.scratch import scratch_folder
 from scaling.statistics.comparison import Measured, compare
 from scaling.statistics.comparison_rows import SettingsComparison
+from scaling.statistics.pass_at_k import PassAtK, pass_rates
 
 SETTINGS_FILE = "settings.parquet"
 PROBLEMS_FILE = "problems.parquet"
@@ -50,11 +51,13 @@ class Compared:
         comparison: the settings beside each other.
         measured: each setting, problem by problem.
         problem_ids: in the input's order.
+        pass_rates: pass@k of the samples that settings were played on, by what they are called.
     """
 
     comparison: SettingsComparison
     measured: Sequence[Measured]
     problem_ids: Sequence[str]
+    pass_rates: Mapping[str, Sequence[PassAtK]]
 
 
 def run(options: CompareOptions) -> int:
@@ -63,7 +66,7 @@ def run(options: CompareOptions) -> int:
     if options.json:
         out(_said(compared))
     else:
-        print_comparison(compared.comparison, table_console())
+        print_comparison(compared.comparison, table_console(), compared.pass_rates)
     return SOME_FAILED if any(np.isnan(item.generated_tokens).any() for item in compared.measured) else 0
 
 
@@ -85,7 +88,7 @@ def carry_out_comparison(options: CompareOptions) -> Compared:
 
 
 def _said(compared: Compared) -> str:
-    return json.dumps(comparison_json(compared.comparison), indent=2, allow_nan=False) + "\n"
+    return json.dumps(comparison_json(compared.comparison, compared.pass_rates), indent=2, allow_nan=False) + "\n"
 
 
 def compare_settings(
@@ -108,7 +111,12 @@ def compare_settings(
     measured = _beside_fixed(measured, baseline, samples.get(plans[baseline.label][0].name))
     comparison = compare(measured, baseline=baseline.label, margin=options.margin, seed=baseline.recipe.seed)
     problem_ids = [problem.problem_id for problem in planned[0][1].problems]
-    return Compared(comparison, measured, problem_ids)
+    seed = baseline.recipe.seed
+    rates = {
+        name: pass_rates([sample_outcomes(problem) for problem in pool.problems if problem is not None], seed)
+        for name, pool in samples.items()
+    }
+    return Compared(comparison, measured, problem_ids, rates)
 
 
 def _samples(label: str, plan: Plan, num_orders: int) -> Shared:

@@ -4,6 +4,7 @@ Numbers of settings are those in the plot (`jobs.comparison.plot`). What is unkn
 """
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -12,6 +13,7 @@ from rich.table import Table
 
 from jobs.display.numbers import count, percent, points, thousandths, with_interval
 from scaling.statistics.comparison_rows import Row, SettingsComparison
+from scaling.statistics.pass_at_k import PassAtK
 
 _KINDS = {
     "samples": "num_samples",
@@ -39,19 +41,35 @@ KINDS_NOTE = (
 )
 
 
-def print_comparison(comparison: SettingsComparison, console: Console) -> None:
-    """Accuracy and cost against the baseline; then tokens by kind; then what they share, and which is the cheapest."""
+def print_comparison(
+    comparison: SettingsComparison, console: Console, pass_rates: Mapping[str, Sequence[PassAtK]] | None = None
+) -> None:
+    """Accuracy and cost against the baseline; then tokens by kind; then what they share, and which is the cheapest.
+
+    Args:
+        comparison: of at least one setting.
+        console: where it goes.
+        pass_rates: of the samples that settings were played on, by what they are called.
+    """
     parts = (_facts(comparison), "", _results(comparison), "", _NOTE, "", _kinds(comparison), "", KINDS_NOTE, "")
     for part in parts:
         console.print(part, highlight=False, markup=False)
-    for line in _sharing(comparison):
+    for line in (*_sharing(comparison), *_pass_lines(pass_rates or {})):
         console.print(line, highlight=False, markup=False)
     console.print(verdict(comparison), style="bold", highlight=False, markup=False)
 
 
-def comparison_json(comparison: SettingsComparison) -> dict[str, Any]:
-    """All of it, and the labels of the cheapest; estimates are objects of value, lower and upper, null if unknown."""
+def comparison_json(
+    comparison: SettingsComparison, pass_rates: Mapping[str, Sequence[PassAtK]] | None = None
+) -> dict[str, Any]:
+    """All of it, and the labels of the cheapest; estimates are objects of value, lower and upper, null if unknown.
+
+    Args:
+        comparison: of at least one setting.
+        pass_rates: as above.
+    """
     return asdict(comparison) | {
+        "pass_at_k": {name: [asdict(rate) for rate in rates] for name, rates in (pass_rates or {}).items()},
         "cheapest_by_flops": comparison.cheapest_by_flops,
         "cheapest_by_tokens": comparison.cheapest_by_tokens,
     }
@@ -136,6 +154,16 @@ def _sharing(comparison: SettingsComparison) -> list[str]:
             lines.append(f"Ran by itself: {names}" + (f"; {over}." if num_orders > 1 else "."))
         else:
             lines.append(f"Replayed on the samples of {pool}, {over} of them: {names}.")
+    return lines
+
+
+def _pass_lines(pass_rates: Mapping[str, Sequence[PassAtK]]) -> list[str]:
+    """pass@k of each pool of samples, a line each."""
+    lines = []
+    for name, rates in pass_rates.items():
+        shown = ", ".join(f"@{rate.k} {with_interval(rate.share, points)}".replace("\n", " ") for rate in rates)
+        if shown:
+            lines.append(f"pass{shown} % of {_plural(rates[0].num_problems, 'problem')}, from the samples of {name}.")
     return lines
 
 

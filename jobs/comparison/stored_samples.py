@@ -42,6 +42,13 @@ def stored_samples(run: Run) -> dict[str, StoredProblem | None]:
     }
 
 
+def sample_outcomes(problem: StoredProblem) -> list[bool]:
+    """Whether each sample is right; empty where nobody could tell of one of them."""
+    outcomes = [problem.verdicts[sample.answer] for sample in problem.samples]
+    known = [outcome for outcome in outcomes if outcome is not None]
+    return known if len(known) == len(outcomes) else []
+
+
 def coverage(run: Run) -> dict[str, bool | None]:
     """Whether a search holds a right answer, by problem id; None where nobody could tell, or it failed.
 

@@ -12,7 +12,7 @@ from jobs.reporting.curve import Curve, CurvePoint, curve
 from jobs.reporting.embedding import MAX_STEPS, Chunks, TreePacker, packed, script_json
 from jobs.reporting.facts import failure_groups, state_of, summary_of
 from jobs.reporting.graded_samples import Witness, graded, witness
-from jobs.reporting.groups import PassAtK, group_columns, group_sections, pass_rates, pass_table
+from jobs.reporting.groups import group_columns, group_sections, pass_table
 from jobs.reporting.head import budget_text, cost_table, head, status_table, strategy_text
 from jobs.reporting.listing import fitting_ids, listing
 from jobs.reporting.paired import paired_section
@@ -28,6 +28,7 @@ from records.run_folder.epochs import utc
 from scaling.calibration.within_run import ScoreCheck
 from scaling.statistics.bootstrap import IntervalEstimate
 from scaling.statistics.paired_rows import PairedComparison
+from scaling.statistics.pass_at_k import PassAtK, pass_rates
 
 RESERVED_BYTES = 600_000
 """For all of a page but its trees and its table of problems: text, style, script, diagrams."""
@@ -106,7 +107,9 @@ def read_contents(source: ReportSource, *, max_bytes: int, paired: PairedCompari
         witnesses=graded_witnesses,
         why_ungraded=why_ungraded,
         curve=curve(graded_witnesses, recipe, why_ungraded=why_ungraded),
-        pass_rates=pass_rates(graded_witnesses, run.manifest.seed),
+        pass_rates=pass_rates(
+            [item.outcomes for item in graded_witnesses if item.stored is not None], run.manifest.seed
+        ),
         checks=score_checks(graded_witnesses, run.manifest.seed),
         chunks=packer.chunks(),
         ids=ids,

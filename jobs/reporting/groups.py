@@ -4,18 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from jobs.display.numbers import count, percent
 from jobs.recipes.sections import Recipe
-from jobs.reporting.graded_samples import Witness
 from jobs.reporting.plots import Diagram, Table
 from jobs.reporting.svg import INK, SERIES, Words, inline_svg
 from records.rows import ProblemRow
 from scaling.statistics.accuracy import accuracy_interval
-from scaling.statistics.bootstrap import IntervalEstimate, draw_resamples, estimate
-from scaling.statistics.pass_at_k import pass_at_k
-from scaling.statistics.shares import mean_share
+from scaling.statistics.bootstrap import IntervalEstimate
+from scaling.statistics.pass_at_k import PassAtK
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,7 +19,6 @@ if TYPE_CHECKING:
 MOST_GROUPS = 40
 """Values of one column that are told apart; the rarer ones are put together."""
 OTHERS, MISSING = "(others)", "(none)"
-NUM_RESAMPLES_PASS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +47,6 @@ class GroupAccuracy:
         return self.correct / self.graded if self.graded else None
 
 
-@dataclass(frozen=True, slots=True)
-class PassAtK:
-    """pass@k over problems, with its interval over them."""
-
-    k: int
-    num_problems: int
-    share: IntervalEstimate
-
-
 def group_columns(rows: Sequence[ProblemRow], recipe: Recipe | None) -> tuple[str, ...]:
     """The columns to group by: those of the recipe, or else all that the rows carry."""
     if recipe is not None and recipe.report.by:
@@ -78,20 +64,6 @@ def by_group(rows: Sequence[ProblemRow], column: str) -> list[GroupAccuracy]:
     rest = [row for value, own in groups.items() if value not in kept for row in own]
     found = [_group(value, groups[value]) for value in sorted(kept, key=_order)]
     return [*found, _group(OTHERS, rest)] if rest else found
-
-
-def pass_rates(witnesses: Sequence[Witness], seed: int) -> list[PassAtK]:
-    """pass@k at 1, 2, 4, ... and the fewest samples that any problem has; none where samples are no whole ones."""
-    outcomes = [item.outcomes for item in witnesses if item.stored is not None and item.outcomes]
-    fewest = min((len(own) for own in outcomes), default=0)
-    counts = sorted({2**at for at in range(fewest.bit_length())} | {fewest}) if fewest else []
-    if not counts:
-        return []
-    rates, multiplicity = [], draw_resamples(len(outcomes), NUM_RESAMPLES_PASS, seed)
-    for k in counts:
-        shares = np.array([pass_at_k(len(own), sum(own), k) for own in outcomes])
-        rates.append(PassAtK(k, len(outcomes), estimate(mean_share(shares), multiplicity)))
-    return rates
 
 
 def group_sections(rows: Sequence[ProblemRow], recipe: Recipe | None) -> list[Diagram]:

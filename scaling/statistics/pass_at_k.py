@@ -6,6 +6,25 @@
 Coverage at n samples (is one of them right?) is pass@n of the same problem.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from scaling.statistics.bootstrap import IntervalEstimate, draw_resamples, estimate
+from scaling.statistics.shares import mean_share
+
+NUM_RESAMPLES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class PassAtK:
+    """pass@k over problems, with its interval over them."""
+
+    k: int
+    num_problems: int
+    share: IntervalEstimate
+
 
 def pass_at_k(num_samples: int, num_right: int, k: int) -> float:
     """The estimate for one problem, in [0, 1].
@@ -27,3 +46,19 @@ def pass_at_k(num_samples: int, num_right: int, k: int) -> float:
     for at in range(k):
         all_wrong *= max(0, num_samples - num_right - at) / (num_samples - at)
     return 1.0 - all_wrong
+
+
+def pass_rates(outcomes: Sequence[Sequence[bool]], seed: int) -> list[PassAtK]:
+    """pass@k at 1, 2, 4, ... and the fewest samples that any problem has.
+
+    Args:
+        outcomes: of each problem, whether each sample is right; none for one without samples, which is left out.
+        seed: of the bootstrap.
+    """
+    known = [own for own in outcomes if own]
+    fewest = min((len(own) for own in known), default=0)
+    rates, multiplicity = [], draw_resamples(max(1, len(known)), NUM_RESAMPLES, seed)
+    for k in sorted({2**at for at in range(fewest.bit_length())} | {fewest} - {0}):
+        shares = np.array([pass_at_k(len(own), sum(own), k) for own in known])
+        rates.append(PassAtK(k, len(known), estimate(mean_share(shares), multiplicity)))
+    return rates

@@ -23,6 +23,7 @@ from jobs.comparison.plot import COLOURS, MARKERS, draw_comparison
 from jobs.comparison.tables import ESTIMATES, MEASURES, PROBLEMS, SETTINGS, problems_table, settings_table
 from records.schemas import PARQUET_OPTIONS
 from scaling.statistics.comparison import Measured, compare
+from scaling.statistics.pass_at_k import pass_rates
 from scaling.statistics.shares import difference_bounds
 from tests.support.tiers import some_of
 
@@ -117,6 +118,17 @@ def test_what_shares_samples_is_said():
     text = re.sub(r" *\n", " ", printed(compared(settings)))
     assert f"Replayed on the samples of {POOL}, means over 30 orders of them: 1-19, 25." in text
     assert "Ran by itself: 20-24." in text
+
+
+def test_pass_at_k_of_the_samples_is_said():
+    comparison, rates = compared(some_settings(3)), {POOL: pass_rates([[True, False], [False, False]], seed=0)}
+    out = io.StringIO()
+    print_comparison(comparison, Console(width=1000, file=out), rates)
+    assert re.search(
+        rf"pass@1 25\.0 \[.*\], @2 50\.0 \[.*\] % of 2 problems, from the samples of {POOL}\.", out.getvalue()
+    )
+    read = json.loads(json.dumps(comparison_json(comparison, rates), allow_nan=False))
+    assert [(rate["k"], rate["share"]["value"]) for rate in read["pass_at_k"][POOL]] == [(1, 0.25), (2, 0.5)]
 
 
 def test_the_verdict_names_the_cheapest_or_says_that_there_is_none():

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaling.statistics.pass_at_k import pass_at_k
+from scaling.statistics.pass_at_k import pass_at_k, pass_rates
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=9), st.data())
@@ -25,3 +25,11 @@ def test_many_samples_lose_no_precision():
 def test_impossible_counts_are_refused(wrong):
     with pytest.raises(ValueError, match="must hold"):
         pass_at_k(*wrong)
+
+
+def test_rates_go_to_the_fewest_samples_that_a_problem_has():
+    rates = pass_rates([[True, False, False], [], [False, False, False, True], [True] * 9], seed=1)
+    assert [(rate.k, rate.num_problems) for rate in rates] == [(1, 3), (2, 3), (3, 3)]
+    assert rates[0].share.value == pytest.approx((1 / 3 + 1 / 4 + 1) / 3)
+    assert rates[2].share.value == pytest.approx((1 + 3 / 4 + 1) / 3)
+    assert pass_rates([], seed=1) == pass_rates([[], []], seed=1) == []
