@@ -11,7 +11,7 @@ APART_TESTS = $(BIN)/python -m pytest -n 2 --dist loadfile -m "($(APART))$(1)" $
 # Python's byte code is kept, whatever the shell says: without it each process compiles torch and its like once more.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install demo check test test-all docs lint format clean
+.PHONY: help install demo check test test-ci test-all docs lint format clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,11 +23,14 @@ demo: install  ## Score arithmetic problems on this machine, with models that co
 	$(BIN)/python -m examples.arithmetic.demo
 
 check: lint  ## Formatting, lint, types and the fast tests: before a commit
-	$(call PURE_TESTS, and not long and not slow)
+	$(call PURE_TESTS, and not long and not ci and not slow)
 
-test: install  ## What every change must pass: all tests but the long ones, with real engines and Ray (PYTEST_ARGS=...)
-	$(call PURE_TESTS, and not long)
-	$(call APART_TESTS, and not long)
+test: install  ## What every change must pass, with real engines and Ray (PYTEST_ARGS=...)
+	$(call PURE_TESTS, and not long and not ci)
+	$(call APART_TESTS, and not long and not ci)
+
+test-ci: install  ## What continuous integration runs beside it: more faults, more inputs, more engines (PYTEST_ARGS=...)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "ci and not long" $(PYTEST_ARGS) || test $$? -eq 5
 
 test-all: install  ## Every test: also all pairs, all seeds and long chaos (PYTEST_ARGS=...)
 	$(call PURE_TESTS,)

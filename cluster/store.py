@@ -178,15 +178,24 @@ def open_store(uri: str) -> Store:
             are wrong.
         StoreFailed: the object store does not answer as it should.
     """
-    if "://" not in uri:
-        return _local_store(uri, Path(uri))
-    parts = urlsplit(uri)
-    if parts.scheme == "file" and parts.netloc in {"", "localhost"} and parts.path.startswith("/"):
-        return _local_store(uri, Path(unquote(parts.path)))
     if is_s3(uri):
         store = S3Store(uri)
         store.check_access()
         return store
+    return _local_store(uri, local_path(uri))
+
+
+def local_path(uri: str) -> Path:
+    """The path that a path or a `file://` address names; whether anything is there is not looked at.
+
+    Raises:
+        InvalidInput: it is neither.
+    """
+    if "://" not in uri:
+        return Path(uri)
+    parts = urlsplit(uri)
+    if parts.scheme == "file" and parts.netloc in {"", "localhost"} and parts.path.startswith("/"):
+        return Path(unquote(parts.path))
     raise InvalidInput(
         f"{without_passwords(uri)}: not an address of a run; give a folder, file:///folder or s3://bucket/prefix"
     )

@@ -1,5 +1,6 @@
 """Before any test module imports Ray: authentication as a driver has it. Object stores, one each for the session."""
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -46,6 +47,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.s3)
         if "browser" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.browser)
+
+
+def pytest_collection_finish() -> None:
+    """Keep what is there by now out of the collector's way: each full collection would walk all of it once more."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ ROOT = Path(__file__).parent.parent
 
 
 @pytest.mark.slow
+@pytest.mark.ci
 def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "-d", tmp_path / "site"],

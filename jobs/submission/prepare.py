@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from cluster.store import open_store
+from cluster.store import local_path
 from jobs.command_line.submit import SubmitCommand
 from jobs.recipes.load import FILES, shipped_recipe
 from jobs.recipes.read_files import is_jinja
@@ -116,7 +116,7 @@ def _run(output: str) -> tuple[str, list[str]]:
             f"--output {output} is relative: it would lie in the job's temporary folder. Give an address, such as "
             "s3://BUCKET/PREFIX, or an absolute path on the cluster's head"
         )
-    run = os.path.normpath(open_store(output).uri)
+    run = os.path.normpath(local_path(output))  # of the head: what lies there on this machine is something else
     return run, [f"--output {run} is on the disk of the cluster's head, and gone with it; s3:// outlives the cluster"]
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from scaling.statistics.bootstrap import IntervalEstimate, draw_resamples, estimate
 from scaling.statistics.shares import mean_share
 
-NUM_RESAMPLES = 1000
+NUM_PASS_RESAMPLES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def pass_rates(outcomes: Sequence[Sequence[bool]], seed: int) -> list[PassAtK]:
     """
     known = [own for own in outcomes if own]
     fewest = min((len(own) for own in known), default=0)
-    rates, multiplicity = [], draw_resamples(max(1, len(known)), NUM_RESAMPLES, seed)
+    rates, multiplicity = [], draw_resamples(max(1, len(known)), NUM_PASS_RESAMPLES, seed)
     for k in sorted({2**at for at in range(fewest.bit_length())} | {fewest} - {0}):
         shares = np.array([pass_at_k(len(own), sum(own), k) for own in known])
         rates.append(PassAtK(k, len(known), estimate(mean_share(shares), multiplicity)))

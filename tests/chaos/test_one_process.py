@@ -21,9 +21,8 @@ def references(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Undisturbe
     return {one.name: undisturbed(one, "scripted", folder / one.name) for one in ONE_PROCESS}
 
 
-IN_MAKE_TEST = (2, 5, 6, 9)
-"""Of the schedules; the others take minutes together, and are for `make test-all`."""
-NUMBERS = [pytest.param(number, marks=() if number in IN_MAKE_TEST else pytest.mark.long) for number in range(1, 13)]
+IN_MAKE_TEST = (2, 9)
+NUMBERS = [pytest.param(number, marks=() if number in IN_MAKE_TEST else pytest.mark.ci) for number in range(1, 13)]
 
 
 @pytest.mark.parametrize("number", NUMBERS)

@@ -135,6 +135,7 @@ def test_it_allows_nothing_else(allow, radosgw):
 
 
 @pytest.mark.ray
+@pytest.mark.ci
 def test_it_is_enough_for_a_run_its_report_and_its_export(allow, tmp_path, monkeypatch):
     allow()
     monkeypatch.setenv("PARSIMONY_CACHE", str(tmp_path))

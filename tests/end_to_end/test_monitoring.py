@@ -19,7 +19,7 @@ from tests.services.prometheus import Prometheus, required
 from tests.services.ray_heads import Head, head
 from tests.support.scripted import SCRIPTED, sets
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.ci]
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples/arithmetic"

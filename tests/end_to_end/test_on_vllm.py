@@ -78,6 +78,7 @@ def test_a_strategy_of_each_kind_scores(tmp_path, replicas, strategy):
     assert finished_summary(make_plan(plan.options)) == summary
 
 
+@pytest.mark.ci
 def test_an_engine_that_dies_in_the_middle_of_200_problems_costs_no_row(tmp_path, one_generator):
     """The whole process at once, as a fault of a kernel or the system's want of memory ends it."""
     plan = make_plan(options(tmp_path / "run", "strategy={name='sample'}", limit=200))

@@ -80,8 +80,12 @@ def test_a_page_opens_without_a_complaint_and_without_a_request(
         assert "unsafe" not in policy
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["finished", "half"])
+@pytest.mark.parametrize(("name", "scheme"), [
+    ("half", "light"),
+    ("finished", "dark"),
+    pytest.param("half", "dark", marks=pytest.mark.long),
+    pytest.param("finished", "light", marks=pytest.mark.long),
+])  # fmt: skip
 def test_axe_finds_nothing_serious(browser: Any, pages: dict[str, Path], name: str, scheme: str) -> None:
     with visiting(browser, pages[name], color_scheme=scheme) as visit:
         for details in visit.page.locator("details").all():

@@ -13,7 +13,7 @@ import pytest
 
 from records.run_folder.reader import read_run
 
-pytestmark = [pytest.mark.vllm, pytest.mark.ray]
+pytestmark = [pytest.mark.vllm, pytest.mark.ray, pytest.mark.ci]
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples/arithmetic"

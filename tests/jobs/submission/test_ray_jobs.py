@@ -27,7 +27,7 @@ from tests.services.tcp_proxy import proxy
 from tests.support.rollouts import write_rollouts
 from tests.support.scripted import KINDS, sets
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.ci]
 
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLE = "examples/arithmetic"

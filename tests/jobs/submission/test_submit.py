@@ -261,6 +261,13 @@ def test_a_run_that_is_read_travels_or_lies_where_the_cluster_reads_it(project, 
         prepare(typed(line.format("nowhere")))
 
 
+def test_an_output_that_is_a_file_here_is_another_one_on_the_head(project):
+    page = project / "page.html"
+    first = prepare(typed(f"report s3://b/r --output {page}"))
+    page.write_text("of another run")
+    assert prepare(typed(f"report s3://b/r --output {page}")).submission_id == first.submission_id
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
