@@ -37,12 +37,14 @@ from jobs.recipes.strategies.published import (
     ParticleFilteringStrategy,
     RebaseStrategy,
 )
+from jobs.recipes.strategies.thinking import ProbeStrategy
 from scaling.strategies.adaptive_beam_search import adaptive_beam_search
 from scaling.strategies.adaptive_best_of_n import adaptive_best_of_n
 from scaling.strategies.beam_search import beam_search
 from scaling.strategies.best_of_n import best_of_n
 from scaling.strategies.majority import majority
 from scaling.strategies.marginal import marginal
+from scaling.strategies.probe import probe
 from scaling.strategies.published.adaptive_consistency import adaptive_consistency
 from scaling.strategies.published.backtracking import backtracking
 from scaling.strategies.published.deepconf import deepconf_offline, deepconf_online
@@ -107,6 +109,7 @@ STRATEGIES: dict[str, StrategyRow] = {
         StrategyRow("adaptive-beam-search", AdaptiveBeamSearchStrategy, adaptive_beam_search),
         StrategyRow("sequential", SequentialStrategy, sequential),
         StrategyRow("marginal", MarginalStrategy, marginal),
+        StrategyRow("probe", ProbeStrategy, probe),
         StrategyRow("rollout", RolloutStrategy, rollout),
         StrategyRow("question-score", QuestionScoreStrategy, question_score),
         StrategyRow(PLUGIN, PluginStrategy, None),

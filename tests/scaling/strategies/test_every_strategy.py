@@ -85,6 +85,12 @@ CASES = [
         "deepconf-online", f"num_samples={N}, num_warmup=2, wave_size=2, window=3, keep_share=0.5, max_steps={D}", N * D
     ),
     Case("power-sampling", "num_samples=2, num_mcmc_steps=3", 2 * (1 + 3)),
+    Case("probe", f"num_samples={N}, probe_every=3, probe_tokens=4, num_agree=2", 2 * N * (MAX_TOKENS // 3 + 1)),
+    Case(
+        "probe",
+        f"num_samples={N}, probe_every=5, num_agree=0, min_confidence=0.5, vote_confidence=0.7",
+        2 * N * (MAX_TOKENS // 5),
+    ),
     Case("rollout", "num_trajectories=2, num_continuations=2", 2 + 2 * (1 + 2 * MAX_TOKENS), counts_only=True),
     Case("question-score", "", 0, counts_only=True),
 ]
