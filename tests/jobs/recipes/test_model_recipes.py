@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from actors.engines.prompts import read_prompt_writer
 from actors.replicas.preflight import check_generator, check_prm
 from jobs.cli import main
 from jobs.recipes.load import SHIPPED, load_recipe
@@ -19,6 +20,8 @@ STAND_INS = {
     "llama-3.2-1b": "rlhflow",
 }
 """Which of the tiny models has the generator's kind of architecture, tokenizer and chat template."""
+THINKING = ("deepseek-r1-distill-qwen-7b", "qwen3-8b")
+"""Recipes of models that think; they need no PRM."""
 CARD_PROMPT = "Please reason step by step, and put your final answer within \\boxed{}."
 
 
@@ -26,11 +29,12 @@ CARD_PROMPT = "Please reason step by step, and put your final answer within \\bo
 def folders(tmp_path_factory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("models")
     made = {family: make_generator(family, folder / family, context=4096) for family in set(STAND_INS.values())}
+    made["thinking"] = make_generator("qwen2.5-math-prm", folder / "thinking", context=32768)
     return made | {"prm": make_prm("qwen2.5-math-prm", folder / "prm", context=4096)}
 
 
 def test_these_are_shipped_with_the_package():
-    assert {path.stem for path in SHIPPED.glob("*.toml")} == set(STAND_INS)
+    assert {path.stem for path in SHIPPED.glob("*.toml")} == {*STAND_INS, *THINKING}
     patterns = tomllib.loads(Path("pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["jobs"]
     packaged = {path for pattern in patterns for path in Path(str(resources.files("jobs"))).glob(pattern)}
     assert packaged == set(SHIPPED.glob("*.toml"))
@@ -57,7 +61,23 @@ def test_the_prompt_of_a_recipe_is_that_of_the_card(name):
     assert "\\boxed{" in prompt
 
 
-@pytest.mark.parametrize("name", STAND_INS)
+@pytest.mark.parametrize("name", THINKING)
+def test_a_model_that_thinks_is_asked_in_its_cards_words_and_probed(folders, name):
+    recipe = load_recipe(Path(name), [f"generator.model={folders['thinking']}"])
+    settings = generator_settings(recipe)
+    check_generator(settings)
+    assert f"1 + 1?\n{CARD_PROMPT}" in read_prompt_writer(Path(settings.model), settings).text("1 + 1?")
+    assert recipe.generator.system_prompt is None
+    assert recipe.prm is None
+    assert not recipe.strategy.needs_prm
+    assert recipe.strategy.arguments["probe_text"].strip().startswith("</think>")
+    room = recipe.generator.max_model_len - recipe.generator.max_tokens
+    assert room > 2 * recipe.strategy.arguments["probe_tokens"] + 1000, "a question and a probe have room"
+    plain = load_recipe(Path(name), ["strategy.name=majority"])
+    assert plain.strategy.arguments["num_samples"] == 16
+
+
+@pytest.mark.parametrize("name", [*STAND_INS, *THINKING])
 def test_without_weights_the_error_says_what_to_do(name, tmp_path, capsys):
     problems = tmp_path / "problems.jsonl"
     problems.write_text('{"id": "a", "question": "1 + 1?", "answer": "2"}\n')
