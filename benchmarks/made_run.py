@@ -224,7 +224,7 @@ def _serve(search: ProblemSearch, rng: random.Random, talk: Talk) -> Iterator[No
             tasks += search.sampled(task, sampled, granted_tokens=task.max_tokens, replica="generator-0")
         elif isinstance(task, CompareTask):
             tasks += search.compared(task, {})
-        else:
+        elif isinstance(task, ScoreTask):
             tasks += search.scored(task, _score(task, search.problem, rng, slip), replica="prm-0")
         yield
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from parsimony.runs import StoredRun, open_run
     from records.failure import FailedAlike, Failure, InvalidInput, RunLocked, RunMismatch, StrategyFailed
     from records.path import FinishReason, Path, PrmScore
-    from records.request import Expand, Reply, ReplyKind, Score, Scoring, Until
+    from records.request import Deliver, Expand, Next, Reply, ReplyKind, Score, Scoring, Until
     from scaling.strategy import Choice, PrefixTrials, SearchLimits, Strategy
     from scaling.toy import ToyProblem, toy_run
     from scaling.uncertainty.aggregation import Aggregation
@@ -31,7 +31,7 @@ _HOMES = {
     "parsimony.deciding": ("Comparison", "Replay", "compare", "estimate", "replay"),
     "records.failure": ("Failure", "FailedAlike", "InvalidInput", "RunLocked", "RunMismatch", "StrategyFailed"),
     "records.path": ("FinishReason", "Path", "PrmScore"),
-    "records.request": ("Expand", "Reply", "ReplyKind", "Score", "Scoring", "Until"),
+    "records.request": ("Deliver", "Expand", "Next", "Reply", "ReplyKind", "Score", "Scoring", "Until"),
     "scaling.strategy": ("Choice", "PrefixTrials", "SearchLimits", "Strategy"),
     "scaling.toy": ("ToyProblem", "toy_run"),
     "scaling.uncertainty.aggregation": ("Aggregation",),
@@ -40,10 +40,10 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "Aggregation", "Choice", "Comparison", "Expand", "FailedAlike", "Failure", "FinishReason", "InvalidInput", "Path",
-    "PrefixTrials", "PrmScore", "Replay", "Reply", "ReplyKind", "RunLocked", "RunMismatch", "Score", "Scoring",
-    "SearchLimits", "StoredRun", "Strategy", "StrategyFailed", "ToyProblem", "Until", "choose_best", "choose_by_vote",
-    "compare", "estimate", "open_run", "replay", "score", "toy_run",
+    "Aggregation", "Choice", "Comparison", "Deliver", "Expand", "FailedAlike", "Failure", "FinishReason",
+    "InvalidInput", "Next", "Path", "PrefixTrials", "PrmScore", "Replay", "Reply", "ReplyKind", "RunLocked",
+    "RunMismatch", "Score", "Scoring", "SearchLimits", "StoredRun", "Strategy", "StrategyFailed", "ToyProblem",
+    "Until", "choose_best", "choose_by_vote", "compare", "estimate", "open_run", "replay", "score", "toy_run",
 ]  # fmt: skip
 
 

@@ -219,9 +219,13 @@ class PrefixMissing:
     key: str
 
 
+NOTHING_SAMPLED = "it was cancelled before anything came of it"
+"""The error of a call that was cancelled and has no other result."""
+
+
 @dataclass(frozen=True, slots=True)
 class CallFailed:
-    """The engine refused or lost this one call and lives on.
+    """The engine refused or lost this one call and lives on; or nothing had come of it when it was cancelled.
 
     Attributes:
         key: of the call.

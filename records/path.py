@@ -21,6 +21,8 @@ class FinishReason(StrEnum):
     """The model ended its answer."""
     LENGTH = "length"
     """Cut at `max_tokens`, at the context limit, or where the budget ran out."""
+    CANCELLED = "cancelled"
+    """Ended before its time, because the strategy needed it no more: what was sampled of it belongs to no reply."""
     UNFINISHED_THOUGHT = "unfinished_thought"
     """The model ended, or was cut, within its thought: there is no answer."""
     FORCED = "forced"

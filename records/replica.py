@@ -86,7 +86,10 @@ class Replica(Protocol[CallT_contra, ResultT]):
         ...
 
     async def cancel(self, incarnation: str, epoch: int, keys: Sequence[str]) -> None:
-        """Drop these calls; a key that is unknown or finished is ignored. No result follows for a dropped call."""
+        """End these calls early; a key that is unknown or finished is ignored.
+
+        Each has a result all the same: what was sampled of it until then, or `CallFailed` where that is nothing.
+        """
         ...
 
     async def check_health(self, deadline_s: float) -> None:

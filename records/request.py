@@ -1,12 +1,19 @@
 """What a strategy asks for and what it gets: requests and replies.
 
-A reply is delivered whole and in child order (parents as given, then samples), however its parts arrived. Every request
-and its reply is a row of the `requests` table, so a new strategy object can be fed the recorded replies.
+A reply is delivered whole and in child order (parents as given, then samples), however its parts arrived, unless a
+request asks for its children one by one:
+
+    Expand(deliver=EACH) --> reply with the child that finishes first --> Next() --> the one after it --> ...
+                                    return, or any request that is delivered whole: the rest is cancelled
+
+Every request and its reply is a row of the `requests` table, so a new strategy object can be fed the recorded replies,
+in the order in which they came.
 """
 
 import math
 from dataclasses import InitVar, dataclass
 from enum import StrEnum
+from typing import TypeGuard
 
 from records.path import Path
 
@@ -25,6 +32,15 @@ class Scoring(StrEnum):
     NONE = "none"
     LEAF = "leaf"
     STEPS = "steps"
+
+
+class Deliver(StrEnum):
+    """When the strategy gets the children of a request."""
+
+    WHOLE = "whole"
+    """All at once, in child order."""
+    EACH = "each"
+    """One by one, as they finish: the reply to `Expand`, and to each `Next` after it, has one of them."""
 
 
 class ReplyKind(StrEnum):
@@ -61,6 +77,8 @@ class Expand:
             (`FinishReason.FORCED`) at the head of each child. Its tokens are read, not sampled, so they are prompt, and
             neither `max_tokens` nor a cap counts them. What it asks for is a probe: an answer to be looked at. Where
             its parent goes on without it, it is none of the problem's samples (`scaling.search.probes`).
+        deliver: when the strategy gets the children. Those of an `EACH` are open until they were delivered; another
+            `EACH` adds to them, and its reply has whichever of all of them finishes first.
     """
 
     parents: tuple[tuple[Path, int], ...]
@@ -73,6 +91,7 @@ class Expand:
     priority: float | None = None
     worth: InitVar[float | None] = None
     forced_text: str = ""
+    deliver: Deliver = Deliver.WHOLE
 
     def __post_init__(self, worth: float | None) -> None:
         """Refuse a priority that cannot be ranked.
@@ -100,13 +119,30 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
+class Next:
+    """Wait for the next of the children that are open (`Deliver.EACH`); where none is, the reply is empty at once."""
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """The answer to one request.
 
     Attributes:
-        kind: how much was granted.
-        paths: for `Expand` one leaf per granted child, in child order; for `Score` the same paths with scores.
+        kind: how much was granted. Of one child among several it says whether the budget has cut or denied any so far;
+            those that are open still come.
+        paths: for `Expand` one leaf per granted child, in child order; for `Score` the same paths with scores. For
+            `Deliver.EACH` and `Next` one leaf, or none where no open child will come.
+        child_names: for `EACH` and `Next` what each leaf is called: number of its request within the problem, then of
+            the child within that. Sorted by it, leaves stand as they would if they had been delivered whole.
+        num_open: children that may still be delivered after this one.
     """
 
     kind: ReplyKind
     paths: tuple[Path, ...]
+    child_names: tuple[tuple[int, int], ...] = ()
+    num_open: int = 0
+
+
+def is_each(request: object) -> TypeGuard[Expand | Next]:
+    """Whether its reply has the next of the children that are open."""
+    return isinstance(request, Next) or (isinstance(request, Expand) and request.deliver is Deliver.EACH)

@@ -16,7 +16,7 @@ from records.schemas import SCHEMAS
 _WORDS: dict[str, tuple[str, ...]] = {
     "status": tuple(status.value for status in Status),
     "finish_reason": tuple(reason.value for reason in FinishReason),
-    "kind": ("expand", "score"),
+    "kind": ("expand", "score", "next", "cancel"),
     "until": tuple(Until),
     "scoring": tuple(Scoring),
     "reply_kind": tuple(ReplyKind),

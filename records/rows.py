@@ -45,6 +45,8 @@ class ProblemRow:
             what their calls in flight took, idle time and start-up shared out, so that all rows add up to the run's.
         num_finished: samples that came to their end; null in runs from before there was this column.
         num_unanswered: of these, those that state no answer; null likewise.
+        num_cancelled: of `num_samples`, those that the strategy needed no more when they were under way; null likewise.
+        cancelled_tokens: that were generated for these, a part of `pruned_tokens`; null likewise.
         columns: other columns of the input, name and value as text; null where the recipe carries none.
         thinking_tokens: generated tokens of thoughts, their marks included; null where the recipe tells no thoughts,
             and in runs from before there was this column.
@@ -91,6 +93,8 @@ class ProblemRow:
     num_unfinished_thoughts: int | None = None
     num_closed_thoughts: int | None = None
     num_prolonged_thoughts: int | None = None
+    num_cancelled: int | None = None
+    cancelled_tokens: int | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -177,7 +181,7 @@ class RequestRow:
     Attributes:
         request: number within the problem, from 0.
         request_hash: of the request's content; a replayed strategy must ask for the same.
-        kind: "expand" or "score".
+        kind: "expand", "score", "next" (child of an earlier "expand"), or "cancel": samples never delivered.
         node_ids: the parents to expand, or the paths to score.
         num_samples: per parent; empty for "score".
         until: an `Until`; null for "score".
@@ -194,6 +198,8 @@ class RequestRow:
         worth: expected gain per expected token by which samples of different problems are ranked; null where nobody
             ranks them.
         forced_text: put behind each parent before its children were sampled; null where nothing was.
+        child_numbers: of children that come one by one, the number of each within the request of its steps; else null.
+        num_open: children that might still be delivered after this reply; null likewise.
     """
 
     problem_id: str
@@ -217,6 +223,8 @@ class RequestRow:
     prm_truncated: bool
     worth: float | None
     forced_text: str | None = None
+    child_numbers: tuple[int, ...] | None = None
+    num_open: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -78,6 +78,8 @@ PROBLEMS = _schema(
     pa.field("num_unfinished_thoughts", pa.int32()),
     pa.field("num_closed_thoughts", pa.int32()),
     pa.field("num_prolonged_thoughts", pa.int32()),
+    pa.field("num_cancelled", pa.int32()),
+    pa.field("cancelled_tokens", pa.int64()),
 )
 
 STEPS = _schema(
@@ -138,6 +140,8 @@ REQUESTS = _schema(
     _required("prm_truncated", pa.bool_()),
     pa.field("worth", pa.float64()),
     pa.field("forced_text", pa.string()),
+    pa.field("child_numbers", _list(pa.int32())),
+    pa.field("num_open", pa.int32()),
 )
 
 ROLLOUTS = _schema(

@@ -16,7 +16,7 @@ from typing import Any
 
 from records.failure import StrategyFailed
 from records.path import Path, PrmScore
-from records.request import Expand, Reply, Score, Scoring, Until
+from records.request import Deliver, Expand, Next, Reply, Score, Scoring, Until
 from scaling.strategy import Choice, PrefixTrials, Request, Strategy
 
 MAX_CHILDREN = 2**20
@@ -167,8 +167,10 @@ class _KnownPaths:
 def _fault_of_request(request: object, known: _KnownPaths) -> str | None:
     if type(request) is Score:
         return _in("Score.paths", _fault_of_paths(request.paths, known))
+    if type(request) is Next:
+        return None
     if type(request) is not Expand:
-        return f"{_kind(request)}, not a request: an Expand or a Score from records.request"
+        return f"{_kind(request)}, not a request: an Expand, a Score or a Next from records.request"
     if type(request.forced_text) is not str or not _is_unicode(request.forced_text):
         return _in("Expand.forced_text", f"must be text, is {_kind(request.forced_text)}")
     return _fault_of_parents(request.parents, known) or _fault_of_bounds(request)
@@ -202,10 +204,10 @@ def _fault_of_parents(parents: object, known: _KnownPaths) -> str | None:
 
 
 def _fault_of_bounds(request: Expand) -> str | None:
-    if type(request.until) is not Until:
-        return _in("Expand.until", f"must be an Until, is {_kind(request.until)}")
-    if type(request.scoring) is not Scoring:
-        return _in("Expand.scoring", f"must be a Scoring, is {_kind(request.scoring)}")
+    for name, article, kind in (("until", "an", Until), ("scoring", "a", Scoring), ("deliver", "a", Deliver)):
+        value = getattr(request, name)
+        if type(value) is not kind:
+            return _in(f"Expand.{name}", f"must be {article} {kind.__name__}, is {_kind(value)}")
     counts = [("max_tokens", request.max_tokens, 1), ("top_logprobs", request.top_logprobs, 0)]
     if request.max_path_tokens is not None:
         counts.append(("max_path_tokens", request.max_path_tokens, 1))

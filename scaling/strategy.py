@@ -3,13 +3,16 @@
 A strategy never touches an engine, a clock, a random source or a network, so it is tested in microseconds and can be
 fed recorded replies. When a reply is not `FULL`, the budget has run out, nothing more will be granted, and the strategy
 concludes with what it has; `Score` requests are still served then.
+
+Children that are asked for one by one (`Deliver.EACH`) come in the order in which they finish, which is journalled. A
+strategy that goes on to a request that is delivered whole, or returns, ends those that are open: they are cancelled.
 """
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 from records.path import Path, PrmScore
-from records.request import Expand, Reply, Score
+from records.request import Expand, Next, Reply, Score
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ class SearchLimits:
     max_step_tokens: int
 
 
-Request = Expand | Score
+Request = Expand | Score | Next
 Strategy = Generator[Request, Reply, Choice]
 StrategyFactory = Callable[[Path], Strategy]
 """Begins a search at the root of one problem."""

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from records.path import FinishReason, Path, PrmScore
-from records.request import Expand, Reply, ReplyKind, Score, Scoring, Until
+from records.request import Expand, Reply, ReplyKind, Score, Scoring, Until, is_each
 from scaling.guarded import guarded
+from scaling.stored.arrivals import Arrivals
 from scaling.strategy import Choice, Request, SearchLimits, Strategy
 
 TOY_LIMITS = SearchLimits(max_tokens=1000, max_step_tokens=10)
@@ -36,6 +37,7 @@ class ToyProblem:
         num_samples: children that were grown so far.
         tokens: that they took.
         born: of each node's text, children so far.
+        under_way: children that are asked for one by one, and their names; the shortest arrives first.
     """
 
     p: float
@@ -47,14 +49,26 @@ class ToyProblem:
     num_samples: int = 0
     tokens: int = 0
     born: Counter[str] = field(default_factory=Counter)
+    under_way: Arrivals[tuple[Path, tuple[int, int]]] = field(default_factory=Arrivals)
 
     def reply(self, request: Request) -> Reply:
         """Everything that was asked for."""
         self.requests.append(request)
         if isinstance(request, Score):
+            self.under_way.cancel()
             return Reply(ReplyKind.FULL, tuple(self.scored(path) for path in request.paths))
-        paths = [self.child(parent, request) for parent, count in request.parents for _ in range(count)]
-        return Reply(ReplyKind.FULL, tuple(paths))
+        number = len(self.requests) - 1
+        if isinstance(request, Expand):
+            paths = [self.child(parent, request) for parent, count in request.parents for _ in range(count)]
+            if not is_each(request):
+                self.under_way.cancel()
+                return Reply(ReplyKind.FULL, tuple(paths))
+            for child, path in enumerate(paths):
+                self.under_way.begin((path, (number, child)), path.num_tokens)
+        arrived = self.under_way.next()
+        if arrived is None:
+            return Reply(ReplyKind.FULL, ())
+        return Reply(ReplyKind.FULL, (arrived[0],), (arrived[1],), len(self.under_way))
 
     def child(self, parent: Path, request: Expand) -> Path:
         """One more child of a path, by one step or to the end; behind a forced text an answer at once."""

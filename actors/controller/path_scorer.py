@@ -18,7 +18,7 @@ from records.calls import CallFailed, ScoreCall, Scored, ScoreResult
 from records.failure import ReplicaDied
 from records.replica import ReplicaInfo
 from scaling.scheduler.dispatch import Dispatcher
-from scaling.scheduler.scheduler import MAX_ATTEMPTS
+from scaling.scheduler.retries import MAX_ATTEMPTS
 
 EPOCH = 1
 """The replicas are ours alone, so there is no other."""

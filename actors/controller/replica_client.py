@@ -14,6 +14,7 @@ from typing import Generic, Never, TypeVar
 
 from actors.controller.protocols import ReplicaHandle
 from actors.replicas.mailbox import Keyed
+from records.calls import NOTHING_SAMPLED, CallFailed
 from records.failure import Fenced, ReplicaDied, ReplicaFailed, StaleEpoch
 from records.replica import ReplicaInfo
 
@@ -76,7 +77,7 @@ class ReplicaClient(Generic[_CallT, _ResultT]):
         epoch: int,
         on_up: Callable[[str, ReplicaInfo], None],
         on_down: Callable[[str, str], None],
-        on_results: Callable[[str, Sequence[_ResultT]], None],
+        on_results: Callable[[str, Sequence[_ResultT | CallFailed]], None],
         health: HealthCheck,
         check: Callable[[ReplicaInfo], Sequence[str]] = lambda _: (),
         on_placed: Callable[[str], None] = lambda _: None,
@@ -104,7 +105,7 @@ class ReplicaClient(Generic[_CallT, _ResultT]):
         self._wake.set()
 
     def cancel(self, keys: Sequence[str]) -> None:
-        """Queue cancellations for the next batch."""
+        """Queue cancellations for the next batch; each call has a result all the same."""
         self._cancelled += keys
         self._wake.set()
 
@@ -185,8 +186,11 @@ class ReplicaClient(Generic[_CallT, _ResultT]):
             calls, self._outbox = self._outbox, []
             keys, self._cancelled = self._cancelled, []
             dropped = set(keys)
+            unsent = {call.key: CallFailed(call.key, NOTHING_SAMPLED, False) for call in calls if call.key in dropped}
             calls = [call for call in calls if call.key not in dropped]
-            if keys:
+            if unsent:  # the replica, which never hears of them, can have no last word
+                self._on_results(self.replica_id, list(unsent.values()))
+            if keys := [key for key in keys if key not in unsent]:
                 await self._handle.cancel(incarnation, self._epoch, keys)
             if calls:
                 await self._handle.submit(incarnation, self._epoch, calls)

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from actors.engines.formats import PrmFormat
 from actors.engines.logprobs import TopLogprobs
+from actors.engines.recall import Recall
 from actors.engines.text import TextTokenizer
 from records.calls import Sampling
 from records.path import FinishReason, PrmScore
@@ -70,7 +71,7 @@ class EngineSample:
 
     Attributes:
         logprobs: of each token, in nats, before temperature and top-p; None where the engine gives none.
-        finish_reason: SEPARATOR (only with `Until.STEP`), EOS (also at a stop string) or LENGTH.
+        finish_reason: SEPARATOR (only with `Until.STEP`), EOS (also at a stop string), LENGTH, or CANCELLED (recalled).
         top: of the `top_logprobs` likeliest tokens at each position; None where none were asked for.
         cached_tokens: prompt tokens found in the prefix cache.
         queued_s: from the request to its first scheduling.
@@ -119,8 +120,10 @@ class GeneratorEngine(Protocol):
         """The model's own."""
         ...
 
-    async def sample(self, request: SampleRequest) -> EngineSample:
+    async def sample(self, request: SampleRequest, recall: Recall | None = None) -> EngineSample:
         """One sample. Cancelling the task aborts it in the engine.
+
+        Once `recall` is done it ends before the engine's next step, with the tokens that it has; there may be none.
 
         Raises:
             EngineRefused: this request did not go through.

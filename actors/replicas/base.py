@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from actors.engines.protocol import EngineRefused
+from actors.engines.recall import Recall
 from actors.replicas.mailbox import Keyed, Mailbox
 from records.failure import Failure, ReplicaDied
 from records.replica import Collected, ReplicaInfo
@@ -68,8 +69,8 @@ class ModelReplica(ABC, Generic[_CallT, _ResultT, EngineT]):
         """Check the engine that was just built and say what it is."""
 
     @abstractmethod
-    async def _serve(self, call: _CallT) -> _ResultT:
-        """Answer one call."""
+    async def _serve(self, call: _CallT, recall: Recall) -> _ResultT:
+        """Answer one call; soon after its recall is done, with what it has come to."""
 
     @abstractmethod
     async def _canary(self) -> None:

@@ -8,12 +8,14 @@ from actors.engines.build import build_generator
 from actors.engines.logprobs import sampled_logprobs, token_confidences
 from actors.engines.prompts import ANY_QUESTION, PromptWriter
 from actors.engines.protocol import EngineRefused, EngineSample, GeneratorEngine, SampleRequest
+from actors.engines.recall import Recall
 from actors.engines.settings import GeneratorSettings
 from actors.engines.steps import Step, StepSplitter
 from actors.engines.thoughts.reader import ThoughtReader, thought_reader
 from actors.replicas.base import ModelReplica
 from actors.replicas.prefix_store import MAX_TOKENS, PrefixStore
 from records.calls import (
+    NOTHING_SAMPLED,
     CallFailed,
     PrefixMissing,
     SampleCall,
@@ -87,7 +89,7 @@ class Generator(ModelReplica[SampleCall, SampleResult, GeneratorEngine]):
     def _flying_tokens(self) -> int:
         return self._engine.flying_tokens if self._engine is not None else 0
 
-    async def _serve(self, call: SampleCall) -> SampleResult:
+    async def _serve(self, call: SampleCall, recall: Recall) -> SampleResult:
         prefix = self._resolve(call)
         if prefix is None:
             return PrefixMissing(call.key)
@@ -109,9 +111,11 @@ class Generator(ModelReplica[SampleCall, SampleResult, GeneratorEngine]):
             num_sampled=len(prefix_ids) - prefix.num_prompt_ids,
         )
         try:
-            sample = await self.engine.sample(request)
+            sample = await self.engine.sample(request, recall)
         except EngineRefused as refused:
             return CallFailed(call.key, str(refused), retryable=refused.retryable)
+        if not sample.token_ids:
+            return CallFailed(call.key, NOTHING_SAMPLED, retryable=False)
         longer = _Prefix(prefix_ids + sample.token_ids, prefix.num_prompt_ids)
         self._hold(child_prefix_id(call.prefix_id, forced_ids + sample.token_ids), longer)
         return self._sampled(call, prefix, forced_ids, sample)

@@ -1,11 +1,13 @@
 """The replica's side of the protocol in `records.replica`: calls in by key, numbered results out.
 
-    submit --> task running serve(call) --> result, numbered --> delivered by collect --> acknowledged, forgotten
-                    |
-                    +--cancel--> aborted, no result
+    submit --> task running serve(call, recall) --> result, numbered --> delivered by collect --> acknowledged, gone
+                    |                                  ^
+                    +--cancel--> its recall is done: --+
+                                 it ends early
 
-Every accepted call that is not cancelled becomes exactly one result, however often it is submitted and however many
-replies of `collect` are lost. One epoch is served at a time; a newer one aborts and forgets what the older one left.
+Every accepted call becomes exactly one result, however often it is submitted, cancelled or not, and however many
+replies of `collect` are lost: what a cancelled call has come to is its result. One epoch is served at a time; a newer
+one aborts and forgets what the older one left.
 
 `serve` answers what it can say about a call as a result. An exception out of it means that the replica itself is
 broken: the caller of every method gets it from then on, and `die` ends the process, so that nothing waits for it.
@@ -15,8 +17,9 @@ import asyncio
 import logging
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
+from actors.engines.recall import Recall
 from records.failure import Failure, QueueFull, ReplicaDied, StaleEpoch, StaleIncarnation
 from records.replica import Collected
 
@@ -40,12 +43,19 @@ _CallT = TypeVar("_CallT", bound=Keyed)
 _ResultT = TypeVar("_ResultT")
 
 
+class _Running(NamedTuple, Generic[_ResultT]):
+    """A call that is served."""
+
+    task: asyncio.Task[_ResultT]
+    recall: Recall
+
+
 class Mailbox(Generic[_CallT, _ResultT]):
     """Accepts calls, runs `serve` on each, keeps the results until they are acknowledged. Lives in one event loop."""
 
     def __init__(
         self,
-        serve: Callable[[_CallT], Awaitable[_ResultT]],
+        serve: Callable[[_CallT, Recall], Awaitable[_ResultT]],
         *,
         incarnation: str,
         queue_limit: int,
@@ -54,7 +64,7 @@ class Mailbox(Generic[_CallT, _ResultT]):
         """Open an empty mailbox.
 
         Args:
-            serve: the work of one call; cancelled when the call is.
+            serve: the work of one call, which ends soon after its recall is done; itself cancelled by a newer epoch.
             incarnation: of the replica; callers have to name it.
             queue_limit: calls that may be unfinished, or finished and not yet delivered, at one time.
             die: ends the process with an exit status; it may return in a test.
@@ -64,7 +74,7 @@ class Mailbox(Generic[_CallT, _ResultT]):
         self._queue_limit = queue_limit
         self._die = die
         self._epoch = 0
-        self._tasks: dict[str, asyncio.Task[_ResultT]] = {}
+        self._tasks: dict[str, _Running[_ResultT]] = {}
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._results: deque[tuple[int, _ResultT]] = deque()
         self._last = 0
@@ -88,8 +98,9 @@ class Mailbox(Generic[_CallT, _ResultT]):
         if held + len(fresh) > self._queue_limit:
             raise QueueFull(f"holds {held} of at most {self._queue_limit} calls; {len(fresh)} more were offered")
         for key, call in fresh.items():
-            task = asyncio.ensure_future(self._run(call))
-            self._tasks[key] = task
+            recall: Recall = asyncio.get_running_loop().create_future()
+            task = asyncio.ensure_future(self._run(call, recall))
+            self._tasks[key] = _Running(task, recall)
             task.add_done_callback(lambda task, key=key: self._end(key, task))  # type: ignore[misc]
 
     async def collect(self, incarnation: str, epoch: int, acked: int, max_wait_s: float) -> Collected[_ResultT]:
@@ -110,15 +121,15 @@ class Mailbox(Generic[_CallT, _ResultT]):
         return Collected(self._last, tuple(result for _, result in self._results))
 
     def cancel(self, incarnation: str, epoch: int, keys: Sequence[str]) -> None:
-        """Abort these calls; an unknown or finished key is ignored.
+        """End these calls early; an unknown or finished key is ignored.
 
         Raises:
             StaleIncarnation, StaleEpoch, ReplicaDied: as `submit`.
         """
         self._admit(incarnation, epoch)
         for key in keys:
-            if key in self._tasks:
-                self._abort(key)
+            if key in self._tasks and not self._tasks[key].recall.done():
+                self._tasks[key].recall.set_result(None)
 
     def check(self) -> None:
         """Raise `ReplicaDied` if the replica is broken."""
@@ -159,7 +170,7 @@ class Mailbox(Generic[_CallT, _ResultT]):
         self._last = self._delivered = 0
 
     def _abort(self, key: str) -> None:
-        task = self._tasks.pop(key)
+        task = self._tasks.pop(key).task
         self._aborted.add(task)
         self._remember(key)
         task.cancel()
@@ -169,14 +180,14 @@ class Mailbox(Generic[_CallT, _ResultT]):
         if len(self._ended) > REMEMBERED_KEYS:
             self._ended.popitem(last=False)
 
-    async def _run(self, call: _CallT) -> _ResultT:
-        return await self._serve(call)
+    async def _run(self, call: _CallT, recall: Recall) -> _ResultT:
+        return await self._serve(call, recall)
 
     def _end(self, key: str, task: asyncio.Task[_ResultT]) -> None:
         self._aborted.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self.fail(error)
-        elif self._tasks.get(key) is task:
+        elif key in self._tasks and self._tasks[key].task is task:
             del self._tasks[key]
             self._remember(key)
             if not task.cancelled():

@@ -12,10 +12,12 @@ from actors.engines.formats import PrmFormat
 from actors.engines.model_files import read_json_value
 from actors.engines.prm.writer import GOLDEN_FILE
 from actors.engines.protocol import EngineRefused, PrmEngine
+from actors.engines.recall import Recall, unless_recalled
 from actors.engines.settings import PrmSettings
 from actors.replicas.base import ModelReplica
 from actors.replicas.prefix_store import MAX_TOKENS, PrefixStore
 from records.calls import (
+    NOTHING_SAMPLED,
     CallFailed,
     PrefixMissing,
     ScoreCall,
@@ -142,9 +144,9 @@ class Prm(ModelReplica[ScoreCall, ScoreResult, PrmEngine]):
     async def _score_example(self, question: str, steps: Sequence[str]) -> list[float]:
         """Medians at the question and after each step."""
         prefix_id, prefix = root_prefix_id(question), TextPrefix(question, ())
-        results = [await self._serve(ScoreCall("golden", prefix_id, prefix, (), every=False))]
+        results = [await self._score(ScoreCall("golden", prefix_id, prefix, (), every=False))]
         if steps:
-            results.append(await self._serve(ScoreCall("golden", prefix_id, prefix, tuple(steps), every=True)))
+            results.append(await self._score(ScoreCall("golden", prefix_id, prefix, tuple(steps), every=True)))
         medians = []
         for result in results:
             if not isinstance(result, Scored):
@@ -157,7 +159,11 @@ class Prm(ModelReplica[ScoreCall, ScoreResult, PrmEngine]):
     async def _canary(self) -> None:
         await self.engine.score(self.engine.format.question_ids("1 + 1"))
 
-    async def _serve(self, call: ScoreCall) -> ScoreResult:
+    async def _serve(self, call: ScoreCall, recall: Recall) -> ScoreResult:
+        result = await unless_recalled(self._score(call), recall)
+        return CallFailed(call.key, NOTHING_SAMPLED, retryable=False) if result is None else result
+
+    async def _score(self, call: ScoreCall) -> ScoreResult:
         """Score path by path, each one step longer than the one before, so that each finds the one before cached."""
         prefix = self._resolve(call)
         if prefix is None:

@@ -15,7 +15,6 @@ from actors.grading.verdicts import Verdicts
 from jobs.comparison.stored_samples import problem_of, verdicts_of
 from jobs.recipes.sections import Recipe
 from records.failure import InvalidInput
-from records.request import Until
 from records.rows import Status
 from records.run_folder.by_problem import records_of
 from records.run_folder.reader import Run
@@ -24,7 +23,7 @@ from scaling.calibration.answer_fit import AnsweredProblem, Cases, cases_of, fit
 from scaling.calibration.observed import Observed
 from scaling.calibration.reliability import ReliabilityBin, reliability
 from scaling.seeds import seed_for
-from scaling.stored.problem import StoredProblem, stored_problem
+from scaling.stored.problem import StoredProblem, check_whole_samples, stored_problem
 from scaling.uncertainty.aggregation import ScoreEstimate, success_probability
 from scaling.uncertainty.fitted_answers import DEFAULTS, FittedModel
 
@@ -70,12 +69,7 @@ def answered_problems(run: Run, recipe: Recipe) -> list[AnsweredProblem]:
     """
     records = [record for record in records_of(run) if record.problem.status is not Status.FAILED]
     for record in records:
-        whole = (None, Until.END.value)
-        if any(set(request.node_ids) != {0} or request.until not in whole for request in record.requests):
-            raise InvalidInput(
-                f"{run.uri}: problem {record.problem.problem_id!r} was searched step by step; answers are fitted on "
-                "whole samples that know nothing of each other (majority, best-of-n, sequential)"
-            )
+        check_whole_samples(record, "answers are fitted on whole samples that know nothing of each other")
     stored = [stored_problem(problem_of(each.problem), each.steps, each.requests) for each in records]
     has_keys = any(each.problem.reference is not None for each in records)
     answers = [[sample.answer for sample in item.samples] if has_keys else [] for item in stored]

@@ -9,12 +9,11 @@ from dataclasses import replace
 
 from actors.grading.verdicts import Verdicts
 from jobs.comparison.stored_samples import problem_of
-from records.failure import InvalidInput, StrategyFailed
-from records.request import Until
+from records.failure import StrategyFailed
 from records.rows import ProblemRecord, Status
 from scaling.answers.classes import AnswerClasses
 from scaling.search.accounting import Models, flops
-from scaling.stored.problem import NotStored, StoredProblem, stored_problem
+from scaling.stored.problem import NotStored, StoredProblem, check_whole_samples, stored_problem
 from scaling.stored.sample_player import Outcome, play
 from scaling.stored.shared_cap import play_together
 from scaling.strategy import StrategyFactory
@@ -26,14 +25,12 @@ def whole_samples(record: ProblemRecord, answers: AnswerClasses) -> StoredProble
     """The samples of a problem, not graded yet; `answers` is how they are read.
 
     Raises:
-        InvalidInput: the run searched by steps, so its samples have no order.
+        InvalidInput: the run searched by steps, so its samples have no order, or cancelled some.
     """
-    for request in record.requests:
-        if set(request.node_ids) != {0} or request.until not in (None, Until.END.value):
-            raise InvalidInput(
-                f"problem {record.problem.problem_id!r} was searched step by step: only whole samples of the bare "
-                "question can be taken in other orders (--orders), or shared out anew under a cap"
-            )
+    check_whole_samples(
+        record,
+        "only whole samples of the bare question can be taken in other orders (--orders) and shared out anew",
+    )
     return stored_problem(problem_of(record.problem), record.steps, record.requests, answers=answers)
 
 

@@ -139,7 +139,7 @@ def wanted_nodes(record: ProblemRecord, scoring: Scoring) -> list[int]:
     """The nodes of a stored tree whose scores strategies of that kind read, parents first."""
     if scoring is Scoring.STEPS:
         return [0, *(row.node_id for row in record.steps)]
-    asked = (request.child_ids if request.kind == "expand" else request.node_ids for request in record.requests)
+    asked = (request.node_ids if request.kind == "score" else request.child_ids for request in record.requests)
     return sorted({0, *(node for nodes in asked for node in nodes)})
 
 

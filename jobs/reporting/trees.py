@@ -214,7 +214,7 @@ def _request(request: RequestRow) -> dict[str, Any]:
         "max_tokens": request.max_tokens,
         "temperature": request.temperature,
         "reply": request.reply_kind,
-        "delivered": len(request.child_ids) if request.kind == "expand" else len(request.p_median),
+        "delivered": len(request.p_median) if request.kind == "score" else len(request.child_ids),
         "granted": len(granted),
         "granted_min": min(granted, default=None),
     }

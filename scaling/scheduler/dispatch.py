@@ -182,6 +182,27 @@ class Dispatcher(Generic[TaskT]):
         self._release(item, key)
         self._waiting.add(item)
 
+    def recall(self, key: str) -> tuple[str, str] | None:
+        """Forget a task that waits (None); of one in flight, whose last word is awaited, its replica and its call."""
+        item = self._items[key]
+        if item.replica is not None:
+            return item.replica, item.call_key
+        self._forget(key)
+        return None
+
+    def waits(self, key: str) -> bool:
+        """Whether a task is here and not in flight."""
+        item = self._items.get(key)
+        return item is not None and item.replica is None
+
+    def __contains__(self, key: object) -> bool:
+        """Whether a task is here: waiting or in flight."""
+        return key in self._items
+
+    def __getitem__(self, key: str) -> TaskT:
+        """A task that is here."""
+        return self._items[key].task
+
     def drop(self, keys: Iterable[str]) -> dict[str, list[str]]:
         """Forget these tasks wherever they are; the calls in flight, by replica, for cancelling."""
         in_flight: dict[str, list[str]] = {}

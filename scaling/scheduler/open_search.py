@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from records.calls import SampleCall, Sampling, ScoreCall, TextPrefix, TokenPrefix
 from records.path import Path
+from scaling.scheduler.waiting import Rank
 from scaling.search.problem_search import ProblemSearch
-from scaling.search.tasks import SampleTask, ScoreTask
+from scaling.search.tasks import ReplicaTask, SampleTask, ScoreTask
 from scaling.search.texts import scored_text
 
 
@@ -37,6 +38,12 @@ class OpenSearch:
     num_samples: int = 0
     has_sampled: bool = False
     num_paths: int = 0
+
+    def waits_for(self, task: ReplicaTask) -> Rank:
+        """The problem has one more task, which waits for a replica: where it stands among others."""
+        self.keys.add(task.key)
+        priority = (task.priority or 0.0) if isinstance(task, SampleTask) else 0.0
+        return -priority, self.order, task.request, task.child
 
     def generator_of(self, task: SampleTask) -> str | None:
         """The generator that should have this task."""

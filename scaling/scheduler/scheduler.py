@@ -5,6 +5,7 @@ returns. For every problem that is opened, exactly one `Concluded` comes out, wh
 replica of each role comes back or the budget ends.
 """
 
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 
 from records.calls import CallFailed, PrefixMissing, Sampled, SampleResult, Sampling, Scored, ScoreResult
@@ -16,12 +17,13 @@ from scaling.scheduler.admission import Admission
 from scaling.scheduler.counts import Counts
 from scaling.scheduler.dispatch import Dispatcher, OnFlight, Outgoing
 from scaling.scheduler.open_search import Concluded, OpenSearch, WindowBarrier
+from scaling.scheduler.recalls import Recalls
+from scaling.scheduler.retries import Retries
 from scaling.search.problem_search import ProblemSearch
-from scaling.search.tasks import CompareTask, SampleTask, ScoreTask, Task
+from scaling.search.tasks import CancelTask, CompareTask, ReplicaTask, SampleTask, ScoreTask, Task
 from scaling.strategy import StrategyFactory
 
-MAX_ATTEMPTS = 3
-"""Times that a call is tried whose engine lives and refuses it with a passing error."""
+_Tasks = Dispatcher[SampleTask] | Dispatcher[ScoreTask]
 
 
 class Scheduler:
@@ -59,10 +61,9 @@ class Scheduler:
         self._to_compare, self._lengths = list[CompareTask](), LengthEstimate()
         self._open: dict[str, OpenSearch] = {}
         self._concluded: list[Concluded] = []
-        self._attempts, self._full_prefix = dict[str, int](), set[str]()
+        self._retries = Retries()
         self._gathering, self._admission = WindowBarrier(), Admission(samples_at_once)
-        self._cancelled_samples: dict[str, list[str]] = {}
-        self._cancelled_scores: dict[str, list[str]] = {}
+        self._recalls = Recalls(self.samples, self.scores)
 
     @property
     def num_open(self) -> int:
@@ -121,14 +122,11 @@ class Scheduler:
 
     def generator_down(self, replica: str, cause: str, *, now_s: float) -> None:
         """A generator is gone: its work waits again; a task that kills engines fails its problem."""
-        for task in self.samples.replica_down(replica):
-            self._discard(task.key)
-            self._fail(task.problem_id, f"killed its generator repeatedly: {cause}", now_s)
+        self._replica_down(self.samples.replica_down(replica), f"killed its generator repeatedly: {cause}", now_s)
 
     def prm_down(self, replica: str, cause: str, *, now_s: float) -> None:
         """Tell that a PRM replica is gone; its work waits again."""
-        for task in self.scores.replica_down(replica):
-            self._fail(task.problem_id, f"killed its PRM repeatedly: {cause}", now_s)
+        self._replica_down(self.scores.replica_down(replica), f"killed its PRM repeatedly: {cause}", now_s)
 
     def generator_results(self, replica: str, results: Sequence[SampleResult], *, now_s: float) -> None:
         """Results of a generator, in any order; what nobody waits for is ignored."""
@@ -167,13 +165,11 @@ class Scheduler:
         # After the samples: a search that is denied one may ask for scores, and no event need come that pumps again.
         while (following := self.scores.peek()) is not None:
             scoring, replica = following
-            key = self.scores.take(scoring.key, replica)
-            in_full = scoring.key in self._full_prefix
-            call = self._open[scoring.problem_id].score_call(key, scoring, replica, in_full=in_full)
+            key, opened = self.scores.take(scoring.key, replica), self._open[scoring.problem_id]
+            call = opened.score_call(key, scoring, replica, in_full=self._retries.in_full(scoring.key))
             outgoing.scores.setdefault(replica, []).append(call)
         outgoing.comparisons, self._to_compare = self._to_compare, []
-        outgoing.cancelled_samples, self._cancelled_samples = self._cancelled_samples, {}
-        outgoing.cancelled_scores, self._cancelled_scores = self._cancelled_scores, {}
+        self._recalls.send(outgoing)
         return outgoing
 
     def take_concluded(self) -> list[Concluded]:
@@ -198,8 +194,7 @@ class Scheduler:
             if isinstance(granted, Refusal):
                 outgoing.wants_lease = granted is Refusal.LEASE
                 return
-            key = self.samples.take(task.key, replica)
-            in_full = task.key in self._full_prefix
+            key, in_full = self.samples.take(task.key, replica), self._retries.in_full(task.key)
             call = self._open[task.problem_id].sample_call(
                 key, task, replica, max_tokens=granted, sampling=self._sampling, in_full=in_full
             )
@@ -216,67 +211,72 @@ class Scheduler:
             self._advance(task.problem_id, self._ended(task).search.denied(task), now_s)
 
     def _sampled(self, task: SampleTask, result: Sampled, replica: str, now_s: float) -> None:
-        used = result.generated_tokens
-        granted = self.ledger.settle(task.key, used_tokens=used)
+        granted = self.ledger.settle(task.key, used_tokens=result.generated_tokens)
         self.counts.sampled(result)
-        self._lengths.observe(task.until, used)
+        if task.key not in self._recalls:
+            self._lengths.observe(task.until, result.generated_tokens)
         self.samples.settle(task.key)
-        tasks = self._ended(task, len(result.steps)).search.sampled(
-            task, result, granted_tokens=granted, replica=replica
-        )
-        self._advance(task.problem_id, tasks, now_s)
+        search = self._ended(task, len(result.steps)).search
+        self._advance(task.problem_id, search.sampled(task, result, granted_tokens=granted, replica=replica), now_s)
 
-    def _unserved(
-        self,
-        dispatcher: Dispatcher[SampleTask] | Dispatcher[ScoreTask],
-        task: SampleTask | ScoreTask,
-        result: object,
-        now_s: float,
-    ) -> None:
+    def _unserved(self, dispatcher: _Tasks, task: ReplicaTask, told: PrefixMissing | CallFailed, now_s: float) -> None:
         """A live replica had no use for a call: send it again, in full or for another try, or give the problem up."""
-        if isinstance(result, PrefixMissing):
-            self._full_prefix.add(task.key)
+        if task.key in self._recalls:
+            dispatcher.settle(task.key)
+            self._gone(task, now_s)
+        elif (error := self._retries.error(task.key, told)) is None:
             dispatcher.retry(task.key)
-        elif isinstance(result, CallFailed):
-            attempts = self._attempts[task.key] = self._attempts.get(task.key, 0) + 1
-            if result.retryable and attempts < MAX_ATTEMPTS:
-                dispatcher.retry(task.key)
-            else:
-                self._fail(task.problem_id, result.error, now_s)
+        else:
+            self._fail(task.problem_id, error, now_s)
 
     def _fail(self, problem_id: str, error: str, now_s: float) -> None:
         opened = self._open.get(problem_id)
         if opened is None:
             return
-        for cancelled, dispatcher in ((self._cancelled_samples, self.samples), (self._cancelled_scores, self.scores)):
-            for replica, keys in dispatcher.drop(opened.keys).items():
-                cancelled.setdefault(replica, []).extend(keys)
+        self._recalls.drop(opened.keys)
         for key in opened.keys:
             self._discard(key)
         opened.search.failed(error)
         self._conclude(problem_id, now_s)
 
     def _advance(self, problem_id: str, tasks: Iterable[Task], now_s: float) -> None:
-        opened, num_samples = self._open[problem_id], 0
-        for task in tasks:
+        opened, to_do, num_samples = self._open[problem_id], deque(tasks), 0
+        while to_do:
+            task = to_do.popleft()
             if isinstance(task, CompareTask):
                 self._to_compare.append(task)
-                continue
-            if isinstance(task, ScoreTask) and not self._has_prm:
+            elif isinstance(task, CancelTask):
+                self._admission.asked(opened, num_samples)
+                num_samples = 0
+                for recalled in task.samples:
+                    if (gone := self._recalls.recall(recalled)) is not None:
+                        to_do.extend(self._ended(gone).search.cancelled(gone))
+            elif isinstance(task, ScoreTask) and not self._has_prm:
                 self._fail(problem_id, "the strategy asks for scores, and the recipe has no [prm]", now_s)
                 return
-            opened.keys.add(task.key)
-            place = (opened.order, task.request, task.child)
-            if isinstance(task, SampleTask):
+            elif isinstance(task, SampleTask):
                 num_samples += 1
-                self.samples.push(task, (-(task.priority or 0.0), *place))
+                self._gathering.ready(problem_id)
+                self.samples.push(task, opened.waits_for(task))
             else:
-                self.scores.push(task, (0.0, *place))
+                self.scores.push(task, opened.waits_for(task))
         self._admission.asked(opened, num_samples)
-        if num_samples:
-            self._gathering.ready(problem_id)
         if opened.search.finished:
             self._conclude(problem_id, now_s)
+
+    def _gone(self, task: ReplicaTask, now_s: float) -> None:
+        """Nothing comes of a task that was recalled."""
+        self._advance(task.problem_id, self._ended(task).search.cancelled(task), now_s)
+
+    def _replica_down(self, culprits: Sequence[ReplicaTask], cause: str, now_s: float) -> None:
+        for task in culprits:
+            if task.key in self._recalls:
+                self._gone(task, now_s)
+            else:
+                self._discard(task.key)
+                self._fail(task.problem_id, cause, now_s)
+        for task in self._recalls.lost():
+            self._gone(task, now_s)
 
     def _conclude(self, problem_id: str, now_s: float) -> None:
         opened = self._open.pop(problem_id)
@@ -284,7 +284,7 @@ class Scheduler:
         self._admission.concluded(opened)
         self._concluded.append(Concluded(opened.search, now_s - opened.opened_s))
 
-    def _ended(self, task: SampleTask | ScoreTask, num_steps: int = 0) -> OpenSearch:
+    def _ended(self, task: ReplicaTask, num_steps: int = 0) -> OpenSearch:
         """The problem of a task that is over, as one that waits for it no more."""
         self._discard(task.key)
         opened = self._open[task.problem_id]
@@ -296,5 +296,5 @@ class Scheduler:
     def _discard(self, key: str) -> None:
         """A task is over; a sample that will have no result gives its reservation back."""
         self.ledger.settle(key, used_tokens=0)
-        self._attempts.pop(key, None)
-        self._full_prefix.discard(key)
+        self._retries.forget(key)
+        self._recalls.heard(key)

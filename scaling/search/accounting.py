@@ -6,7 +6,7 @@ tokens found in a prefix cache are not computed. Parameters are those that a tok
 at 2,000 tokens, 45% at 8,000), is not counted.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from records.rows import ProblemRecord, ProblemRow, RequestRow, Status, StepRow
 from records.usage import Role
 from scaling.budget.metering import ReplicaRate, Share, cost_of
+from scaling.search.journal import CANCEL
 from scaling.search.phases import phase_columns
 from scaling.search.probes import passing_probes
 from scaling.search.problem_search import ProblemSearch
@@ -76,7 +77,7 @@ def problem_record(
         answer_p_lower=score.lower if score else None,
         answer_p_median=score.median if score else None,
         answer_p_upper=score.upper if score else None,
-        num_samples=sum(len(row.child_ids) for row in search.requests if row.forced_text is None),
+        num_samples=_num_samples(search),
         num_steps=len(search.steps),
         generated_tokens=generated,
         prompt_tokens=prompt,
@@ -102,12 +103,42 @@ def problem_record(
     return ProblemRecord(problem=problem, steps=tuple(search.steps), requests=tuple(search.requests))
 
 
+def _num_samples(search: ProblemSearch) -> int:
+    """Children of all requests but those that probed."""
+    probing = {row.request for row in search.requests if row.forced_text is not None}
+    leaves = (leaf for row in search.requests for leaf in row.child_ids)
+    return sum(search.steps[leaf - 1].request not in probing for leaf in leaves)  # node ids count the step rows from 1
+
+
 def _told(search: ProblemSearch) -> dict[str, Any]:
-    """Samples that came to their end, those of them that state no answer, and what the row carries of the input."""
+    """Samples that came to their end or were cancelled, what they state, and what the row carries of the input."""
     passing = passing_probes(search.steps)
     stated = [step.answer for step in search.steps if step.answer is not None and step.node_id not in passing]
-    told = {"num_finished": len(stated), "num_unanswered": stated.count(""), "columns": search.problem.columns or None}
-    return told | phase_columns(search.steps)
+    number, tokens = cancelled_samples(search.requests, search.steps)
+    return {
+        "num_finished": len(stated),
+        "num_unanswered": stated.count(""),
+        "columns": search.problem.columns or None,
+        "num_cancelled": number,
+        "cancelled_tokens": tokens,
+        **phase_columns(search.steps),
+    }
+
+
+def cancelled_samples(requests: Sequence[RequestRow], steps: Sequence[StepRow]) -> tuple[int, int]:
+    """How many samples of a problem no reply delivered, and the tokens that were generated for them.
+
+    Args:
+        requests: of the problem, in order.
+        steps: likewise, by node.
+    """
+    number = tokens = node = 0
+    for row in requests:
+        before, node = node, max([node, *row.child_ids])
+        if row.kind == CANCEL:
+            number += len(row.child_ids)
+            tokens += sum(step.generated_tokens for step in steps[before:node])  # node ids count the step rows from 1
+    return number, tokens
 
 
 def with_share(row: ProblemRow, share: Share, rates: Mapping[Role, ReplicaRate]) -> ProblemRow:

@@ -1,39 +1,55 @@
 """From delivered requests to rows of the `steps` and `requests` tables, and back."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from records.calls import Sampled, Scored
 from records.path import FinishReason, Path, Phases, PrmScore
-from records.request import Expand, Reply, ReplyKind, Score
+from records.request import Deliver, Expand, Next, Reply, ReplyKind, Score, is_each
 from records.rows import RequestRow, StepRow
 from scaling.answers.classes import AnswerClasses
-from scaling.search.tasks import SampleTask
+from scaling.search.slot import Slot
+from scaling.search.tasks import ChildName, SampleTask
+
+NEXT, CANCEL = "next", "cancel"
+"""Kinds of rows beside "expand" and "score"; no request is for a "cancel": it has what was sampled of children that the
+strategy needed no more."""
 
 
-def request_hash(request: Expand | Score) -> str:
+class Child(NamedTuple):
+    """A recorded child: its steps, and the name that it was sampled under."""
+
+    rows: Sequence[StepRow]
+    name: ChildName
+
+
+def names_of(slots: Sequence[Slot]) -> tuple[ChildName, ...]:
+    """The names of some children."""
+    return tuple((slot.task.request, slot.task.child) for slot in slots)
+
+
+def request_hash(request: Expand | Score | Next) -> str:
     """Fingerprint of a request's content; a replayed strategy must ask for the same."""
-    if isinstance(request, Score):
-        content: tuple[object, ...] = ("score", tuple(path.node_id for path in request.paths))
+    content: tuple[object, ...]
+    if isinstance(request, Next):
+        content = ("next",)
+    elif isinstance(request, Score):
+        content = ("score", tuple(path.node_id for path in request.paths))
     else:
         parents = tuple((path.node_id, num_samples) for path, num_samples in request.parents)
         bounds = (request.until.value, request.max_tokens, request.max_path_tokens)
         content = ("expand", parents, bounds, request.scoring.value, request.temperature, request.top_logprobs)
         if request.forced_text:  # fingerprints from before there were any are as they were
             content = (*content, "forced", request.forced_text)
+        if request.deliver is not Deliver.WHOLE:  # hashes from before there was another way are as they were
+            content = (*content, request.deliver.value)
     return hashlib.blake2b(repr(content).encode(), digest_size=16).hexdigest()
 
 
 def request_row(
-    problem_id: str,
-    number: int,
-    request: Expand | Score,
-    reply: Reply,
-    *,
-    granted_tokens: tuple[int, ...] = (),
-    scored: Sequence[Scored] = (),
+    problem_id: str, number: int, request: Expand | Score | Next, reply: Reply, slots: Sequence[Slot] = ()
 ) -> RequestRow:
     """The row of one request and its reply.
 
@@ -42,28 +58,31 @@ def request_row(
         number: of the request within the problem.
         request: what was asked.
         reply: what was delivered.
-        granted_tokens: per child of an `Expand`, 0 where the budget had nothing.
-        scored: the PRM's work for a `Score` (an `Expand` has it on its step rows).
+        slots: all children of a request that is delivered whole, the delivered ones of another.
     """
     expand = request if isinstance(request, Expand) else None
-    asked = (
-        [path for path, _ in expand.parents] if expand else list(request.paths if isinstance(request, Score) else ())
-    )
+    asked: Sequence[Path] = ()
+    if expand is not None:
+        asked = [path for path, _ in expand.parents]
+    elif isinstance(request, Score):
+        asked = request.paths
+    scored = [slot.scored for slot in slots if slot.scored is not None] if isinstance(request, Score) else []
     scores = [path.score for path in reply.paths]
+    each = is_each(request)
     return RequestRow(
         problem_id=problem_id,
         request=number,
         request_hash=request_hash(request),
-        kind="expand" if expand else "score",
+        kind="expand" if expand else NEXT if each else "score",
         node_ids=tuple(path.node_id for path in asked),
         num_samples=tuple(num_samples for _, num_samples in expand.parents) if expand else (),
         until=expand.until.value if expand else None,
         max_tokens=expand.max_tokens if expand else None,
         scoring=expand.scoring.value if expand else None,
         temperature=expand.temperature if expand else None,
-        granted_tokens=granted_tokens,
+        granted_tokens=() if isinstance(request, Score) else tuple(slot.granted_tokens for slot in slots),
         reply_kind=reply.kind.value,
-        child_ids=tuple(path.node_id for path in reply.paths) if expand else (),
+        child_ids=() if isinstance(request, Score) else tuple(path.node_id for path in reply.paths),
         p_lower=tuple(score.lower if score else None for score in scores),
         p_median=tuple(score.median if score else None for score in scores),
         p_upper=tuple(score.upper if score else None for score in scores),
@@ -72,24 +91,41 @@ def request_row(
         prm_truncated=any(result.truncated for result in scored),
         worth=expand.priority if expand else None,
         forced_text=expand.forced_text or None if expand else None,
+        child_numbers=tuple(child for _, child in names_of(slots)) if each else None,
+        num_open=reply.num_open if each else None,
     )
 
 
-def recorded_reply(request: Expand | Score, row: RequestRow, samples: Sequence[Sequence[StepRow]]) -> Reply:
+def cancel_row(problem_id: str, number: int, leaves: Sequence[Path], slots: Sequence[Slot]) -> RequestRow:
+    """The row of what was sampled of some children when the strategy needed them no more."""
+    row = request_row(problem_id, number, Next(), Reply(ReplyKind.FULL, tuple(leaves)), slots)
+    return replace(row, kind=CANCEL, request_hash="")
+
+
+def recorded_reply(
+    request: Expand | Score | Next, row: RequestRow, children: Sequence[Child], open_parents: Mapping[int, Path]
+) -> Reply:
     """The reply that `row` records, as it was delivered.
 
     Args:
         request: the one that the strategy made just now, equal to the recorded one.
         row: of the request.
-        samples: of an `Expand`, the step rows of each delivered child.
+        children: that it delivered; none for a `Score`.
+        open_parents: what the children that are delivered one by one continue, by node.
     """
     kind = ReplyKind(row.reply_kind)
     if isinstance(request, Score):
         scores = [recorded_score(*quantiles) for quantiles in zip(row.p_lower, row.p_median, row.p_upper, strict=True)]
         paths = tuple(replace(path, score=score) for path, score in zip(request.paths, scores, strict=True))
         return Reply(kind, paths)
-    parents = {path.node_id: path for path, _ in request.parents}
-    return Reply(kind, tuple(recorded_leaf(parents[rows[0].parent_id], rows) for rows in samples))
+    each = is_each(request)
+    parents = (
+        {path.node_id: path for path, _ in request.parents}
+        if isinstance(request, Expand) and not each
+        else open_parents
+    )
+    leaves = tuple(recorded_leaf(parents[child.rows[0].parent_id], child.rows) for child in children)
+    return Reply(kind, leaves, tuple(child.name for child in children) if each else (), row.num_open or 0)
 
 
 def recorded_leaf(parent: Path, rows: Sequence[StepRow]) -> Path:

@@ -5,14 +5,39 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from records.failure import InvalidInput
-from records.path import Path
+from records.path import FinishReason, Path
 from records.problem import Problem
-from records.rows import RequestRow, StepRow
+from records.request import Until
+from records.rows import ProblemRecord, RequestRow, StepRow
 from scaling.answers.classes import DEFAULT_POLICY, AnswerClasses, AnswerPolicy
 from scaling.answers.stated import answer_of
-from scaling.search.journal import recall_answers, recorded_leaf, recorded_score
+from scaling.search.journal import CANCEL, NEXT, recall_answers, recorded_leaf, recorded_score
 from scaling.search.probes import passing_probes
 from scaling.seeds import seed_for
+
+
+def check_whole_samples(record: ProblemRecord, why: str) -> None:
+    """Refuse a problem whose samples are not what whole samples of the bare question are, each as likely as the other.
+
+    Args:
+        record: of the problem.
+        why: what needs such samples, for the message.
+
+    Raises:
+        InvalidInput: it was searched by steps, or some samples were cancelled: those that are there are the short ones.
+    """
+    name = f"problem {record.problem.problem_id!r}"
+    for request in record.requests:
+        if request.kind == CANCEL and request.child_ids:
+            raise InvalidInput(
+                f"{name}: {len(request.child_ids)} samples were cancelled once the rest had decided it, so those that "
+                f"are there are the ones that finished first, which are the short ones; {why}. Draw samples for this "
+                "with a strategy that waits for all of them (majority, best-of-n)"
+            )
+        if request.kind in (NEXT, CANCEL):
+            continue
+        if set(request.node_ids) != {0} or request.until not in (None, Until.END.value):
+            raise InvalidInput(f"{name} was searched step by step; {why}")
 
 
 class NotStored(InvalidInput):
@@ -82,7 +107,7 @@ def stored_problem(
     *,
     answers: AnswerClasses | None = None,
 ) -> StoredProblem:
-    """The samples that the rows of one problem record, in child order; not graded yet.
+    """The whole samples that the rows of one problem record, in child order, however they arrived; not graded yet.
 
     Args:
         problem: whose they are.
@@ -94,17 +119,19 @@ def stored_problem(
         answers = AnswerClasses(DEFAULT_POLICY)
         recall_answers(answers, Path(0, None, problem.question), steps)
     root, root_cost = Path(0, None, problem.question, answers=answers), Cost()
-    samples: list[StoredSample] = []
+    samples: dict[tuple[int, int], StoredSample] = {}
     next_node = 1
     for request in requests:
         if request.kind == "score":
             root = replace(root, score=recorded_score(request.p_lower[0], request.p_median[0], request.p_upper[0]))
             root_cost = Cost(prm_tokens=request.prm_tokens, prm_cached_tokens=request.prm_cached_tokens)
-        for leaf in request.child_ids:
+        numbers = request.child_numbers or range(len(request.child_ids))
+        for number, leaf in zip(numbers, request.child_ids, strict=True):
             rows = steps[next_node - 1 : leaf]  # node ids count the step rows up from 1
-            samples.append(_stored_sample(root, rows))
+            if rows[-1].finish_reason != FinishReason.CANCELLED:
+                samples[rows[0].request, number] = _stored_sample(root, rows)
             next_node = leaf + 1
-    return StoredProblem(problem.problem_id, root, root_cost, tuple(samples), {})
+    return StoredProblem(problem.problem_id, root, root_cost, tuple(samples[name] for name in sorted(samples)), {})
 
 
 def _stored_sample(root: Path, rows: Sequence[StepRow]) -> StoredSample:

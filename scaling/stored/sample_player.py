@@ -7,6 +7,9 @@ what they found in prefix caches: that goes by place, because the first sample o
 
     stored samples, in an order --> replies --> strategy --> choice --> `Outcome`
 
+Samples that are delivered one by one grow side by side, a token at a time (`scaling.stored.arrivals`): the shortest is
+the first, whatever the order. What is cancelled costs what it has come to by then.
+
 What a strategy asks beyond that (steps, other prefixes, more samples) is not stored: `NotStored`, never a guess.
 """
 
@@ -14,7 +17,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from records.path import Path
-from records.request import Expand, Reply, ReplyKind, Score, Scoring, Until
+from records.request import Expand, Reply, ReplyKind, Score, Scoring, Until, is_each
+from scaling.stored.arrivals import Arrivals
 from scaling.stored.problem import Cost, NotStored, StoredProblem, StoredSample, any_right
 from scaling.strategy import Choice, Request, StrategyFactory
 
@@ -50,7 +54,9 @@ class Playback:
     def __init__(self, strategy: StrategyFactory, problem: StoredProblem, order: Sequence[int]) -> None:
         self._problem = problem
         self._order = order
-        self._num_taken = 0
+        self._num_taken = self._num_requests = 0
+        self._open = Arrivals[tuple[int, Expand, tuple[int, int]]]()  # place in the order, request, name
+        self._partly: dict[int, int] = {}  # place in the order of a cancelled sample -> tokens that it had come to
         self._scored_root = False
         self._scored_samples = False
         self._choice: Choice | None = None
@@ -72,6 +78,8 @@ class Playback:
         """Give it what it waits for."""
         if isinstance(self.request, Score):
             self._ask(Reply(ReplyKind.FULL, tuple(self._score_of(path) for path in self.request.paths)))
+        elif is_each(self.request):
+            self._ask(self._next_sample(self.request))
         elif isinstance(self.request, Expand):
             samples = self._wanted()
             self._num_taken += len(samples)
@@ -98,10 +106,13 @@ class Playback:
             raise NotStored(f"problem {problem.problem_id!r}: no stored sample answers {choice.answer!r}")
         taken = [problem.samples[index] for index in self._order[: self._num_taken]]
         costs = [_in_place(sample.cost, at.cost) for sample, at in zip(taken, problem.samples, strict=False)]
+        for place, num_tokens in self._partly.items():  # nobody scores what is cancelled
+            costs[place] = replace(costs[place], generated_tokens=num_tokens, prm_tokens=0, prm_cached_tokens=0)
         cost = _total(costs, problem.root_cost, self._scored_root, self._scored_samples)
         candidates = {path.node_id for path in choice.candidates}
         kept = sum(sample.cost.generated_tokens for sample in taken if sample.path.node_id in candidates)
-        verdicts = [problem.verdicts[sample.answer] for sample in taken]
+        whole = (sample for place, sample in enumerate(taken) if place not in self._partly)
+        verdicts = [problem.verdicts[sample.answer] for sample in whole]
         score = choice.answer_p or (choice.path.score if choice.path else None)
         return Outcome(
             right=problem.verdicts[choice.answer],
@@ -117,6 +128,27 @@ class Playback:
             self.request = next(self._strategy) if reply is None else self._strategy.send(reply)
         except StopIteration as stop:
             self.request, self._choice = None, stop.value
+        self._num_requests += 1
+        if not is_each(self.request):
+            self._partly |= {place: num_tokens for (place, _, _), num_tokens in self._open.cancel()}
+
+    def _next_sample(self, request: Request) -> Reply:
+        """Begin the samples that are asked for one by one, if any; the one that is finished next."""
+        if isinstance(request, Expand):
+            samples = self._wanted()
+            self._check_stored(request, samples)
+            self._scored_samples |= request.scoring is not Scoring.NONE
+            for child, sample in enumerate(samples):
+                name = (self._num_requests - 1, child)
+                self._open.begin((self._num_taken + child, request, name), sample.cost.generated_tokens)
+            self._num_taken += len(samples)
+        arrived = self._open.next()
+        if arrived is None:
+            return Reply(ReplyKind.FULL, ())
+        place, asked, name = arrived
+        sample = self._problem.samples[self._order[place]]
+        path = sample.unscored if asked.scoring is Scoring.NONE else sample.path
+        return Reply(ReplyKind.FULL, (path,), (name,), len(self._open))
 
     def _wanted(self) -> list[StoredSample]:
         request, problem = self.request, self._problem

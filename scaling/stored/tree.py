@@ -38,6 +38,8 @@ class StoredChild:
         granted_tokens: most that the engine might sample.
         forced_text: that was put behind the node first; empty: nothing was.
         rows: its steps.
+        number: of the child within its request, where children are delivered one by one; else its place among those
+            that were sampled.
     """
 
     until: Until
@@ -45,6 +47,17 @@ class StoredChild:
     granted_tokens: int
     forced_text: str
     rows: tuple[StepRow, ...]
+    number: int
+
+    @property
+    def name(self) -> tuple[int, int]:
+        """Number of the request that asked for it, then its own."""
+        return self.rows[0].request, self.number
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the run needed it no more before it came to its end."""
+        return self.rows[-1].finish_reason == FinishReason.CANCELLED
 
     @property
     def leaf(self) -> int:
@@ -61,6 +74,13 @@ class StoredChild:
         """Number of tokens that were sampled for it."""
         return sum(row.generated_tokens for row in self.rows)
 
+    def until_token(self, num_tokens: int | None) -> Sequence[StepRow]:
+        """The steps that the first tokens of it belong to; None: all."""
+        if num_tokens is None:
+            return self.rows
+        begins = accumulate((row.generated_tokens for row in self.rows), initial=0)
+        return [row for row, begin in zip(self.rows, begins, strict=False) if begin < num_tokens]
+
     @property
     def is_finished(self) -> bool:
         """Whether nothing can follow it."""
@@ -74,6 +94,8 @@ class StoredChild:
     def is_what(self, max_tokens: int) -> bool:
         """Whether the engine would have sampled just this under another bound."""
         reason = FinishReason(self.rows[-1].finish_reason)
+        if reason is FinishReason.CANCELLED:
+            return False
         cut = reason in (FinishReason.LENGTH, FinishReason.UNFINISHED_THOUGHT)
         if reason is FinishReason.TOKENS or (cut and self.num_tokens == self.granted_tokens):
             return self.num_tokens == max_tokens  # the bound itself ended it
@@ -183,6 +205,8 @@ def stored_tree(record: ProblemRecord, *, top_logprobs: int, policy: AnswerPolic
     children: defaultdict[int, list[StoredChild]] = defaultdict(list)
     for child in _children(record):
         children[child.parent].append(child)
+    for own in children.values():
+        own.sort(key=lambda child: child.name)  # those that were delivered one by one stand in order of arrival
     by_leaf = {child.leaf: child for own in children.values() for child in own}
     skipped = row.status in (Status.BUDGET_EXHAUSTED, Status.CANCELLED) and not record.requests
     return StoredTree(
@@ -201,13 +225,16 @@ def stored_tree(record: ProblemRecord, *, top_logprobs: int, policy: AnswerPolic
 
 def _children(record: ProblemRecord) -> Iterator[StoredChild]:
     next_node = 1
+    by_number = {request.request: request for request in record.requests}
     for request in record.requests:
-        if request.until is None:  # a score has no children
-            continue
         granted = [tokens for tokens in request.granted_tokens if tokens]  # of those that were sampled
-        for leaf, tokens in zip(request.child_ids, granted, strict=True):
+        for index, (leaf, tokens) in enumerate(zip(request.child_ids, granted, strict=True)):
             rows = record.steps[next_node - 1 : leaf]  # node ids count the step rows up from 1
-            yield StoredChild(Until(request.until), request.temperature, tokens, request.forced_text or "", rows)
+            asked = by_number.get(rows[0].request, request)
+            if asked.until is None:  # a score has no children
+                break
+            number = index if request.child_numbers is None else request.child_numbers[index]
+            yield StoredChild(Until(asked.until), asked.temperature, tokens, asked.forced_text or "", rows, number)
             next_node = leaf + 1
 
 

@@ -9,6 +9,10 @@ Under the settings of the run every request is the recorded one, so every number
 a child is taken where the engine would have sampled just this: of the same node, to the same end, at the same
 temperature, within the bound that is asked for now.
 
+Children that are delivered one by one come as recorded while every request is the recorded one; after that in the order
+of `scaling.stored.arrivals`, by their tokens alone. One that the run cancelled has no known length: where it would come
+next, the decision has left the stored tree.
+
 What a cap cut was cut by what all problems wanted then. So a reply that it cut says something only where no problem of
 the run asks for anything else now (`Replayed.is_cut` and `differs`).
 """
@@ -17,11 +21,12 @@ from dataclasses import dataclass, replace
 
 from records.failure import StrategyFailed
 from records.path import Path, PrmScore
-from records.request import Expand, Reply, ReplyKind, Score
+from records.request import Expand, Next, Reply, ReplyKind, Score, is_each
 from records.rows import RequestRow
 from scaling.search.accounting import pruned_tokens_of
-from scaling.search.journal import recorded_score, request_hash
+from scaling.search.journal import CANCEL, recorded_score, request_hash
 from scaling.search.probes import passing_probes
+from scaling.stored.arrivals import Arrivals
 from scaling.stored.problem import Cost, NotStored
 from scaling.stored.tree import StoredChild, StoredTree
 from scaling.strategy import Choice, Request, Strategy, StrategyFactory
@@ -91,6 +96,7 @@ def _concluded(strategy: Strategy, playback: "_Playback") -> Choice | str:
             request = strategy.send(playback.reply_to(request))
     except StopIteration as stop:
         choice: Choice = stop.value
+        playback.end_open()
         return choice
     except NotStored as left:
         strategy.close()
@@ -108,7 +114,11 @@ class _Playback:
         self.is_cut = False
         self._tree = tree
         self._num_requests = 0
+        self._next_row = 0
         self._is_own = True
+        self._open = Arrivals[int]()  # leaves of children that are delivered one by one
+        self._asked: dict[int, Expand] = {}  # by which request
+        self._partly: dict[int, int] = {}  # leaves of cancelled ones, and the tokens that they had come to
         self._is_reranked = False
         self._taken: dict[int, None] = {}
         self._scored: list[tuple[int, int]] = []  # tokens and cached tokens that the PRM read
@@ -120,26 +130,49 @@ class _Playback:
         Raises:
             NotStored: something is not.
         """
-        rows, number = self._tree.requests, self._num_requests
         self._num_requests += 1
-        row = rows[number] if self._is_own and number < len(rows) else None
+        if not is_each(request):
+            self.end_open()
+        row = self._recorded()
         self._is_own = row is not None and request_hash(request) == row.request_hash
         own = row if self._is_own else None
+        self._next_row += self._is_own
         if isinstance(request, Score):
             return self._scores(request, own)
+        if own is not None:
+            self._is_reranked |= isinstance(request, Expand) and request.priority != own.worth
+        if is_each(request):
+            return self._next_child(request, own)
+        if not isinstance(request, Expand):
+            raise TypeError(f"{request} is no request")
         if own is None:
-            children = [child for path, count in request.parents for child in self._next_of(path, count, request)]
-            return self._delivered(request, ReplyKind.FULL, children)
-        self._is_reranked |= request.priority != own.worth
+            return self._delivered(request, ReplyKind.FULL, self._next_of(request))
         return self._delivered(request, ReplyKind(own.reply_kind), [self._tree.by_leaf[leaf] for leaf in own.child_ids])
+
+    def end_open(self) -> None:
+        """The strategy needs no more what is open: it is cancelled as in the run, else where the clock stands."""
+        row = self._recorded()
+        if row is not None and row.kind == CANCEL:
+            self._next_row += 1
+            self._taken |= dict.fromkeys(row.child_ids)
+            late = [step for leaf in row.child_ids for step in self._tree.by_leaf[leaf].rows]
+            self._scored += [(step.prm_tokens, step.prm_cached_tokens) for step in late]
+            self._open.cancel()
+        for leaf, num_tokens in self._open.cancel():
+            self._partly[leaf] = min(num_tokens, self._tree.by_leaf[leaf].num_tokens)
+
+    def _recorded(self) -> RequestRow | None:
+        """The run's own row at this place; None beyond its end, and once the strategy went another way."""
+        rows = self._tree.requests
+        return rows[self._next_row] if self._is_own and self._next_row < len(rows) else None
 
     def replayed(self, choice: Choice | None, *, left: str | None = None, error: str | None = None) -> Replayed:
         """Everything that the replayed strategy came to."""
         children = [self._tree.by_leaf[leaf] for leaf in self._taken]
-        rows = [row for child in children for row in child.rows]
-        generated = sum(row.generated_tokens for row in rows)
+        rows = [row for child in children for row in child.until_token(self._partly.get(child.leaf))]
+        generated = sum(self._partly.get(child.leaf, child.num_tokens) for child in children)
+        is_whole = self._is_own and self._next_row == len(self._tree.requests)
         passing = passing_probes(sorted(rows, key=lambda row: row.node_id))
-        is_whole = self._is_own and self._num_requests == len(self._tree.requests)
         return Replayed(
             choice=choice,
             left=left,
@@ -147,7 +180,9 @@ class _Playback:
             num_requests=self._num_requests,
             leaves=tuple(self._taken),
             finished=tuple(
-                leaf for leaf in self._taken if self._tree.by_leaf[leaf].is_finished and leaf not in passing
+                one.leaf
+                for one in children
+                if one.is_finished and one.leaf not in self._partly and one.leaf not in passing
             ),
             root_score=self._root_score,
             num_steps=len(rows),
@@ -163,8 +198,11 @@ class _Playback:
             differs=not is_whole or self._is_reranked,
         )
 
-    def _next_of(self, parent: Path, count: int, request: Expand) -> list[StoredChild]:
-        """The next children of a stored node that are of this kind, in order."""
+    def _next_of(self, request: Expand) -> list[StoredChild]:
+        """The next children of stored nodes that are of this kind, in order."""
+        return [child for parent, count in request.parents for child in self._next_of_node(parent, count, request)]
+
+    def _next_of_node(self, parent: Path, count: int, request: Expand) -> list[StoredChild]:
         name = f"problem {self._tree.problem_id!r}, node {parent.node_id}"
         children = [
             child
@@ -176,7 +214,8 @@ class _Playback:
         ][:count]
         if len(children) < count:
             raise NotStored(f"{name}: {count} more children are asked for, {len(children)} are stored")
-        if not all(child.is_what(request.most_tokens(parent)) for child in children):
+        wanted = [child for child in children if not (child.is_cancelled and is_each(request))]
+        if not all(child.is_what(request.most_tokens(parent)) for child in wanted):
             raise NotStored(f"{name}: a stored child was cut, or is longer than is asked for")
         confident = request.top_logprobs == self._tree.top_logprobs and all(child.has_confidences for child in children)
         if request.top_logprobs and not confident:
@@ -184,10 +223,35 @@ class _Playback:
         self._taken |= dict.fromkeys(child.leaf for child in children)
         return children
 
-    def _delivered(self, request: Expand, kind: ReplyKind, children: list[StoredChild]) -> Reply:
+    def _next_child(self, request: Expand | Next, own: RequestRow | None) -> Reply:
+        """Begin the children that are asked for one by one, if any; the one that arrives next."""
+        if isinstance(request, Expand):
+            stored = self._tree.by_leaf.values()
+            begun = self._next_of(request) if own is None else [one for one in stored if one.name[0] == own.request]
+            for child in begun:
+                self._taken[child.leaf] = None
+                self._asked[child.leaf] = request
+                self._open.begin(child.leaf, child.num_tokens)
+        leaf = self._open.next() if own is None else next(iter(own.child_ids), None)
+        kind = ReplyKind.FULL if own is None else ReplyKind(own.reply_kind)
+        if leaf is None:
+            return replace(self._delivered(request, kind, []), num_open=0)
+        child = self._tree.by_leaf[leaf]
+        if own is not None:
+            self._open.take(leaf)
+        elif child.is_cancelled:
+            raise NotStored(
+                f"problem {self._tree.problem_id!r}, node {leaf}: the run needed it no more and cancelled it"
+            )
+        num_open = len(self._open) if own is None else own.num_open or 0
+        return replace(self._delivered(self._asked[leaf], kind, [child]), child_names=(child.name,), num_open=num_open)
+
+    def _delivered(self, request: Expand | Next, kind: ReplyKind, children: list[StoredChild]) -> Reply:
         if kind is ReplyKind.FAILED:
             raise NotStored(f"problem {self._tree.problem_id!r}: the run failed here")
         self.is_cut |= kind is not ReplyKind.FULL
+        if not isinstance(request, Expand):
+            return Reply(kind, ())
         parents = {path.node_id: path for path, _ in request.parents}
         paths = []
         for child in children:

@@ -6,6 +6,7 @@ from functools import partial
 import pytest
 
 from actors.engines.protocol import EngineSample, EngineScore, SampleRequest
+from actors.engines.recall import Recall
 from actors.replicas.generator import Generator
 from actors.replicas.prm import Prm
 from benchmarks.engine_ceiling import arguments_of, ratios
@@ -105,9 +106,9 @@ class HeardGenerator(FakeGeneratorEngine):
         super().__init__(settings)
         self.heard: list[SampleRequest] = []
 
-    async def sample(self, request: SampleRequest) -> EngineSample:
+    async def sample(self, request: SampleRequest, recall: Recall | None = None) -> EngineSample:
         self.heard.append(request)
-        return await super().sample(request)
+        return await super().sample(request, recall)
 
 
 class HeardPrm(FakePrmEngine):

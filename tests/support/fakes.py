@@ -23,6 +23,7 @@ from typing import Any, Literal
 from tokenizers import Tokenizer
 
 from actors.engines.protocol import EngineRefused, EngineSample, EngineScore, SampleRequest
+from actors.engines.recall import Recall, unless_recalled
 from actors.engines.scripted import tokens, world
 from actors.engines.scripted.engines import ScriptedEngine, ScriptedGenerator, ScriptedPrm
 from actors.engines.settings import GeneratorSettings, PrmSettings
@@ -189,25 +190,29 @@ class FaultyEngine(ScriptedEngine):
         if number in self.faults.lose_at:
             raise EngineRefused(f"call {number} is lost, as told", retryable=True)
 
-    async def _take_time(self, num_tokens: int) -> tuple[float, float]:
-        seconds = self.faults.seconds_per_token * num_tokens
+    async def _take_time(self, num_tokens: int, recall: Recall | None = None) -> tuple[float, float, int]:
+        faults, begun_s = self.faults, self.faults.clock.now_s
+        seconds = faults.seconds_per_token * num_tokens
         self.num_running += 1
         try:
-            if seconds > 0:
-                await self._unless_dead(self.faults.clock.sleep(seconds))
+            if recall is not None and recall.done():
+                num_tokens = 0
+            elif seconds > 0 and await unless_recalled(self._unless_dead(faults.clock.sleep(seconds)), recall) is None:
+                num_tokens = min(num_tokens, round((faults.clock.now_s - begun_s) / faults.seconds_per_token))
         finally:
             self.num_running -= 1
         self.num_steps += 1
         self._check_alive()
-        return 0.0, seconds
+        return 0.0, faults.seconds_per_token * num_tokens, num_tokens
 
-    async def _unless_dead(self, waiting: Coroutine[None, None, object]) -> None:
+    async def _unless_dead(self, waiting: Coroutine[None, None, object]) -> bool:
         tasks: list[asyncio.Task[object]] = [asyncio.create_task(waiting), asyncio.create_task(self._dead.wait())]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in tasks:
                 task.cancel()
+        return True
 
     def _check_alive(self) -> None:
         if self._dead.is_set():
@@ -217,10 +222,10 @@ class FaultyEngine(ScriptedEngine):
 class FakeGeneratorEngine(FaultyEngine, ScriptedGenerator):
     """A scripted generator with faults."""
 
-    async def sample(self, request: SampleRequest) -> EngineSample:
+    async def sample(self, request: SampleRequest, recall: Recall | None = None) -> EngineSample:
         """See `GeneratorEngine.sample`."""
-        await self._begin()
-        return await super().sample(request)
+        await unless_recalled(self._begin(), recall)
+        return await super().sample(request, recall)
 
 
 class FakePrmEngine(FaultyEngine, ScriptedPrm):

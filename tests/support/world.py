@@ -7,9 +7,11 @@ depends on seeds and texts only, so it must not depend on what the world does.
 import hashlib
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from records.calls import (
+    NOTHING_SAMPLED,
+    CallFailed,
     PrefixMissing,
     SampleCall,
     Sampled,
@@ -110,6 +112,7 @@ class World:
     texts: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
     concluded: list[Concluded] = field(default_factory=list)
     most_spent_tokens: int = 0
+    recalled: set[str] = field(default_factory=set)
     now_s: float = 0.0
 
     def run(self, problems: list[Problem], *, generators: int = 2, prms: int = 2, slots: int = 4) -> None:
@@ -174,6 +177,8 @@ class World:
             self.samples[replica] += samples
         for replica, scores in outgoing.scores.items():
             self.scores[replica] += scores
+        for calls in outgoing.cancelled_samples.values():
+            self.recalled.update(calls)
         self.comparisons += outgoing.comparisons
         if outgoing.wants_lease:
             self.scheduler.ledger.leased_tokens = self.scheduler.ledger.next_lease(10)
@@ -203,7 +208,30 @@ class World:
     def _sample(self, call: SampleCall) -> SampleResult:
         if call.prefix is None and self.rng.random() < self.missing_rate:
             return PrefixMissing(call.key)
-        return Sampled(call.key, tuple(self.steps(call)), 7, 3, 0.1, 0.2)
+        whole = tuple(self.steps(call))
+        if call.key not in self.recalled:
+            return Sampled(call.key, whole, 7, 3, 0.1, 0.2)
+        ending = self.rng.choice(["nothing", "a part", "too late"])
+        if ending == "nothing":
+            return CallFailed(call.key, NOTHING_SAMPLED, retryable=False)
+        steps = whole if ending == "too late" else self._part_of(whole)
+        return Sampled(call.key, steps, 7, 3, 0.1, 0.2)
+
+    def _part_of(self, steps: tuple[SampledStep, ...]) -> tuple[SampledStep, ...]:
+        """What an engine had sampled when the call was cancelled: some tokens, the last step cut anywhere."""
+        number = self.rng.randrange(len(steps))
+        last = steps[number]
+        count = self.rng.randint(1, len(last.token_ids))
+        sure = None if last.token_confidences is None else last.token_confidences[:count]
+        text = last.text[: self.rng.randrange(len(last.text))]
+        cut = replace(
+            last,
+            text=text,
+            token_ids=last.token_ids[:count],
+            finish_reason=FinishReason.CANCELLED,
+            token_confidences=sure,
+        )
+        return (*steps[:number], cut)
 
     def _score(self, call: ScoreCall) -> ScoreResult:
         if call.prefix is not None:

@@ -15,6 +15,7 @@ from actors.engines.formats import SeparatorFormat
 from actors.engines.logprobs import TopLogprobs
 from actors.engines.prompts import ANY_QUESTION, PromptWriter
 from actors.engines.protocol import EngineFacts, EngineRefused, EngineSample, EngineScore, SampleRequest
+from actors.engines.recall import Recall, unless_recalled
 from actors.engines.scripted.tokens import (
     ASKED,
     BEGIN,
@@ -91,21 +92,37 @@ class ScriptedEngine:
     async def close(self) -> None:
         """Nothing to end."""
 
-    async def _take_time(self, num_tokens: int) -> tuple[float, float]:
-        """Be busy with so many tokens; seconds that the call waited for its turn, and that it took."""
+    async def _take_time(self, num_tokens: int, recall: Recall | None = None) -> tuple[float, float, int]:
+        """Be busy with so many tokens; seconds that the call waited for its turn and that it took, and its tokens.
+
+        These are fewer where it is recalled meanwhile.
+        """
         begun_s = time.monotonic()
-        run_s = num_tokens / self._tokens_per_s if self._tokens_per_s else 0.0
-        async with self._batch:
+        if not self._batch.locked():
+            await self._batch.acquire()
+        elif not await unless_recalled(self._batch.acquire(), recall):
+            return time.monotonic() - begun_s, 0.0, 0
+        try:
             queued_s = time.monotonic() - begun_s
-            if run_s:
-                call = object()
-                self._busy[call] = (time.monotonic(), num_tokens)
-                try:
-                    await asyncio.sleep(run_s)
-                finally:
-                    del self._busy[call]
+            run_s, done = await self._work(num_tokens, recall)
+        finally:
+            self._batch.release()
         self.num_steps += 1
-        return queued_s, run_s
+        return queued_s, run_s, done
+
+    async def _work(self, num_tokens: int, recall: Recall | None) -> tuple[float, int]:
+        """Seconds that so many tokens take, and how many of them there are when nobody needs more."""
+        if not self._tokens_per_s:
+            return 0.0, num_tokens
+        call, begun_s, run_s = object(), time.monotonic(), num_tokens / self._tokens_per_s
+        self._busy[call] = (begun_s, num_tokens)
+        try:
+            if await unless_recalled(asyncio.sleep(run_s, True), recall):
+                return run_s, num_tokens
+        finally:
+            del self._busy[call]
+        taken_s = time.monotonic() - begun_s
+        return taken_s, min(num_tokens, int(taken_s * self._tokens_per_s))
 
 
 class ScriptedGenerator(ScriptedEngine):
@@ -129,12 +146,14 @@ class ScriptedGenerator(ScriptedEngine):
         now_s = time.monotonic()
         return sum(min(total, int((now_s - since_s) * self._tokens_per_s)) for since_s, total in self._busy.values())
 
-    async def sample(self, request: SampleRequest) -> EngineSample:
+    async def sample(self, request: SampleRequest, recall: Recall | None = None) -> EngineSample:
         """See `GeneratorEngine.sample`."""
         self._check(request)
         cached = self._blocks.cached_tokens(request.prompt_ids)
         token_ids, reason = self._draw(request)
-        queued_s, run_s = await self._take_time(len(token_ids))
+        queued_s, run_s, num_tokens = await self._take_time(len(token_ids), recall)
+        if num_tokens < len(token_ids):
+            token_ids, reason = token_ids[:num_tokens], FinishReason.CANCELLED
         return EngineSample(
             token_ids=token_ids,
             logprobs=(LOGPROB,) * len(token_ids) if self._logprobs or request.top_logprobs else None,
@@ -229,7 +248,7 @@ class ScriptedPrm(ScriptedEngine):
     async def score(self, token_ids: Sequence[int]) -> EngineScore:
         """See `PrmEngine.score`."""
         cached = self._blocks.cached_tokens(token_ids)
-        queued_s, run_s = await self._take_time(len(token_ids) - cached)
+        queued_s, run_s, _ = await self._take_time(len(token_ids) - cached)
         question, solution = split_at(token_ids, self._asked, self._tokenizer.decode)
         score = true_score(question.removesuffix(PRM_SEPARATOR), solution, separator=PRM_SEPARATOR)
         return EngineScore(score=score, cached_tokens=cached, queued_s=queued_s, run_s=run_s)

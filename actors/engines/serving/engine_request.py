@@ -11,6 +11,9 @@ import numpy as np
 ENDED = "ended"
 """Why a request has ended whose `ends` said so."""
 
+RECALLED = "recalled"
+"""Why a request has ended that nobody needed any more."""
+
 
 @dataclass(slots=True)
 class Finished:
@@ -21,7 +24,7 @@ class Finished:
         logprob_ids: tokens whose log-probabilities the engine gave: [num_tokens, 1 + k], the sampled one first; empty
             where none were asked for.
         logprobs: theirs, likewise.
-        finish_reason: vLLM's word, or `ENDED`.
+        finish_reason: vLLM's word, `ENDED`, or `RECALLED`.
         stop_reason: the token that ended it; None: none of those asked for.
         pooled: the tensor of a pooling request.
         cached_tokens: prompt tokens found in the prefix cache.
@@ -75,20 +78,28 @@ def request_step(request: EngineRequest, output: Any, began_s: float) -> Finishe
         if request.ends is not None and request.ends(request.token_ids):
             reason = ENDED
             break
-    if reason is None:
-        return None
+    return None if reason is None else _finished(request, reason, output.stop_reason, output.pooling_output)
+
+
+def cut_short(request: EngineRequest) -> Finished:
+    """What has become of a request that ends between two steps."""
+    return _finished(request, RECALLED, None, None)
+
+
+def _finished(request: EngineRequest, reason: str, stop_reason: int | str | None, pooled: Any) -> Finished:
     logprob_ids, logprobs = _joined(request.logprobs, len(request.token_ids), request.width)
     now_s = time.monotonic()
+    scheduled_s = now_s if request.scheduled_s is None else request.scheduled_s
     return Finished(
         token_ids=request.token_ids,
         logprob_ids=logprob_ids,
         logprobs=logprobs,
         finish_reason=reason,
-        stop_reason=output.stop_reason,
-        pooled=output.pooling_output,
+        stop_reason=stop_reason,
+        pooled=pooled,
         cached_tokens=request.cached_tokens,
-        queued_s=request.scheduled_s - request.arrived_s,
-        run_s=now_s - request.scheduled_s,
+        queued_s=scheduled_s - request.arrived_s,
+        run_s=now_s - scheduled_s,
     )
 
 

@@ -8,7 +8,8 @@ before a request has ended: what is asked for is whole samples and scores, as to
 serialisation nor a second process, and an engine cannot outlive its owner.
 
 Guarantees: every `run` ends in a result, in `EngineRefused` (this request) or in `ReplicaDied` (the engine); after the
-latter all do. Cancelling a `run` aborts its request. At most `max_num_seqs * ADMISSION` requests are in vLLM at a time,
+latter all do. Cancelling a `run` aborts its request; recalling it ends the request before the engine's next step, with
+what it has come to. At most `max_num_seqs * ADMISSION` requests are in vLLM at a time,
 because a long queue inside slows it down; the others wait here, in order of arrival.
 
 Several engines may live in one process, as in tests: vLLM keeps what it works on in module globals, so one steps at a
@@ -21,10 +22,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from actors.engines.protocol import EngineRefused
-from actors.engines.serving.engine_request import EngineRequest, Finished, request_step
+from actors.engines.recall import Recall
+from actors.engines.serving.engine_request import EngineRequest, Finished, cut_short, request_step
 from records.failure import ReplicaDied
 
 if TYPE_CHECKING:
@@ -36,6 +38,14 @@ ADMISSION = 1.1
 
 CLOSE_S = 30.0
 """How long the step under way may take when an engine is closed."""
+
+
+class _Unwanted(NamedTuple):
+    """A request that nobody waits for any more, or, where it `tells`, of which nobody needs more than there is."""
+
+    request_id: str
+    tells: bool
+
 
 _one_at_a_time = threading.Lock()
 _living: set["EngineThread"] = set()
@@ -56,7 +66,7 @@ class EngineThread:
         self._loop = asyncio.get_running_loop()
         self._capacity = int(arguments["max_num_seqs"] * ADMISSION) + 1
         self._num_requests = 0
-        self._inbox: deque[EngineRequest | str] = deque()
+        self._inbox: deque[EngineRequest | _Unwanted] = deque()
         self._wake, self._up = threading.Event(), threading.Event()
         self._closing, self._lost_worker, self._failure = False, False, list[BaseException]()
         self._ended: asyncio.Future[None] = self._loop.create_future()
@@ -76,6 +86,7 @@ class EngineThread:
         token_ids: Sequence[int],
         parameters: "SamplingParams | PoolingParams",
         ends: Callable[[Sequence[int]], bool] | None = None,
+        recall: Recall | None = None,
     ) -> Finished:
         """Serve one request to its end.
 
@@ -83,6 +94,7 @@ class EngineThread:
             token_ids: the prompt.
             parameters: vLLM's, of a sample or a pooling request.
             ends: asked after each token with all sampled so far whether the sample ends there.
+            recall: done when nobody needs more of it.
 
         Raises:
             EngineRefused: vLLM does not take this request, or has lost it.
@@ -91,14 +103,19 @@ class EngineThread:
         request = self._request(token_ids, parameters, ends)
         if self._ended.done():
             raise self._death()
-        self._inbox.append(request)
-        self._wake.set()
+        self._tell(request)
+        if recall is not None:
+            recall.add_done_callback(lambda _: self._tell(_Unwanted(request.request_id, tells=True)))
         try:
             return await request.future
         except asyncio.CancelledError:
-            self._inbox.append(request.request_id)
-            self._wake.set()
+            self._tell(_Unwanted(request.request_id, tells=False))
             raise
+
+    def _tell(self, item: "EngineRequest | _Unwanted") -> None:
+        """Something for the thread."""
+        self._inbox.append(item)
+        self._wake.set()
 
     @property
     def flying_tokens(self) -> int:
@@ -201,14 +218,23 @@ class EngineThread:
             item = self._inbox.popleft()
             if isinstance(item, EngineRequest):
                 self._waiting.append(item)
-            elif self._flying.pop(item, None) is not None:
-                core.abort_requests([item])
-            else:
-                self._waiting = deque(request for request in self._waiting if request.request_id != item)
+            elif (request := self._given_up(core, item.request_id)) is not None and item.tells:
+                self._loop.call_soon_threadsafe(_deliver, [(request, cut_short(request))])
         while self._waiting and len(self._flying) < self._capacity:
             request = self._waiting.popleft()
             self._flying[request.request_id] = request
             core.add_request(request.core_request)
+
+    def _given_up(self, core: Any, request_id: str) -> EngineRequest | None:
+        """Take a request out of wherever it is; None: it has ended."""
+        request = self._flying.pop(request_id, None)
+        if request is not None:
+            core.abort_requests([request_id])
+            return request
+        request = next((one for one in self._waiting if one.request_id == request_id), None)
+        if request is not None:
+            self._waiting.remove(request)
+        return request
 
     def _take_out(self, core: Any, outputs: Sequence[Any], began_s: float) -> None:
         """Deliver what the step that began at `began_s` has finished, all of it at once, whatever comes in between."""

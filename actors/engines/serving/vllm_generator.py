@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.engines.logprobs import TopLogprobs
 from actors.engines.protocol import EngineRefused, EngineSample, SampleRequest
+from actors.engines.recall import Recall
 from actors.engines.serving.common import (
     common_arguments,
     engine_facts,
@@ -16,7 +17,7 @@ from actors.engines.serving.common import (
     prepare_environment,
     unchunked_arguments,
 )
-from actors.engines.serving.engine_request import ENDED, Finished
+from actors.engines.serving.engine_request import ENDED, RECALLED, Finished
 from actors.engines.serving.engine_thread import EngineThread, refusals
 from actors.engines.settings import GeneratorSettings
 from actors.engines.steps import StepSplitter
@@ -44,13 +45,13 @@ class VllmGenerator:
         self._separator_ids = sorted(self._splitter.separator_ids)
         self._stops_of = cache(partial(StopStrings, self.tokenizer))
 
-    async def sample(self, request: SampleRequest) -> EngineSample:
+    async def sample(self, request: SampleRequest, recall: Recall | None = None) -> EngineSample:
         """See `GeneratorEngine.sample`."""
         with refusals():
             parameters = sampling_parameters(
                 request, separator_ids=self._separator_ids, seeded=self._seeded, logprobs=self._logprobs
             )
-        done = await self._thread.run(request.prompt_ids, parameters, self._ends(request))
+        done = await self._thread.run(request.prompt_ids, parameters, self._ends(request), recall)
         given = parameters.logprobs is not None
         logprobs: list[float] = done.logprobs[:, 0].tolist()
         if not all(map(math.isfinite, logprobs)):
@@ -95,6 +96,8 @@ class VllmGenerator:
         return lambda ids: stops.ended(path_ids, ids) or ends_step(ids)
 
     def _finish_reason(self, request: SampleRequest, done: Finished) -> FinishReason:
+        if done.finish_reason == RECALLED:
+            return FinishReason.CANCELLED
         stop = request.sampling.stop
         if stop and self._stops_of(stop).ended(request.path_ids, done.token_ids):
             return FinishReason.EOS

@@ -13,6 +13,8 @@ function fact(name, value) {
 
 function asked(request) {
   if (request.kind === "score") return "score " + request.paths + (request.paths === 1 ? " path" : " paths");
+  if (request.kind === "next") return "the next to finish";
+  if (request.kind === "cancel") return "cancelled: needed no more";
   const until = { step: "by one step", tokens: "by tokens", end: "to the end" }[request.until] || request.until;
   const heat = request.temperature === null ? "" : ", temperature " + request.temperature;
   return request.samples + (request.samples === 1 ? " sample" : " samples") + " of " + request.paths
@@ -20,7 +22,7 @@ function asked(request) {
 }
 
 function granted(request) {
-  if (request.kind === "score") return "";
+  if (request.kind !== "expand") return "";
   const floor = request.granted_min !== null && request.granted_min < request.max_tokens
     ? ", some with " + request.granted_min + " tokens only" : "";
   return request.granted + " of " + request.samples + floor;

@@ -10,7 +10,7 @@ from actors.controller.path_scorer import PathScorer
 from actors.controller.replica_client import HealthCheck
 from records.calls import ScoreCall, Scored, TextPrefix, child_prefix_id, root_prefix_id
 from records.failure import ReplicaDied
-from scaling.scheduler.scheduler import MAX_ATTEMPTS
+from scaling.scheduler.retries import MAX_ATTEMPTS
 from scaling.scheduler.waiting import SUSPECT_DEATHS
 from tests.support.fakes import SEPARATOR, Faults, deaths, fake_prm, true_score
 from tests.support.local import LocalHandle

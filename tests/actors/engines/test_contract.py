@@ -5,6 +5,7 @@ import itertools
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import pytest_asyncio
 from actors.engines.model_files import identity_files, sha256_of
 from actors.engines.text import TextTokenizer
 from records.calls import (
+    NOTHING_SAMPLED,
     CallFailed,
     PrefixMissing,
     SampleCall,
@@ -262,15 +264,31 @@ async def test_a_nonsensical_temperature_fails_the_call_alone(generator):
     assert isinstance(good, Sampled)
 
 
-async def test_a_cancelled_call_has_no_result_and_leaves_room(generator):
+async def test_a_cancelled_call_has_its_tokens_so_far_as_result_and_leaves_room(generator):
     epoch, incarnation = generator.new_epoch(), generator.info.incarnation
     many = [sample_call(f"long-{seed}", QUESTIONS[2], max_tokens=400, seed=seed, sampling=HOT) for seed in range(32)]
     await generator.replica.submit(incarnation, epoch, many)
     await asyncio.sleep(0)
     await generator.replica.cancel(incarnation, epoch, [call.key for call in many])
     await generator.replica.submit(incarnation, epoch, [sample_call("after", QUESTIONS[2])])
-    collected = await generator.replica.collect(incarnation, epoch, 0, 60.0)
-    assert [result.key for result in collected.results] == ["after"]
+    results: dict[str, Any] = {}
+    acked = 0
+    async with asyncio.timeout(60.0):
+        while len(results) < 33:
+            collected = await generator.replica.collect(incarnation, epoch, acked, 60.0)
+            acked = collected.last
+            assert not results.keys() & {result.key for result in collected.results}
+            results |= {result.key: result for result in collected.results}
+    after = results.pop("after")
+    assert after.steps[-1].finish_reason is not FinishReason.CANCELLED
+    for result in results.values():
+        if isinstance(result, CallFailed):
+            assert result.error == NOTHING_SAMPLED
+        else:
+            assert [step.finish_reason for step in result.steps[:-1]] == [FinishReason.SEPARATOR] * (
+                len(result.steps) - 1
+            )
+            assert result.generated_tokens <= 400
 
 
 async def test_the_replicas_are_healthy(generator, prm):

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -165,6 +165,59 @@ async def test_a_cancelled_sample_leaves_the_engine(generator_on_vllm):
     assert (await engine.sample(request(9))).token_ids
     assert not engine._thread._flying
     assert not engine._thread._waiting
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60.0):
+        while not condition():  # noqa: ASYNC110 (another thread makes it true)
+            await asyncio.sleep(0)
+
+
+async def test_a_recalled_sample_has_its_tokens_and_its_place_is_taken_within_two_steps(generator_on_vllm):
+    """The batch is full and others wait; some are recalled, and two steps later the last of all has its first token."""
+    engine = generator_on_vllm.replica.engine
+    thread = engine._thread
+    prompt_ids = engine.tokenizer.encode(QUESTION + "\n\n")
+    size, batch = thread._capacity, generator_on_vllm.info.max_concurrency
+    endless = ((thread.llm.model_config.hf_config.eos_token_id, -100.0),)
+
+    def request(seed: int) -> SampleRequest:
+        hot = Sampling(1.9, logit_bias=endless)
+        return SampleRequest(prompt_ids=prompt_ids, until=Until.END, max_tokens=400, seed=seed, sampling=hot)
+
+    recalls = [asyncio.get_running_loop().create_future() for _ in range(size)]
+    running = [asyncio.create_task(engine.sample(request(seed), recall)) for seed, recall in enumerate(recalls)]
+    await until(lambda: thread.flying_tokens >= 4 * batch)
+    assert len(thread._flying) == size
+    late = asyncio.create_task(engine.sample(request(size)))
+    await asyncio.sleep(0)
+    count = size - batch + 1
+    for recall in recalls[:count]:
+        recall.set_result(None)
+    recalled = await asyncio.gather(*running[:count])
+    told_at = engine.num_steps
+    for sample in recalled:
+        assert sample.finish_reason is FinishReason.CANCELLED
+        assert 0 < len(sample.token_ids) == len(sample.logprobs) < 400
+    last = str(thread._num_requests)
+    await until(lambda: any(one.request_id == last and one.token_ids for one in list(thread._flying.values())))
+    assert engine.num_steps <= told_at + 2
+    whole = await asyncio.gather(*running[count:], late)
+    assert {sample.finish_reason for sample in whole} == {FinishReason.LENGTH}
+    assert not thread._flying
+    assert not thread._waiting
+
+
+async def test_a_recall_before_the_engine_has_begun_gives_no_token(generator_on_vllm):
+    engine = generator_on_vllm.replica.engine
+    recall = asyncio.get_running_loop().create_future()
+    recall.set_result(None)
+    prompt_ids = engine.tokenizer.encode(QUESTION + "\n\n")
+    request = SampleRequest(prompt_ids=prompt_ids, until=Until.END, max_tokens=400, seed=1, sampling=Sampling(1.0))
+    sample = await engine.sample(request, recall)
+    assert sample.finish_reason is FinishReason.CANCELLED
+    assert len(sample.token_ids) <= 1  # it may have come into a step that was about to begin
+    assert (await engine.sample(request)).token_ids
 
 
 async def test_what_breaks_one_request_breaks_no_other(generator_on_vllm):

@@ -6,6 +6,7 @@ import pytest
 
 from actors.replicas.generator import Generator
 from records.calls import (
+    NOTHING_SAMPLED,
     CallFailed,
     PrefixMissing,
     SampleCall,
@@ -88,8 +89,9 @@ async def test_a_busy_engine_is_healthy_when_something_else_comes_back(monkeypat
     await replica.submit(info.incarnation, 1, [call(1)])
 
     async def slow_canary(replica: Generator) -> None:
-        for _ in range(5):  # until the call waits for the clock
+        for _ in range(20):  # until the call waits for the clock
             await asyncio.sleep(0)
+        assert clock.next_due_s is not None
         clock.advance(1000.0)
         await replica.collect(info.incarnation, 1, 0, 60.0)
         raise TimeoutError
@@ -111,6 +113,8 @@ async def test_a_cancelled_call_leaves_the_engine():
     await replica.submit(info.incarnation, 1, [call(1), call(2)])
     await asyncio.sleep(0)
     await replica.cancel(info.incarnation, 1, ["1"])
-    gate.set()
     collected = await replica.collect(info.incarnation, 1, 0, 60.0)
-    assert [result.key for result in collected.results] == ["2"]
+    assert collected.results == (CallFailed("1", NOTHING_SAMPLED, retryable=False),)
+    gate.set()
+    [whole] = (await replica.collect(info.incarnation, 1, 1, 60.0)).results
+    assert (whole.key, isinstance(whole, Sampled)) == ("2", True)

@@ -65,7 +65,7 @@ def searched(strategy: StrategyFactory, sample: Callable[[SampleTask, int], Samp
             number += 1
         elif isinstance(task, CompareTask):
             tasks += search.compared(task, {})
-        else:
+        elif isinstance(task, ScoreTask):
             tasks += search.scored(task, scored(task, num_scored), replica="p")
             num_scored += bool(task.steps)
     return search

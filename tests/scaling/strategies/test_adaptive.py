@@ -265,6 +265,7 @@ def test_the_chosen_answer_is_the_one_that_has_to_be_sure(selection):
     def answer(request: Request) -> Reply:
         if isinstance(request, Score):
             return Reply(ReplyKind.FULL, (Path(0, None, "q", score=PrmScore(0.5, 0.5, 0.5)),))
+        assert isinstance(request, Expand)
         return Reply(ReplyKind.FULL, tuple(sample(next(drawn)) for _ in range(request.parents[0][1])))
 
     choice = play(sequential(ROOT, limits=LIMITS, num_samples=40, selection=selection), answer)
@@ -317,6 +318,7 @@ def test_the_same_replies_give_the_same_search(name):
 def _asked(request: Request) -> object:
     if isinstance(request, Score):
         return [path.node_id for path in request.paths]
+    assert isinstance(request, Expand)
     return [(path.node_id, count) for path, count in request.parents], request.until, request.scoring
 
 

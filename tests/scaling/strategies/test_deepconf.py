@@ -1,6 +1,7 @@
 """DeepConf, fed by hand: which traces vote, which are aborted and where, and when sampling stops."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,7 +64,7 @@ class Traces:
         return Path(node_id, path, text, (1,) * len(confidences), reason, None, None, confidences)
 
 
-def play(strategy: Strategy, answer: Callable[[Expand | Score], Reply]) -> Choice:
+def play(strategy: Strategy, answer: Callable[[Any], Reply]) -> Choice:
     try:
         request = next(strategy)
         while True:

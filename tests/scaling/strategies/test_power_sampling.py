@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -178,7 +179,7 @@ def steps_of(path: Path) -> Solution:
     return tuple(node.text.strip().removeprefix("\\boxed{").removesuffix("}")[-1] for node in path.lineage)
 
 
-def play(strategy: Strategy, answer: Callable[[Expand | Score], Reply]) -> Choice:
+def play(strategy: Strategy, answer: Callable[[Any], Reply]) -> Choice:
     try:
         request = next(strategy)
         while True:

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from records.path import FinishReason, Path
-from records.request import Expand, Reply, ReplyKind, Score, Until
+from records.request import Expand, Reply, ReplyKind, Until
 from scaling.strategies.probe import confidence, probe
-from scaling.strategy import Choice, SearchLimits
+from scaling.strategy import Choice, Request, SearchLimits
 from scaling.toy import play_strategy
 
 TEXT = "</think>"
@@ -39,7 +39,7 @@ class Told:
     num_pieces: int = 0
     num_probes: int = 0
 
-    def __call__(self, request: Expand | Score) -> Reply:
+    def __call__(self, request: Request) -> Reply:
         assert isinstance(request, Expand)
         parents = [path for path, count in request.parents for _ in range(count)]
         paths = [self._child(number, path, request) for number, path in enumerate(parents)]

@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -106,7 +107,7 @@ class Tree:
         return [[(path.text.strip(), count) for path, count in request.parents] for request in self.expansions]
 
 
-def play(strategy: Strategy, tree: Callable[[Expand | Score], Reply]) -> Choice:
+def play(strategy: Strategy, tree: Callable[[Any], Reply]) -> Choice:
     try:
         request = next(strategy)
         while True:
