@@ -60,7 +60,17 @@ class Case:
 
 ONE_OF_EACH = {"generator-spot": 1, "prm-spot": 1}
 MANY = (*ON_ITS_NODES, "generator.num_replicas=8", "prm.num_replicas=4")
-SHIPPED_CASES = {path.stem: Case(path, ON_ITS_NODES, ONE_OF_EACH) for path in sorted(SHIPPED.glob("*.toml"))} | {
+
+
+def placed(path: Path) -> Case:
+    """A recipe as it is shipped, with its replicas on the nodes for them."""
+    if load_recipe(path).prm is not None:
+        return Case(path, ON_ITS_NODES, ONE_OF_EACH)
+    generator = tuple(each for each in ON_ITS_NODES if each.startswith("generator."))
+    return Case(path, generator, {"generator-spot": 1})
+
+
+SHIPPED_CASES = {path.stem: placed(path) for path in sorted(SHIPPED.glob("*.toml"))} | {
     "full": Case(SHIPPED / "qwen2.5-math-7b.toml", MANY, {"generator-spot": 8, "prm-spot": 4}),
     "more than its spot nodes": Case(
         SHIPPED / "qwen2.5-math-7b.toml",
