@@ -4,7 +4,7 @@ Everything above token ids (prompts, steps, prefixes, keys) is the replica's and
 for the scripted ones. An engine that has died raises `ReplicaDied` from every method.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -49,6 +49,8 @@ class SampleRequest:
     Attributes:
         top_logprobs: likeliest tokens per position whose log-probabilities are wanted; 0: none.
         num_sampled: the last so many of `prompt_ids` were sampled before; a stop string may have begun in them.
+        ends: asked after each token, in another thread, with all sampled so far whether the sample ends there; None:
+            only what else is said here ends it.
     """
 
     prompt_ids: Sequence[int]
@@ -58,6 +60,7 @@ class SampleRequest:
     sampling: Sampling
     top_logprobs: int = 0
     num_sampled: int = 0
+    ends: Callable[[Sequence[int]], bool] | None = None
 
     @property
     def path_ids(self) -> Sequence[int]:
@@ -71,7 +74,8 @@ class EngineSample:
 
     Attributes:
         logprobs: of each token, in nats, before temperature and top-p; None where the engine gives none.
-        finish_reason: SEPARATOR (only with `Until.STEP`), EOS (also at a stop string), LENGTH, or CANCELLED (recalled).
+        finish_reason: SEPARATOR (only with `Until.STEP`), EOS (also at a stop string), TOKENS where `ends` said so and
+            the model has not ended there by itself, LENGTH, or CANCELLED (recalled).
         top: of the `top_logprobs` likeliest tokens at each position; None where none were asked for.
         cached_tokens: prompt tokens found in the prefix cache.
         queued_s: from the request to its first scheduling.

@@ -80,11 +80,19 @@ class ThinkingSettings:
         preset: a family by its name, or "auto": what the model's files say.
         pairs: marks that begin and end a thought, which take the family's place; empty: the family's.
         opened_by_template: the prompt opens the thought; None: it does if it ends with what begins one.
+        max_thinking_tokens: of the thoughts of a sample; None: any number.
+        min_thinking_tokens: of a thought before it may end.
+        closing_text: closes a thought at the limit; None: the family's.
+        prolonging_text: takes the place of an end that comes too early.
     """
 
     preset: str = "auto"
     pairs: tuple[tuple[Mark, Mark], ...] = ()
     opened_by_template: bool | None = None
+    max_thinking_tokens: int | None = None
+    min_thinking_tokens: int = 0
+    closing_text: str | None = None
+    prolonging_text: str = "Wait"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

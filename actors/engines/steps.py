@@ -48,6 +48,10 @@ class StepSplitter:
         start = max(0, len(token_ids) - 2 - len(self._separator.encode()))
         return self._separator in self._tokenizer.decode_after(token_ids[:start][-CONTEXT_TOKENS:], token_ids[start:])
 
+    def is_step(self, token_ids: Sequence[int]) -> bool:
+        """Whether these tokens end with a separator."""
+        return token_ids[-1] in self.separator_ids or self.ends_step(token_ids)
+
     def split(self, context_ids: Sequence[int], token_ids: Sequence[int]) -> tuple[Step, ...]:
         """The steps of a sample that followed `context_ids`; one step if there is no separator."""
         context = tuple(context_ids[-CONTEXT_TOKENS:])

@@ -1,19 +1,22 @@
 """The generator replica: prefixes in, sampled steps out, token ids carried throughout."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from actors.engines.build import build_generator
-from actors.engines.logprobs import sampled_logprobs, token_confidences
 from actors.engines.prompts import ANY_QUESTION, PromptWriter
-from actors.engines.protocol import EngineRefused, EngineSample, GeneratorEngine, SampleRequest
+from actors.engines.protocol import EngineRefused, GeneratorEngine, SampleRequest
 from actors.engines.recall import Recall
 from actors.engines.settings import GeneratorSettings
 from actors.engines.steps import Step, StepSplitter
 from actors.engines.thoughts.reader import ThoughtReader, thought_reader
+from actors.engines.thoughts.scan import ThoughtScan
 from actors.replicas.base import ModelReplica
+from actors.replicas.drawing import Drawing, draw_within
 from actors.replicas.prefix_store import MAX_TOKENS, PrefixStore
+from actors.replicas.told_steps import told_steps
 from records.calls import (
     NOTHING_SAMPLED,
     CallFailed,
@@ -26,7 +29,7 @@ from records.calls import (
     child_prefix_id,
 )
 from records.failure import InvalidInput
-from records.path import ENDS, FinishReason, Phases
+from records.path import FinishReason, Phases
 from records.replica import ReplicaInfo
 from records.request import Until
 
@@ -36,6 +39,10 @@ class _Prefix(NamedTuple):
 
     token_ids: tuple[int, ...]
     num_prompt_ids: int
+
+    def longer(self, token_ids: tuple[int, ...]) -> "_Prefix":
+        """The prefix with these tokens behind it."""
+        return _Prefix(self.token_ids + token_ids, self.num_prompt_ids)
 
 
 class Generator(ModelReplica[SampleCall, SampleResult, GeneratorEngine]):
@@ -110,15 +117,35 @@ class Generator(ModelReplica[SampleCall, SampleResult, GeneratorEngine]):
             top_logprobs=call.top_logprobs,
             num_sampled=len(prefix_ids) - prefix.num_prompt_ids,
         )
+        scan, forced = self._forced(prefix, forced_ids)
         try:
-            sample = await self.engine.sample(request, recall)
+            drawing = await self._drawn(request, scan, recall)
         except EngineRefused as refused:
             return CallFailed(call.key, str(refused), retryable=refused.retryable)
-        if not sample.token_ids:
+        if not drawing.token_ids:
             return CallFailed(call.key, NOTHING_SAMPLED, retryable=False)
-        longer = _Prefix(prefix_ids + sample.token_ids, prefix.num_prompt_ids)
-        self._hold(child_prefix_id(call.prefix_id, forced_ids + sample.token_ids), longer)
-        return self._sampled(call, prefix, forced_ids, sample)
+        drawn_ids = tuple(drawing.token_ids)
+        self._hold(child_prefix_id(call.prefix_id, forced_ids + drawn_ids), prefix.longer(forced_ids + drawn_ids))
+        steps = told_steps(call, drawing, self._pieces(call.until, prefix_ids, drawn_ids), scan)
+        return Sampled(
+            key=call.key,
+            steps=(*forced, *steps),
+            prompt_tokens=drawing.prompt_tokens,
+            cached_tokens=drawing.cached_tokens,
+            queued_s=drawing.queued_s,
+            run_s=drawing.run_s,
+        )
+
+    async def _drawn(self, request: SampleRequest, scan: ThoughtScan | None, recall: Recall) -> Drawing:
+        """What a request comes to; `scan` has taken in the path, and then what was drawn too."""
+        thoughts, splitter = self._thoughts, self._splitter
+        if thoughts is None or scan is None or splitter is None or not thoughts.budget.is_any:
+            drawing = Drawing(request)
+            drawing.add(await self.engine.sample(request, recall))
+            if scan is not None:
+                scan.extend(drawing.token_ids)
+            return drawing
+        return await draw_within(partial(self.engine.sample, recall=recall), request, thoughts, scan, splitter.is_step)
 
     def _resolve(self, call: SampleCall) -> "_Prefix | None":
         """Prompt and path as token ids; None where the call carries no prefix and none is held."""
@@ -136,82 +163,31 @@ class Generator(ModelReplica[SampleCall, SampleResult, GeneratorEngine]):
     def _prompt_ids(self, question: str) -> tuple[int, ...]:
         return PromptWriter(self._settings, self.engine.tokenizer).token_ids(question)
 
-    def _sampled(
-        self, call: SampleCall, prefix: "_Prefix", forced_ids: tuple[int, ...], sample: EngineSample
-    ) -> Sampled:
-        """The sample as steps; all but the last end at the separator, the last where the engine stopped.
-
-        What was forced is a step before them.
-        """
-        prefix_ids = prefix.token_ids + forced_ids
-        pieces = self._pieces(call.until, prefix_ids, sample.token_ids)
-        phases = self._phases(prefix, forced_ids, pieces)
-        confidences, drawn = _certainty(call.sampling, sample)
-        steps = []
-        if forced_ids:
-            text = self.engine.tokenizer.decode_after(prefix.token_ids, forced_ids)
-            steps.append(SampledStep(text, forced_ids, FinishReason.FORCED, None, phases=phases[0]))
-        start = 0
-        for number, piece in enumerate(pieces, start=1):
-            stop = start + len(piece.token_ids)
-            own = phases[number]
-            reason = FinishReason.SEPARATOR if number < len(pieces) else _finish_reason(call, sample, own)
-            logprob_sum = None if sample.logprobs is None else sum(sample.logprobs[start:stop])
-            sampled_sum = None if drawn is None else sum(drawn[start:stop])
-            sure = None if confidences is None else confidences[start:stop]
-            steps.append(SampledStep(piece.text, piece.token_ids, reason, logprob_sum, sure, sampled_sum, own))
-            start = stop
-        return Sampled(
-            key=call.key,
-            steps=tuple(steps),
-            prompt_tokens=len(prefix_ids),
-            cached_tokens=sample.cached_tokens,
-            queued_s=sample.queued_s,
-            run_s=sample.run_s,
-        )
-
     def _pieces(self, until: Until, prefix_ids: tuple[int, ...], token_ids: tuple[int, ...]) -> tuple[Step, ...]:
         if until is Until.END and self._splitter is not None:
             return self._splitter.split(prefix_ids, token_ids)
         return (Step(self.engine.tokenizer.decode_after(prefix_ids, token_ids), token_ids),)
 
-    def _phases(
-        self, prefix: "_Prefix", forced_ids: tuple[int, ...], pieces: Sequence[Step]
-    ) -> Sequence[Phases | None]:
-        """Of what was forced, whether or not anything was, and of each piece of the sample after it."""
-        if self._thoughts is None:
-            return [None] * (len(pieces) + 1)
-        return self._thoughts.phases(prefix.token_ids[prefix.num_prompt_ids :], forced_ids, pieces)
+    def _forced(
+        self, prefix: "_Prefix", forced_ids: tuple[int, ...]
+    ) -> tuple[ThoughtScan | None, tuple[SampledStep, ...]]:
+        """A scan of the thoughts up to where sampling begins, if they are told; what was forced, if anything."""
+        tokenizer = self.engine.tokenizer
+        text = tokenizer.decode_after(prefix.token_ids, forced_ids)
+        scan = None if self._thoughts is None else self._thoughts.scan(prefix.token_ids[prefix.num_prompt_ids :])
+        phases = None
+        if scan is not None and forced_ids:
+            scan.put(forced_ids)
+            phases = scan.phases(0, len(forced_ids), text)
+            scan.start_call()
+        if not forced_ids:
+            return scan, ()
+        return scan, (SampledStep(text, forced_ids, FinishReason.FORCED, None, phases=phases),)
 
     def _without_room(self, call: SampleCall, prefix: "_Prefix", forced_ids: tuple[int, ...]) -> Sampled:
         """A forced text that fills the context up: nothing is asked of the engine, and nothing is said."""
-        before, said = self._phases(prefix, forced_ids, [Step("", ())])
-        reason = FinishReason.UNFINISHED_THOUGHT if said is not None and said.is_open else FinishReason.LENGTH
-        steps = (
-            SampledStep(call.forced_text, forced_ids, FinishReason.FORCED, None, phases=before),
-            SampledStep("", (), reason, None, phases=said),
-        )
-        return Sampled(call.key, steps, 0, 0, 0.0, 0.0)
-
-
-def _certainty(sampling: Sampling, sample: EngineSample) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
-    """Confidences and, unless more than the temperature shapes the distribution, log-probabilities as drawn.
-
-    None where not asked.
-    """
-    if sample.top is None:
-        return None, None
-    confidences = token_confidences(sample.top)
-    if sample.logprobs is None or sampling.reshaped:
-        return confidences, None
-    return confidences, sampled_logprobs(sample.token_ids, sample.logprobs, sample.top, sampling.temperature)
-
-
-def _finish_reason(call: SampleCall, sample: EngineSample, phases: Phases | None) -> FinishReason:
-    """The engine's reason, but reaching the number of tokens that was asked for is no cut, and a thought no answer."""
-    reached = call.until is Until.TOKENS and len(sample.token_ids) == call.max_tokens
-    if reached and sample.finish_reason is FinishReason.LENGTH:
-        return FinishReason.TOKENS
-    if phases is not None and phases.is_open and sample.finish_reason in ENDS:
-        return FinishReason.UNFINISHED_THOUGHT
-    return sample.finish_reason
+        scan, forced = self._forced(prefix, forced_ids)
+        is_open = scan is not None and scan.open_pair is not None
+        reason = FinishReason.UNFINISHED_THOUGHT if is_open else FinishReason.LENGTH
+        phases = None if scan is None else Phases(0, 0, is_open)
+        return Sampled(call.key, (*forced, SampledStep("", (), reason, None, phases=phases)), 0, 0, 0.0, 0.0)

@@ -26,7 +26,7 @@ from actors.engines.probe import tried
 from actors.engines.prompts import QUESTION, prompt_messages
 from actors.engines.settings import EngineSettings, GeneratorSettings, PrmSettings
 from actors.engines.text import read_tokenizer
-from actors.engines.thoughts.families import thinking_family
+from actors.engines.thoughts.reader import thought_reader
 from records.failure import InvalidInput, PreflightFailed
 from records.replica import ReplicaInfo
 
@@ -48,7 +48,7 @@ def check_generator(settings: GeneratorSettings) -> None:
         _check_chat(model, settings)
     _check_round_trip(model, settings.separator)
     if settings.thinking is not None:
-        thinking_family(settings, settings.thinking, read_tokenizer(model / TOKENIZER_FILE))
+        thought_reader(settings, settings.thinking, read_tokenizer(model / TOKENIZER_FILE), "")
     vocabulary = vocabulary_size(model)
     if vocabulary is not None and settings.max_logprobs > vocabulary:
         raise InvalidInput(

@@ -228,6 +228,12 @@ class GeneratorSection(EngineSection):
             raise ValueError(
                 f"max_step_tokens ({self.max_step_tokens}) must not be above max_tokens ({self.max_tokens})"
             )
+        most = self.thinking.max_thinking_tokens if self.thinking is not None else None
+        if most is not None and most >= self.max_tokens:
+            raise ValueError(
+                f"thinking.max_thinking_tokens ({most}) must be below max_tokens ({self.max_tokens}): the answer "
+                "has the rest"
+            )
         if self.system_prompt is not None and not self.chat:
             raise ValueError("system_prompt needs chat = true")
         if (self.chat_template is not None or self.chat_template_kwargs) and not self.chat:

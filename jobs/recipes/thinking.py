@@ -3,6 +3,7 @@
 The section stands in a recipe for a model that thinks before it answers. Empty, it goes by what the model's files say.
 """
 
+from dataclasses import fields
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -32,6 +33,34 @@ class ThinkingSection(Section):
     opened_by_template: bool | None = setting(
         None, "The prompt opens the thought itself; omitted: it does if it ends with what begins one.", silent=True
     )
+    max_thinking_tokens: int | None = setting(
+        None,
+        "Most tokens of the thoughts of a sample, never passed: then closing_text is put there, and the model answers. "
+        "Omitted: no bound of its own.",
+        silent=True,
+        ge=1,
+    )
+    min_thinking_tokens: int = setting(
+        0,
+        "Tokens of a thought before it may end: prolonging_text takes the place of an earlier end.",
+        silent=True,
+        ge=0,
+    )
+    closing_text: str | None = setting(
+        None,
+        "What closes a thought at max_thinking_tokens; it has to end it. Omitted: the preset's, else what ends a "
+        "thought and an empty line.",
+        silent=True,
+        min_length=1,
+        max_length=10_000,
+    )
+    prolonging_text: str = setting(
+        "Wait",
+        "What a thought goes on with that would end before min_thinking_tokens.",
+        silent=True,
+        min_length=1,
+        max_length=10_000,
+    )
     prm_reads: Literal["all", "answer"] = setting(
         "all", "What the PRM is given of a sample: thoughts and answer, or the answer only.", silent=True
     )
@@ -52,6 +81,9 @@ class ThinkingSection(Section):
             raise ValueError("start and end take the place of a preset: leave preset out")
         if not all((*starts, *ends)):
             raise ValueError("start and end must not be empty")
+        most, least = self.max_thinking_tokens, self.min_thinking_tokens
+        if most is not None and least > most:
+            raise ValueError(f"min_thinking_tokens ({least}) must not be above max_thinking_tokens ({most})")
         if set(starts) & set(ends):
             raise ValueError("what begins a thought must differ from what ends one")
         return self
@@ -61,7 +93,8 @@ def thinking_settings(section: ThinkingSection | None) -> ThinkingSettings | Non
     """What a replica is told of it; None without a section."""
     if section is None:
         return None
-    return ThinkingSettings(preset=section.preset, pairs=section.pairs, opened_by_template=section.opened_by_template)
+    names = (field.name for field in fields(ThinkingSettings))
+    return ThinkingSettings(**{name: getattr(section, name) for name in names})
 
 
 def _marks(marks: Marks | None) -> tuple[Mark, ...]:

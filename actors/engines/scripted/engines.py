@@ -184,17 +184,23 @@ class ScriptedGenerator(ScriptedEngine):
                 ids.append(self._end)
             if final or request.until is Until.STEP:
                 break
-        stop = request.sampling.stop
-        if stop:
-            stops = self._stops_of(stop)
-            for end in range(1, min(len(ids), request.max_tokens) + 1):
-                if stops.ended(request.path_ids, ids[:end]):
-                    return tuple(ids[:end]), FinishReason.EOS
+        if (ended := self._ended(request, ids[: request.max_tokens])) is not None:
+            return ended
         if len(ids) > request.max_tokens:
             return tuple(ids[: request.max_tokens]), FinishReason.LENGTH
         if ids[-1] == self._end:
             return tuple(ids), FinishReason.EOS
         return tuple(ids), FinishReason.SEPARATOR if request.until is Until.STEP else FinishReason.LENGTH
+
+    def _ended(self, request: SampleRequest, ids: list[int]) -> tuple[tuple[int, ...], FinishReason] | None:
+        """Where a stop string or the request itself ends the sample before it ends by itself; None: nowhere."""
+        stop, ends = request.sampling.stop, request.ends
+        for end in range(1, len(ids) + 1) if stop or ends is not None else ():
+            if stop and self._stops_of(stop).ended(request.path_ids, ids[:end]):
+                return tuple(ids[:end]), FinishReason.EOS
+            if ends is not None and ends(ids[:end]):
+                return tuple(ids[:end]), FinishReason.EOS if ids[end - 1] == self._end else FinishReason.TOKENS
+        return None
 
     def _next_piece(self, question: str, solution: str, seed: int) -> tuple[str, bool]:
         if self._tags is None:

@@ -26,6 +26,7 @@ class Finished:
         logprobs: theirs, likewise.
         finish_reason: vLLM's word, `ENDED`, or `RECALLED`.
         stop_reason: the token that ended it; None: none of those asked for.
+        stopped: the engine ended it at a token, whatever else did so there.
         pooled: the tensor of a pooling request.
         cached_tokens: prompt tokens found in the prefix cache.
         queued_s: from `run` to the beginning of the step that gave the first token (of a prompt that was computed in
@@ -38,6 +39,7 @@ class Finished:
     logprobs: "np.ndarray[Any, Any]"
     finish_reason: str
     stop_reason: int | str | None
+    stopped: bool
     pooled: Any
     cached_tokens: int
     queued_s: float
@@ -73,20 +75,25 @@ def request_step(request: EngineRequest, output: Any, began_s: float) -> Finishe
     if output.new_logprobs is not None:
         request.logprobs.append(output.new_logprobs)
     reason = None if output.finish_reason is None else str(output.finish_reason)
+    stopped = reason == "stop"
     for token_id in output.new_token_ids:
         request.token_ids.append(token_id)
         if request.ends is not None and request.ends(request.token_ids):
             reason = ENDED
             break
-    return None if reason is None else _finished(request, reason, output.stop_reason, output.pooling_output)
+    if reason is None:
+        return None
+    return _finished(request, reason, output.stop_reason, output.pooling_output, stopped=stopped)
 
 
 def cut_short(request: EngineRequest) -> Finished:
     """What has become of a request that ends between two steps."""
-    return _finished(request, RECALLED, None, None)
+    return _finished(request, RECALLED, None, None, stopped=False)
 
 
-def _finished(request: EngineRequest, reason: str, stop_reason: int | str | None, pooled: Any) -> Finished:
+def _finished(
+    request: EngineRequest, reason: str, stop_reason: int | str | None, pooled: Any, *, stopped: bool
+) -> Finished:
     logprob_ids, logprobs = _joined(request.logprobs, len(request.token_ids), request.width)
     now_s = time.monotonic()
     scheduled_s = now_s if request.scheduled_s is None else request.scheduled_s
@@ -96,6 +103,7 @@ def _finished(request: EngineRequest, reason: str, stop_reason: int | str | None
         logprobs=logprobs,
         finish_reason=reason,
         stop_reason=stop_reason,
+        stopped=stopped,
         pooled=pooled,
         cached_tokens=request.cached_tokens,
         queued_s=scheduled_s - request.arrived_s,

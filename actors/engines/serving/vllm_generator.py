@@ -86,14 +86,17 @@ class VllmGenerator:
         await self._thread.close()
 
     def _ends(self, request: SampleRequest) -> Callable[[Sequence[int]], bool] | None:
-        """What is asked after each token: whether a separator of several tokens, or a stop string, is complete."""
-        ends_step = self._splitter.ends_step if request.until is Until.STEP else None
-        if not request.sampling.stop:
-            return ends_step
-        stops, path_ids = self._stops_of(request.sampling.stop), request.path_ids
-        if ends_step is None:
-            return partial(stops.ended, path_ids)
-        return lambda ids: stops.ended(path_ids, ids) or ends_step(ids)
+        """What is asked after each token: whether a stop, a separator of several tokens, or the request ends it."""
+        asked: list[Callable[[Sequence[int]], bool]] = []
+        if request.sampling.stop:
+            asked.append(partial(self._stops_of(request.sampling.stop).ended, request.path_ids))
+        if request.ends is not None:
+            asked.append(request.ends)
+        if request.until is Until.STEP:
+            asked.append(self._splitter.ends_step)
+        if len(asked) < 2:
+            return asked[0] if asked else None
+        return lambda ids: any(ends(ids) for ends in asked)
 
     def _finish_reason(self, request: SampleRequest, done: Finished) -> FinishReason:
         if done.finish_reason == RECALLED:
@@ -101,6 +104,9 @@ class VllmGenerator:
         stop = request.sampling.stop
         if stop and self._stops_of(stop).ended(request.path_ids, done.token_ids):
             return FinishReason.EOS
+        if request.ends is not None and request.ends(done.token_ids):
+            said_it_all = done.stopped and done.stop_reason not in self._separator_ids
+            return FinishReason.EOS if said_it_all else FinishReason.TOKENS
         if done.finish_reason == "length":
             return FinishReason.LENGTH
         if done.finish_reason == ENDED:

@@ -12,6 +12,11 @@ from records.failure import InvalidInput
 
 FROM_FILES = "auto"
 _TAGS = ("<think>", "</think>")
+QWEN3_CLOSING_TEXT = (
+    "Considering the limited time by the user, I have to give the solution based on the thinking directly now.\n"
+    "</think>\n\n"
+)
+"""Of the thinking budget in the Qwen3 technical report (arXiv 2505.09388, section 4.3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,17 +26,19 @@ class ThinkingFamily:
     Attributes:
         name: as a recipe spells it.
         pairs: marks that begin and end a thought. Text between any of these pairs is thought.
+        closing_text: what its authors close a thought with that is to end; None: its end and an empty line.
     """
 
     name: str
     pairs: tuple[tuple[Mark, Mark], ...]
+    closing_text: str | None = None
 
 
 THINKING_FAMILIES = {
     family.name: family
     for family in (
         ThinkingFamily("deepseek-r1", (_TAGS,)),
-        ThinkingFamily("qwen3", (_TAGS,)),
+        ThinkingFamily("qwen3", (_TAGS,), QWEN3_CLOSING_TEXT),
         ThinkingFamily("qwq", (_TAGS,)),
         ThinkingFamily("magistral", (("[THINK]", "[/THINK]"),)),
         ThinkingFamily(
@@ -40,6 +47,7 @@ THINKING_FAMILIES = {
                 ("<|channel|>analysis<|message|>", "<|channel|>final<|message|>"),
                 ("<|channel|>commentary<|message|>", "<|channel|>final<|message|>"),
             ),
+            "<|end|><|start|>assistant<|channel|>final<|message|>",
         ),
     )
 }

@@ -17,12 +17,14 @@ class FoundMark(NamedTuple):
         ends: the pairs that it is the end of.
         num_tokens: that it is spelled with, the last one included.
         rest_chars: of the last token's text that follow the mark.
+        lead: text of the first token before the mark.
     """
 
     opens: tuple[int, ...]
     ends: tuple[int, ...]
     num_tokens: int
     rest_chars: int
+    lead: str = ""
 
 
 class LastMark(NamedTuple):
@@ -48,12 +50,13 @@ class MarkFinder:
     Attributes:
         completing_ids: tokens at which a mark may be complete.
         pairs: as given.
+        tokenizer: whose vocabulary it is.
     """
 
     def __init__(self, tokenizer: TextTokenizer, pairs: Sequence[tuple[Mark, Mark]]) -> None:
         """Look through the vocabulary once."""
         self.pairs = tuple(pairs)
-        self._tokenizer = tokenizer
+        self.tokenizer = tokenizer
         self._by_last_id: defaultdict[int, list[tuple[tuple[int, ...], _Mark]]] = defaultdict(list)
         self._texts: list[tuple[str, _Mark]] = []
         for mark in _distinct(pairs):
@@ -73,7 +76,7 @@ class MarkFinder:
         """The pair whose beginning is the last that a prompt says, white space aside; None: it says none."""
         said = prompt.rstrip()
         for number, (start, _) in enumerate(self.pairs):
-            text = start if isinstance(start, str) else self._tokenizer.decode(start, special=True)
+            text = start if isinstance(start, str) else self.tokenizer.decode(start, special=True)
             if text.strip() and said.endswith(text.rstrip()):
                 return number
         return None
@@ -105,14 +108,15 @@ class MarkFinder:
             for spelled, mark in self._texts:
                 begin = end - len(spelled)
                 if begin >= consumed and text.startswith(spelled, begin):
-                    num_tokens = sum(1 for place in ends if place > begin) + 1
-                    found.append(FoundMark(mark.opens, mark.ends, num_tokens, len(text) - end))
+                    later = [place for place in ends if place > begin]
+                    lead = text[ends[-len(later) - 1] : begin]
+                    found.append(FoundMark(mark.opens, mark.ends, len(later) + 1, len(text) - end, lead))
                     consumed = end
                     break
         return found
 
     def _text(self, ids: Sequence[int], start: int, end: int) -> str:
-        return self._tokenizer.decode_after(ids[max(0, start - CONTEXT_TOKENS) : start], ids[start:end])
+        return self.tokenizer.decode_after(ids[max(0, start - CONTEXT_TOKENS) : start], ids[start:end])
 
     def _settled(self, ids: Sequence[int], start: int, end: int) -> str:
         """The text without a character at its end that further bytes may still change."""

@@ -86,3 +86,15 @@ def test_a_recipe_is_shown_with_its_section_and_read_again(tmp_path, capsys):
     assert "thinking" not in capsys.readouterr().out
     assert main(["recipe", "keys", "generator.thinking"]) == 0
     assert "opened_by_template" in capsys.readouterr().out
+
+
+def test_budgets_reach_the_replicas_and_have_to_fit():
+    found = recipe("generator.thinking={max_thinking_tokens=90, min_thinking_tokens=3, closing_text='</think>'}")
+    settings = generator_settings(found).thinking
+    assert settings is not None
+    assert (settings.max_thinking_tokens, settings.min_thinking_tokens) == (90, 3)
+    assert (settings.closing_text, settings.prolonging_text) == ("</think>", "Wait")
+    with pytest.raises(InvalidInput, match=r"max_thinking_tokens \(128\) must be below max_tokens \(128\)"):
+        recipe("generator.max_tokens=128", "generator.thinking.max_thinking_tokens=128")
+    with pytest.raises(InvalidInput, match=r"min_thinking_tokens \(9\) must not be above max_thinking_tokens \(8\)"):
+        recipe("generator.thinking={max_thinking_tokens=8, min_thinking_tokens=9}")

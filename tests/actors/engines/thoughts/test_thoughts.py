@@ -1,5 +1,6 @@
 """Where thoughts begin and end in sampled tokens, held against a slow twin that looks at the whole text."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer
 
-from actors.engines.steps import StepSplitter
+from actors.engines.steps import Step, StepSplitter
 from actors.engines.text import TextTokenizer
 from actors.engines.thoughts.families import THINKING_FAMILIES
 from actors.engines.thoughts.marks import MarkFinder
@@ -140,10 +141,22 @@ def test_tokens_and_answer_are_those_of_the_whole_text_however_it_is_cut(name, d
     reader, splitter = form.reader(), form.splitter()
     flags, answer = slow_twin(form, ids)
     steps = splitter.split((), ids)
-    _, *phases = reader.phases((), (), steps)
+    phases = phases_of(reader, steps)
     assert [phase.thinking_tokens for phase in phases] == counted(flags, [len(step.token_ids) for step in steps])
     said = [(step.text, phase) for step, phase in zip(steps, phases, strict=True)]
     assert text_after_thought(reversed(said)) == (answer if steps else "")
+
+
+def phases_of(reader: ThoughtReader, steps: Sequence[Step]) -> list[Phases]:
+    scan, found = reader.scan(()), []
+    for step in steps:
+        scan.extend(step.token_ids)
+    begin = 0
+    for step in steps:
+        end = begin + len(step.token_ids)
+        found.append(scan.phases(begin, end, step.text))
+        begin = end
+    return found
 
 
 def counted(flags: list[bool], lengths: list[int]) -> list[int]:
@@ -171,7 +184,7 @@ def test_calls_may_cut_a_sample_anywhere(name, data):
             scan = reader.scan(before)
             scan.extend(own)
             text = tokenizer.decode_after(before, own)
-            said.append((text, scan.phases(0, len(own), text, tokenizer)))
+            said.append((text, scan.phases(0, len(own), text)))
     found = text_after_thought(reversed(said))
     assert found == (answer if ids else "")
 
@@ -183,7 +196,7 @@ def read(form: Format, *parts: str) -> tuple[int, str | None]:
     """Tokens of thoughts, and the text of the answer, of a sample that is written in these parts."""
     ids = [token for part in parts for token in form.tokenizer.encode(part, special=False)]
     steps = form.splitter().split((), ids)
-    _, *phases = form.reader().phases((), (), steps)
+    phases = phases_of(form.reader(), steps)
     said = [(step.text, phase) for step, phase in zip(steps, phases, strict=True)]
     return sum(phase.thinking_tokens for phase in phases), text_after_thought(reversed(said))
 
