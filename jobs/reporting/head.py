@@ -7,7 +7,7 @@ from typing import Any
 from jobs.display.numbers import count, duration, percent, ratio
 from jobs.reporting.facts import known_total
 from jobs.reporting.plots import Table
-from jobs.scoring.summary import Summary, unanswered_text
+from jobs.scoring.summary import Summary, thoughts_text, unanswered_text
 from records.rows import ProblemRow, Status
 from records.run_folder.commits import Totals
 from records.run_folder.manifest import Manifest
@@ -132,6 +132,8 @@ def _facts(run: Run, summary: Summary) -> list[tuple[str, str]]:
     ]
     if summary.finished_samples:
         facts.append(("Samples without an answer", unanswered_text(summary) or f"none of {summary.finished_samples:,}"))
+    if thoughts := thoughts_text(summary):
+        facts.append(("Thoughts", thoughts))
     found = summary.abstention
     if found is not None:
         answered = f"{found.answered:,} of {found.answered + found.abstained:,}, at {found.estimate} >= {found.below:g}"

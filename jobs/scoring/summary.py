@@ -30,9 +30,13 @@ class Summary:
         correct: of the graded ones.
         finished_samples: samples that came to their end.
         unanswered_samples: of these, those that state no answer.
+        unfinished_thoughts: samples that ended within their thought, and state no answer.
+        closed_thoughts: samples of which the budget of thinking closed a thought.
+        prolonged_thoughts: samples of which an end of a thought came too early and was replaced.
         accuracy: correct / graded; null when nothing was graded.
         accuracy_lower: bounds of the 95% Wilson interval (`accuracy_upper` alike); null likewise.
-        tokens: kind -> tokens of all rows ("prompt" and "prm" include "cached" and "prm_cached").
+        tokens: kind -> tokens of all rows ("prompt" and "prm" include "cached" and "prm_cached"; "generated" is
+            "thinking" and "answer" where the run tells thoughts, which others have not).
         open_tokens: generated for problems that have no row yet, and written; a resume goes on from there.
         lost_tokens: spent by controllers that died or stopped before they could write rows; at most so many.
         flops: 2 x parameters x computed tokens, of generator and PRM.
@@ -53,6 +57,9 @@ class Summary:
     correct: int
     finished_samples: int
     unanswered_samples: int
+    unfinished_thoughts: int
+    closed_thoughts: int
+    prolonged_thoughts: int
     accuracy: float | None
     accuracy_lower: float | None
     accuracy_upper: float | None
@@ -98,6 +105,9 @@ def summarize(
         correct=totals.correct,
         finished_samples=totals.finished_samples,
         unanswered_samples=totals.unanswered_samples,
+        unfinished_thoughts=totals.unfinished_thoughts,
+        closed_thoughts=totals.closed_thoughts,
+        prolonged_thoughts=totals.prolonged_thoughts,
         accuracy=ratio(totals.correct, totals.graded),
         accuracy_lower=lower,
         accuracy_upper=upper,
@@ -108,6 +118,7 @@ def summarize(
             "cached": totals.cached_tokens,
             "prm": totals.prm_tokens,
             "prm_cached": totals.prm_cached_tokens,
+            **_by_phase(totals),
         },
         open_tokens=open_tokens,
         lost_tokens=lost_tokens,
@@ -119,6 +130,12 @@ def summarize(
         abstention=abstention,
         failures=failures,
     )
+
+
+def _by_phase(totals: Totals) -> dict[str, int]:
+    """Generated tokens by phase; nothing where the run does not tell thoughts apart."""
+    thinking = totals.thinking_tokens
+    return {} if thinking is None else {"thinking": thinking, "answer": totals.generated_tokens - thinking}
 
 
 def summary_json(summary: Summary) -> str:
@@ -152,6 +169,7 @@ def _lines(summary: Summary) -> list[tuple[str, str]]:
         *(("Failed" if not at else "", failure_text(reason)) for at, reason in enumerate(summary.failures)),
         ("Accuracy", accuracy_text(summary)),
         ("No answer", unanswered_text(summary)),
+        ("Thoughts", thoughts_text(summary)),
         *(_abstention_lines(summary.abstention) if summary.abstention is not None else ()),
         (
             "Generated",
@@ -194,6 +212,20 @@ def unanswered_text(summary: Summary) -> str:
         return ""
     share = percent(ratio(summary.unanswered_samples, summary.finished_samples))
     return f"{summary.unanswered_samples} of {summary.finished_samples} finished samples ({share}) state no answer"
+
+
+def thoughts_text(summary: Summary) -> str:
+    """What thoughts came to: "81.2% of the generated tokens; 3 never ended, 5 closed"; "" where they are not told."""
+    if "thinking" not in summary.tokens:
+        return ""
+    share = percent(ratio(summary.tokens["thinking"], summary.tokens["generated"]))
+    counted = (
+        (summary.unfinished_thoughts, "never ended"),
+        (summary.closed_thoughts, "closed by the budget"),
+        (summary.prolonged_thoughts, "prolonged"),
+    )
+    became = ", ".join(f"{number:,} {what}" for number, what in counted if number)
+    return f"{share} of the generated tokens" + (f"; {became}" if became else "")
 
 
 def _abstention_lines(found: AbstentionSummary) -> list[tuple[str, str]]:

@@ -24,7 +24,7 @@ from jobs.display.numbers import count, duration, percent, ratio
 from jobs.display.terminal import err, out
 from jobs.scoring.progress import Pace, Rates, held_text
 from jobs.scoring.run_status import RunStatus, State, StatusReader, headline, print_status
-from jobs.scoring.summary import accuracy_text, unanswered_text
+from jobs.scoring.summary import accuracy_text, thoughts_text, unanswered_text
 from records.failure import StoreFailed
 from records.progress import Progress
 from records.run_folder.store import Store
@@ -162,6 +162,7 @@ def _rows(status: RunStatus, pace: Pace) -> list[tuple[str, str]]:
     progress = status.progress
     rows = [("Accuracy", accuracy_text(status.summary))]
     rows += [("No answer", silent)] if (silent := unanswered_text(status.summary)) else []
+    rows += [("Thoughts", thoughts)] if (thoughts := thoughts_text(status.summary)) else []
     if progress is None:
         return [*rows, ("Tokens", _tokens(status, status.summary.tokens["generated"], None, pace))]
     lost = f", {progress.replicas_lost} lost so far" if progress.replicas_lost else ""

@@ -86,6 +86,9 @@ class Totals:
         wall_seconds: time that controllers have held the run, up to the last commit of each.
         generator_seconds: replica-seconds, likewise `prm_seconds`; `gpu_seconds` and `usd` null where no row has them.
         finished_samples: that came to their end; `unanswered_samples`: of these, those that state no answer.
+        thinking_tokens: of thoughts, a part of `generated_tokens`; null where no row tells.
+        unfinished_thoughts: samples that ended within their thought, likewise those of which a budget closed or
+            prolonged one (`closed_thoughts`, `prolonged_thoughts`).
     """
 
     succeeded: int = 0
@@ -108,6 +111,10 @@ class Totals:
     usd: float | None = None
     finished_samples: int = added(2, 0)
     unanswered_samples: int = added(2, 0)
+    thinking_tokens: int | None = added(2, None)
+    unfinished_thoughts: int = added(2, 0)
+    closed_thoughts: int = added(2, 0)
+    prolonged_thoughts: int = added(2, 0)
 
     def __post_init__(self) -> None:
         """Refuse what no sum of rows is: negative, NaN, infinite."""
@@ -130,6 +137,11 @@ class Totals:
             sums["correct"] += row.correct is True
             sums["finished_samples"] += row.num_finished or 0
             sums["unanswered_samples"] += row.num_unanswered or 0
+            sums["unfinished_thoughts"] += row.num_unfinished_thoughts or 0
+            sums["closed_thoughts"] += row.num_closed_thoughts or 0
+            sums["prolonged_thoughts"] += row.num_prolonged_thoughts or 0
+            if row.thinking_tokens is not None:
+                sums["thinking_tokens"] = (sums["thinking_tokens"] or 0) + row.thinking_tokens
             for column in _SUMMED:
                 sums[column] += getattr(row, column)
             for column in _SUMMED_IF_KNOWN:
