@@ -1,14 +1,51 @@
-"""Self-consistency: the answer that most samples agree on (Wang et al., arXiv 2203.11171)."""
+"""Self-consistency: the answer that most samples agree on (Wang et al., arXiv 2203.11171).
+
+With `stop_when_decided` (ours) samples are counted as they finish, and the rest is cancelled once no other answer can
+win:
+
+    votes of the leading answer - votes of the next > samples that are still to come
+
+A vote weighs at most one, so whatever they say, the answer is that of all samples. Short samples finish first; that
+changes only how soon it is known.
+"""
 
 from records.path import Path
 from records.request import Expand, Scoring, Until
+from scaling.answers.stated import answer_of, form_of
+from scaling.strategies.as_they_finish import Look, as_they_finish
 from scaling.strategy import SearchLimits, Strategy
-from scaling.uncertainty.aggregation import Aggregation
+from scaling.uncertainty.aggregation import Aggregation, aggregate
 from scaling.uncertainty.selection import choose_by_vote
 
+_ROUNDING = 1e-6
+"""Lead that is one of summation: weights are added up in order of arrival here, and in child order by the vote."""
 
-def majority(root: Path, *, limits: SearchLimits, num_samples: int, weight_by: Aggregation | None = None) -> Strategy:
+
+def majority(
+    root: Path,
+    *,
+    limits: SearchLimits,
+    num_samples: int,
+    weight_by: Aggregation | None = None,
+    stop_when_decided: bool = False,
+) -> Strategy:
     """Sample `num_samples` solutions and vote; with `weight_by`, a vote weighs as much as its PRM score."""
     scoring = Scoring.NONE if weight_by is None else weight_by.scoring
-    reply = yield Expand(((root, num_samples),), Until.END, limits.max_tokens, scoring)
-    return choose_by_vote(reply.paths, weight_by)
+    if not stop_when_decided:
+        reply = yield Expand(((root, num_samples),), Until.END, limits.max_tokens, scoring)
+        return choose_by_vote(reply.paths, weight_by)
+    votes: dict[str, float] = {}
+
+    def decided(path: Path, num_left: int) -> bool:
+        answer = answer_of(path)
+        if answer is not None:
+            form = form_of(path, answer)
+            votes[form] = votes.get(form, 0.0) + (1.0 if weight_by is None else aggregate(path, weight_by))
+        first, second = [*sorted(votes.values(), reverse=True), 0.0, 0.0][:2]
+        return first - second > num_left + _ROUNDING
+
+    one = Expand(((root, 1),), Until.END, limits.max_tokens, scoring)
+    samples = yield from as_they_finish(
+        one, num_samples=num_samples, at_once=num_samples, look=Look.ARRIVAL, enough=decided
+    )
+    return choose_by_vote(samples, weight_by)

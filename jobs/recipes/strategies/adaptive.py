@@ -11,10 +11,12 @@ from jobs.recipes.strategies.base import (
     WholeSampleOptions,
     confidence_setting,
     estimate_setting,
+    look_setting,
     sample_aggregation_setting,
     sample_selection_setting,
 )
 from scaling.strategies.adaptive_beam_search import Adapt
+from scaling.strategies.as_they_finish import Look
 from scaling.strategies.marginal import Objective
 from scaling.uncertainty.aggregation import Aggregation, ScoreEstimate
 from scaling.uncertainty.selection import Selection
@@ -86,7 +88,8 @@ class WaveOptions(WholeSampleOptions):
 class SequentialStrategy(WaveOptions):
     """Samples in waves, until the answer in hand is sure enough."""
 
-    wave_size: int = setting(4, "Samples between two looks at what there is.", ge=1, le=65536)
+    wave_size: int = setting(4, "Samples between two looks at what there is, or under way.", ge=1, le=65536)
+    look: Spelled[Look] = look_setting()
     threshold: float = setting(
         0.95, "Stop when the answer in hand is right with this probability; 1: never.", gt=0, le=1
     )

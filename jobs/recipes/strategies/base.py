@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import Field, Strict, model_validator
 
 from jobs.recipes.section import Section, setting
+from scaling.strategies.as_they_finish import Look
 from scaling.uncertainty.aggregation import Aggregation, ScoreEstimate
 from scaling.uncertainty.selection import Selection
 
@@ -126,6 +127,17 @@ def sample_selection_setting(default: Selection = Selection.BEST) -> Any:
         default,
         "The answer: of the best-scored sample (best), of the highest sum of scores (weighted-vote), of most samples "
         "(majority), or of the highest sum of the generator's confidences (confidence-vote).",
+    )
+
+
+def look_setting() -> Any:
+    """The option `look` of strategies that stop once they are sure."""
+    return setting(
+        Look.WAVES,
+        "When samples are looked at: when all of a wave are there (waves); or one by one, with wave_size under way: in "
+        "the order in which they were begun (order), or as they finish, which leans towards short ones (arrival). What "
+        "is under way at the end is cancelled.",
+        silent=True,
     )
 
 

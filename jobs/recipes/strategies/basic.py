@@ -43,6 +43,13 @@ class MajorityStrategy(WholeSampleOptions):
         None, "A vote weighs as much as its PRM score, aggregated over steps like this; omitted: each weighs one."
     )
 
+    stop_when_decided: bool = setting(
+        False,
+        "Count samples as they finish, and cancel the rest once no other answer can win: the same answers for fewer "
+        "tokens. Fewer samples are kept, and answer_p is that of the counted ones.",
+        silent=True,
+    )
+
     @property
     def needs_prm(self) -> bool:
         """Whether votes are weighed by scores; plain ones need none."""

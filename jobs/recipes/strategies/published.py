@@ -1,5 +1,9 @@
 """Options of the strategies that others have published, to compare with."""
 
+from typing import Self
+
+from pydantic import model_validator
+
 from jobs.recipes.section import setting
 from jobs.recipes.strategies.base import (
     BeamOptions,
@@ -7,8 +11,10 @@ from jobs.recipes.strategies.base import (
     SteppedOptions,
     StepSelection,
     WholeSampleOptions,
+    look_setting,
     step_selection_setting,
 )
+from scaling.strategies.as_they_finish import Look
 from scaling.strategies.published.particle_filtering import Resampling
 from scaling.uncertainty.selection import Selection
 
@@ -48,7 +54,8 @@ class AdaptiveConsistencyStrategy(WholeSampleOptions):
     """Self-consistency that stops once its majority is sure."""
 
     num_samples: int = setting(40, "Most samples per problem.", ge=1, le=65536)
-    wave_size: int = setting(1, "Samples between two looks at the votes.", ge=1, le=65536)
+    wave_size: int = setting(1, "Samples between two looks at the votes, or under way.", ge=1, le=65536)
+    look: Spelled[Look] = look_setting()
     confidence: float = setting(
         0.95, "Posterior probability that the majority stays one, at which sampling stops.", gt=0.5, lt=1.0
     )
@@ -57,6 +64,24 @@ class AdaptiveConsistencyStrategy(WholeSampleOptions):
     def needs_prm(self) -> bool:
         """False: plain votes are counted."""
         return False
+
+
+class ShortMOfKStrategy(WholeSampleOptions):
+    """The samples that finish first vote, and the rest is cancelled."""
+
+    num_samples: int = setting(8, "Samples per problem, all under way at once (k).", ge=1, le=65536)
+    num_first: int = setting(3, "Of these, the first to finish with an answer, which vote (m).", ge=1, le=65536)
+
+    @property
+    def needs_prm(self) -> bool:
+        """False: plain votes are counted."""
+        return False
+
+    @model_validator(mode="after")
+    def _first_are_a_part(self) -> Self:
+        if self.num_first > self.num_samples:
+            raise ValueError(f"num_first ({self.num_first}) must not be above num_samples ({self.num_samples})")
+        return self
 
 
 class BacktrackingStrategy(BeamOptions):

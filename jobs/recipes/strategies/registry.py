@@ -36,6 +36,7 @@ from jobs.recipes.strategies.published import (
     LookaheadBeamStrategy,
     ParticleFilteringStrategy,
     RebaseStrategy,
+    ShortMOfKStrategy,
 )
 from jobs.recipes.strategies.thinking import ProbeStrategy
 from scaling.strategies.adaptive_beam_search import adaptive_beam_search
@@ -53,6 +54,7 @@ from scaling.strategies.published.lookahead_beam import lookahead_beam
 from scaling.strategies.published.particle_filtering import particle_filtering
 from scaling.strategies.published.power_sampling import power_sampling
 from scaling.strategies.published.rebase import rebase
+from scaling.strategies.published.short_m_of_k import short_m_of_k
 from scaling.strategies.question_score import question_score
 from scaling.strategies.rollout import rollout
 from scaling.strategies.sample import sample
@@ -101,6 +103,7 @@ STRATEGIES: dict[str, StrategyRow] = {
         StrategyRow("particle-filtering", ParticleFilteringStrategy, particle_filtering),
         StrategyRow("lookahead-beam", LookaheadBeamStrategy, lookahead_beam),
         StrategyRow("adaptive-consistency", AdaptiveConsistencyStrategy, adaptive_consistency),
+        StrategyRow("short-m-of-k", ShortMOfKStrategy, short_m_of_k),
         StrategyRow("backtracking", BacktrackingStrategy, backtracking),
         StrategyRow("deepconf-offline", DeepConfOfflineStrategy, deepconf_offline),
         StrategyRow("deepconf-online", DeepConfOnlineStrategy, deepconf_online),

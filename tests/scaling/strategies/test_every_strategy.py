@@ -21,11 +21,11 @@ from jobs.recipes.strategies.registry import STRATEGIES
 from jobs.recipes.strategy_factory import strategy_factory
 from records.calls import SampleCall, SampledStep
 from records.path import FinishReason, Path, PrmScore
-from records.request import Expand, Reply, ReplyKind, Score, Scoring, Until
+from records.request import Expand, Next, Reply, ReplyKind, Score, Scoring, Until, is_each
 from records.rows import ProblemRecord, Status
 from scaling.answers.extract import extract_answer
 from scaling.search.accounting import Models, problem_record
-from scaling.strategy import Choice, StrategyFactory
+from scaling.strategy import Choice, Request, StrategyFactory
 from scaling.toy import play_strategy as play
 from tests.support.clocks import ClockedWorld
 from tests.support.tiers import some_of
@@ -45,12 +45,14 @@ class Case:
 
     Attributes:
         counts_only: it is run for its counts, so what it answers is not held against it.
+        by_arrival: it gets its samples one by one, so the order of arrival decides which ones it has.
     """
 
     name: str
     options: str
     most_children: int
     counts_only: bool = False
+    by_arrival: bool = False
 
     def __str__(self) -> str:
         return f"{self.name}, {self.options}" if self.options else self.name
@@ -60,6 +62,8 @@ CASES = [
     Case("sample", "", 1),
     Case("majority", f"num_samples={N}", N),
     Case("majority", f"num_samples={N}, weight_by='product'", N),
+    Case("majority", "num_samples=7, stop_when_decided=true", 7, by_arrival=True),
+    Case("majority", "num_samples=5, stop_when_decided=true, weight_by='min'", 5, by_arrival=True),
     Case("best-of-n", f"num_samples={N}", N),
     Case("best-of-n", f"num_samples={N}, aggregation='min', selection='weighted-vote'", N),
     Case("beam-search", BEAM, N * D),
@@ -71,6 +75,9 @@ CASES = [
     Case("lookahead-beam", f"{BEAM}, lookahead=2", N * D * (1 + 2)),
     Case("adaptive-consistency", f"num_samples={N}", N),
     Case("adaptive-consistency", "num_samples=8, wave_size=3, confidence=0.7", 8),
+    Case("adaptive-consistency", "num_samples=8, wave_size=3, look='order'", 8, by_arrival=True),
+    Case("adaptive-consistency", "num_samples=8, wave_size=3, confidence=0.7, look='arrival'", 8, by_arrival=True),
+    Case("short-m-of-k", "num_samples=6, num_first=2", 6, by_arrival=True),
     Case("backtracking", f"{BEAM}, max_backtracks=3", N * (D + 6)),
     Case("adaptive-best-of-n", "num_samples=6, min_samples=2, confidence=0.9, min_upper_quantile=0.2", 6),
     Case("adaptive-beam-search", BEAM, N * D),
@@ -78,6 +85,8 @@ CASES = [
     Case("adaptive-beam-search", f"{BEAM}, adapt='both', adapt_root=true, confidence=0.8", N * D),
     Case("sequential", "num_samples=6, wave_size=2", 6),
     Case("sequential", "num_samples=5, wave_size=2, threshold=0.6, min_gain=0.02, selection='majority'", 5),
+    Case("sequential", "num_samples=6, wave_size=3, look='order'", 6, by_arrival=True),
+    Case("sequential", "num_samples=6, wave_size=2, look='arrival', selection='majority'", 6, by_arrival=True),
     Case("marginal", "num_samples=6", 6),
     Case("marginal", "num_samples=5, wave_size=2, objective='coverage', min_gain=0.02", 5),
     Case("deepconf-offline", f"num_samples={N}, window=3, keep_share=0.5", N),
@@ -95,6 +104,7 @@ CASES = [
     Case("question-score", "", 0, counts_only=True),
 ]
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
+every_whole_case = pytest.mark.parametrize("case", [case for case in CASES if not case.by_arrival], ids=str)
 
 
 def test_every_strategy_is_here():
@@ -150,11 +160,19 @@ class Adversary:
     num_score_requests: int = 0
     num_scores: int = 0
     num_nodes: int = 0
+    num_requests: int = 0
+    open: list[tuple[Path, tuple[int, int]]] = field(default_factory=list)
 
-    def __call__(self, request: Expand | Score) -> Reply:
+    def __call__(self, request: Request) -> Reply:
+        self.num_requests += 1
+        if not is_each(request):
+            self.open.clear()
         if isinstance(request, Score):
             self.num_score_requests += 1
             return Reply(ReplyKind.FULL, tuple(replace(path, score=self.score()) for path in request.paths))
+        if isinstance(request, Next):
+            assert self.open, "waits for nothing"
+            return self.one_of_all()
         assert self.num_full is None or len(self.expansions) <= self.num_full, "asks on after the budget has run out"
         self.expansions.append(request)
         self.check(request)
@@ -163,8 +181,20 @@ class Adversary:
         if self.num_full is not None and len(self.expansions) > self.num_full:
             children = [child for child in children if self.rng.random() < 0.4]
             kind = ReplyKind.REDUCED if children else ReplyKind.BUDGET_EXHAUSTED
+        if is_each(request):
+            self.open += [(child, (self.num_requests, number)) for number, child in enumerate(children)]
+            return self.one_of_all()
         self.leaves += children
         return Reply(kind, tuple(children))
+
+    def one_of_all(self) -> Reply:
+        """Any of the children that are open."""
+        ran_dry = self.num_full is not None and len(self.expansions) > self.num_full
+        if not self.open:
+            return Reply(ReplyKind.REDUCED if self.leaves else ReplyKind.BUDGET_EXHAUSTED, ())
+        leaf, name = self.open.pop(self.rng.randrange(len(self.open)))
+        self.leaves.append(leaf)
+        return Reply(ReplyKind.REDUCED if ran_dry else ReplyKind.FULL, (leaf,), (name,), len(self.open))
 
     @staticmethod
     def check(request: Expand) -> None:
@@ -301,7 +331,7 @@ def test_a_cap_at_every_token_is_kept_and_the_problem_ends(case, every):
         answered = any(step.text.startswith("\\boxed") for step in rows.steps)
         if rows.problem.status is Status.BUDGET_EXHAUSTED and answered and not case.counts_only:
             assert rows.problem.answer is not None
-        if rows.problem.status is Status.SUCCEEDED:
+        if rows.problem.status is Status.SUCCEEDED and not case.by_arrival:
             assert results(world, granted=False) == results(free, granted=False)
 
 
@@ -337,7 +367,7 @@ def calm(case: Case, *, granted: bool = True) -> dict[str, tuple[object, ...]]:
     return results(world, granted=granted)
 
 
-@every_case
+@every_whole_case
 def test_clocks_of_their_own_change_no_row(case):
     """Every other seed with deaths, in which a problem that met three of them may fail."""
     expected = calm(case)
@@ -363,7 +393,7 @@ def test_clocks_of_their_own_change_no_row(case):
     assert num_deaths > len(seeds) / 4
 
 
-@every_case
+@every_whole_case
 @given(seed=st.integers(0, 10**6), total=st.integers(1, 40 * NUM_PROBLEMS))
 @settings(max_examples=some_of(10), deadline=None)
 def test_under_a_cap_only_the_problems_that_it_cuts_differ(case, seed, total):
