@@ -62,7 +62,7 @@ class Graders:
             return tree
         answers = AnswerClasses(policy)
         found = tree.read_by(answers)
-        stated = [answer for leaf in sorted(found.finished) if (answer := found.answer_of(leaf)) is not None]
+        stated = [answer for leaf in sorted(found.ended) if (answer := found.answer_of(leaf)) is not None]
         pairs = answers.pairs(stated)
         same = await self._graders[grader_name(recipe.grader)].same(pairs) if pairs else []
         answers.settle(stated, dict(zip(pairs, same, strict=True)))

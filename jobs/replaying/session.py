@@ -193,7 +193,7 @@ class Playing:
             "answer_p_lower": p.lower if p else None,
             "answer_p_median": p.median if p else None,
             "answer_p_upper": p.upper if p else None,
-            "num_samples": len(found.leaves),
+            "num_samples": found.num_samples,
             "num_steps": found.num_steps,
             "generated_tokens": cost.generated_tokens,
             "prompt_tokens": cost.prompt_tokens,
@@ -228,6 +228,6 @@ class Playing:
 
 
 def _answers(trees: Sequence[StoredTree], replays: Sequence[Replayed]) -> set[str | None]:
-    """All that some setting may be asked about: of whole samples, as each setting reads them, and what was chosen."""
+    """All that a setting may be asked about: of samples and probes as each setting reads them, and what was chosen."""
     chosen = {found.choice.answer for found in replays if found.choice is not None}
-    return {None, *(tree.answer_of(leaf) for tree in trees for leaf in tree.finished), *chosen}
+    return {None, *(tree.answer_of(leaf) for tree in trees for leaf in tree.ended), *chosen}

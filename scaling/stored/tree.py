@@ -133,10 +133,15 @@ class StoredTree:
     _first: dict[tuple[int, Scoring, bool], Path] = field(default_factory=dict)
 
     @property
+    def ended(self) -> list[int]:
+        """The leaves at which something came to its end, probes of paths that went on among them."""
+        return [leaf for leaf, child in self.by_leaf.items() if child.is_finished]
+
+    @property
     def finished(self) -> list[int]:
         """The leaves at which a sample came to its end; of a probe only where its path ends with it."""
         passing = passing_probes(self.nodes[node] for node in sorted(self.nodes))
-        return [leaf for leaf, child in self.by_leaf.items() if child.is_finished and leaf not in passing]
+        return [leaf for leaf in self.ended if leaf not in passing]
 
     def answer_of(self, leaf: int) -> str | None:
         """As found in the whole solution that ends there."""

@@ -42,6 +42,7 @@ class Replayed:
         error: a strategy of the user's own failed in this way; None otherwise.
         num_requests: that it made, the one that left included.
         leaves: nodes of the children that it took, in order.
+        num_samples: of those, the children that are no probes.
         finished: of those, the ones that brought a sample to its end (`scaling.search.probes`).
         root_score: the PRM's view of the bare question; None if it did not ask.
         num_steps: of the children.
@@ -56,6 +57,7 @@ class Replayed:
     error: str | None
     num_requests: int
     leaves: tuple[int, ...]
+    num_samples: int
     finished: tuple[int, ...]
     root_score: PrmScore | None
     num_steps: int
@@ -179,6 +181,7 @@ class _Playback:
             error=error,
             num_requests=self._num_requests,
             leaves=tuple(self._taken),
+            num_samples=sum(not child.forced_text for child in children),
             finished=tuple(
                 one.leaf
                 for one in children

@@ -55,7 +55,7 @@ def toy_steps(call: SampleCall) -> list[SampledStep]:
         token_ids = tuple(rng.randrange(50) for _ in range(min(length, left)))
         left -= len(token_ids)
         if length > len(token_ids) or (left == 0 and not last):
-            reason = FinishReason.LENGTH
+            reason = FinishReason.TOKENS if call.until is Until.TOKENS else FinishReason.LENGTH
         else:
             reason = FinishReason.EOS if last else FinishReason.SEPARATOR
         text = f"\\boxed{{{rng.randrange(4)}}}" if reason is FinishReason.EOS else f"{token_ids}\n\n"

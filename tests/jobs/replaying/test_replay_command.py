@@ -38,6 +38,7 @@ BEST_OF_16 = "strategy={name='best-of-n', num_samples=16}"
 BEAM = "strategy={name='beam-search', num_samples=4, beam_width=2, max_steps=6}"
 SEQUENTIAL = "strategy={name='sequential', num_samples=6, wave_size=2}"
 MARGINAL = "strategy={name='marginal', num_samples=6}"
+PROBE = "strategy={name='probe', num_samples=5, probe_every=5, num_agree=2, min_confidence=0.3}"
 SAME = ("num_samples", "num_steps", "generated_tokens", "prompt_tokens", "cached_tokens", "pruned_tokens", "prm_tokens",
         "prm_cached_tokens", "flops", "answer_p_lower", "answer_p_median", "answer_p_upper", "answer", "correct",
         "abstained")  # fmt: skip
@@ -51,6 +52,20 @@ def best_of_64(tmp_path_factory) -> Run:
 @pytest.fixture(scope="module")
 def beam(tmp_path_factory) -> Run:
     return stored_run(tmp_path_factory.mktemp("beam") / "run", BEAM, num_problems=12)
+
+
+def test_probes_decide_again_when_chains_end(tmp_path):
+    """One run in which probes end nothing serves all settings that end chains earlier."""
+    never = "strategy={name='probe', num_samples=5, probe_every=5, num_agree=12}"
+    run = stored_run(tmp_path / "run", never, num_problems=12)
+    assert any(request["forced_text"] for request in run.requests().to_pylist())
+    lines = replayed(run, tmp_path / "out", sweeps=("strategy.num_agree=1,2,12",))
+    assert not any(line["left_tree"] for line in lines)
+    tokens: Counter[str] = Counter()
+    for line in lines:
+        tokens[line["setting"]] += line["generated_tokens"]
+    assert list(tokens.values()) == sorted(tokens.values())
+    assert len(set(tokens.values())) > 1
 
 
 def test_answers_can_be_found_and_told_apart_otherwise(tmp_path):
@@ -98,13 +113,16 @@ def summary_of(output: Path) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("strategy", [BEST_OF_16, BEAM, SEQUENTIAL, MARGINAL], ids=lambda text: text.split("'")[1])
+@pytest.mark.parametrize(
+    "strategy", [BEST_OF_16, BEAM, SEQUENTIAL, MARGINAL, PROBE], ids=lambda text: text.split("'")[1]
+)
 @pytest.mark.parametrize("cap", [None, 0.5, 0.8])
 def test_the_recorded_settings_give_back_the_run(tmp_path, strategy, cap):
-    run = stored_run(tmp_path / "run", strategy, "answer.abstain_below=0.6")
+    abstains = () if strategy == PROBE else ("answer.abstain_below=0.6",)  # it has no probability of its answer
+    run = stored_run(tmp_path / "run", strategy, *abstains)
     if cap is not None:
         total = round(cap * run.totals.generated_tokens)
-        run = stored_run(tmp_path / "capped", strategy, "answer.abstain_below=0.6", total_tokens=total)
+        run = stored_run(tmp_path / "capped", strategy, *abstains, total_tokens=total)
         assert run.totals.budget_exhausted
     rows = {row["problem_id"]: row for row in run.problems().to_pylist()}
     lines = replayed(run, tmp_path / "out")
@@ -118,7 +136,9 @@ def test_the_recorded_settings_give_back_the_run(tmp_path, strategy, cap):
     assert setting["setting"] == "as recorded"
     assert setting["accuracy"] == setting["run_accuracy"] == summary_of(tmp_path / "out")["actual"]["accuracy"]
     assert setting["accuracy_difference"]["value"] == 0.0
-    assert all(set(one.values()) == {1.0} for one in setting["ratios"].values() if one["value"] is not None)
+    known = [one for one in setting["ratios"].values() if one["value"] is not None]
+    assert all(set(one.values()) <= {1.0, None} for one in known)  # one problem with any pruned tokens has no interval
+    assert known
 
 
 def twin(run: Run, num_samples: int) -> Iterator[tuple[str, str | None, bool, int]]:
