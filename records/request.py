@@ -69,6 +69,9 @@ class Expand:
             log-probabilities under the distribution drawn from. At most `generator.max_logprobs`.
         max_path_tokens: most tokens of a whole path; a child gets what its parent has left of it, at least 1, and never
             more than `max_tokens`. None: only `max_tokens` bounds a child.
+        max_thought_tokens: with `Until.STEP`, where a thought is one step: most tokens of a path with it, for children
+            of the question and of paths within a thought, in the place of `max_tokens`. None: thoughts have steps like
+            answers.
         priority: under a cap, what has the highest is sampled first (in vLLM the lowest goes first); strategies say the
             expected gain per expected token. None: nobody ranks it. It decides when something is sampled, never what,
             so it is no part of the request's hash. The column of `requests` is `worth`.
@@ -92,6 +95,7 @@ class Expand:
     worth: InitVar[float | None] = None
     forced_text: str = ""
     deliver: Deliver = Deliver.WHOLE
+    max_thought_tokens: int | None = None
 
     def __post_init__(self, worth: float | None) -> None:
         """Refuse a priority that cannot be ranked.
@@ -106,9 +110,12 @@ class Expand:
 
     def most_tokens(self, parent: Path) -> int:
         """Most tokens that one child of `parent` may take."""
+        most = self.max_tokens
+        if self.max_thought_tokens is not None and (parent.parent is None or parent.thinking):
+            most = max(1, self.max_thought_tokens - parent.num_tokens)
         if self.max_path_tokens is None:
-            return self.max_tokens
-        return max(1, min(self.max_tokens, self.max_path_tokens - parent.num_tokens))
+            return most
+        return max(1, min(most, self.max_path_tokens - parent.num_tokens))
 
 
 @dataclass(frozen=True, slots=True)

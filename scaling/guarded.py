@@ -209,8 +209,8 @@ def _fault_of_bounds(request: Expand) -> str | None:
         if type(value) is not kind:
             return _in(f"Expand.{name}", f"must be {article} {kind.__name__}, is {_kind(value)}")
     counts = [("max_tokens", request.max_tokens, 1), ("top_logprobs", request.top_logprobs, 0)]
-    if request.max_path_tokens is not None:
-        counts.append(("max_path_tokens", request.max_path_tokens, 1))
+    bounds = [(name, getattr(request, name), 1) for name in ("max_path_tokens", "max_thought_tokens")]
+    counts += [bound for bound in bounds if bound[1] is not None]
     for name, value, least in counts:
         if type(value) is not int or not least <= value <= MAX_TOKENS:
             return _in(f"Expand.{name}", f"must be a whole number from {least}, is {_kind(value)}")

@@ -56,10 +56,13 @@ class SearchLimits:
     Attributes:
         max_tokens: of a whole sample. A step begun below it may end above it by less than `max_step_tokens`.
         max_step_tokens: of one step.
+        max_thought_tokens: of a path whose thought is one step, up to the end of that step; None: thoughts have steps
+            like answers.
     """
 
     max_tokens: int
     max_step_tokens: int
+    max_thought_tokens: int | None = None
 
 
 Request = Expand | Score | Next

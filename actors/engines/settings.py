@@ -84,6 +84,10 @@ class ThinkingSettings:
         min_thinking_tokens: of a thought before it may end.
         closing_text: closes a thought at the limit; None: the family's.
         prolonging_text: takes the place of an end that comes too early.
+        steps: what ends one within a thought: the generator's separator, words at which it turns, or only its end.
+        step_words: these words; None: the family's.
+        step_tokens: after so many tokens a step within a thought ends anyhow; None: it does not.
+        max_steps: of the thoughts of a sample that is drawn to its end; None: any number.
     """
 
     preset: str = "auto"
@@ -93,6 +97,10 @@ class ThinkingSettings:
     min_thinking_tokens: int = 0
     closing_text: str | None = None
     prolonging_text: str = "Wait"
+    steps: Literal["separator", "words", "whole"] = "separator"
+    step_words: tuple[str, ...] | None = None
+    step_tokens: int | None = None
+    max_steps: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,14 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from actors.engines.text import CONTEXT_TOKENS, TextTokenizer
+from records.path import FinishReason
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Text and token ids of one step."""
+    """Text and token ids of one step, and why it ended where another follows."""
 
     text: str
     token_ids: tuple[int, ...]
+    ended: FinishReason = FinishReason.SEPARATOR
 
 
 class StepSplitter:
@@ -37,9 +39,10 @@ class StepSplitter:
             if any(text.startswith(end) for end in ends) or (bytewise and "\N{REPLACEMENT CHARACTER}" in text)
         )
         """Tokens that may complete a separator which began in the token before."""
-        self._filler_ids = frozenset(
+        self.filler_ids = frozenset(
             at for at, text in enumerate(texts) if text == separator or (text and not text.strip("\n"))
         )
+        """Tokens that stay with the step that they follow."""
 
     def ends_step(self, token_ids: Sequence[int]) -> bool:
         """Whether the last of these tokens completes a separator that several tokens make up."""
@@ -47,10 +50,6 @@ class StepSplitter:
             return False
         start = max(0, len(token_ids) - 2 - len(self._separator.encode()))
         return self._separator in self._tokenizer.decode_after(token_ids[:start][-CONTEXT_TOKENS:], token_ids[start:])
-
-    def is_step(self, token_ids: Sequence[int]) -> bool:
-        """Whether these tokens end with a separator."""
-        return token_ids[-1] in self.separator_ids or self.ends_step(token_ids)
 
     def split(self, context_ids: Sequence[int], token_ids: Sequence[int]) -> tuple[Step, ...]:
         """The steps of a sample that followed `context_ids`; one step if there is no separator."""
@@ -73,7 +72,7 @@ class StepSplitter:
 
     def _end_of_step(self, ids: tuple[int, ...], start: int) -> int:
         end = self._first_separator(ids, start)
-        while end < len(ids) and ids[end] in self._filler_ids:
+        while end < len(ids) and ids[end] in self.filler_ids:
             end += 1
         return end
 

@@ -17,12 +17,15 @@ from actors.engines.logprobs import sampled_logprobs, token_confidences
 from actors.engines.protocol import EngineSample, SampleRequest
 from actors.engines.thoughts.reader import ThoughtReader
 from actors.engines.thoughts.scan import ThoughtScan
+from actors.engines.thoughts.steps import ThoughtSteps
 from records.calls import Sampling
 from records.path import FinishReason
 from records.request import Until
 from scaling.seeds import seed_for
 
 _ValueT = TypeVar("_ValueT")
+StepEnd = Callable[[Sequence[int], int], FinishReason | None]
+"""How a step ends with the last of some tokens, given how many it has before them; None: it goes on."""
 
 
 @dataclass(slots=True)
@@ -63,21 +66,21 @@ class Drawing:
         """Tokens that are left."""
         return self.request.max_tokens - self.spent
 
-    def ends(self, is_step: Callable[[Sequence[int]], bool]) -> bool:
+    def ends(self, end_of: StepEnd) -> bool:
         """Whether the sample ends with what was put in, or accepted, last; `finish_reason` says how."""
-        if self.request.until is Until.STEP and self.token_ids and is_step(self.token_ids):
-            self.finish_reason = FinishReason.SEPARATOR
-            return True
-        self.finish_reason = FinishReason.LENGTH
-        return self.room <= 0
+        reason = end_of(self.token_ids, 0) if self.request.until is Until.STEP else None
+        self.finish_reason = FinishReason.LENGTH if reason is None else reason
+        return reason is not None or self.room <= 0
 
     def next_request(self, ends: Callable[[Sequence[int]], bool] | None) -> SampleRequest:
         """What is to be asked of the engine next; of each but the first the seed is of its number."""
+        until = Until.TOKENS if self.request.until is Until.STEP else self.request.until  # `ends` knows where it ends
         if not self._num_requests and not self.token_ids:
-            return replace(self.request, ends=ends)
+            return replace(self.request, until=until, ends=ends)
         seed = seed_for(self.request.seed, "after a thought's budget", self._num_requests)
         return replace(
             self.request,
+            until=until,
             prompt_ids=(*self.request.prompt_ids, *self.token_ids),
             num_sampled=self.request.num_sampled + len(self.token_ids),
             max_tokens=self.room,
@@ -126,7 +129,7 @@ async def draw_within(
     request: SampleRequest,
     thoughts: ThoughtReader,
     scan: ThoughtScan,
-    is_step: Callable[[Sequence[int]], bool],
+    steps: ThoughtSteps,
 ) -> Drawing:
     """What a request comes to, within the budget of thinking that it has.
 
@@ -135,29 +138,44 @@ async def draw_within(
         request: of the call.
         thoughts: how they are read, and their budget.
         scan: that has taken in the path before; it follows what is drawn.
-        is_step: whether some tokens end a step, in a search by steps.
+        steps: where they end, in a search by steps.
 
     Raises:
         EngineRefused: as the engine does.
     """
-    drawing = Drawing(request)
+    drawing, follow_steps = Drawing(request), request.until is Until.STEP
+
+    def end_of(token_ids: Sequence[int], num_before: int) -> FinishReason | None:
+        return steps.end_of(token_ids, num_before, thinking=scan.open_pair is not None)
+
     while True:
         if scan.at_limit:
             _close(drawing, thoughts, scan)
-            if drawing.ends(is_step):
+            if drawing.ends(end_of):
                 return drawing
-        begin = scan.num_tokens
-        drawn = await sample(drawing.next_request(partial(scan.follow, begin=begin)))
+        begin, num_before = scan.num_tokens, len(drawing.token_ids)
+        follow = partial(_ends, scan, begin, partial(end_of, num_before=num_before), follow_steps)
+        drawn = await sample(drawing.next_request(follow))
         scan.follow(drawn.token_ids, begin)
         drawing.add(drawn)
-        if scan.early is None:
-            if not scan.at_limit or drawn.finish_reason is not FinishReason.TOKENS:
+        if drawn.finish_reason is not FinishReason.TOKENS:
+            if scan.early is not None:
+                scan.accept_early()
+            return drawing
+        if scan.early is not None:
+            _prolong(drawing, thoughts, scan)
+            if drawing.ends(end_of):
                 return drawing
-        elif drawn.finish_reason is not FinishReason.TOKENS:
-            scan.accept_early()
+        elif follow_steps and (reason := end_of(drawn.token_ids, num_before)) is not None:
+            drawing.finish_reason = reason  # a budget that has to act here does so in the next step
             return drawing
-        elif not _prolong(drawing, thoughts, scan) and drawing.ends(is_step):
-            return drawing
+
+
+def _ends(
+    scan: ThoughtScan, begin: int, end_of: Callable[[Sequence[int]], object], by_steps: bool, ids: Sequence[int]
+) -> bool:
+    """Whether a budget has to act at the last token, or a step ends there."""
+    return scan.follow(ids, begin) or (by_steps and end_of(ids) is not None)
 
 
 def _close(drawing: Drawing, thoughts: ThoughtReader, scan: ThoughtScan) -> None:
@@ -171,7 +189,7 @@ def _close(drawing: Drawing, thoughts: ThoughtReader, scan: ThoughtScan) -> None
         scan.put(closing)
 
 
-def _prolong(drawing: Drawing, thoughts: ThoughtReader, scan: ThoughtScan) -> bool:
+def _prolong(drawing: Drawing, thoughts: ThoughtReader, scan: ThoughtScan) -> None:
     """Go on with a thought that has ended too early, if there is room for it; else take its end as one."""
     early = scan.early
     if early is None:
@@ -181,13 +199,12 @@ def _prolong(drawing: Drawing, thoughts: ThoughtReader, scan: ThoughtScan) -> bo
     most, used = scan.most_tokens, scan.used - early.num_tokens + len(replacement)
     if len(replacement) >= drawing.room or (most is not None and used > most):
         scan.accept_early()
-        return False
+        return
     drawing.drop(early.num_tokens)
     scan.drop_early()
     drawing.prolonged.append(len(drawing.token_ids))
     drawing.put(replacement)
     scan.extend(replacement)
-    return True
 
 
 def certainty(sampling: Sampling, sample: EngineSample) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:

@@ -13,6 +13,7 @@ from actors.engines.settings import GeneratorSettings
 from actors.engines.steps import Step, StepSplitter
 from actors.engines.thoughts.reader import ThoughtReader, thought_reader
 from actors.engines.thoughts.scan import ThoughtScan
+from actors.engines.thoughts.steps import ThoughtSteps, thought_steps
 from actors.replicas.base import ModelReplica
 from actors.replicas.drawing import Drawing, draw_within
 from actors.replicas.prefix_store import MAX_TOKENS, PrefixStore
@@ -65,6 +66,7 @@ class Generator(ModelReplica[SampleCall, SampleResult, GeneratorEngine]):
         self._prefixes: PrefixStore[_Prefix] = PrefixStore(max_prefix_tokens)
         self._splitter: StepSplitter | None = None
         self._thoughts: ThoughtReader | None = None
+        self._thought_steps: ThoughtSteps | None = None
 
     async def _introduce(self, engine: GeneratorEngine) -> ReplicaInfo:
         settings, facts = self._settings, engine.facts
@@ -73,7 +75,14 @@ class Generator(ModelReplica[SampleCall, SampleResult, GeneratorEngine]):
         self._splitter = StepSplitter(engine.tokenizer, settings.separator)
         if settings.thinking is not None:
             prompt = PromptWriter(settings, engine.tokenizer).text(ANY_QUESTION)
-            self._thoughts = thought_reader(settings, settings.thinking, engine.tokenizer, prompt)
+            thoughts = self._thoughts = thought_reader(settings, settings.thinking, engine.tokenizer, prompt)
+            self._thought_steps = thought_steps(
+                thoughts.family,
+                settings.thinking,
+                engine.tokenizer,
+                separator=settings.separator,
+                filler_ids=self._splitter.filler_ids,
+            )
         return ReplicaInfo(
             incarnation=self.incarnation,
             role="generator",
@@ -126,7 +135,7 @@ class Generator(ModelReplica[SampleCall, SampleResult, GeneratorEngine]):
             return CallFailed(call.key, NOTHING_SAMPLED, retryable=False)
         drawn_ids = tuple(drawing.token_ids)
         self._hold(child_prefix_id(call.prefix_id, forced_ids + drawn_ids), prefix.longer(forced_ids + drawn_ids))
-        steps = told_steps(call, drawing, self._pieces(call.until, prefix_ids, drawn_ids), scan)
+        steps = told_steps(call, drawing, self._pieces(call.until, prefix_ids, drawn_ids, scan), scan)
         return Sampled(
             key=call.key,
             steps=(*forced, *steps),
@@ -138,14 +147,15 @@ class Generator(ModelReplica[SampleCall, SampleResult, GeneratorEngine]):
 
     async def _drawn(self, request: SampleRequest, scan: ThoughtScan | None, recall: Recall) -> Drawing:
         """What a request comes to; `scan` has taken in the path, and then what was drawn too."""
-        thoughts, splitter = self._thoughts, self._splitter
-        if thoughts is None or scan is None or splitter is None or not thoughts.budget.is_any:
+        thoughts, steps = self._thoughts, self._thought_steps
+        acts = thoughts is not None and (thoughts.budget.is_any or request.until is Until.STEP)
+        if thoughts is None or scan is None or steps is None or not acts:
             drawing = Drawing(request)
             drawing.add(await self.engine.sample(request, recall))
             if scan is not None:
                 scan.extend(drawing.token_ids)
             return drawing
-        return await draw_within(partial(self.engine.sample, recall=recall), request, thoughts, scan, splitter.is_step)
+        return await draw_within(partial(self.engine.sample, recall=recall), request, thoughts, scan, steps)
 
     def _resolve(self, call: SampleCall) -> "_Prefix | None":
         """Prompt and path as token ids; None where the call carries no prefix and none is held."""
@@ -163,7 +173,11 @@ class Generator(ModelReplica[SampleCall, SampleResult, GeneratorEngine]):
     def _prompt_ids(self, question: str) -> tuple[int, ...]:
         return PromptWriter(self._settings, self.engine.tokenizer).token_ids(question)
 
-    def _pieces(self, until: Until, prefix_ids: tuple[int, ...], token_ids: tuple[int, ...]) -> tuple[Step, ...]:
+    def _pieces(
+        self, until: Until, prefix_ids: tuple[int, ...], token_ids: tuple[int, ...], scan: ThoughtScan | None
+    ) -> tuple[Step, ...]:
+        if until is Until.END and scan is not None and self._thought_steps is not None:
+            return self._thought_steps.split(prefix_ids, token_ids, scan)
         if until is Until.END and self._splitter is not None:
             return self._splitter.split(prefix_ids, token_ids)
         return (Step(self.engine.tokenizer.decode_after(prefix_ids, token_ids), token_ids),)

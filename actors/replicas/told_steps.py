@@ -27,7 +27,7 @@ def told_steps(
         stop = start + len(piece.token_ids)
         phases = None if scan is None else _phases(drawing, scan, start, piece)
         last = len(steps) + 1 == len(pieces)
-        reason = _finish_reason(call, drawing, phases) if last else FinishReason.SEPARATOR
+        reason = _finish_reason(call, drawing, phases) if last else piece.ended
         logprob_sum = None if drawing.logprobs is None else sum(drawing.logprobs[start:stop])
         sampled_sum = None if drawing.drawn is None else sum(drawing.drawn[start:stop])
         sure = None

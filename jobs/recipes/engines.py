@@ -234,6 +234,11 @@ class GeneratorSection(EngineSection):
                 f"thinking.max_thinking_tokens ({most}) must be below max_tokens ({self.max_tokens}): the answer "
                 "has the rest"
             )
+        step = self.thinking.step_tokens if self.thinking is not None else None
+        if step is not None and step > self.max_step_tokens:
+            raise ValueError(
+                f"thinking.step_tokens ({step}) must not be above max_step_tokens ({self.max_step_tokens})"
+            )
         if self.system_prompt is not None and not self.chat:
             raise ValueError("system_prompt needs chat = true")
         if (self.chat_template is not None or self.chat_template_kwargs) and not self.chat:

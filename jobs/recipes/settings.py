@@ -39,7 +39,7 @@ def generator_settings(recipe: Recipe) -> GeneratorSettings:
         between_examples=recipe.prompt.between_examples,
         max_logprobs=max(section.max_logprobs, recipe.strategy.num_logprobs),
         script=Script(tokens_per_s=recipe.script.tokens_per_s),
-        thinking=thinking_settings(section.thinking),
+        thinking=thinking_settings(section.thinking, section.max_step_tokens),
     )
 
 
@@ -87,7 +87,13 @@ def fitted_answers(recipe: Recipe) -> FittedAnswers | None:
 
 def search_limits(recipe: Recipe) -> SearchLimits:
     """Bounds on one sample."""
-    return SearchLimits(max_tokens=recipe.generator.max_tokens, max_step_tokens=recipe.generator.max_step_tokens)
+    section = recipe.generator
+    whole = section.thinking is not None and section.thinking.steps == "whole"
+    return SearchLimits(
+        max_tokens=section.max_tokens,
+        max_step_tokens=section.max_step_tokens,
+        max_thought_tokens=section.max_tokens if whole else None,
+    )
 
 
 def answer_policy(recipe: Recipe) -> AnswerPolicy:

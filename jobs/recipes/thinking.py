@@ -61,6 +61,34 @@ class ThinkingSection(Section):
         min_length=1,
         max_length=10_000,
     )
+    steps: Literal["separator", "words", "whole"] = setting(
+        "separator",
+        "What ends a step within a thought: generator.separator; words at which the model turns to something else; or "
+        "nothing but the end of the thought (whole), so that searches by steps choose among answers only.",
+        silent=True,
+    )
+    step_words: tuple[Annotated[str, Field(min_length=1, max_length=1000)], ...] | None = setting(
+        None,
+        'The texts of steps = "words"; omitted: the preset\'s.',
+        silent=True,
+        strict=False,
+        min_length=1,
+        max_length=64,
+    )
+    step_tokens: int | None = setting(
+        None,
+        "After so many tokens a step within a thought ends anyhow, and the thought goes on; omitted: after "
+        "generator.max_step_tokens.",
+        silent=True,
+        ge=1,
+    )
+    max_steps: int | None = setting(
+        None,
+        "Most steps of a thought in a sample that is drawn to its end, the last one with all the rest; omitted: any "
+        "number.",
+        silent=True,
+        ge=1,
+    )
     prm_reads: Literal["all", "answer"] = setting(
         "all", "What the PRM is given of a sample: thoughts and answer, or the answer only.", silent=True
     )
@@ -84,17 +112,28 @@ class ThinkingSection(Section):
         most, least = self.max_thinking_tokens, self.min_thinking_tokens
         if most is not None and least > most:
             raise ValueError(f"min_thinking_tokens ({least}) must not be above max_thinking_tokens ({most})")
+        if self.step_words is not None and self.steps != "words":
+            raise ValueError('step_words are for steps = "words"')
+        if self.step_tokens is not None and self.steps == "whole":
+            raise ValueError('step_tokens ends steps within a thought, and with steps = "whole" it has none')
         if set(starts) & set(ends):
             raise ValueError("what begins a thought must differ from what ends one")
         return self
 
 
-def thinking_settings(section: ThinkingSection | None) -> ThinkingSettings | None:
-    """What a replica is told of it; None without a section."""
+def thinking_settings(section: ThinkingSection | None, max_step_tokens: int) -> ThinkingSettings | None:
+    """What a replica is told of it; None without a section.
+
+    Args:
+        section: of the recipe.
+        max_step_tokens: of `[generator]`.
+    """
     if section is None:
         return None
-    names = (field.name for field in fields(ThinkingSettings))
-    return ThinkingSettings(**{name: getattr(section, name) for name in names})
+    said = {field.name: getattr(section, field.name) for field in fields(ThinkingSettings)}
+    if section.step_tokens is None and section.steps != "whole":
+        said["step_tokens"] = max_step_tokens
+    return ThinkingSettings(**said)
 
 
 def _marks(marks: Marks | None) -> tuple[Mark, ...]:

@@ -41,6 +41,8 @@ def request_hash(request: Expand | Score | Next) -> str:
         parents = tuple((path.node_id, num_samples) for path, num_samples in request.parents)
         bounds = (request.until.value, request.max_tokens, request.max_path_tokens)
         content = ("expand", parents, bounds, request.scoring.value, request.temperature, request.top_logprobs)
+        if request.max_thought_tokens is not None:
+            content = (*content, "thought", request.max_thought_tokens)
         if request.forced_text:  # fingerprints from before there were any are as they were
             content = (*content, "forced", request.forced_text)
         if request.deliver is not Deliver.WHOLE:  # hashes from before there was another way are as they were

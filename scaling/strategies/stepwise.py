@@ -18,7 +18,15 @@ def one_step(
     top_logprobs: int = 0,
 ) -> Expand:
     """The next steps of (path, num_samples) pairs."""
-    return Expand(tuple(growing), Until.STEP, limits.max_step_tokens, scoring, temperature, top_logprobs)
+    return Expand(
+        tuple(growing),
+        Until.STEP,
+        limits.max_step_tokens,
+        scoring,
+        temperature,
+        top_logprobs,
+        max_thought_tokens=limits.max_thought_tokens,
+    )
 
 
 def closed(path: Path, limits: SearchLimits) -> bool:

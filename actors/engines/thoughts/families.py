@@ -19,6 +19,14 @@ QWEN3_CLOSING_TEXT = (
 """Of the thinking budget in the Qwen3 technical report (arXiv 2505.09388, section 4.3)."""
 
 
+TURNS = tuple(
+    f"\n\n{word}"
+    for word in ("Wait", "But", "Hmm", "Alternatively", "However", "Actually", "Let me check", "Let me verify")
+)
+"""Paragraphs of a thought that begin so check, doubt or try something else: the transitions of DEER (arXiv 2504.15895)
+and of SEAL (arXiv 2504.07986)."""
+
+
 @dataclass(frozen=True, slots=True)
 class ThinkingFamily:
     """One way of writing thoughts.
@@ -27,11 +35,13 @@ class ThinkingFamily:
         name: as a recipe spells it.
         pairs: marks that begin and end a thought. Text between any of these pairs is thought.
         closing_text: what its authors close a thought with that is to end; None: its end and an empty line.
+        turns: texts at which it turns to something else in a thought.
     """
 
     name: str
     pairs: tuple[tuple[Mark, Mark], ...]
     closing_text: str | None = None
+    turns: tuple[str, ...] = TURNS
 
 
 THINKING_FAMILIES = {
@@ -48,6 +58,9 @@ THINKING_FAMILIES = {
                 ("<|channel|>commentary<|message|>", "<|channel|>final<|message|>"),
             ),
             "<|end|><|start|>assistant<|channel|>final<|message|>",
+            tuple(
+                f"\n\n{word}" for word in ("Wait", "But", "Hmm", "Maybe", "Alternatively", "Let's check", "Let's test")
+            ),
         ),
     )
 }

@@ -112,6 +112,14 @@ class ThoughtScan:
         self._mark(at, mark)
         self._open_after[at] = self.open_pair is not None
 
+    def is_open_after(self, place: int) -> bool:
+        """Whether a thought is open behind the token at this place since `start_call`."""
+        return bool(self._open_after[self._call_start + place])
+
+    def was_put(self, place: int) -> bool:
+        """Whether the token at this place is within a thought, and nobody sampled it."""
+        return self.is_open_after(place) and not self._is_thinking[self._call_start + place]
+
     def phases(self, begin: int, end: int, text: str) -> Phases:
         """Of the step of the tokens [begin, end) since `start_call`, whose text is given."""
         begin, end = begin + self._call_start, end + self._call_start

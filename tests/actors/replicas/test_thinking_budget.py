@@ -1,6 +1,7 @@
 """Budgets of thinking, held against a slow twin that draws token by token and looks at the whole text after each."""
 
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -10,10 +11,10 @@ from hypothesis import strategies as st
 from actors.engines.logprobs import TopLogprobs
 from actors.engines.protocol import EngineSample, SampleRequest
 from actors.engines.settings import ThinkingSettings
-from actors.engines.steps import StepSplitter
 from actors.engines.thoughts.marks import MarkFinder
 from actors.engines.thoughts.reader import ThinkingBudget, ThoughtReader, thought_reader
 from actors.engines.thoughts.scan import ThoughtScan
+from actors.engines.thoughts.steps import StepTexts, ThoughtSteps
 from actors.replicas.drawing import Drawing, draw_within
 from actors.replicas.preflight import check_generator
 from records.calls import Sampling
@@ -40,6 +41,12 @@ def reader_of(form: Format, most: int | None, least: int) -> ThoughtReader:
         prolonging=encode(" Wait", special=False),
     )
     return replace(form.reader(), budget=budget)
+
+
+@cache
+def steps_of(form: Format) -> ThoughtSteps:
+    texts = StepTexts(form.tokenizer, ("\n\n",))
+    return ThoughtSteps(form.tokenizer, texts, texts, form.splitter().filler_ids)
 
 
 @dataclass
@@ -86,7 +93,7 @@ def asked(max_tokens: int, until: Until = Until.END, **more) -> SampleRequest:
 async def drawn(form: Format, script: list[int], reader: ThoughtReader, max_tokens: int) -> tuple[Drawing, ThoughtScan]:
     scan = reader.scan(())
     parrot = Parrot(form, script)
-    return await draw_within(parrot.sample, asked(max_tokens), reader, scan, form.splitter().is_step), scan
+    return await draw_within(parrot.sample, asked(max_tokens), reader, scan, steps_of(form)), scan
 
 
 # --- the slow twin: looks at the whole of what was said after each token
@@ -191,7 +198,7 @@ async def test_a_cap_holds_over_calls_that_cut_a_sample_anywhere(name, data):
     for size in data.draw(st.lists(st.integers(1, 9), min_size=1, max_size=12)):
         scan = reader.scan(said)
         request = asked(size, Until.TOKENS, num_sampled=len(said))
-        drawing = await draw_within(parrot.sample, request, reader, scan, form.splitter().is_step)
+        drawing = await draw_within(parrot.sample, request, reader, scan, steps_of(form))
         assert 0 < len(drawing.token_ids) <= size
         text = form.tokenizer.decode_after(said, drawing.token_ids)
         thinking += scan.phases(0, len(drawing.token_ids), text).thinking_tokens
@@ -206,7 +213,7 @@ async def test_what_was_put_in_was_not_sampled():
     script = list(form.tokenizer.encode("<think>abcdefgh</think>12", special=False))
     reader = reader_of(form, 5, 0)
     parrot, scan = Parrot(form, script), reader.scan(())
-    drawing = await draw_within(parrot.sample, asked(60, top_logprobs=1), reader, scan, form.splitter().is_step)
+    drawing = await draw_within(parrot.sample, asked(60, top_logprobs=1), reader, scan, steps_of(form))
     put = len(reader.budget.closing[0])
     assert drawing.closed == [5]
     assert drawing.logprobs == [-1.0] * 5 + [0.0] * put + [-1.0] * (len(drawing.token_ids) - 5 - put)
@@ -226,7 +233,7 @@ async def test_a_search_by_steps_ends_its_step_with_the_text_that_closes():
         asked(60, Until.STEP),
         reader,
         reader.scan(()),
-        StepSplitter(form.tokenizer, "\n\n").is_step,
+        steps_of(form),
     )
     assert form.tokenizer.decode(drawing.token_ids) == f"<think>abcd{CLOSING}"
     assert drawing.finish_reason is FinishReason.SEPARATOR

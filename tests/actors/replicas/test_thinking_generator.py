@@ -10,7 +10,7 @@ from actors.engines.settings import GeneratorSettings, Script, ThinkingSettings
 from actors.engines.thoughts.families import thinking_warnings
 from actors.replicas.generator import Generator
 from actors.replicas.preflight import check_generator
-from records.calls import SampleCall, Sampled, Sampling, TokenPrefix, root_prefix_id
+from records.calls import SampleCall, Sampled, SampledStep, Sampling, TokenPrefix, root_prefix_id
 from records.failure import InvalidInput
 from records.path import FinishReason, Phases, text_after_thought
 from records.request import Until
@@ -153,3 +153,30 @@ async def test_a_forced_text_ends_the_thought_and_nobody_has_thought_it():
     [unclosed] = await served(THINKING, replace(probe, forced_text="So "))
     assert unclosed.steps[0].phases.is_open
     assert unclosed.steps[0].phases.thinking_tokens == 0
+
+
+@pytest.mark.parametrize(
+    "thinking",
+    [
+        ThinkingSettings(),
+        ThinkingSettings(steps="words", step_words=(" of ",)),
+        ThinkingSettings(steps="whole"),
+        ThinkingSettings(step_tokens=7),
+        ThinkingSettings(step_tokens=7, max_thinking_tokens=31),
+        ThinkingSettings(steps="whole", max_thinking_tokens=31, closing_text="</think>\n\n"),
+    ],
+)
+async def test_a_search_by_steps_samples_what_a_sample_at_once_has(thinking):
+    settings = replace(THINKING, thinking=thinking)
+    greedy = Sampling(0.0)
+    [whole] = await served(settings, replace(call("whole"), sampling=greedy))
+    steps: list[SampledStep] = []
+    path: tuple[int, ...] = ()
+    while not steps or steps[-1].finish_reason in (FinishReason.SEPARATOR, FinishReason.TOKENS):
+        one = replace(call(f"step {len(steps)}", path, Until.STEP), sampling=greedy)
+        [sampled] = await served(settings, one)
+        steps += sampled.steps
+        path += sampled.steps[-1].token_ids
+    assert [step.token_ids for step in steps] == [step.token_ids for step in whole.steps]
+    assert [step.phases for step in steps] == [step.phases for step in whole.steps]
+    assert [step.finish_reason for step in steps] == [step.finish_reason for step in whole.steps]

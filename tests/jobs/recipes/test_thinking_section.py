@@ -10,8 +10,11 @@ from jobs.cli import main
 from jobs.recipes.load import load_recipe
 from jobs.recipes.resume import as_json, decides_results
 from jobs.recipes.sections import Recipe
-from jobs.recipes.settings import answer_policy, generator_settings
+from jobs.recipes.settings import answer_policy, generator_settings, search_limits
 from records.failure import InvalidInput
+from records.path import Path as Path_
+from records.path import Phases
+from scaling.strategies.stepwise import one_step
 
 SMALL = Path(__file__).parents[3] / "examples" / "arithmetic" / "sample.toml"
 PAIRS = 'generator.thinking={start=["<a>", [7, 8]], end=["</a>", [9]]}'
@@ -31,7 +34,7 @@ def test_a_recipe_without_the_section_is_recorded_as_ever():
 
 def test_an_empty_section_goes_by_the_models_files():
     found = recipe("generator.thinking={}")
-    assert generator_settings(found).thinking == ThinkingSettings()
+    assert generator_settings(found).thinking == ThinkingSettings(step_tokens=found.generator.max_step_tokens)
     assert not answer_policy(found).extraction.has_thoughts
     assert as_json(found)["generator"]["thinking"] == {"preset": "auto"}
     assert Recipe.model_validate(json.loads(json.dumps(as_json(found)))) == found
@@ -66,6 +69,9 @@ def test_the_prm_may_be_given_the_answer_only():
         (["generator.thinking={start='<a>', end='<a>'}"], "must differ"),
         (["generator.thinking={start=[[-1]], end=[[1]]}"], "greater than or equal to 0"),
         (["generator.thinking.prm=answer"], "generator.thinking.prm is not a known key"),
+        (["generator.thinking.step_words=['Wait']"], 'step_words are for steps = "words"'),
+        (["generator.thinking={steps='whole', step_tokens=9}"], 'with steps = "whole" it has none'),
+        (["generator.thinking.step_tokens=97"], "step_tokens (97) must not be above max_step_tokens (96)"),
         (["generator.thinking=3"], "generator.thinking = 3: must be a section"),
     ],
 )
@@ -98,3 +104,15 @@ def test_budgets_reach_the_replicas_and_have_to_fit():
         recipe("generator.max_tokens=128", "generator.thinking.max_thinking_tokens=128")
     with pytest.raises(InvalidInput, match=r"min_thinking_tokens \(9\) must not be above max_thinking_tokens \(8\)"):
         recipe("generator.thinking={max_thinking_tokens=8, min_thinking_tokens=9}")
+
+
+def test_searches_give_a_whole_thought_what_a_sample_has():
+    root = Path_(0, None, "question")
+    thought = Path_(1, root, "Hm", (1,) * 30, phases=Phases(30, 2, is_open=True))
+    answer = Path_(2, thought, "So 1", (1,) * 10, phases=Phases(4, 1, is_open=False))
+    limits = search_limits(recipe("generator.thinking.steps=whole"))
+    asked = one_step([(root, 1)], limits)
+    most = recipe().generator.max_tokens
+    assert [asked.most_tokens(path) for path in (root, thought, answer)] == [most, most - 30, limits.max_step_tokens]
+    asked = one_step([(root, 1)], search_limits(recipe("generator.thinking={}")))
+    assert [asked.most_tokens(path) for path in (root, thought, answer)] == [limits.max_step_tokens] * 3

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from actors.engines.protocol import SampleRequest
-from actors.engines.steps import StepSplitter
 from actors.engines.thoughts.families import ThinkingFamily
 from actors.engines.thoughts.marks import MarkFinder
 from actors.engines.thoughts.reader import ThinkingBudget, ThoughtReader
+from actors.engines.thoughts.steps import StepTexts, ThoughtSteps
 from actors.replicas.drawing import Drawing, draw_within
 from records.calls import Sampling
 from records.path import FinishReason
@@ -32,6 +32,11 @@ def reader(engine, most: int | None) -> ThoughtReader:
     return ThoughtReader(tokenizer, ThinkingFamily("boxed", PAIRS), MarkFinder(tokenizer, PAIRS), 0, budget)
 
 
+def steps_of(tokenizer) -> ThoughtSteps:
+    texts = StepTexts(tokenizer, ("\n\n",))
+    return ThoughtSteps(tokenizer, texts, texts, frozenset())
+
+
 async def drawn(engine, thoughts: ThoughtReader, said: tuple[int, ...] = (), until: Until = Until.END) -> Drawing:
     """Greedy, after what was said before."""
     prompt_ids = engine.tokenizer.encode(QUESTION)
@@ -39,8 +44,8 @@ async def drawn(engine, thoughts: ThoughtReader, said: tuple[int, ...] = (), unt
         prompt_ids=(*prompt_ids, *said), until=until, max_tokens=80 - len(said), seed=0, sampling=Sampling(0.0),
         num_sampled=len(said),
     )  # fmt: skip
-    is_step = StepSplitter(engine.tokenizer, "\n\n").is_step
-    return await draw_within(engine.sample, request, thoughts, thoughts.scan(said), is_step)
+    steps = steps_of(engine.tokenizer)
+    return await draw_within(engine.sample, request, thoughts, thoughts.scan(said), steps)
 
 
 async def whole(engine) -> tuple[tuple[int, ...], int]:
@@ -108,7 +113,7 @@ async def test_stops_come_before_budgets(generator_on_vllm):
         prompt_ids=prompt_ids, until=Until.END, max_tokens=80, seed=0, sampling=replace(Sampling(0.0), stop=(stop,))
     )
     scan = thoughts.scan(())
-    drawing = await draw_within(engine.sample, request, thoughts, scan, StepSplitter(engine.tokenizer, "\n\n").is_step)
+    drawing = await draw_within(engine.sample, request, thoughts, scan, steps_of(engine.tokenizer))
     assert engine.tokenizer.decode(drawing.token_ids).endswith(stop)
     assert drawing.finish_reason is FinishReason.EOS
     assert scan.open_pair is not None
