@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from jobs.display.numbers import count, duration, percent, ratio
 from jobs.reporting.facts import known_total
 from jobs.reporting.plots import Table
@@ -25,7 +27,7 @@ def head(run: Run, rows: Sequence[ProblemRow], summary: Summary, state: str) -> 
         "lede": _lede(run, summary, state),
         "notes": _notes(run, summary, state),
         "cards": _cards(summary, rows, run.totals),
-        "facts": _facts(run, summary),
+        "facts": [*_facts(run, summary), *_thought_facts(rows)],
         "recipe": json.dumps(manifest.recipe, indent=2, ensure_ascii=False),
     }
 
@@ -140,6 +142,17 @@ def _facts(run: Run, summary: Summary) -> list[tuple[str, str]]:
         right = f"; {percent(found.accuracy)} of these right" if found.accuracy is not None else ""
         facts.append(("Answered", answered + right))
     return facts
+
+
+def _thought_facts(rows: Sequence[ProblemRow]) -> list[tuple[str, str]]:
+    """How long thoughts are, where the run tells them apart: by problem, so that a hard one shows."""
+    told = [row for row in rows if row.thinking_tokens is not None and row.num_samples]
+    if not told:
+        return []
+    lengths = [(row.thinking_tokens or 0) / row.num_samples for row in told]
+    low, median, high, most = np.quantile(lengths, [0.1, 0.5, 0.9, 1.0])
+    said = f"median {median:,.0f}, a tenth below {low:,.0f}, a tenth above {high:,.0f}, at most {most:,.0f}"
+    return [("Thinking tokens per sample, by problem", said)]
 
 
 def status_table(rows: Sequence[ProblemRow], num_open: int, num_problems: int) -> Table:

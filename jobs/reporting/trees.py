@@ -172,11 +172,12 @@ def _spent(tree: Tree) -> dict[str, Any]:
 def _steps(tree: Tree, later: Mapping[int, PrmScore]) -> dict[str, list[Any]]:
     chosen_path = _lineage(tree)
     kept = tree.kept or frozenset()
-    columns: dict[str, list[Any]] = {name: [] for name in ("parent", "text", "p", "tokens", "finish", "fate")}
+    columns: dict[str, list[Any]] = {name: [] for name in _STEP_COLUMNS}
     for step in tree.steps:
         own = _quantiles(step.p_lower, step.p_median, step.p_upper) or _score(later.get(step.node_id))
         columns["parent"].append(step.parent_id)
         columns["text"].append(step.text)
+        columns["thought"].append(step.thought_chars or 0)
         columns["p"].append(own)
         columns["tokens"].append(step.generated_tokens)
         columns["finish"].append(_FINISH.index(step.finish_reason) if step.finish_reason in _FINISH else -1)
@@ -185,6 +186,7 @@ def _steps(tree: Tree, later: Mapping[int, PrmScore]) -> dict[str, list[Any]]:
     return columns
 
 
+_STEP_COLUMNS = ("parent", "text", "thought", "p", "tokens", "finish", "fate")
 _FINISH = tuple(reason.value for reason in FinishReason)
 """The page knows finish reasons by their number."""
 

@@ -67,6 +67,17 @@ function answerOf(node, before) {
   return node in answers ? before + "answer " + (answers[node] === null ? "none" : answers[node]) : "";
 }
 
+// What of a step is thought is folded away; its length is in characters as Python counts them, so by code points.
+function stepText(k) {
+  const { steps } = tree.data;
+  const points = Array.from(steps.text[k].replace(/\s+$/, ""));
+  const thought = points.slice(0, steps.thought[k]).join("");
+  const answer = points.slice(steps.thought[k]).join("");
+  if (thought === "") return [answer || "(empty)"];
+  const folded = element("details", { class: "thought" }, element("summary", {}, "thought"), thought);
+  return answer === "" ? [folded] : [folded, answer];
+}
+
 function drawNode(node) {
   const { steps, known } = tree.data;
   const k = node - 1;
@@ -88,7 +99,7 @@ function drawNode(node) {
   },
     element("span", { class: "twig", "aria-hidden": "true" }, branches ? (open ? "▾" : "▸") : "·"),
     element("span", { class: "fate" }, label, element("span", { class: "depth" }, " step " + tree.depth[node])),
-    element("span", { class: "step-text" }, steps.text[k].replace(/\s+$/, "") || "(empty)"), numbers);
+    element("span", { class: "step-text" }, ...stepText(k)), numbers);
   row.style.setProperty("--indent", tree.indent[node]);
   return row;
 }
@@ -118,6 +129,7 @@ function toggle(node) {
 }
 
 function onTreeKey(event) {
+  if (event.target.closest("summary")) return;
   const node = tree.focus;
   const at = tree.shown.indexOf(node);
   const branches = tree.children[node].length > 0;
@@ -145,6 +157,7 @@ function onTreeKey(event) {
 }
 
 function onTreeClick(event) {
+  if (event.target.closest("details.thought")) return; // it unfolds by itself
   const row = event.target.closest("[data-node]");
   if (!row || String(window.getSelection()) !== "") return;
   const node = Number(row.dataset.node);
