@@ -15,6 +15,8 @@ from jobs.command_line.score import ScoreOptions
 from jobs.command_line.signals import treat_sigterm_as_interrupt
 from jobs.display.consoles import new_console
 from jobs.display.terminal import out
+from jobs.loggers.of_recipe import make_loggers, told_settings
+from jobs.loggers.run_loggers import RunLoggers
 from jobs.recipes.resume import operational_keys
 from jobs.recipes.sections import Recipe
 from jobs.scoring.driver import RunDriver
@@ -91,7 +93,14 @@ def score(plan: Plan, replicas: Replicas) -> Summary:
     with (
         scratch_folder() as spool,
         ProgressDisplay() as display,
+        RunLoggers(
+            make_loggers(plan.recipe, plan.store.uri),
+            settings=told_settings(plan.recipe),
+            run=plan.store.uri,
+            note=display.note,
+        ) as loggers,
     ):
+        display.listeners.append(loggers.show)
 
         def on_state(state: RunState) -> None:
             states.append(state)
@@ -120,6 +129,7 @@ def score(plan: Plan, replicas: Replicas) -> Summary:
             except KeyboardInterrupt:
                 display.note(farewell(plan.store))
                 raise
+        loggers.finished = True
         return patiently_blocking(lambda: read_status(plan.store, now_s=plan.store.now_s()), display.note).summary
 
 

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from jobs.recipes.answer_model import FittedAnswersSection
 from jobs.recipes.calibration import CalibrationSection
 from jobs.recipes.engines import GeneratorSection, PrmSection, ScriptSection
+from jobs.recipes.loggers import LoggersSection
 from jobs.recipes.prompt import PromptSection
 from jobs.recipes.section import PLUGIN, Section, is_plugin, setting, without_password
 from jobs.recipes.strategies.base import Spelled
@@ -245,6 +246,9 @@ class Recipe(Section):
     grader: GraderSection = setting(GraderSection(), "How answers are compared with the answer key.")
     output: OutputSection = setting(OutputSection(), "When results are written.", operational=True)
     report: ReportSection = setting(ReportSection(), "What a report tells apart.", operational=True, silent=True)
+    loggers: LoggersSection = setting(
+        LoggersSection(), "Where the run is shown beside others.", operational=True, silent=True
+    )
     cluster: ClusterSection = setting(ClusterSection(), "Where the run takes place.", operational=True)
     cost: CostSection = setting(CostSection(), "What its machines cost.", operational=True)
     calibration: CalibrationSection = setting(
@@ -290,6 +294,7 @@ SECTIONS: dict[str, type[Section]] = {
     "grader": GraderSection,
     "output": OutputSection,
     "report": ReportSection,
+    "loggers": LoggersSection,
     "cluster": ClusterSection,
     "cost": CostSection,
     "calibration": CalibrationSection,

@@ -25,6 +25,7 @@ from cluster.hub import is_hub_name, pinned_hub_name
 from cluster.staging import stage_folder, stage_outline
 from cluster.store import open_store, probe, refuses_second_create
 from jobs.command_line.score import ScoreOptions
+from jobs.loggers.of_recipe import check_loggers
 from jobs.problems.problem_set import ProblemSet, inspect_problems
 from jobs.recipes.builtin_models import provide
 from jobs.recipes.engines import SCRIPTED
@@ -123,6 +124,7 @@ def make_plan(options: ScoreOptions, *, strategy: Mapping[str, Any] | None = Non
     answer_policy(recipe)  # a function of the user's own that cannot be imported
     asyncio.run(_check_grader(recipe))
     check_cost(recipe)
+    check_loggers(recipe)
     models = _check_models(recipe)
     store = open_store(options.output)
     warnings = (

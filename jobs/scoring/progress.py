@@ -7,6 +7,7 @@ Everything goes to stderr; stdout is for results. The time is the snapshots' own
 """
 
 from collections import deque
+from collections.abc import Callable
 from types import TracebackType
 from typing import NamedTuple
 
@@ -156,11 +157,16 @@ def _replicas(progress: Progress) -> str:
 
 
 class ProgressDisplay(LiveDisplay):
-    """Shows snapshots as they come: `with ProgressDisplay(console) as display: display.show(progress)`."""
+    """Shows snapshots as they come: `with ProgressDisplay(console) as display: display.show(progress)`.
+
+    Attributes:
+        listeners: who else hears of each.
+    """
 
     def __init__(self, console: Console | None = None) -> None:
         """`console`: where to; stderr if not given."""
         super().__init__(console)
+        self.listeners: list[Callable[[Progress], None]] = []
         self._rates = Rates()
         self._last_shown: Progress | None = None
         self._last: Progress | None = None
@@ -177,6 +183,8 @@ class ProgressDisplay(LiveDisplay):
         """Take in a snapshot; on a terminal it is drawn, elsewhere it is a line if one is due."""
         self._rates.add(progress)
         self._last = progress
+        for listener in self.listeners:
+            listener(progress)
         if not self._drawn(live_view(progress, self._rates.pace)) and self._due(progress):
             self._print(progress)
 
