@@ -1,11 +1,12 @@
 """MLflow: one MLflow run for one run folder, gone on with on resume; `MLFLOW_TRACKING_URI` says where it is kept."""
 
 from collections.abc import Mapping
-
-from mlflow.entities import Metric, Param, RunTag
-from mlflow.tracking import MlflowClient
+from typing import TYPE_CHECKING
 
 from jobs.loggers.run_loggers import Settings
+
+if TYPE_CHECKING:
+    from mlflow.entities import Metric
 
 TAG = "parsimony.run"
 """Its value is the address of the run folder."""
@@ -21,12 +22,16 @@ class MlflowLogger:
     """
 
     def __init__(self, experiment: str, name: str) -> None:
+        from mlflow.tracking import MlflowClient
+
         self._experiment, self._name = experiment, name
         self._client = MlflowClient()
         self._run_id = ""
 
     def begin(self, settings: Settings, run: str) -> None:
         """Begin the MLflow run, or go on with the one of that address."""
+        from mlflow.entities import Param
+
         found = self._client.get_experiment_by_name(self._experiment)
         experiment = self._client.create_experiment(self._experiment) if found is None else found.experiment_id
         quoted = run.replace("'", "")
@@ -43,13 +48,18 @@ class MlflowLogger:
 
     def progress(self, elapsed_s: float, values: Mapping[str, float]) -> None:
         """A point on every curve."""
-        at = round(elapsed_s)
-        metrics = [Metric(name, value, at * 1000, at) for name, value in values.items()]
-        self._client.log_batch(self._run_id, metrics=metrics)
+        self._client.log_batch(self._run_id, metrics=_metrics("", values, round(elapsed_s)))
 
     def finish(self, values: Mapping[str, float], *, finished: bool) -> None:
         """Log the last numbers, and end."""
-        metrics = [Metric(f"final/{name}", value, 0, 0) for name, value in values.items()]
+        from mlflow.entities import RunTag
+
         tags = [RunTag("parsimony.finished", str(finished).lower())]
-        self._client.log_batch(self._run_id, metrics=metrics, tags=tags)
+        self._client.log_batch(self._run_id, metrics=_metrics("final/", values, 0), tags=tags)
         self._client.set_terminated(self._run_id, "FINISHED" if finished else "KILLED")
+
+
+def _metrics(prefix: str, values: Mapping[str, float], at_s: int) -> "list[Metric]":
+    from mlflow.entities import Metric
+
+    return [Metric(prefix + name, value, at_s * 1000, at_s) for name, value in values.items()]

@@ -8,7 +8,7 @@ from jobs.loggers.run_loggers import RunLogger, Settings
 from jobs.recipes.sections import Recipe
 from records.failure import InvalidInput
 
-PACKAGES = {"wandb": "wandb", "mlflow": "mlflow", "tensorboard": "tensorboardX"}
+LOGGER_PACKAGES = {"wandb": "wandb", "mlflow": "mlflow", "tensorboard": "tensorboardX"}
 """Kind -> the package that it needs."""
 
 
@@ -19,10 +19,10 @@ def check_loggers(recipe: Recipe) -> None:
         InvalidInput: one is not installed.
     """
     for kind in recipe.loggers.kinds:
-        if find_spec(PACKAGES[kind]) is None:
+        if find_spec(LOGGER_PACKAGES[kind]) is None:
             raise InvalidInput(
-                f"loggers.kinds: {kind} needs the package {PACKAGES[kind]}, which is not installed here: pip install "
-                f"{'mlflow-skinny' if kind == 'mlflow' else PACKAGES[kind]}, or leave it out"
+                f"loggers.kinds: {kind} needs the package {LOGGER_PACKAGES[kind]}, which is not installed here: "
+                f"pip install {'mlflow-skinny' if kind == 'mlflow' else LOGGER_PACKAGES[kind]}, or leave it out"
             )
 
 

@@ -16,7 +16,7 @@ from typing import Protocol, Self
 
 from records.progress import Progress
 
-INTERVAL_S = 10.0
+TELL_EVERY_S = 10.0
 """Between two snapshots that are told."""
 FAREWELL_S = 30.0
 _MOST_WAITING = 64
@@ -141,7 +141,7 @@ class RunLoggers:
         """A snapshot; told where one is due."""
         self._last = progress
         before_s = self._told_at_s
-        if before_s is not None and 0 <= progress.elapsed_s - before_s < INTERVAL_S:
+        if before_s is not None and 0 <= progress.elapsed_s - before_s < TELL_EVERY_S:
             return
         self._told_at_s = progress.elapsed_s
         values = progress_values(progress)

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-
-from tensorboardX import SummaryWriter
+from typing import TYPE_CHECKING
 
 from jobs.loggers.run_loggers import Settings
+
+if TYPE_CHECKING:
+    from tensorboardX import SummaryWriter
 
 
 class TensorBoardLogger:
@@ -22,6 +24,8 @@ class TensorBoardLogger:
 
     def begin(self, settings: Settings, run: str) -> None:
         """Open the event file."""
+        from tensorboardX import SummaryWriter
+
         self._writer = SummaryWriter(str(self._folder))
         lines = "\n".join(f"| {key} | {value} |" for key, value in settings.items())
         self._writer.add_text("settings", f"| setting | value |\n|---|---|\n{lines}")

@@ -4,8 +4,6 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-import wandb
-
 from jobs.loggers.run_loggers import Settings
 
 
@@ -23,6 +21,8 @@ class WandbLogger:
 
     def begin(self, settings: Settings, run: str) -> None:
         """Begin the W&B run, or go on with the one of that address."""
+        import wandb
+
         self._run = wandb.init(
             project=self._project,
             name=self._name,

@@ -8,9 +8,9 @@ from pydantic import Field, field_validator, model_validator
 from jobs.recipes.answer_model import FittedAnswersSection
 from jobs.recipes.calibration import CalibrationSection
 from jobs.recipes.engines import GeneratorSection, PrmSection, ScriptSection
-from jobs.recipes.loggers import LoggersSection
 from jobs.recipes.prompt import PromptSection
 from jobs.recipes.section import PLUGIN, Section, is_plugin, setting, without_password
+from jobs.recipes.shown import LoggersSection, ReportSection
 from jobs.recipes.strategies.base import Spelled
 from jobs.recipes.strategies.basic import PluginStrategy
 from jobs.recipes.strategies.registry import StrategySection
@@ -167,20 +167,6 @@ class OutputSection(Section):
     flush_problems: int = setting(64, "Finished problems that are committed together.", operational=True, ge=1)
     flush_interval_s: float = setting(10.0, "Longest time between two commits; early on less.", operational=True, gt=0)
     stop_on_failures: int = setting(8, "Stop if the first so many all fail alike; 0: never.", operational=True, ge=0)
-
-
-class ReportSection(Section):
-    """What a report tells apart."""
-
-    by: tuple[str, ...] = setting(
-        (),
-        "Columns of the problem file by whose values accuracy is told: level, meta.subject. The table of problems "
-        "carries them.",
-        operational=True,
-        silent=True,
-        strict=False,
-        max_length=16,
-    )
 
 
 class ClusterSection(Section):

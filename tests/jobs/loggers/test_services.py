@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from jobs.cli import main
-from jobs.loggers.of_recipe import PACKAGES, check_loggers, make_loggers, told_settings
+from jobs.loggers.of_recipe import LOGGER_PACKAGES, check_loggers, make_loggers, told_settings
 from jobs.loggers.run_loggers import RunLoggers
 from jobs.recipes.load import load_recipe
 from jobs.recipes.sections import Recipe
@@ -80,10 +80,12 @@ def test_mlflow_has_params_metrics_and_goes_on_with_a_run(tmp_path, monkeypatch)
     assert [point.value for point in client.get_metric_history(run.info.run_id, "problems/done")] == [0, 4, 4, 8]
 
 
-@pytest.mark.parametrize("kind", PACKAGES)
+@pytest.mark.parametrize("kind", LOGGER_PACKAGES)
 def test_a_package_that_is_not_there_is_refused_before_anything_else(kind, monkeypatch):
     monkeypatch.setattr("jobs.loggers.of_recipe.find_spec", lambda _: None)
-    with pytest.raises(InvalidInput, match=rf"loggers.kinds: {kind} needs the package {PACKAGES[kind]}.*pip install"):
+    with pytest.raises(
+        InvalidInput, match=rf"loggers.kinds: {kind} needs the package {LOGGER_PACKAGES[kind]}.*pip install"
+    ):
         check_loggers(recipe(kind))
     check_loggers(load_recipe(EXAMPLE))
 

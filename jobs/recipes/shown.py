@@ -1,10 +1,24 @@
-"""`[loggers]`: where a run is shown beside others."""
+"""How a run is shown: `[report]`, what its page tells apart; `[loggers]`, where it stands beside others."""
 
 from typing import Literal
 
 from pydantic import field_validator
 
 from jobs.recipes.section import Section, setting
+
+
+class ReportSection(Section):
+    """What a report tells apart."""
+
+    by: tuple[str, ...] = setting(
+        (),
+        "Columns of the problem file by whose values accuracy is told: level, meta.subject. The table of problems "
+        "carries them.",
+        operational=True,
+        silent=True,
+        strict=False,
+        max_length=16,
+    )
 
 
 class LoggersSection(Section):
