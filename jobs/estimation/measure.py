@@ -21,8 +21,10 @@ from scaling.estimation.cost_model import Power, Speed, busy_s, kwh, speed_of, w
 from scaling.estimation.prediction import CONFIDENCE, Population, PredictedTotal, predict_right, predict_total, ranged
 
 TOKENS = ("generated", "prompt", "cached", "pruned", "prm", "prm_cached")
+THINKING = "thinking"
+"""Tokens of thoughts, a part of the generated ones; of a pilot that tells them apart."""
 _COLUMNS = (*(f"{kind}_tokens" for kind in TOKENS), "flops")
-_INDEX = {name: position for position, name in enumerate((*TOKENS, "flops"))}
+_INDEX = {name: position for position, name in enumerate((*TOKENS, "flops", THINKING))}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,13 +32,14 @@ class Measured:
     """A strategy after its pilot.
 
     Attributes:
-        predicted: of tokens by kind, then FLOPs.
+        predicted: of tokens by kind, then FLOPs, then thinking tokens where the pilot tells them.
         right: share of right answers, [1 + R]: the estimate, then draws; None where nothing could be graded.
         num_graded: problems of the pilot with a verdict, and how many of them are right (`num_right`).
         num_failed: problems of the pilot that failed, and why the first of them did (`error`).
         speed: of the pilot.
         rates: of a replica of each role.
         power: likewise; None where the devices are unknown.
+        kinds: of tokens that it says something of.
     """
 
     predicted: PredictedTotal
@@ -48,6 +51,7 @@ class Measured:
     speed: Speed
     rates: Mapping[Role, ReplicaRate]
     power: Mapping[Role, Power] | None
+    kinds: tuple[str, ...] = TOKENS
 
     def work(self) -> dict[Role, Floats]:
         """Computed tokens by role, [1 + R]: the estimate, then draws."""
@@ -85,13 +89,18 @@ def measure(pilot: Pilot, everything: Population, chosen: Chosen) -> Measured:
     if len(errors) == len(own):
         raise InvalidInput(f"every problem of the pilot failed, the first because: {errors[0]}")
     index = np.asarray(chosen.positions)
+    thinking = [row["thinking_tokens"] for row in own]  # null where nothing was sampled, too
+    told = any(tokens is not None for tokens in thinking)
     costs = np.asarray([[float(row[name]) for name in _COLUMNS] for row in own])
+    if told:
+        costs = np.column_stack([costs, [float(tokens or 0) for tokens in thinking]])
     verdicts = np.asarray([np.nan if row["correct"] is None else float(row["correct"]) for row in own])
     prices = load_prices(recipe.cost.prices)
     num_gpus = gpus_per_replica(recipe, on_gpus=any(row["gpu_seconds"] is not None for row in own))
     graded = ~np.isnan(verdicts)
     return Measured(
         predicted=predict_total(everything, index, costs, seed=recipe.seed),
+        kinds=(*TOKENS, THINKING) if told else TOKENS,
         right=_right(verdicts, len(everything.planned), recipe.seed),
         num_graded=int(graded.sum()),
         num_right=int(verdicts[graded].sum()),
@@ -117,7 +126,7 @@ def prediction(found: Measured, num_replicas: Mapping[Role, int], num_pilot: int
         num_problems=num_problems,
         num_generators=num_replicas["generator"],
         num_prms=num_replicas["prm"] if "prm" in found.rates else 0,
-        tokens={name: _range(found.column(name)) for name in TOKENS},
+        tokens={name: _range(found.column(name)) for name in found.kinds},
         flops=_range(found.column("flops")),
         wall_seconds=_range(wall),
         generator_seconds=_range(held.get("generator", nothing)),

@@ -1,6 +1,7 @@
 """The parts of `parsimony estimate` that need no engine: plans, planned samples, advice, the table, what is refused."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from jobs.cli import parse
 from jobs.command_line.estimate import EstimateOptions
 from jobs.estimate import MIN_PILOT, estimate
 from jobs.estimation.console import print_estimate
-from jobs.estimation.measure import Measured
+from jobs.estimation.measure import THINKING, TOKENS, Measured
 from jobs.estimation.measure import prediction as prediction_of
 from jobs.estimation.pilot import choose, plan_pilots, planned_samples, population
 from jobs.estimation.result import RunEstimate, StrategyEstimate, advise
@@ -204,6 +205,18 @@ def made(roles: tuple[Role, ...], busy: tuple[Role, ...]) -> Measured:
         rates=dict.fromkeys(roles, ReplicaRate(1, 36.0)),
         power=dict.fromkeys(roles, Power(100.0, 10.0)),
     )
+
+
+def test_thinking_tokens_are_predicted_where_the_pilot_tells_them():
+    totals = np.asarray([900.0, 100.0, 0.0, 0.0, 400.0, 0.0, 1e9, 700.0])
+    told = replace(
+        made(("generator",), ("generator",)),
+        predicted=PredictedTotal(totals, np.tile(totals, (10, 1))),
+        kinds=(*TOKENS, THINKING),
+    )
+    counts: dict[Role, int] = {"generator": 1, "prm": 0}
+    assert prediction_of(told, counts, 50, 100).tokens[THINKING].estimate == 700.0
+    assert THINKING not in prediction_of(made(("generator",), ("generator",)), counts, 50, 100).tokens
 
 
 def test_a_role_that_is_held_is_paid_for_whether_it_is_asked_or_not():
