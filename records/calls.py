@@ -141,8 +141,8 @@ class Sampled:
 
     Attributes:
         key: of the call.
-        steps: at least one; all but the last end in `SEPARATOR`. Exactly one unless the call asked for `Until.END`. A
-            forced text is one more, at their head.
+        steps: at least one; all but the last end in `SEPARATOR`, or in a thought in `TOKENS`. Exactly one unless the
+            call asked for `Until.END`. A forced text is one more, at their head.
         prompt_tokens: length of the prefix as the engine saw it, cached part and forced text included.
         cached_tokens: of those, found in the prefix cache.
         queued_s: from acceptance to the first scheduling.

@@ -121,7 +121,7 @@ def _told(search: ProblemSearch) -> dict[str, Any]:
         "columns": search.problem.columns or None,
         "num_cancelled": number,
         "cancelled_tokens": tokens,
-        **phase_columns(search.steps),
+        **phase_columns(search.steps, passing),
     }
 
 

@@ -3,7 +3,7 @@
 A sample is a chain of steps; a thought is closed, prolonged or unfinished once for it, however many steps say so.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TypedDict
 
 from records.path import FinishReason
@@ -20,8 +20,13 @@ class PhaseColumns(TypedDict):
     num_prolonged_thoughts: int | None
 
 
-def phase_columns(steps: Sequence[StepRow]) -> PhaseColumns:
-    """What a problem's row says of its thoughts; null where no step tells of them."""
+def phase_columns(steps: Sequence[StepRow], passing: Collection[int] = ()) -> PhaseColumns:
+    """What a problem's row says of its thoughts; null where no step tells of them.
+
+    Args:
+        steps: of the problem.
+        passing: nodes of probes that are no samples of it (`scaling.search.probes`); their tokens count.
+    """
     if not any(step.thinking_tokens is not None for step in steps):
         return PhaseColumns(
             thinking_tokens=None,
@@ -30,12 +35,13 @@ def phase_columns(steps: Sequence[StepRow]) -> PhaseColumns:
             num_closed_thoughts=None,
             num_prolonged_thoughts=None,
         )
+    own = [step for step in steps if step.node_id not in passing]
     return PhaseColumns(
         thinking_tokens=sum(step.thinking_tokens or 0 for step in steps),
         answer_tokens=sum(step.answer_tokens or 0 for step in steps),
-        num_unfinished_thoughts=sum(step.finish_reason == FinishReason.UNFINISHED_THOUGHT for step in steps),
-        num_closed_thoughts=_num_samples(step for step in steps if step.thought_closed),
-        num_prolonged_thoughts=_num_samples(step for step in steps if step.thought_prolonged),
+        num_unfinished_thoughts=sum(step.finish_reason == FinishReason.UNFINISHED_THOUGHT for step in own),
+        num_closed_thoughts=_num_samples(step for step in own if step.thought_closed),
+        num_prolonged_thoughts=_num_samples(step for step in own if step.thought_prolonged),
     )
 
 

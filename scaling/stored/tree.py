@@ -97,7 +97,8 @@ class StoredChild:
         if reason is FinishReason.CANCELLED:
             return False
         cut = reason in (FinishReason.LENGTH, FinishReason.UNFINISHED_THOUGHT)
-        if reason is FinishReason.TOKENS or (cut and self.num_tokens == self.granted_tokens):
+        asked_for = reason is FinishReason.TOKENS and self.until is not Until.STEP  # there the generator's own bound
+        if asked_for or (cut and self.num_tokens == self.granted_tokens):
             return self.num_tokens == max_tokens  # the bound itself ended it
         return self.num_tokens <= max_tokens
 

@@ -6,6 +6,7 @@ from functools import partial
 from records.calls import Sampled, SampledStep, Scored
 from records.path import FinishReason, Phases, PrmScore
 from records.problem import Problem
+from records.request import Until
 from records.rows import OpenRecord, StepRow
 from records.schemas import to_rows, to_table
 from scaling.answers.classes import AnswerPolicy
@@ -15,10 +16,11 @@ from scaling.search.accounting import Models, problem_record
 from scaling.search.problem_search import ProblemSearch
 from scaling.search.tasks import SampleTask, ScoreTask
 from scaling.stored.problem import finished_answers
-from scaling.stored.tree import stored_tree
+from scaling.stored.tree import StoredChild, stored_tree
 from scaling.strategies.majority import majority
 from scaling.strategy import SearchLimits
 from scaling.uncertainty.aggregation import Aggregation
+from tests.records import builders
 from tests.support.world import NOTHING
 
 POLICY = AnswerPolicy(Extraction(has_thoughts=False))
@@ -125,3 +127,10 @@ def test_the_prm_reads_thought_and_answer_or_the_answer_only():
     assert answers == ("", "It is \\boxed{12}.")
     assert ids[0] == other_ids[0]
     assert ids[1:] != other_ids[1:]
+
+
+def test_a_step_of_a_thought_that_was_cut_by_its_own_bound_is_the_same_under_another_one():
+    row = replace(builders.step("p", 1, 5), finish_reason="tokens")
+    step, asked = (StoredChild(until, None, 9, "", (row,)) for until in (Until.STEP, Until.TOKENS))
+    assert [step.is_what(most) for most in (4, 5, 512)] == [False, True, True]
+    assert [asked.is_what(most) for most in (4, 5, 512)] == [False, True, False]
