@@ -131,6 +131,6 @@ def test_the_prm_reads_thought_and_answer_or_the_answer_only():
 
 def test_a_step_of_a_thought_that_was_cut_by_its_own_bound_is_the_same_under_another_one():
     row = replace(builders.step("p", 1, 5), finish_reason="tokens")
-    step, asked = (StoredChild(until, None, 9, "", (row,)) for until in (Until.STEP, Until.TOKENS))
+    step, asked = (StoredChild(until, None, 9, "", (row,), 0) for until in (Until.STEP, Until.TOKENS))
     assert [step.is_what(most) for most in (4, 5, 512)] == [False, True, True]
     assert [asked.is_what(most) for most in (4, 5, 512)] == [False, True, False]
