@@ -23,22 +23,29 @@ from benchmarks.simulation.run import Cluster, Simulation
 from benchmarks.simulation.texts import Lengths
 from records.failure import InvalidInput
 from scaling.scheduler.dispatch import OVERCOMMIT
+from scaling.strategies.as_they_finish import Look
 from scaling.strategies.beam_search import beam_search
 from scaling.strategies.best_of_n import best_of_n
 from scaling.strategies.majority import majority
 from scaling.strategies.marginal import marginal
+from scaling.strategies.published.adaptive_consistency import adaptive_consistency
+from scaling.strategies.published.short_m_of_k import short_m_of_k
 from scaling.strategies.sequential import sequential
 from scaling.strategy import SearchLimits, StrategyFactory
 
 LIMITS = SearchLimits(max_tokens=2048, max_step_tokens=512)
 STRATEGIES: dict[str, Callable[..., Any]] = {
     "majority": majority,
+    "majority-until-decided": partial(majority, stop_when_decided=True),
+    "adaptive-consistency": partial(adaptive_consistency, wave_size=4),
+    "adaptive-consistency-in-order": partial(adaptive_consistency, wave_size=4, look=Look.ORDER),
+    "short-m-of-k": partial(short_m_of_k, num_first=3),
     "best-of-n": best_of_n,
     "beam-search": partial(beam_search, beam_width=4, max_steps=40),
     "sequential": sequential,
     "marginal": marginal,
 }
-WITHOUT_SCORES = {"majority"}
+WITHOUT_SCORES = {name for name in STRATEGIES if name.startswith(("majority", "adaptive-consistency", "short"))}
 GENERATORS_OF_A_PRM = 2
 MARGINAL_CAP_SHARE = 0.5
 
@@ -48,7 +55,7 @@ def simulated(options: argparse.Namespace) -> dict[str, Any]:
     strategy: StrategyFactory = partial(STRATEGIES[options.strategy], limits=LIMITS, num_samples=options.num_samples)
     scores = options.strategy not in WITHOUT_SCORES
     num_prms = (options.prms or math.ceil(options.generators / GENERATORS_OF_A_PRM)) if scores else 0
-    rates, lengths = rates_of(options.rates), Lengths()
+    rates, lengths = rates_of(options.rates), Lengths(sigma=options.sigma)
     cluster = Cluster(
         num_generators=options.generators, num_prms=num_prms, num_slots=options.slots, generator=rates, prm=rates,
         lengths=lengths, message_s=options.message_ms / 1000, commit_s=options.commit_ms / 1000,
@@ -70,7 +77,7 @@ def simulated(options: argparse.Namespace) -> dict[str, Any]:
 
 def bounds_of(options: argparse.Namespace) -> dict[str, Any]:
     """What bounds the number of open problems, as fields of `RunSettings`."""
-    waves = {"sequential": 4, "marginal": 1}
+    waves = {"sequential": 4, "marginal": 1, "adaptive-consistency": 4, "adaptive-consistency-in-order": 4}
     at_once = waves.get(options.strategy, options.num_samples)
     window = options.max_open_problems or max(512, math.ceil(options.generators * options.slots * OVERCOMMIT / at_once))
     return {"max_open_problems": options.max_open_problems, "window_problems": window, "samples_at_once": at_once}
@@ -89,6 +96,7 @@ def table(found: dict[str, Any]) -> str:
             ("-" if until_last is None else f"{until_last:.1%}") + f" of {found['last_opened_s']:,.0f} s"
         ),
         "slots in use until the end": f"{found['utilisation']:.1%} of {found['simulated_s']:,.0f} s",
+        "the last 5% of the problems": f"{found['last_5_percent_s']:,.0f} s",
         "tokens/s": f"{found['tokens_per_s']:,.0f} of {found['tokens_per_s_of_full_engines']:,.0f} of full engines",
         "prompts found in prefix caches": f"{found['cached_share_of_prompts']:.1%}",
         "longest sample": f"{found['longest_sample_s']:,.0f} s",
@@ -113,6 +121,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--strategy", choices=list(STRATEGIES), default="majority")
     made.add_argument("--num-samples", type=_positive, default=4)
     made.add_argument("--problems", type=_positive, default=1000)
+    made.add_argument("--sigma", type=float, default=0.4, help="spread of lengths, of the logarithm")
     made.add_argument("--rates", default="gpu-8b", help=f"{', '.join(RATES)}, or a JSON file of rates")
     made.add_argument("--message-ms", type=float, default=1.0, help="on the way between controller and replica")
     made.add_argument("--commit-ms", type=float, default=400.0, help="of a commit, beside its bytes")

@@ -18,7 +18,17 @@ from typing import Any
 
 from benchmarks.simulation.rates import EngineRates
 from benchmarks.simulation.texts import CHARACTERS_PER_TOKEN, Lengths, judge, say
-from records.calls import SampleCall, Sampled, SampledStep, ScoreCall, Scored
+from records.calls import (
+    NOTHING_SAMPLED,
+    CallFailed,
+    SampleCall,
+    Sampled,
+    SampledStep,
+    SampleResult,
+    ScoreCall,
+    Scored,
+)
+from records.path import FinishReason
 from records.request import Until
 
 PRM_CALL_S = 0.002
@@ -72,7 +82,7 @@ class SimulatedGenerator:
         rates: EngineRates,
         num_slots: int,
         lengths: Lengths,
-        done: Callable[[Sampled], None],
+        done: Callable[[SampleResult], None],
     ) -> None:
         self.used, self.num_tokens = Occupation(loop), 0
         self._loop, self._num_slots, self._lengths, self._done = loop, num_slots, lengths, done
@@ -89,6 +99,26 @@ class SimulatedGenerator:
         begun_s = time.process_time()
         now_s = self._loop.time()
         self._queue.extend((now_s, call) for call in calls)
+        self._turn()
+        self.used.spent_s += time.process_time() - begun_s
+
+    def cancel(self, keys: Sequence[str]) -> None:
+        """End calls early, with the tokens that they have by now."""
+        begun_s = time.process_time()
+        self._turn()
+        wanted = set(keys)
+        for _, call in [item for item in self._queue if item[1].key in wanted]:
+            self._done(CallFailed(call.key, NOTHING_SAMPLED, retryable=False))
+        self._queue = deque(item for item in self._queue if item[1].key not in wanted)
+        ended = [item for item in self._batch if item[2][0].key in wanted]
+        self._batch = [item for item in self._batch if item[2][0].key not in wanted]
+        heapq.heapify(self._batch)
+        for ends_at, _, (call, steps, *others) in ended:
+            num_tokens = num_tokens_of(steps) - math.ceil(ends_at - self._level)
+            if num_tokens <= 0:
+                self._done(CallFailed(call.key, NOTHING_SAMPLED, retryable=False))
+            else:
+                self._finish((call, first_tokens(steps, num_tokens), *others), self._loop.time())
         self._turn()
         self.used.spent_s += time.process_time() - begun_s
 
@@ -171,6 +201,10 @@ class SimulatedPrm:
             self._next()
         self.used.spent_s += time.process_time() - begun_s
 
+    def cancel(self, keys: Sequence[str]) -> None:
+        """Nothing that is simulated cancels a score."""
+        raise NotImplementedError("a simulated PRM cannot be asked to stop")
+
     def _next(self) -> None:
         if not self._queue:
             self.used.count(0)
@@ -205,6 +239,18 @@ def depth_of(call: SampleCall) -> int:
     if call.until is Until.END:
         return 0
     return max(0, int(call.key.rsplit("/", 2)[1]) - 1)
+
+
+def first_tokens(steps: tuple[SampledStep, ...], num_tokens: int) -> tuple[SampledStep, ...]:
+    """What there is of some steps after so many tokens, at least one."""
+    part: list[SampledStep] = []
+    for step in steps:
+        left = num_tokens - num_tokens_of(tuple(part))
+        if left <= len(step.token_ids):
+            text = step.text[: CHARACTERS_PER_TOKEN * left]
+            return (*part, SampledStep(text, step.token_ids[:left], FinishReason.CANCELLED, -0.25 * left))
+        part.append(step)
+    return steps
 
 
 def num_tokens_of(steps: tuple[SampledStep, ...]) -> int:

@@ -18,6 +18,10 @@ class Accepting(Protocol[CallT_contra]):
         """Begin with them, or queue them."""
         ...
 
+    def cancel(self, keys: Sequence[str]) -> None:
+        """End these early; each has a result."""
+        ...
+
 
 class SimulatedReplica(Generic[_CallT, _ResultT]):
     """See `ReplicaHandle`.
@@ -73,8 +77,9 @@ class SimulatedReplica(Generic[_CallT, _ResultT]):
         return Collected(self._last, results)
 
     async def cancel(self, incarnation: str, epoch: int, keys: Sequence[str]) -> None:
-        """See `Replica`: no strategy that is simulated cancels."""
-        raise NotImplementedError("a simulated engine cannot be asked to stop")
+        """See `Replica`."""
+        await asyncio.sleep(self._message_s)
+        self._engine.cancel(keys)
 
     async def check_health(self, deadline_s: float) -> None:
         """See `Replica`: it always is well."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import math
 import pickle
 import statistics
 import time
@@ -124,6 +125,7 @@ class Simulation:
         self._prms: list[SimulatedPrm] = []
         self._writer = CommittingWriter(cluster)
         self._looks = Looks()
+        self._concluded_s: list[float] = []
         self._num_opened, self._opened_at_s, self._slot_s_then = 0, 0.0, 0.0
         self._settings = RunSettings(
             replica_epoch=1,
@@ -182,7 +184,13 @@ class Simulation:
         self._num_opened += 1
         if self._num_opened == self._num_problems:
             self._opened_at_s, self._slot_s_then = self._loop.time(), self._slot_s()
-        return self._strategy(root)
+        return self._timed(self._strategy(root))
+
+    def _timed(self, strategy: Strategy) -> Strategy:
+        """The same strategy; when it has concluded is noted."""
+        choice = yield from strategy
+        self._concluded_s.append(self._loop.time())
+        return choice
 
     def _slot_s(self) -> float:
         for one in self._generators:
@@ -225,6 +233,10 @@ class Simulation:
             looks.waiting_scores.append(scheduler.scores.num_waiting)
             looks.paths.append(scheduler.num_paths)
 
+    def _tail_s(self, share: float) -> float:
+        """Seconds from when all but the last `share` of the problems had concluded to the last of them."""
+        return self._concluded_s[-1] - self._concluded_s[math.ceil((1 - share) * len(self._concluded_s)) - 1]
+
     def _found(self, controller: Controller, took_s: float) -> dict[str, Any]:
         cluster, counts, looks = self._cluster, controller.scheduler.counts, self._looks
         total_s, slots = self._loop.time(), cluster.num_generators * cluster.num_slots
@@ -239,6 +251,7 @@ class Simulation:
             "utilisation": self._slot_s() / (slots * total_s),
             "last_opened_s": self._opened_at_s,
             "simulated_s": total_s,
+            "last_5_percent_s": self._tail_s(0.05),
             "samples": counts.samples,
             "scores": counts.scores,
             "tokens": num_tokens,

@@ -127,3 +127,15 @@ def test_the_command_prints_json_or_a_table_and_refuses_bad_rates(capsys, tmp_pa
     file.write_text('{"token_s": {"1": 0.01, "8": 0.02}, "prefill_tokens_per_s": 5000}')
     assert rates_of(str(file)).by_batch(9) == pytest.approx([0.01, 0.01, *(0.01 + 0.01 / 7 * n for n in range(1, 9))])
     assert RATES["gpu-8b"].by_batch(64)[64] == pytest.approx(0.0263)
+
+
+def test_what_is_decided_is_cancelled_and_the_run_is_shorter():
+    """Sixteen samples of each problem until no other answer can win, or until three have come."""
+    plain, decided = (
+        found("--strategy", name, "--num-samples", "16") for name in ("majority", "majority-until-decided")
+    )
+    assert decided["tokens"] < plain["tokens"]
+    assert decided["simulated_s"] < plain["simulated_s"]
+    assert 0 <= decided["last_5_percent_s"] <= decided["simulated_s"]
+    first = found("--strategy", "short-m-of-k", "--num-samples", "16")
+    assert first["tokens"] < 0.7 * plain["tokens"]
