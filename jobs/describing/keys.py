@@ -116,9 +116,13 @@ def _kind(annotation: Any) -> str:
     if isinstance(annotation, type) and issubclass(annotation, Enum):
         return ", ".join(toml_value(each.value) for each in annotation)
     if origin is tuple:
-        return f"list of {_kind(inner[0])}s"
+        return f"list of {' or '.join(map(_plural, _kind(inner[0]).split(' or ')))}"
     is_table = isinstance(annotation, type) and issubclass(annotation, BaseModel)
     return "table" if is_table else _TYPES[origin or annotation]
+
+
+def _plural(kind: str) -> str:
+    return kind.replace("list of", "lists of", 1) if kind.startswith("list of") else f"{kind}s"
 
 
 def _default(field: FieldInfo) -> str:
