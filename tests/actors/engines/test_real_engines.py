@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM
 from vllm import SamplingParams
 
 from actors.engines.protocol import EngineRefused, SampleRequest
+from actors.engines.serving import engine_thread
 from actors.replicas.generator import Generator
 from actors.replicas.prm import Prm
 from records.calls import SampleCall, Sampled, Sampling, ScoreCall, TextPrefix, TokenPrefix, root_prefix_id
@@ -173,7 +174,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0)
 
 
-async def test_a_recalled_sample_has_its_tokens_and_its_place_is_taken_within_two_steps(generator_on_vllm):
+async def test_a_recalled_sample_has_its_tokens_and_its_place_is_taken_within_two_steps(generator_on_vllm, monkeypatch):
     """The batch is full and others wait; some are recalled, and two steps later the last of all has its first token."""
     engine = generator_on_vllm.replica.engine
     thread = engine._thread
@@ -189,21 +190,27 @@ async def test_a_recalled_sample_has_its_tokens_and_its_place_is_taken_within_tw
     running = [asyncio.create_task(engine.sample(request(seed), recall)) for seed, recall in enumerate(recalls)]
     await until(lambda: thread.flying_tokens >= 4 * batch)
     assert len(thread._flying) == size
-    late = asyncio.create_task(engine.sample(request(size)))
-    await asyncio.sleep(0)
+    recalled_at: list[int] = []  # engine steps, counted in the engine's own thread
+    begun_at: list[int] = []
+    cut_short = engine_thread.cut_short
+    monkeypatch.setattr(
+        engine_thread, "cut_short", lambda one: (recalled_at.append(engine.num_steps), cut_short(one))[1]
+    )
+    with monkeypatch.context() as patched:
+        patched.setattr(engine, "_ends", lambda _: lambda ids: begun_at.append(engine.num_steps) is not None)
+        late = asyncio.create_task(engine.sample(request(size)))
+        await asyncio.sleep(0)
     count = size - batch + 1
     for recall in recalls[:count]:
         recall.set_result(None)
     recalled = await asyncio.gather(*running[:count])
-    told_at = engine.num_steps
     for sample in recalled:
         assert sample.finish_reason is FinishReason.CANCELLED
         assert 0 < len(sample.token_ids) == len(sample.logprobs) < 400
-    last = str(thread._num_requests)
-    await until(lambda: any(one.request_id == last and one.token_ids for one in list(thread._flying.values())))
-    assert engine.num_steps <= told_at + 2
     whole = await asyncio.gather(*running[count:], late)
     assert {sample.finish_reason for sample in whole} == {FinishReason.LENGTH}
+    assert len(recalled_at) == count
+    assert begun_at[0] <= max(recalled_at) + 2
     assert not thread._flying
     assert not thread._waiting
 
