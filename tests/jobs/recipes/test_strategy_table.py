@@ -110,7 +110,8 @@ def choices() -> list[tuple[str, str, list[str]]]:
 
 def test_there_are_choices_of_every_kind() -> None:
     assert {option for _, option, _ in choices()} == {
-        "adapt", "aggregation", "estimate", "objective", "resampling", "selection", "trace_confidence", "weight_by"
+        "adapt", "aggregation", "estimate", "look", "objective", "resampling", "selection", "trace_confidence",
+        "weight_by",
     }  # fmt: skip
 
 
@@ -118,8 +119,9 @@ def test_there_are_choices_of_every_kind() -> None:
 def test_a_choice_is_text_in_recipe_and_manifest_and_a_mistake_lists_what_is_allowed(name, option, allowed) -> None:
     for value in allowed:
         chosen = loaded(name, **{option: f"'{value}'"})
-        assert isinstance(chosen.arguments[option], StrEnum)
-        assert chosen.model_dump(mode="json")[option] == value
+        assert isinstance(getattr(chosen, option), StrEnum)
+        assert chosen.arguments.get(option, value) == value
+        assert chosen.model_dump(mode="json").get(option, value) == value  # a silent default is left out
     for wrong, shown in (("'such'", '"such"'), ("3", "3"), ("true", "true")):
         with pytest.raises(InvalidInput) as caught:
             loaded(name, **{option: wrong})

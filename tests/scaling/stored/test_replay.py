@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from records.path import Path
 from records.rows import ProblemRecord, Status
 from scaling.search.accounting import Models, problem_record
+from scaling.search.journal import CANCEL
 from scaling.search.problem_search import ProblemSearch
 from scaling.stored.problem import any_right
 from scaling.stored.tree import StoredTree, stored_tree
@@ -70,12 +71,12 @@ def check_is_the_run(found: Replayed, record: ProblemRecord) -> None:
         row.cached_tokens,
     )
     assert (cost.prm_tokens, cost.prm_cached_tokens) == (row.prm_tokens, row.prm_cached_tokens)
-    assert (len(found.leaves), found.num_steps, found.pruned_tokens) == (
+    assert (found.num_samples, found.num_steps, found.pruned_tokens) == (
         row.num_samples,
         row.num_steps,
         row.pruned_tokens,
     )
-    assert found.num_requests == len(record.requests)
+    assert found.num_requests == sum(request.kind != CANCEL for request in record.requests)  # the strategy's own
     assert (found.root_score and found.root_score.median) == row.p_median
     assert found.is_cut == (row.status is Status.BUDGET_EXHAUSTED)
     assert not found.differs
