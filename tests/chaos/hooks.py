@@ -117,8 +117,8 @@ def _samples(name: str) -> Callable[[ModuleType], None]:
         sample = engine.sample
 
         @functools.wraps(sample)
-        async def told(self: Any, request: Any) -> Any:
-            made = await sample(self, request)
+        async def told(self: Any, request: Any, *recall: Any) -> Any:
+            made = await sample(self, request, *recall)
             ask(tell="sample", tokens=len(made.token_ids))
             return made
 
