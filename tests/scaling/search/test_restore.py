@@ -24,6 +24,7 @@ from scaling.strategies.beam_search import beam_search
 from scaling.strategies.best_of_n import best_of_n
 from scaling.strategies.majority import majority
 from scaling.strategies.marginal import marginal
+from scaling.strategies.probe import probe
 from scaling.strategies.published.adaptive_consistency import adaptive_consistency
 from scaling.strategies.published.backtracking import backtracking
 from scaling.strategies.published.deepconf import deepconf_offline, deepconf_online
@@ -86,6 +87,7 @@ STRATEGIES: dict[str, StrategyFactory] = {
     "deepconf-online": partial(
         deepconf_online, limits=LIMITS, num_samples=10, num_warmup=4, wave_size=3, window=4, keep_share=0.6
     ),
+    "probe": partial(probe, limits=LIMITS, num_samples=4, probe_text="</think>", probe_every=6, num_agree=2),
     "power-sampling": partial(power_sampling, limits=LIMITS, seed=7, num_samples=3, num_mcmc_steps=4),
 }  # fmt: skip
 every_strategy = pytest.mark.parametrize("name", STRATEGIES)
