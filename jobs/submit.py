@@ -113,7 +113,7 @@ def _next(submission_id: str, newest: "Job") -> str:
 
 def _taken(job: "Job", address: str) -> str:
     if job.ended:
-        end = job.status if job.exit_code is None else f"{job.status} with exit status {exit_status(job)}"
+        end = f"{job.status} with exit status {exit_status(job)}" if job.exit_code else job.status
         return (
             f"{address} already has the job {job.submission_id}, which is {end}. To do the same again, where a run "
             "goes on, add --resume; to begin something else, name another --output"
