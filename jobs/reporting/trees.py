@@ -13,7 +13,7 @@ from records.path import FinishReason, Path, PrmScore
 from records.request import ReplyKind
 from records.rows import ProblemRow, RequestRow, Status, StepRow
 from scaling.answers.stated import answer_of
-from scaling.search.journal import recorded_leaf, recorded_score
+from scaling.search.journal import parent_of, recorded_leaf, recorded_score
 from scaling.search.probes import passing_probes
 
 PRUNED, CANDIDATE, CHOSEN = 0, 1, 2
@@ -125,7 +125,7 @@ def _leaves(steps: Sequence[StepRow], later: Mapping[int, PrmScore]) -> tuple[Le
     leaves = []
     passing = passing_probes(steps)
     for step in steps:
-        path = paths[step.node_id] = recorded_leaf(paths[step.parent_id], [step])
+        path = paths[step.node_id] = recorded_leaf(parent_of(step, paths), [step])
         if path.finished and step.node_id not in passing:
             answer = answer_of(path) if step.answer is None else step.answer or None
             leaves.append(Leaf(step.node_id, answer, path.score or later.get(step.node_id)))

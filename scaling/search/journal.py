@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from records.bounded import quoted
 from records.calls import Sampled, Scored
+from records.failure import RunMismatch
 from records.path import FinishReason, Path, Phases, PrmScore
 from records.request import Deliver, Expand, Next, Reply, ReplyKind, Score, is_each
 from records.rows import RequestRow, StepRow
@@ -158,12 +160,29 @@ def recorded_phases(row: StepRow) -> Phases | None:
 
 
 def recall_answers(answers: AnswerClasses, root: Path, steps: Sequence[StepRow]) -> None:
-    """Tell what some rows say of the answers of their problem; nothing where they are from before they did."""
+    """Tell what some rows say of the answers of their problem; nothing where they are from before they did.
+
+    Raises:
+        RunMismatch: a step follows one that has no row.
+    """
     nodes = {0: root}
     for row in sorted(steps, key=lambda row: row.node_id):
-        path = nodes[row.node_id] = recorded_leaf(nodes[row.parent_id], [row])
+        path = nodes[row.node_id] = recorded_leaf(parent_of(row, nodes), [row])
         if row.answer is not None:
             answers.recall(path.answer_text, row.answer or None, row.answer_class)
+
+
+def parent_of(row: StepRow, nodes: Mapping[int, Path]) -> Path:
+    """The node that a step follows.
+
+    Raises:
+        RunMismatch: it has no row.
+    """
+    if row.parent_id not in nodes:
+        raise RunMismatch(
+            f"node {row.node_id} of {quoted(row.problem_id)} follows node {row.parent_id}, which has no row"
+        )
+    return nodes[row.parent_id]
 
 
 def recorded_score(lower: float | None, median: float | None, upper: float | None) -> PrmScore | None:

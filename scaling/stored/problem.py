@@ -11,7 +11,7 @@ from records.request import Until
 from records.rows import ProblemRecord, RequestRow, StepRow
 from scaling.answers.classes import DEFAULT_POLICY, AnswerClasses, AnswerPolicy
 from scaling.answers.stated import answer_of
-from scaling.search.journal import CANCEL, NEXT, recall_answers, recorded_leaf, recorded_score
+from scaling.search.journal import CANCEL, NEXT, parent_of, recall_answers, recorded_leaf, recorded_score
 from scaling.search.probes import passing_probes
 from scaling.seeds import seed_for
 
@@ -159,7 +159,7 @@ def finished_answers(
     ordered = sorted(steps, key=lambda row: row.node_id)
     passing = passing_probes(ordered)
     for row in ordered:
-        path = nodes[row.node_id] = recorded_leaf(nodes[row.parent_id], [row])
+        path = nodes[row.node_id] = recorded_leaf(parent_of(row, nodes), [row])
         if path.finished and row.node_id not in passing:
             answers.append(answer_of(path))
     return answers
