@@ -17,8 +17,15 @@ async def unless_recalled(work: Coroutine[Any, Any, _T], recall: Recall | None) 
     task = asyncio.ensure_future(work)
     try:
         await asyncio.wait((task, recall), return_when=asyncio.FIRST_COMPLETED)
-        return task.result() if task.done() else None
-    finally:
-        if not task.done():
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+    except asyncio.CancelledError:
+        await _cancelled(task)
+        raise
+    if task.done():
+        return task.result()
+    await _cancelled(task)
+    return None
+
+
+async def _cancelled(task: asyncio.Future[Any]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -186,16 +186,14 @@ class Generator(ModelReplica[SampleCall, SampleResult, GeneratorEngine]):
         self, prefix: "_Prefix", forced_ids: tuple[int, ...]
     ) -> tuple[ThoughtScan | None, tuple[SampledStep, ...]]:
         """A scan of the thoughts up to where sampling begins, if they are told; what was forced, if anything."""
-        tokenizer = self.engine.tokenizer
-        text = tokenizer.decode_after(prefix.token_ids, forced_ids)
         scan = None if self._thoughts is None else self._thoughts.scan(prefix.token_ids[prefix.num_prompt_ids :])
-        phases = None
-        if scan is not None and forced_ids:
+        if not forced_ids:
+            return scan, ()
+        text, phases = self.engine.tokenizer.decode_after(prefix.token_ids, forced_ids), None
+        if scan is not None:
             scan.put(forced_ids)
             phases = scan.phases(0, len(forced_ids), text)
             scan.start_call()
-        if not forced_ids:
-            return scan, ()
         return scan, (SampledStep(text, forced_ids, FinishReason.FORCED, None, phases=phases),)
 
     def _without_room(self, call: SampleCall, prefix: "_Prefix", forced_ids: tuple[int, ...]) -> Sampled:

@@ -6,7 +6,7 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -57,22 +57,26 @@ def encoded_documents(
             yield prompt + body + end, len(prompt)
 
 
+def first_fit(lengths: Sequence[int], capacity: int) -> list[list[int]]:
+    """Rows of at most ``capacity``, as indices of ``lengths``, first fit by falling length."""
+    rows: list[list[int]] = []
+    room: list[int] = []
+    for at in sorted(range(len(lengths)), key=lambda at: -lengths[at]):
+        fit = next((row for row, free in enumerate(room) if free >= lengths[at]), None)
+        if fit is None:
+            fit = len(rows)
+            rows.append([])
+            room.append(capacity)
+        rows[fit].append(at)
+        room[fit] -= lengths[at]
+    return rows
+
+
 def packed_rows(documents: Iterator[Document]) -> Iterator[list[Document]]:
     """Pack documents into rows of at most ROW_TOKENS, first fit by falling length, pool by pool."""
     while True:
         pool = [next(documents) for _ in range(POOL_DOCUMENTS)]
-        order = sorted(range(len(pool)), key=lambda at: -len(pool[at][0]))
-        rows: list[list[int]] = []
-        room: list[int] = []
-        for at in order:
-            need = len(pool[at][0])
-            fit = next((row for row, free in enumerate(room) if free >= need), None)
-            if fit is None:
-                rows.append([at])
-                room.append(ROW_TOKENS - need)
-            else:
-                rows[fit].append(at)
-                room[fit] -= need
+        rows = first_fit([len(document[0]) for document in pool], ROW_TOKENS)
         rows.sort(key=min)
         for row in rows:
             yield [pool[at] for at in row]

@@ -19,6 +19,7 @@ from transformers import PreTrainedTokenizerFast
 
 from examples.arithmetic.common import SEPARATOR, named_seed, prompt_text
 from examples.arithmetic.problems import Mix, draw_problem, parse_question
+from examples.arithmetic.train_generator import first_fit
 from examples.thinking.thoughts import Thinker, answer_text, thought_text
 from examples.thinking.tokenizer import END_THINK
 
@@ -80,18 +81,8 @@ def draw_documents(tokenizer: PreTrainedTokenizerFast, seed: int, step: int, cou
 
 def packed(documents: Sequence[Document], capacity: int) -> list[list[Document]]:
     """Rows of at most ``capacity`` tokens, first fit by falling length."""
-    rows: list[list[Document]] = []
-    room: list[int] = []
-    for document in sorted(documents, key=lambda document: -document.num_tokens):
-        need = document.num_tokens
-        fit = next((row for row, free in enumerate(room) if free >= need), None)
-        if fit is None:
-            rows.append([document])
-            room.append(capacity - need)
-        else:
-            rows[fit].append(document)
-            room[fit] -= need
-    return rows
+    rows = first_fit([document.num_tokens for document in documents], capacity)
+    return [[documents[at] for at in row] for row in rows]
 
 
 def packed_by_length(documents: Sequence[Document]) -> list[list[list[Document]]]:

@@ -20,13 +20,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from records.failure import StoreFailed
-from records.path import FinishReason, Path, Phases, PrmScore
+from records.path import FinishReason, Path, PrmScore
 from records.rows import Status
 from records.run_folder.layout import Table
 from records.run_folder.reader import Run
 from scaling.answers.classes import AnswerClasses, AnswerPolicy
 from scaling.answers.stated import answer_of
-from scaling.search.journal import recorded_score
+from scaling.search.journal import phases_of, recorded_score
 from scaling.search.probes import ProbeStep, passing_probes
 from scaling.stored.training_data import FinishedPath, ProblemPaths, ranking_score
 from scaling.uncertainty.aggregation import Aggregation
@@ -175,12 +175,6 @@ def _later_scores(requests: list[dict[str, Any]]) -> dict[int, PrmScore]:
     return found
 
 
-def _phases(row: Mapping[str, Any]) -> Phases | None:
-    if row["thinking_tokens"] is None or row["thought_chars"] is None:
-        return None
-    return Phases(row["thinking_tokens"], row["thought_chars"], bool(row["thought_open"]))
-
-
 def _finished(
     where: str, question: str, steps: list[dict[str, Any]], later: Mapping[int, PrmScore], aggregation: Aggregation
 ) -> tuple[FinishedPath, ...]:
@@ -200,7 +194,7 @@ def _finished(
             FinishReason(row["finish_reason"]),
             row["logprob_sum"],
             recorded_score(row["p_lower"], row["p_median"], row["p_upper"]) or later.get(row["node_id"]),
-            phases=_phases(row),
+            phases=phases_of(row["thinking_tokens"], row["thought_chars"], row["thought_open"]),
         )
         if path.finished and path.node_id not in passing:
             if row["answer"] is not None:

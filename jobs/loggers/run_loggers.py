@@ -9,7 +9,7 @@ What is told last, the summary, is waited for, but no longer than `FAREWELL_S` f
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from queue import Empty, Full, Queue
 from types import TracebackType
 from typing import Protocol, Self
@@ -67,7 +67,7 @@ class _Told:
     """One logger and the thread that it is told from."""
 
     def __init__(self, name: str, logger: RunLogger, note: Callable[[str], None]) -> None:
-        self._name, self._logger, self._note = name, logger, note
+        self.name, self._logger, self._note = name, logger, note
         self._waiting: Queue[tuple[Callable[[RunLogger], None], bool]] = Queue(_MOST_WAITING)
         self.thread = threading.Thread(target=self._work, name=f"logger {name}", daemon=True)
         self.thread.start()
@@ -93,7 +93,7 @@ class _Told:
                 call(self._logger)
             except Exception as error:  # noqa: BLE001 (a client may raise anything, and the run goes on without it)
                 said = str(error).strip().partition("\n")[0] or type(error).__name__
-                self._note(f"warning: loggers: {self._name} failed and is left out from now on: {said}")
+                self._note(f"warning: loggers: {self.name} failed and is left out from now on: {said}")
                 return
 
 
@@ -111,7 +111,6 @@ class RunLoggers:
         self, loggers: Mapping[str, RunLogger], *, settings: Settings, run: str, note: Callable[[str], None]
     ) -> None:
         self._told = [_Told(name, logger, note) for name, logger in loggers.items()]
-        self._names: Sequence[str] = tuple(loggers)
         self._note = note
         self._last: Progress | None = None
         self._told_at_s: float | None = None
@@ -132,10 +131,10 @@ class RunLoggers:
         for told in self._told:
             told.tell(lambda logger: logger.finish(values, finished=finished), last=True)
         end_s = time.monotonic() + FAREWELL_S
-        for name, told in zip(self._names, self._told, strict=True):
+        for told in self._told:
             told.thread.join(max(0.0, end_s - time.monotonic()))
             if told.thread.is_alive():
-                self._note(f"warning: loggers: {name} does not answer; its last numbers may be missing")
+                self._note(f"warning: loggers: {told.name} does not answer; its last numbers may be missing")
 
     def show(self, progress: Progress) -> None:
         """A snapshot; told where one is due."""

@@ -8,9 +8,9 @@ from pydantic import Field, field_validator, model_validator
 from jobs.recipes.answer_model import FittedAnswersSection
 from jobs.recipes.calibration import CalibrationSection
 from jobs.recipes.engines import GeneratorSection, PrmSection, ScriptSection
+from jobs.recipes.presentation import LoggersSection, ReportSection
 from jobs.recipes.prompt import PromptSection
 from jobs.recipes.section import PLUGIN, Section, is_plugin, setting, without_password
-from jobs.recipes.shown import LoggersSection, ReportSection
 from jobs.recipes.strategies.base import Spelled
 from jobs.recipes.strategies.basic import PluginStrategy
 from jobs.recipes.strategies.registry import StrategySection

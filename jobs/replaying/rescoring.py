@@ -39,7 +39,7 @@ from records.run_folder.reader import Run
 from records.run_folder.store import Store
 from records.schemas import PARQUET_OPTIONS
 from records.scratch import scratch_folder
-from scaling.search.journal import recorded_leaf
+from scaling.search.journal import parent_of, recorded_leaf
 from scaling.search.texts import scored_text
 from scaling.stored.tree import StoredScore
 
@@ -203,7 +203,7 @@ def _missing(run: Run, prm: OtherPrm, scores: Scores) -> Iterator[Group]:
         texts: dict[int, tuple[str, ...]] = {0: ()}
         for row in record.steps:
             own = scored_text(recorded_leaf(root, [row]), thoughts=thoughts)
-            texts[row.node_id] = (*texts[row.parent_id], own)
+            texts[row.node_id] = (*parent_of(row, texts), own)
         alike: dict[tuple[str, ...], list[int]] = {}
         for node in wanted:
             alike.setdefault(texts[node], []).append(node)

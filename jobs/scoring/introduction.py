@@ -84,7 +84,6 @@ class Introduction:
             PreflightFailed: models that do not fit together, or whose golden example comes out wrong.
             ReplicaFailed: no replica of a role came up.
         """
-        self._moved_s = time.monotonic()
         tasks = [asyncio.create_task(self._arrive(handle)) for _, handle in self._handles]
         try:
             while True:

@@ -140,13 +140,11 @@ class Totals:
             sums["unfinished_thoughts"] += row.num_unfinished_thoughts or 0
             sums["closed_thoughts"] += row.num_closed_thoughts or 0
             sums["prolonged_thoughts"] += row.num_prolonged_thoughts or 0
-            if row.thinking_tokens is not None:
-                sums["thinking_tokens"] = (sums["thinking_tokens"] or 0) + row.thinking_tokens
             for column in _SUMMED:
                 sums[column] += getattr(row, column)
             for column in _SUMMED_IF_KNOWN:
                 value = getattr(row, column)
-                sums[column] = sums[column] if value is None else (sums[column] or 0.0) + value
+                sums[column] = sums[column] if value is None else (sums[column] or 0) + value
         return replace(Totals(**sums), wall_seconds=self.wall_seconds + wall_seconds)
 
 
@@ -154,7 +152,7 @@ _SUMMED = (
     "generated_tokens", "prompt_tokens", "cached_tokens", "pruned_tokens", "prm_tokens", "prm_cached_tokens", "flops",
     "generator_seconds", "prm_seconds",
 )  # fmt: skip
-_SUMMED_IF_KNOWN = ("gpu_seconds", "usd")
+_SUMMED_IF_KNOWN = ("gpu_seconds", "usd", "thinking_tokens")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from records.path import ENDS, Path, PrmScore
 from records.request import Reply, ReplyKind, Score
 from records.rows import RequestRow, StepRow
 from scaling.answers.classes import AnswerClasses
-from scaling.search.journal import Child, Stated, names_of, step_rows
+from scaling.search.journal import Child, Stated, step_rows
 from scaling.search.locality import Locality
 from scaling.search.open_children import OpenChildren
 from scaling.search.slot import Slot
@@ -92,7 +92,7 @@ class Growth:
         kind = ReplyKind.FULL
         if left.cut:
             kind = ReplyKind.REDUCED if left.num_delivered else ReplyKind.BUDGET_EXHAUSTED
-        return Reply(kind, leaves, names_of(slots), len(left))
+        return Reply(kind, leaves, tuple(slot.name for slot in slots), len(left))
 
     def score_reply(self, request: Score, slots: list[Slot]) -> Reply:
         """The same paths with their scores."""

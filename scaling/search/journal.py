@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from records.bounded import quoted
 from records.calls import Sampled, Scored
@@ -15,6 +15,7 @@ from scaling.answers.classes import AnswerClasses
 from scaling.search.slot import Slot
 from scaling.search.tasks import ChildName, SampleTask
 
+_T = TypeVar("_T")
 NEXT, CANCEL = "next", "cancel"
 """Kinds of rows beside "expand" and "score"; no request is for a "cancel": it has what was sampled of children that the
 strategy needed no more."""
@@ -25,11 +26,6 @@ class Child(NamedTuple):
 
     rows: Sequence[StepRow]
     name: ChildName
-
-
-def names_of(slots: Sequence[Slot]) -> tuple[ChildName, ...]:
-    """The names of some children."""
-    return tuple((slot.task.request, slot.task.child) for slot in slots)
 
 
 def request_hash(request: Expand | Score | Next) -> str:
@@ -95,7 +91,7 @@ def request_row(
         prm_truncated=any(result.truncated for result in scored),
         worth=expand.priority if expand else None,
         forced_text=expand.forced_text or None if expand else None,
-        child_numbers=tuple(child for _, child in names_of(slots)) if each else None,
+        child_numbers=tuple(slot.task.child for slot in slots) if each else None,
         num_open=reply.num_open if each else None,
     )
 
@@ -128,7 +124,7 @@ def recorded_reply(
         if isinstance(request, Expand) and not each
         else open_parents
     )
-    leaves = tuple(recorded_leaf(parents[child.rows[0].parent_id], child.rows) for child in children)
+    leaves = tuple(recorded_leaf(parent_of(child.rows[0], parents), child.rows) for child in children)
     return Reply(kind, leaves, tuple(child.name for child in children) if each else (), row.num_open or 0)
 
 
@@ -153,10 +149,15 @@ def recorded_leaf(parent: Path, rows: Sequence[StepRow]) -> Path:
 
 def recorded_phases(row: StepRow) -> Phases | None:
     """What of a step is thought and what is answer; None where the run does not tell."""
-    if row.thinking_tokens is None or row.thought_chars is None:
+    found = phases_of(row.thinking_tokens, row.thought_chars, row.thought_open)
+    return found and found._replace(is_closed=bool(row.thought_closed), num_prolonged=row.thought_prolonged or 0)
+
+
+def phases_of(thinking_tokens: int | None, thought_chars: int | None, thought_open: object) -> Phases | None:
+    """The same of three columns, without what a budget did."""
+    if thinking_tokens is None or thought_chars is None:
         return None
-    opened, closed, prolonged = bool(row.thought_open), bool(row.thought_closed), row.thought_prolonged or 0
-    return Phases(row.thinking_tokens, row.thought_chars, opened, closed, prolonged)
+    return Phases(thinking_tokens, thought_chars, bool(thought_open))
 
 
 def recall_answers(answers: AnswerClasses, root: Path, steps: Sequence[StepRow]) -> None:
@@ -172,11 +173,11 @@ def recall_answers(answers: AnswerClasses, root: Path, steps: Sequence[StepRow])
             answers.recall(path.answer_text, row.answer or None, row.answer_class)
 
 
-def parent_of(row: StepRow, nodes: Mapping[int, Path]) -> Path:
-    """The node that a step follows.
+def parent_of(row: StepRow, nodes: Mapping[int, _T]) -> _T:
+    """What is known of the node that a step follows.
 
     Raises:
-        RunMismatch: it has no row.
+        RunMismatch: that has no row.
     """
     if row.parent_id not in nodes:
         raise RunMismatch(

@@ -10,6 +10,7 @@ but its place in the queue. After `end` all that were open have a last word, and
 
 from collections import deque
 from collections.abc import Iterable
+from operator import attrgetter
 
 from records.path import Path
 from records.request import Reply, ReplyKind
@@ -100,7 +101,7 @@ class OpenChildren:
 
     def last_words(self) -> list[Slot] | None:
         """After `end` those of which something was sampled, by name; None while some have not had their last word."""
-        return None if self._slots else sorted(self._arrived, key=_name)
+        return None if self._slots else sorted(self._arrived, key=attrgetter("name"))
 
     def drop(self) -> list[Slot]:
         """Forget all, whatever is still to come; those of which something was sampled, in the order of their names."""
@@ -108,8 +109,4 @@ class OpenChildren:
         self.cut = self.ending = False
         self.num_delivered = 0
         self._slots, self._unsent, self._arrived = {}, {}, deque()
-        return sorted(found, key=_name)
-
-
-def _name(slot: Slot) -> ChildName:
-    return slot.task.request, slot.task.child
+        return sorted(found, key=attrgetter("name"))

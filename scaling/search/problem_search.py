@@ -200,14 +200,12 @@ class ProblemSearch:
         return self._proceed(self._take(slots, same))
 
     def _slot(self, task: ReplicaTask) -> Slot:
-        name = (task.request, task.child)
-        return self._open[name] if name in self._open else self._slots[task.child]
+        return self._open[task.name] if task.name in self._open else self._slots[task.child]
 
     def _complete(self, slot: Slot) -> list[Task]:
         """All parts of a child are there, or none will come."""
-        name = (slot.task.request, slot.task.child)
-        if name in self._open:
-            self._open.arrived(name)
+        if slot.name in self._open:
+            self._open.arrived(slot.name)
         else:
             self._num_missing -= 1
         return self._proceed([])
@@ -231,8 +229,9 @@ class ProblemSearch:
         if self._request is None:
             return None
         if is_each(self._request):
-            slot = self._open.take()
-            return [slot] if slot is not None else None if self._open else []
+            if (slot := self._open.take()) is not None:
+                return [slot]
+            return None if self._open else []
         return self._slots if self._num_missing == 0 else None
 
     def _take(self, slots: list[Slot], same: Mapping[Pair, bool]) -> list[Task]:

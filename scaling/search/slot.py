@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from records.calls import Sampled, Scored
 from records.path import FinishReason
 from records.request import Expand, Next, Score, Scoring
-from scaling.search.tasks import SampleTask, ScoreTask, path_tasks, sample_tasks
+from scaling.search.tasks import ChildName, SampleTask, ScoreTask, path_tasks, sample_tasks
 
 
 @dataclass(slots=True)
@@ -25,6 +25,11 @@ class Slot:
     scored: Scored | None = None
     prm_replica: str | None = None
     answer: str | None = None
+
+    @property
+    def name(self) -> ChildName:
+        """Of the child, or of the path among those to score."""
+        return self.task.name
 
     @property
     def cut(self) -> bool:

@@ -65,6 +65,11 @@ class ScoreTask(NamedTuple):
     steps: tuple[str, ...]
     every: bool
 
+    @property
+    def name(self) -> ChildName:
+        """Of the child or path."""
+        return self.request, self.child
+
 
 @dataclass(frozen=True, slots=True)
 class CompareTask:

@@ -15,7 +15,7 @@ from records.path import ENDS, FinishReason, Path, Phases, PrmScore, text_after_
 from records.request import Scoring, Until
 from records.rows import ProblemRecord, RequestRow, Status, StepRow
 from scaling.answers.classes import DEFAULT_POLICY, AnswerClasses, AnswerPolicy
-from scaling.search.journal import recall_answers, recorded_leaf, recorded_phases, recorded_score
+from scaling.search.journal import parent_of, recall_answers, recorded_leaf, recorded_phases, recorded_score
 from scaling.search.probes import passing_probes
 
 
@@ -248,7 +248,7 @@ def _scores(record: ProblemRecord) -> dict[int, StoredScore]:
     found: dict[int, StoredScore] = {}
     lengths = {0: len(record.problem.question)}
     for row in record.steps:
-        lengths[row.node_id] = lengths[row.parent_id] + len(row.text)
+        lengths[row.node_id] = parent_of(row, lengths) + len(row.text)
         score = recorded_score(row.p_lower, row.p_median, row.p_upper)
         if score is not None:
             found[row.node_id] = StoredScore(score, row.prm_tokens, row.prm_cached_tokens)

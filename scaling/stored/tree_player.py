@@ -153,15 +153,14 @@ class _Playback:
 
     def end_open(self) -> None:
         """The strategy needs no more what is open: it is cancelled as in the run, else where the clock stands."""
-        row = self._recorded()
-        if row is not None and row.kind == CANCEL:
-            self._next_row += 1
-            self._taken |= dict.fromkeys(row.child_ids)
-            late = [step for leaf in row.child_ids for step in self._tree.by_leaf[leaf].rows]
-            self._scored += [(step.prm_tokens, step.prm_cached_tokens) for step in late]
-            self._open.cancel()
-        for leaf, num_tokens in self._open.cancel():
-            self._partly[leaf] = min(num_tokens, self._tree.by_leaf[leaf].num_tokens)
+        ended, row = self._open.cancel(), self._recorded()
+        if row is None or row.kind != CANCEL:
+            self._partly |= {leaf: min(tokens, self._tree.by_leaf[leaf].num_tokens) for leaf, tokens in ended}
+            return
+        self._next_row += 1
+        self._taken |= dict.fromkeys(row.child_ids)
+        late = [step for leaf in row.child_ids for step in self._tree.by_leaf[leaf].rows]
+        self._scored += [(step.prm_tokens, step.prm_cached_tokens) for step in late]
 
     def _recorded(self) -> RequestRow | None:
         """The run's own row at this place; None beyond its end, and once the strategy went another way."""

@@ -13,6 +13,7 @@ It costs waiting for the longest of the first ones, and what the others have com
 from collections.abc import Callable, Generator
 from dataclasses import replace
 from enum import StrEnum
+from itertools import takewhile
 
 from records.path import Path
 from records.request import Deliver, Expand, Next, Reply, ReplyKind
@@ -59,12 +60,8 @@ def as_they_finish(
     counted: list[tuple[int, int]] = []
     while True:
         came |= dict(zip(reply.child_names, reply.paths, strict=True))
-        ready = list(reply.child_names)
-        if look is Look.ORDER:
-            ready = []
-            while len(counted) + len(ready) < len(begun) and begun[len(counted) + len(ready)] in came:
-                ready.append(begun[len(counted) + len(ready)])
-        for name in ready:
+        ready = takewhile(came.__contains__, begun[len(counted) :]) if look is Look.ORDER else reply.child_names
+        for name in tuple(ready):
             counted.append(name)
             if enough(came[name], num_samples - len(counted)):
                 return [came[name] for name in sorted(counted)]

@@ -15,7 +15,7 @@ from scaling.answers.stated import answer_of, form_of
 from scaling.strategies.as_they_finish import Look, as_they_finish
 from scaling.strategy import SearchLimits, Strategy
 from scaling.uncertainty.aggregation import Aggregation, aggregate
-from scaling.uncertainty.selection import choose_by_vote
+from scaling.uncertainty.selection import choose_by_vote, two_most
 
 _ROUNDING = 1e-6
 """Lead that is one of summation: weights are added up in order of arrival here, and in child order by the vote."""
@@ -41,7 +41,7 @@ def majority(
         if answer is not None:
             form = form_of(path, answer)
             votes[form] = votes.get(form, 0.0) + (1.0 if weight_by is None else aggregate(path, weight_by))
-        first, second = [*sorted(votes.values(), reverse=True), 0.0, 0.0][:2]
+        first, second = two_most(votes.values())
         return first - second > num_left + _ROUNDING
 
     one = Expand(((root, 1),), Until.END, limits.max_tokens, scoring)

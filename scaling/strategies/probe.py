@@ -24,7 +24,7 @@ from records.request import Expand, Reply, ReplyKind, Until
 from scaling.answers.stated import answer_of, form_of
 from scaling.strategies.published.adaptive_consistency import majority_probability
 from scaling.strategy import Request, SearchLimits, Strategy
-from scaling.uncertainty.selection import choose_by_vote
+from scaling.uncertainty.selection import choose_by_vote, two_most
 
 NEVER = 1.0
 """A confidence that ends nothing."""
@@ -184,7 +184,7 @@ def _decided(chains: Sequence[_Chain], vote_confidence: float) -> bool:
     closed = [chain for chain in chains if chain.closed]
     answers = [(chain.end, answer_of(chain.end)) for chain in closed]
     votes = Counter(form_of(path, answer) for path, answer in answers if answer is not None)
-    first, second = [*(count for _, count in votes.most_common(2)), 0, 0][:2]
+    first, second = two_most(votes.values())
     if first - second > len(chains) - len(closed):
         return True
     return vote_confidence != NEVER and majority_probability(first, second) >= vote_confidence

@@ -3,7 +3,7 @@
 Ties go to the earlier candidate, and candidates come in child order, so the order of arrival changes nothing.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 
 from records.path import Path
@@ -108,3 +108,13 @@ def weighted_vote(candidates: Sequence[Path], weigh: Callable[[Path], float]) ->
     winner = max(votes, key=votes.__getitem__)
     _, path, answer = chosen[winner]
     return Choice(path, answer, tuple(candidates))
+
+
+def two_most(votes: Iterable[float]) -> tuple[float, float]:
+    """The two highest numbers of votes; 0 for an answer that there is not.
+
+    >>> two_most([2, 5, 1]), two_most([3]), two_most([])
+    ((5, 2), (3, 0), (0, 0))
+    """
+    first, second, *_ = sorted([*votes, 0, 0], reverse=True)
+    return first, second

@@ -69,7 +69,7 @@ class MarkFinder:
             found.sort(key=lambda each: -len(each[0]))
         self._texts.sort(key=lambda each: -len(each[0]))
         self._window = 2 + max((len(text.encode()) for text, _ in self._texts), default=0)
-        self._completing_text = _completing(tokenizer, [text for text, _ in self._texts])
+        self._completing_text = completing_ids(tokenizer, [text for text, _ in self._texts])
         self.completing_ids = self._completing_text | frozenset(self._by_last_id)
 
     def opened_by(self, prompt: str) -> int | None:
@@ -145,8 +145,8 @@ def _ids_of(tokenizer: TextTokenizer, mark: Mark) -> tuple[int, ...] | None:
     return ids if by_ids else None
 
 
-def _completing(tokenizer: TextTokenizer, texts: Sequence[str]) -> frozenset[int]:
-    """Tokens that may complete one of these texts."""
+def completing_ids(tokenizer: TextTokenizer, texts: Sequence[str]) -> frozenset[int]:
+    """Tokens that may complete one of these texts; looks through the vocabulary once."""
     if not texts:
         return frozenset()
     endings = tuple({text[at:] for text in texts for at in range(len(text))})

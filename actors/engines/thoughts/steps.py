@@ -12,6 +12,7 @@ from actors.engines.settings import ThinkingSettings
 from actors.engines.steps import Step
 from actors.engines.text import CONTEXT_TOKENS, TextTokenizer
 from actors.engines.thoughts.families import ThinkingFamily
+from actors.engines.thoughts.marks import completing_ids
 from actors.engines.thoughts.scan import ThoughtScan
 from records.path import FinishReason
 
@@ -22,23 +23,11 @@ class StepTexts:
     def __init__(self, tokenizer: TextTokenizer, texts: Sequence[str]) -> None:
         """Look through the vocabulary once; an empty sequence ends nothing."""
         self._tokenizer, self._texts = tokenizer, tuple(texts)
-        vocabulary = tokenizer.vocabulary_texts() if texts else []
-        self._whole_ids = frozenset(
-            at for at, token in enumerate(vocabulary) if any(text in token for text in self._texts)
-        )
-        endings = tuple({text[at:] for text in self._texts for at in range(1, len(text))})
-        bytewise = any(not text.isascii() for text in self._texts)  # a character may be bytes of several tokens
-        self._completing_ids = frozenset(
-            at
-            for at, token in enumerate(vocabulary)
-            if (endings and token.startswith(endings)) or (bytewise and "\N{REPLACEMENT CHARACTER}" in token)
-        )
+        self._completing_ids = completing_ids(tokenizer, self._texts)
         self._window = 2 + max((len(text.encode()) for text in self._texts), default=0)
 
     def ended(self, ids: Sequence[int], start: int, at: int) -> bool:
         """Whether the token `ids[at]` of a step that began at `start` completes one."""
-        if ids[at] in self._whole_ids:
-            return True
         if ids[at] not in self._completing_ids:
             return False
         begin = max(start, at + 1 - self._window)
@@ -76,11 +65,7 @@ class ThoughtSteps:
             num_before: how many it has before these.
             thinking: a thought is open behind them.
         """
-        texts = self.thought if thinking else self.answer
-        if ids and texts.ended(ids, 0, len(ids) - 1):
-            return FinishReason.SEPARATOR
-        full = thinking and self.step_tokens is not None and num_before + len(ids) >= self.step_tokens
-        return FinishReason.TOKENS if full else None
+        return self._end_at(ids, 0, len(ids) - 1, num_before, thinking=thinking)
 
     def split(self, context_ids: Sequence[int], token_ids: Sequence[int], scan: ThoughtScan) -> tuple[Step, ...]:
         """The steps of a sample.
@@ -99,7 +84,7 @@ class ThoughtSteps:
             thinking = scan.is_open_after(at - first)
             bounded = thinking and self.max_steps is not None and num_thought >= self.max_steps
             whole = bounded or scan.was_put(at - first)
-            reason = None if whole else self._end_within(ids, start, at, thinking=thinking)
+            reason = None if whole else self._end_at(ids, start, at, 0, thinking=thinking)
             at += 1
             if reason is None:
                 continue
@@ -112,10 +97,13 @@ class ThoughtSteps:
             self._add(steps, ids, start, len(ids), FinishReason.SEPARATOR)
         return tuple(steps)
 
-    def _end_within(self, ids: Sequence[int], start: int, at: int, *, thinking: bool) -> FinishReason | None:
-        if (self.thought if thinking else self.answer).ended(ids, start, at):
+    def _end_at(
+        self, ids: Sequence[int], start: int, at: int, num_before: int, *, thinking: bool
+    ) -> FinishReason | None:
+        """How a step ends with the token at a place, of which the tokens from `start` and `num_before` others are."""
+        if at >= start and (self.thought if thinking else self.answer).ended(ids, start, at):
             return FinishReason.SEPARATOR
-        full = thinking and self.step_tokens is not None and at + 1 - start >= self.step_tokens
+        full = thinking and self.step_tokens is not None and num_before + at + 1 - start >= self.step_tokens
         return FinishReason.TOKENS if full else None
 
     def _add(self, steps: list[Step], ids: tuple[int, ...], start: int, end: int, reason: FinishReason) -> None:

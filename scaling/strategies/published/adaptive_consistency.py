@@ -17,7 +17,7 @@ from records.request import Expand, ReplyKind, Until
 from scaling.answers.stated import answer_of, form_of
 from scaling.strategies.as_they_finish import Look, as_they_finish
 from scaling.strategy import SearchLimits, Strategy
-from scaling.uncertainty.selection import choose_by_vote
+from scaling.uncertainty.selection import choose_by_vote, two_most
 
 
 def adaptive_consistency(
@@ -38,7 +38,7 @@ def adaptive_consistency(
             votes[form_of(root, answer)] += 1
 
     def sure(num_left: int) -> bool:
-        first, second = [*(count for _, count in votes.most_common(2)), 0, 0][:2]
+        first, second = two_most(votes.values())
         return first - second > num_left or majority_probability(first, second) >= confidence
 
     def enough(path: Path, num_left: int) -> bool:
@@ -63,7 +63,7 @@ def adaptive_consistency(
     return choose_by_vote(samples, None)
 
 
-def majority_probability(first: int, second: int) -> float:
+def majority_probability(first: float, second: float) -> float:
     """P(share > 1/2) under Beta(first + 1, second + 1), the posterior of the first answer's share of two; 0.5 for 0, 0.
 
     Args:
