@@ -1,4 +1,4 @@
-"""A few hundred inputs made wrong, as `python -m tests.fuzz` makes any number: no traceback, no hang, no escape."""
+"""Some inputs made wrong, as `python -m tests.fuzz` makes any number: no traceback, no hang, no escape."""
 
 import pytest
 
