@@ -12,12 +12,14 @@ from rich.console import Console
 from rich.table import Table
 
 from jobs.display.numbers import count, percent, points, thousandths, with_interval
+from jobs.scoring.summary import BY_ARRIVAL
 from scaling.statistics.comparison_rows import Row, SettingsComparison
 from scaling.statistics.pass_at_k import PassAtK
 
 _KINDS = {
     "samples": "num_samples",
     "gener-\nated": "generated_tokens",
+    "thinking": "thinking_tokens",
     "pruned": "pruned_tokens",
     "prompt": "prompt_tokens",
     "prompt\ncached": "cached_tokens",
@@ -54,7 +56,7 @@ def print_comparison(
     parts = (_facts(comparison), "", _results(comparison), "", _NOTE, "", _kinds(comparison), "", KINDS_NOTE, "")
     for part in parts:
         console.print(part, highlight=False, markup=False)
-    for line in (*_sharing(comparison), *_pass_lines(pass_rates or {})):
+    for line in (*_sharing(comparison), *_by_arrival(comparison), *_pass_lines(pass_rates or {})):
         console.print(line, highlight=False, markup=False)
     console.print(verdict(comparison), style="bold", highlight=False, markup=False)
 
@@ -129,12 +131,14 @@ def _results(comparison: SettingsComparison) -> Table:
 
 
 def _kinds(comparison: SettingsComparison) -> Table:
-    grid = _grid("Per problem", *_KINDS, "AURC", "against\nfixed")
+    thinks = any(row.thinking_tokens.value is not None for row in comparison.rows)
+    kinds = {heading: field for heading, field in _KINDS.items() if thinks or field != "thinking_tokens"}
+    grid = _grid("Per problem", *kinds, "AURC", "against\nfixed")
     for number, row in enumerate(comparison.rows, 1):
         grid.add_row(
             str(number),
             _wrapped(row.label),
-            *(count(getattr(row, field).value) for field in _KINDS.values()),
+            *(count(getattr(row, field).value) for field in kinds.values()),
             with_interval(row.aurc, thousandths),
             with_interval(row.fixed_difference, lambda value: points(value, "+")),
         )
@@ -155,6 +159,12 @@ def _sharing(comparison: SettingsComparison) -> list[str]:
         else:
             lines.append(f"Replayed on the samples of {pool}, {over} of them: {names}.")
     return lines
+
+
+def _by_arrival(comparison: SettingsComparison) -> list[str]:
+    """Which settings decide by the samples that finish first."""
+    numbers = [number for number, row in enumerate(comparison.rows, 1) if row.depends_on_arrival]
+    return [f"{BY_ARRIVAL[0].upper()}{BY_ARRIVAL[1:]}: {_numbers(numbers)}."] if numbers else []
 
 
 def _pass_lines(pass_rates: Mapping[str, Sequence[PassAtK]]) -> list[str]:

@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 ROUNDING = 1e-9
 """Share of the tokens that is one of summation."""
 
-_COSTS = ("generated_tokens", "prompt_tokens", "cached_tokens", "prm_tokens", "prm_cached_tokens")
+_COSTS = ("generated_tokens", "thinking_tokens", "prompt_tokens", "cached_tokens", "prm_tokens", "prm_cached_tokens")
 
 
 def models_of(run: Run) -> Models:
@@ -82,6 +82,8 @@ def played(setting: Setting, samples: Shared) -> Measured:
     outcomes = _together(setting, samples) if setting.recipe.strategy.allocates else _apart(setting, samples)
     columns = [[_numbers(outcome) for outcome in order] for order in outcomes]
     table = np.asarray(columns, dtype=np.float64)  # [orders, problems, numbers]
+    thinking, generated = (table[:, :, _NUMBERS.index(name)] for name in ("thinking_tokens", "generated_tokens"))
+    thinking[:] = _no_thoughts(thinking, generated)
     means: dict[str, Any] = {name: table[:, :, at].mean(axis=0) for at, name in enumerate(_NUMBERS)}
     return Measured(
         label=setting.label,
@@ -89,6 +91,7 @@ def played(setting: Setting, samples: Shared) -> Measured:
         strategy=setting.recipe.strategy.name,
         shared_with=samples.label,
         num_orders=len(samples.orders),
+        depends_on_arrival=setting.recipe.strategy.depends_on_arrival,
         flops=flops(samples.models, *_computed_tokens(means)),
         by_order=ByOrder(answer_p=table[:, :, _NUMBERS.index("answer_p")], correct=table[:, :, 0]),
         **means,
@@ -155,12 +158,14 @@ def measured_alone(setting: Setting, plan: Plan) -> Measured:
     ordered = [_known(rows[problem.problem_id]) for problem in plan.problems]
     own = ("num_samples", "pruned_tokens", "flops", *_COSTS)
     columns: dict[str, Any] = {name: _floats(row[name] for row in ordered) for name in own}
+    columns["thinking_tokens"] = _no_thoughts(columns["thinking_tokens"], columns["generated_tokens"])
     return Measured(
         label=setting.label,
         recipe=setting.recipe_name,
         strategy=setting.recipe.strategy.name,
         shared_with=None,
         num_orders=1,
+        depends_on_arrival=setting.recipe.strategy.depends_on_arrival,
         correct=_floats(row["correct"] for row in ordered),
         covered=_floats(covered),
         answer_p=_floats(row["answer_p_median"] for row in ordered),
@@ -210,9 +215,14 @@ def _numbers(outcome: Outcome | None) -> list[float]:
         return [np.nan] * len(_NUMBERS)
     cost = outcome.cost
     values = [outcome.right, outcome.covered, outcome.answer_p, outcome.num_samples, outcome.pruned_tokens]
-    return [np.nan if value is None else float(value) for value in values] + [
-        float(getattr(cost, name)) for name in _COSTS
-    ]
+    costs = [getattr(cost, name) for name in _COSTS]
+    return [np.nan if value is None else float(value) for value in (*values, *costs)]
+
+
+def _no_thoughts(thinking: Floats, generated: Floats) -> Floats:
+    """Thinking tokens, 0 where nothing was generated in a run that tells thoughts: its rows do not say it."""
+    nothing = np.isnan(thinking) & (generated == 0) & ~np.isnan(thinking).all()
+    return np.where(nothing, 0.0, thinking)
 
 
 def _floats(values: Any) -> Floats:

@@ -30,6 +30,7 @@ from scaling.statistics.paired_rows import Change, PairedComparison, SideAccurac
 COSTS = (
     "num_samples",
     "generated_tokens",
+    "thinking_tokens",
     "pruned_tokens",
     "prompt_tokens",
     "cached_tokens",

@@ -17,6 +17,7 @@ ESTIMATES = {
     "coverage": "coverage",
     "num_samples_per_problem": "num_samples",
     "generated_tokens_per_problem": "generated_tokens",
+    "thinking_tokens_per_problem": "thinking_tokens",
     "pruned_tokens_per_problem": "pruned_tokens",
     "prompt_tokens_per_problem": "prompt_tokens",
     "cached_tokens_per_problem": "cached_tokens",
@@ -36,6 +37,7 @@ MEASURES = (
     "answer_p",
     "num_samples",
     "generated_tokens",
+    "thinking_tokens",
     "pruned_tokens",
     "prompt_tokens",
     "cached_tokens",
@@ -58,7 +60,14 @@ _NAMES = (
     pa.field("shared_with", pa.string()),
     _required("num_orders", pa.int32()),
 )
-_FLAGS = ("is_baseline", "is_not_worse", "is_not_worse_by_point", "is_on_flops_front", "is_on_tokens_front")
+_FLAGS = (
+    "depends_on_arrival",
+    "is_baseline",
+    "is_not_worse",
+    "is_not_worse_by_point",
+    "is_on_flops_front",
+    "is_on_tokens_front",
+)
 _OF_ALL = (
     _required("baseline", pa.string()),
     _required("margin", pa.float64()),

@@ -90,6 +90,7 @@ def numbers_of(outcome: Outcome, models: Models) -> Numbers:
         "num_samples": outcome.num_samples,
         "pruned_tokens": outcome.pruned_tokens,
         "generated_tokens": cost.generated_tokens,
+        "thinking_tokens": cost.thinking_tokens,
         "prompt_tokens": cost.prompt_tokens,
         "cached_tokens": cost.cached_tokens,
         "prm_tokens": cost.prm_tokens,

@@ -196,6 +196,7 @@ class Playing:
             "num_samples": found.num_samples,
             "num_steps": found.num_steps,
             "generated_tokens": cost.generated_tokens,
+            "thinking_tokens": cost.thinking_tokens,
             "prompt_tokens": cost.prompt_tokens,
             "cached_tokens": cost.cached_tokens,
             "pruned_tokens": found.pruned_tokens,

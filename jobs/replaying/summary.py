@@ -13,6 +13,7 @@ from rich.table import Table
 from jobs.display.numbers import count, points, thousandths, with_interval
 from jobs.replaying.session import Actual, Played
 from jobs.replaying.settings import ReplaySetting
+from jobs.scoring.summary import BY_ARRIVAL
 from records.rows import Status
 from scaling.arrays import Floats
 from scaling.stored.statistics import Decided, Decisions, Standing, standing
@@ -119,7 +120,16 @@ def replay_json(summary: ReplaySummary) -> dict[str, Any]:
 
 def print_replay(summary: ReplaySummary, console: Console) -> None:
     """Accuracy and cost of each setting beside the run's."""
-    for part in (_facts(summary), *_left_at_once(summary), "", _results(summary), "", _NOTE, *_examples(summary)):
+    for part in (
+        _facts(summary),
+        *_left_at_once(summary),
+        "",
+        _results(summary),
+        "",
+        _NOTE,
+        *_by_arrival(summary),
+        *_examples(summary),
+    ):
         console.print(part, highlight=False, markup=False)
 
 
@@ -142,6 +152,12 @@ def _left_at_once(summary: ReplaySummary) -> list[str]:
     ]
 
 
+def _by_arrival(summary: ReplaySummary) -> list[str]:
+    """Which settings decide by the samples that finish first."""
+    labels = [setting.label for setting, _, _ in summary.settings if setting.recipe.strategy.depends_on_arrival]
+    return [f"{label}: {BY_ARRIVAL}." for label in labels]
+
+
 def _examples(summary: ReplaySummary) -> list[str]:
     """What it was that some decisions asked for and that is not stored: the first of each setting, a few of them."""
     left = [(setting.label, why) for setting, decisions, _ in summary.settings if (why := decisions.first_left)]
@@ -162,10 +178,15 @@ def _results(summary: ReplaySummary) -> Table:
         "tokens /\nthe run",
         "FLOPs /\nthe run",
     )
-    abstains = any(found.abstained.value is not None for _, _, found in summary.settings)
-    for heading in (*headings, *(("abstained\n%", "right of\nthe rest") if abstains else ())):
-        grid.add_column(heading, justify="right", no_wrap=True)
     actual = summary.actual
+    thinks = actual.means["thinking_tokens"].value is not None
+    abstains = any(found.abstained.value is not None for _, _, found in summary.settings)
+    for heading in (
+        *headings,
+        *(("thinking\ntokens",) if thinks else ()),
+        *(("abstained\n%", "right of\nthe rest") if abstains else ()),
+    ):
+        grid.add_column(heading, justify="right", no_wrap=True)
     grid.add_row(
         "the run itself",
         "",
@@ -177,6 +198,7 @@ def _results(summary: ReplaySummary) -> Table:
         _per_problem(actual, "generated_tokens"),
         "1",
         "1",
+        *([_per_problem(actual, "thinking_tokens")] if thinks else []),
         *([_abstained(actual), with_interval(actual.accuracy_answered, points)] if abstains else []),
     )
     for setting, decisions, found in summary.settings:
@@ -191,6 +213,7 @@ def _results(summary: ReplaySummary) -> Table:
             _per_problem(found, "generated_tokens"),
             with_interval(found.ratios["generated_tokens"], thousandths),
             with_interval(found.ratios["flops"], thousandths),
+            *([_per_problem(found, "thinking_tokens")] if thinks else []),
             *([_abstained(found), with_interval(found.accuracy_answered, points)] if abstains else []),
         )
     return grid

@@ -12,6 +12,7 @@ COUNTS = (
     "num_samples",
     "num_steps",
     "generated_tokens",
+    "thinking_tokens",
     "prompt_tokens",
     "cached_tokens",
     "pruned_tokens",

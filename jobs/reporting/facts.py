@@ -46,12 +46,10 @@ def state_of(run: Run, *, now_s: float) -> str:
 
 def summary_of(run: Run, rows: Sequence[ProblemRow]) -> Summary:
     """The same as `parsimony status` says."""
-    section = run.manifest.recipe.get("strategy")
-    name = section.get("name") if isinstance(section, Mapping) else None
     return summarize(
         run.totals,
         run=run.uri,
-        strategy=name if isinstance(name, str) else "unknown",
+        recipe=run.manifest.recipe,
         finished=run.finished,
         num_problems=run.manifest.num_problems,
         open_tokens=run.log.open_tokens,

@@ -9,7 +9,7 @@ import numpy as np
 from jobs.display.numbers import count, duration, percent, ratio
 from jobs.reporting.facts import known_total
 from jobs.reporting.plots import Table
-from jobs.scoring.summary import Summary, thoughts_text, unanswered_text
+from jobs.scoring.summary import BY_ARRIVAL, Summary, thoughts_text, unanswered_text
 from records.rows import ProblemRow, Status
 from records.run_folder.commits import Totals
 from records.run_folder.manifest import Manifest
@@ -73,6 +73,8 @@ def _notes(run: Run, summary: Summary, state: str) -> list[str]:
         )
     if summary.lost_tokens:
         notes.append(f"Up to {summary.lost_tokens:,} tokens were lost in stops and crashes: spent, and in no row.")
+    if summary.depends_on_arrival:
+        notes.append(f"Answers are {BY_ARRIVAL}.")
     return notes
 
 

@@ -102,7 +102,7 @@ class StatusReader:
             summary=summarize(
                 log.totals,
                 run=self._store.uri,
-                strategy=_strategy(self._manifest),
+                recipe=self._manifest.recipe,
                 finished=finished,
                 num_problems=self._manifest.num_problems,
                 open_tokens=log.open_tokens,
@@ -158,12 +158,6 @@ def headline(status: RunStatus) -> str:
     heard = "never begun" if lease is None else f"last heard {age} ago"
     resume = f"parsimony score PROBLEMS --recipe R.toml --output {status.summary.run}"
     return f"Stopped ({heard}). The same command resumes it: {resume}"
-
-
-def _strategy(manifest: Manifest) -> str:
-    section = manifest.recipe.get("strategy")
-    name = section.get("name") if isinstance(section, dict) else None
-    return name if isinstance(name, str) else "unknown"
 
 
 def _progress(lease: Lease | None) -> Progress | None:

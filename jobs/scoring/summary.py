@@ -4,7 +4,9 @@ The keys of the JSON are stable; what is unknown is null, never zero.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -15,6 +17,8 @@ from records.reasons import FailureReason
 from records.run_folder.commits import Totals
 from scaling.statistics.accuracy import accuracy_interval
 
+BY_ARRIVAL = "decided by the samples that finished first, which leans towards short ones"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
@@ -23,6 +27,7 @@ class Summary:
     Attributes:
         run: its address.
         strategy: its name in the recipe.
+        depends_on_arrival: it decides by the samples that finish first, so its answers lean towards short ones.
         finished: every problem has its row.
         num_problems: of the input.
         problems: status -> problems with a row of that status.
@@ -50,6 +55,7 @@ class Summary:
 
     run: str
     strategy: str
+    depends_on_arrival: bool
     finished: bool
     num_problems: int
     problems: dict[str, int]
@@ -79,7 +85,7 @@ def summarize(
     totals: Totals,
     *,
     run: str,
-    strategy: str,
+    recipe: Mapping[str, Any],
     finished: bool,
     num_problems: int,
     open_tokens: int = 0,
@@ -87,12 +93,13 @@ def summarize(
     abstention: AbstentionSummary | None = None,
     failures: tuple[FailureReason, ...] = (),
 ) -> Summary:
-    """The summary of a run whose problem rows add up to `totals`."""
+    """The summary of a run whose problem rows add up to `totals`, and whose manifest has `recipe`."""
     interval = accuracy_interval(totals.correct, totals.graded)
     lower, upper = interval if interval is not None else (None, None)
     return Summary(
         run=run,
-        strategy=strategy,
+        strategy=_strategy_name(recipe),
+        depends_on_arrival=_depends_on_arrival(recipe),
         finished=finished,
         num_problems=num_problems,
         problems={
@@ -132,6 +139,22 @@ def summarize(
     )
 
 
+def _strategy_name(recipe: Mapping[str, Any]) -> str:
+    name = _strategy_section(recipe).get("name")
+    return name if isinstance(name, str) else "unknown"
+
+
+def _depends_on_arrival(recipe: Mapping[str, Any]) -> bool:
+    """`StrategyOptions.depends_on_arrival` of a recipe as it is recorded: a summary loads no strategy."""
+    section = _strategy_section(recipe)
+    return section.get("look") == "arrival" or section.get("name") == "short-m-of-k"
+
+
+def _strategy_section(recipe: Mapping[str, Any]) -> Mapping[str, Any]:
+    section = recipe.get("strategy")
+    return section if isinstance(section, Mapping) else {}
+
+
 def _by_phase(totals: Totals) -> dict[str, int]:
     """Generated tokens by phase; nothing where the run does not tell thoughts apart."""
     thinking = totals.thinking_tokens
@@ -164,7 +187,7 @@ def _lines(summary: Summary) -> list[tuple[str, str]]:
     pruned = f" ({percent(ratio(tokens['pruned'], tokens['generated']))} pruned)" if tokens["pruned"] else ""
     lines = [
         ("Run", summary.run),
-        ("Strategy", summary.strategy),
+        ("Strategy", summary.strategy + (f"; {BY_ARRIVAL}" if summary.depends_on_arrival else "")),
         ("Problems", f"{done} of {summary.num_problems}" + (f": {statuses}" if statuses else "")),
         *(("Failed" if not at else "", failure_text(reason)) for at, reason in enumerate(summary.failures)),
         ("Accuracy", accuracy_text(summary)),

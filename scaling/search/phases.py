@@ -10,6 +10,16 @@ from records.path import FinishReason
 from records.rows import StepRow
 
 
+def thinking_tokens_of(parts: Iterable[int | None]) -> int | None:
+    """The thinking tokens of some steps or samples together; None where none of them tells thoughts apart.
+
+    >>> thinking_tokens_of([3, None, 4]), thinking_tokens_of([None])
+    (7, None)
+    """
+    known = [part for part in parts if part is not None]
+    return sum(known) if known else None
+
+
 class PhaseColumns(TypedDict):
     """The columns of `ProblemRow` of the same names."""
 
@@ -27,7 +37,8 @@ def phase_columns(steps: Sequence[StepRow], passing: Collection[int] = ()) -> Ph
         steps: of the problem.
         passing: nodes of probes that are no samples of it (`scaling.search.probes`); their tokens count.
     """
-    if not any(step.thinking_tokens is not None for step in steps):
+    thinking_tokens = thinking_tokens_of(step.thinking_tokens for step in steps)
+    if thinking_tokens is None:
         return PhaseColumns(
             thinking_tokens=None,
             answer_tokens=None,
@@ -37,7 +48,7 @@ def phase_columns(steps: Sequence[StepRow], passing: Collection[int] = ()) -> Ph
         )
     own = [step for step in steps if step.node_id not in passing]
     return PhaseColumns(
-        thinking_tokens=sum(step.thinking_tokens or 0 for step in steps),
+        thinking_tokens=thinking_tokens,
         answer_tokens=sum(step.answer_tokens or 0 for step in steps),
         num_unfinished_thoughts=sum(step.finish_reason == FinishReason.UNFINISHED_THOUGHT for step in own),
         num_closed_thoughts=_num_samples(step for step in own if step.thought_closed),

@@ -29,6 +29,7 @@ REQUIRED = ("correct", "generated_tokens", "flops")
 """What a setting must know about a problem to be compared on it."""
 _MEANS = (
     "num_samples",
+    "thinking_tokens",
     "prompt_tokens",
     "cached_tokens",
     "pruned_tokens",
@@ -74,9 +75,11 @@ class Measured:
         prm_tokens: input of the PRM.
         prm_cached_tokens: of those, found in its prefix cache.
         flops: of generator and PRM.
+        depends_on_arrival: answers are those of the samples that finish first, so they lean towards short ones.
         by_order: for the risk-coverage curve, which belongs to one run; None: `answer_p` and `correct` are of one run,
             or the curve is not known.
         fixed_at_same_tokens: share right of fixed sampling at this setting's mean tokens; None: not computed.
+        thinking_tokens: of the generated ones, within thoughts; NaN, or None, where nobody tells thoughts.
     """
 
     label: str
@@ -95,8 +98,10 @@ class Measured:
     prm_tokens: Floats
     prm_cached_tokens: Floats
     flops: Floats
+    depends_on_arrival: bool = False
     by_order: ByOrder | None = None
     fixed_at_same_tokens: Floats | None = None
+    thinking_tokens: Floats | None = None
 
     def columns(self) -> dict[str, Floats]:
         """The arrays that a problem must be known in: required ones, and the others where any problem is."""
@@ -144,6 +149,7 @@ def compare(
             strategy=item.strategy,
             shared_with=item.shared_with,
             num_orders=item.num_orders,
+            depends_on_arrival=item.depends_on_arrival,
             is_baseline=item.label == baseline,
             is_not_worse=item.label == baseline or _at_least(found["accuracy_difference"].lower, -margin),
             is_not_worse_by_point=_at_least(found["accuracy_difference"].value, -margin),

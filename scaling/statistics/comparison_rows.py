@@ -17,7 +17,8 @@ class Row:
     """What one setting came to. Estimates are means per problem unless said otherwise; unknown ones are null.
 
     Attributes:
-        label, recipe, strategy, shared_with, num_orders: as in `scaling.statistics.comparison.Measured`.
+        label, recipe, strategy, shared_with, num_orders, depends_on_arrival: as in
+            `scaling.statistics.comparison.Measured`.
         is_baseline: it is what the others are compared with.
         accuracy: share of right answers.
         coverage: share of problems with a right answer among the samples.
@@ -38,11 +39,13 @@ class Row:
     strategy: str
     shared_with: str | None
     num_orders: int
+    depends_on_arrival: bool
     is_baseline: bool
     accuracy: IntervalEstimate
     coverage: IntervalEstimate
     num_samples: IntervalEstimate
     generated_tokens: IntervalEstimate
+    thinking_tokens: IntervalEstimate
     pruned_tokens: IntervalEstimate
     prompt_tokens: IntervalEstimate
     cached_tokens: IntervalEstimate

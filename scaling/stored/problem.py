@@ -12,6 +12,7 @@ from records.rows import ProblemRecord, RequestRow, StepRow
 from scaling.answers.classes import DEFAULT_POLICY, AnswerClasses, AnswerPolicy
 from scaling.answers.stated import answer_of
 from scaling.search.journal import CANCEL, NEXT, parent_of, recall_answers, recorded_leaf, recorded_score
+from scaling.search.phases import thinking_tokens_of
 from scaling.search.probes import passing_probes
 from scaling.seeds import seed_for
 
@@ -46,9 +47,13 @@ class NotStored(InvalidInput):
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What some calls took, in tokens; `prompt` and `prm` include their cached ones."""
+    """What some calls took, in tokens; `prompt` and `prm` include their cached ones, `generated` its thinking ones.
+
+    `thinking_tokens` is None where the run tells no thoughts.
+    """
 
     generated_tokens: int = 0
+    thinking_tokens: int | None = None
     prompt_tokens: int = 0
     cached_tokens: int = 0
     prm_tokens: int = 0
@@ -139,6 +144,7 @@ def _stored_sample(root: Path, rows: Sequence[StepRow]) -> StoredSample:
     bare = [replace(row, p_lower=None, p_median=None, p_upper=None) for row in rows]
     cost = Cost(
         generated_tokens=sum(row.generated_tokens for row in rows),
+        thinking_tokens=thinking_tokens_of(row.thinking_tokens for row in rows),
         prompt_tokens=sum(row.prompt_tokens for row in rows),
         cached_tokens=sum(row.cached_tokens for row in rows),
         prm_tokens=sum(row.prm_tokens for row in rows),

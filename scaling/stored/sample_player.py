@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 
 from records.path import Path
 from records.request import Expand, Reply, ReplyKind, Score, Scoring, Until, is_each
+from scaling.search.phases import thinking_tokens_of
 from scaling.stored.arrivals import Arrivals
 from scaling.stored.problem import Cost, NotStored, StoredProblem, StoredSample, any_right
 from scaling.strategy import Choice, Request, StrategyFactory
@@ -107,7 +108,7 @@ class Playback:
         taken = [problem.samples[index] for index in self._order[: self._num_taken]]
         costs = [_in_place(sample.cost, at.cost) for sample, at in zip(taken, problem.samples, strict=False)]
         for place, num_tokens in self._partly.items():  # nobody scores what is cancelled
-            costs[place] = replace(costs[place], generated_tokens=num_tokens, prm_tokens=0, prm_cached_tokens=0)
+            costs[place] = _begun(costs[place], num_tokens)
         cost = _total(costs, problem.root_cost, self._scored_root, self._scored_samples)
         candidates = {path.node_id for path in choice.candidates}
         kept = sum(sample.cost.generated_tokens for sample in taken if sample.path.node_id in candidates)
@@ -209,6 +210,12 @@ def _in_place(cost: Cost, at: Cost) -> Cost:
     )
 
 
+def _begun(cost: Cost, num_tokens: int) -> Cost:
+    """What the first tokens of a sample cost: its thought comes before its answer."""
+    thinking = cost.thinking_tokens if cost.thinking_tokens is None else min(cost.thinking_tokens, num_tokens)
+    return replace(cost, generated_tokens=num_tokens, thinking_tokens=thinking, prm_tokens=0, prm_cached_tokens=0)
+
+
 def _share(cached_tokens: int, of_tokens: int, tokens: int) -> int:
     return round(tokens * cached_tokens / of_tokens) if of_tokens else 0
 
@@ -218,6 +225,7 @@ def _total(costs: Sequence[Cost], root: Cost, scored_root: bool, scored_samples:
     prm_cached = sum(cost.prm_cached_tokens for cost in costs) if scored_samples else 0
     return Cost(
         generated_tokens=sum(cost.generated_tokens for cost in costs),
+        thinking_tokens=thinking_tokens_of(cost.thinking_tokens for cost in costs),
         prompt_tokens=sum(cost.prompt_tokens for cost in costs),
         cached_tokens=sum(cost.cached_tokens for cost in costs),
         prm_tokens=prm + (root.prm_tokens if scored_root else 0),

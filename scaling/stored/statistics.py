@@ -29,6 +29,7 @@ class Decided:
         num_samples: taken.
         num_steps: of them.
         generated_tokens: likewise all kinds of tokens after it.
+        thinking_tokens: of the generated ones; NaN where the run tells no thoughts.
         flops: of generator and PRM.
     """
 
@@ -38,6 +39,7 @@ class Decided:
     num_samples: Floats
     num_steps: Floats
     generated_tokens: Floats
+    thinking_tokens: Floats
     prompt_tokens: Floats
     cached_tokens: Floats
     pruned_tokens: Floats

@@ -16,6 +16,7 @@ from records.request import Scoring, Until
 from records.rows import ProblemRecord, RequestRow, Status, StepRow
 from scaling.answers.classes import DEFAULT_POLICY, AnswerClasses, AnswerPolicy
 from scaling.search.journal import parent_of, recall_answers, recorded_leaf, recorded_phases, recorded_score
+from scaling.search.phases import thinking_tokens_of
 from scaling.search.probes import passing_probes
 
 
@@ -73,6 +74,16 @@ class StoredChild:
     def num_tokens(self) -> int:
         """Number of tokens that were sampled for it."""
         return sum(row.generated_tokens for row in self.rows)
+
+    def thinking_tokens(self, num_tokens: int | None) -> int | None:
+        """Thinking tokens of the first so many that were sampled for it (None: of all); None where nobody tells."""
+        rows = self.until_token(num_tokens)
+        known = thinking_tokens_of(row.thinking_tokens for row in rows)
+        if known is None or num_tokens is None:
+            return known
+        last = rows[-1]  # the one that the first tokens end in; its thought comes before its answer
+        within = num_tokens - sum(row.generated_tokens for row in rows[:-1])
+        return known - max(0, (last.thinking_tokens or 0) - within)
 
     def until_token(self, num_tokens: int | None) -> Sequence[StepRow]:
         """The steps that the first tokens of it belong to; None: all."""

@@ -25,6 +25,7 @@ from records.request import Expand, Next, Reply, ReplyKind, Score, is_each
 from records.rows import RequestRow
 from scaling.search.accounting import pruned_tokens_of
 from scaling.search.journal import CANCEL, recorded_score, request_hash
+from scaling.search.phases import thinking_tokens_of
 from scaling.search.probes import passing_probes
 from scaling.stored.arrivals import Arrivals
 from scaling.stored.problem import Cost, NotStored
@@ -119,7 +120,8 @@ class _Playback:
         self._next_row = 0
         self._is_own = True
         self._open = Arrivals[int]()  # leaves of children that are delivered one by one
-        self._asked: dict[int, Expand] = {}  # by which request
+        self._asked: dict[int, tuple[Expand, tuple[int, int]]] = {}  # by which request, and what the strategy calls it
+        self._number = -1  # of the request, as the run counts or would count it
         self._partly: dict[int, int] = {}  # leaves of cancelled ones, and the tokens that they had come to
         self._is_reranked = False
         self._taken: dict[int, None] = {}
@@ -139,6 +141,7 @@ class _Playback:
         self._is_own = row is not None and request_hash(request) == row.request_hash
         own = row if self._is_own else None
         self._next_row += self._is_own
+        self._number = self._number + 1 if own is None else own.request
         if isinstance(request, Score):
             return self._scores(request, own)
         if own is not None:
@@ -191,6 +194,9 @@ class _Playback:
             pruned_tokens=pruned_tokens_of(choice, generated),
             cost=Cost(
                 generated_tokens=generated,
+                thinking_tokens=thinking_tokens_of(
+                    child.thinking_tokens(self._partly.get(child.leaf)) for child in children
+                ),
                 prompt_tokens=sum(row.prompt_tokens for row in rows),
                 cached_tokens=sum(row.cached_tokens for row in rows),
                 prm_tokens=sum(tokens for tokens, _ in self._scored),
@@ -230,9 +236,9 @@ class _Playback:
         if isinstance(request, Expand):
             stored = self._tree.by_leaf.values()
             begun = self._next_of(request) if own is None else [one for one in stored if one.name[0] == own.request]
-            for child in begun:
+            for number, child in enumerate(begun):
                 self._taken[child.leaf] = None
-                self._asked[child.leaf] = request
+                self._asked[child.leaf] = request, (child.name if own is not None else (self._number, number))
                 self._open.begin(child.leaf, child.num_tokens)
         leaf = self._open.next() if own is None else next(iter(own.child_ids), None)
         kind = ReplyKind.FULL if own is None else ReplyKind(own.reply_kind)
@@ -246,7 +252,8 @@ class _Playback:
                 f"problem {self._tree.problem_id!r}, node {leaf}: the run needed it no more and cancelled it"
             )
         num_open = len(self._open) if own is None else own.num_open or 0
-        return replace(self._delivered(self._asked[leaf], kind, [child]), child_names=(child.name,), num_open=num_open)
+        asked, name = self._asked[leaf]
+        return replace(self._delivered(asked, kind, [child]), child_names=(name,), num_open=num_open)
 
     def _delivered(self, request: Expand | Next, kind: ReplyKind, children: list[StoredChild]) -> Reply:
         if kind is ReplyKind.FAILED:

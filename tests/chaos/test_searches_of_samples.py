@@ -10,6 +10,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.long]
 
 WORKLOADS = (
     "samples",
+    "decided",
     "marginal",
 )
 

@@ -32,7 +32,10 @@ TWELVE: dict[str, tuple[tuple[Strike, ...], ...]] = {
     "samples": (
         (Strike(RAYLET, "kill", Moment(share=0.5)),),
         (Strike(EVERYTHING, "kill", Moment("part", 3)),),
+    ),
+    "decided": (
         (
+            Strike(DRIVER, "kill", Moment(share=0.4)),
             Strike(WRITE, "lose", Moment("lease")),
             Strike(WRITE, "fail", Moment("part", 2)),
             Strike(WRITE, "lose", Moment("success", after=True)),

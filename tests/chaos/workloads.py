@@ -68,6 +68,11 @@ WORKLOADS = (
         scripted=60, real=12, has_prm=False,
     ),
     Workload(
+        name="decided", command="score", recipe="majority",
+        settings=("strategy={name='short-m-of-k',num_samples=8,num_first=3}",),
+        scripted=60, real=12, has_prm=False, same_rows=False,
+    ),
+    Workload(
         name="beam", command="score", recipe="beam-16",
         settings=("strategy.num_samples=8", "strategy.beam_width=2"), scripted=48, real=8,
     ),

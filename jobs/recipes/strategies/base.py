@@ -57,6 +57,11 @@ class StrategyOptions(Section):
         return getattr(self, "wave_size", None) or getattr(self, "num_samples", None)
 
     @property
+    def depends_on_arrival(self) -> bool:
+        """Whether the samples that decide are those that finish first, so that the answer leans towards short ones."""
+        return getattr(self, "look", None) is Look.ARRIVAL
+
+    @property
     def allocates(self) -> bool:
         """Whether requests compete for the run's cap by the gain that the strategy expects of them."""
         return False

@@ -5,7 +5,8 @@ from typing import Literal, Self
 from pydantic import model_validator
 
 from jobs.recipes.section import setting
-from jobs.recipes.strategies.base import Spelled, StrategyOptions, sample_selection_setting
+from jobs.recipes.strategies.base import Spelled, StrategyOptions, look_setting, sample_selection_setting
+from scaling.strategies.as_they_finish import Look
 from scaling.uncertainty.selection import TOP_LOGPROBS, Selection
 from scaling.uncertainty.token_confidence import TraceConfidence
 
@@ -59,7 +60,8 @@ class DeepConfOnlineStrategy(DeepConfOptions):
 
     num_samples: int = setting(64, "Most samples per problem, warm-up and aborted ones included.", ge=1, le=65536)
     num_warmup: int = setting(16, "Whole samples first, which say what unsure is.", ge=1, le=65536)
-    wave_size: int = setting(8, "Samples that grow side by side, between two looks at the votes.", ge=1, le=65536)
+    wave_size: int = setting(8, "Samples between two looks at the votes, or under way.", ge=1, le=65536)
+    look: Spelled[Look] = look_setting()
     max_steps: int = setting(1000, "Most steps of one sample after the warm-up.", ge=1, le=65536)
     consensus: float = setting(0.95, "Share of all votes for one answer, at which sampling stops (tau).", gt=0, le=1)
 

@@ -73,6 +73,11 @@ class ShortMOfKStrategy(WholeSampleOptions):
     num_first: int = setting(3, "Of these, the first to finish with an answer, which vote (m).", ge=1, le=65536)
 
     @property
+    def depends_on_arrival(self) -> bool:
+        """True: the first ones vote."""
+        return True
+
+    @property
     def needs_prm(self) -> bool:
         """False: plain votes are counted."""
         return False

@@ -3,14 +3,18 @@
     offline   `num_samples` traces; those at or above percentile 100 (1 - eta) of their confidences vote, eta being
               `keep_share`
     online    warm-up    `num_warmup` whole traces; threshold s = percentile 100 (1 - eta) of their lowest groups
-              waves      `wave_size` traces grow step by step; one whose lowest group falls below s is aborted
-              consensus  before each wave: stop when the leading answer has at least `consensus` (tau) of all votes
+              growing    `wave_size` traces side by side, step by step; one whose lowest group falls below s is aborted
+              consensus  stop when the leading answer has at least `consensus` (tau) of all votes
               end        consensus, or `num_samples` traces, warm-up and aborted ones included; the others vote
 
 A vote weighs as much as the confidence of its trace. From the paper's code: a group counts once
 its window is full, a trace that ends before has its mean, and warm-up traces below s do not vote. Different: the code
 has no consensus stop, and aborts at the token; here a trace ends with the step in which it fell, so that steps stay
-steps. Waves are taken in order, and a wave is judged when it is complete.
+steps.
+
+When votes are counted is `look`: after each wave of `wave_size` traces, or after each trace
+(`scaling.strategies.as_they_finish`), as the paper has it, where another begins for each that has ended and those under
+way are cancelled at the consensus.
 
 Only traces that state an answer are filtered offline (ours). When nothing that was kept states an answer, what was
 filtered or aborted votes. No PRM is needed.
@@ -21,6 +25,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from records.path import Path
 from records.request import Expand, Reply, ReplyKind, Scoring, Until
 from scaling.answers.stated import answer_of, form_of
+from scaling.strategies.as_they_finish import Look, as_they_finish
 from scaling.strategies.stepwise import closed, one_step
 from scaling.strategy import Choice, Request, SearchLimits, Strategy
 from scaling.uncertainty.selection import TOP_LOGPROBS, Selection, weighted_vote
@@ -55,6 +60,7 @@ def deepconf_online(
     num_samples: int,
     num_warmup: int = 16,
     wave_size: int = 8,
+    look: Look = Look.WAVES,
     max_steps: int = 1000,
     top_logprobs: int = TOP_LOGPROBS,
     window: int = 128,
@@ -67,27 +73,37 @@ def deepconf_online(
     asked = ((root, num_warmup),)
     reply = yield Expand(asked, Until.END, limits.max_tokens, top_logprobs=top_logprobs)
     weigh = _weigher(selection, trace_confidence, window)
-    wave = list(reply.paths)
-    threshold = lowest_allowed([TraceConfidence.LOWEST_GROUP.of(path, window) for path in wave], keep_share)
+    begun = list(reply.paths)
+    threshold = lowest_allowed([TraceConfidence.LOWEST_GROUP.of(path, window) for path in begun], keep_share)
+    votes: dict[str, float] = {}
+
+    def sure(path: Path) -> bool:
+        return TraceConfidence.LOWEST_GROUP.of(path, window) >= threshold
+
+    def agreed(path: Path, _: int) -> bool:
+        answer = answer_of(path)
+        if answer is not None and sure(path):
+            form = form_of(path, answer)
+            votes[form] = votes.get(form, 0.0) + weigh(path)
+        return leading_share(votes) >= consensus
+
+    def goes_on(path: Path) -> bool:
+        return not closed(path, limits) and path.depth < max_steps and latest_group(path, window) >= threshold
 
     def ask(growing: Sequence[tuple[Path, int]]) -> Expand:
         return one_step(growing, limits, scoring=Scoring.NONE, top_logprobs=top_logprobs)
 
-    def goes_on(path: Path) -> bool:
-        return not closed(path, limits) and latest_group(path, window) >= threshold
-
-    begun: list[Path] = []
-    kept: list[Path] = []
-    votes: dict[str, float] = {}
-    while True:
-        begun += wave
-        sure = [path for path in wave if TraceConfidence.LOWEST_GROUP.of(path, window) >= threshold]
-        kept += sure
-        _count(sure, weigh, votes)
-        num_left = num_samples - len(begun)
-        if reply.kind is not ReplyKind.FULL or num_left <= 0 or leading_share(votes) >= consensus:
-            return _vote(kept, begun, weigh)
-        wave, reply = yield from _grown(root, min(wave_size, num_left), max_steps, ask, goes_on)
+    done = [agreed(path, 0) for path in begun]
+    num_left = num_samples - num_warmup
+    if reply.kind is ReplyKind.FULL and num_left > 0 and not done[-1]:
+        begun += yield from (
+            _waves(ask, agreed, goes_on, root=root, num_samples=num_left, wave_size=wave_size)
+            if look is Look.WAVES
+            else as_they_finish(
+                ask([(root, 1)]), num_samples=num_left, at_once=wave_size, look=look, enough=agreed, goes_on=goes_on
+            )
+        )
+    return _vote([path for path in begun if sure(path)], begun, weigh)
 
 
 def leading_share(votes: Mapping[str, float]) -> float:
@@ -96,10 +112,29 @@ def leading_share(votes: Mapping[str, float]) -> float:
     return max(votes.values()) / total if total > 0 else 0.0
 
 
+def _waves(
+    ask: Callable[[Sequence[tuple[Path, int]]], Expand],
+    agreed: Callable[[Path, int], bool],
+    goes_on: Callable[[Path], bool],
+    *,
+    root: Path,
+    num_samples: int,
+    wave_size: int,
+) -> Generator[Request, Reply, list[Path]]:
+    """Traces in waves, of which each is judged when it is complete: where each ended or was aborted, in order."""
+    begun: list[Path] = []
+    while len(begun) < num_samples:
+        wave, reply = yield from _grown(root, min(wave_size, num_samples - len(begun)), ask, goes_on)
+        begun += wave
+        votes = [agreed(path, num_samples - len(begun)) for path in wave]
+        if reply.kind is not ReplyKind.FULL or votes[-1]:
+            break
+    return begun
+
+
 def _grown(
     root: Path,
     num_traces: int,
-    max_steps: int,
     ask: Callable[[Sequence[tuple[Path, int]]], Expand],
     goes_on: Callable[[Path], bool],
 ) -> Generator[Request, Reply, tuple[list[Path], Reply]]:
@@ -107,28 +142,17 @@ def _grown(
 
     If that is not `FULL`, what it delivered stands behind the others.
     """
-    traces = [root] * num_traces
+    reply = yield ask([(root, num_traces)])
+    traces = list(reply.paths)
     growing = list(range(num_traces))
-    for step in range(max_steps):
-        reply = yield ask([(traces[index], 1) for index in growing] if step else [(root, num_traces)])
+    while reply.kind is ReplyKind.FULL and (growing := [index for index in growing if goes_on(traces[index])]):
+        reply = yield ask([(traces[index], 1) for index in growing])
         if reply.kind is not ReplyKind.FULL:
-            gone = {root.node_id, *(path.parent.node_id for path in reply.paths if path.parent is not None)}
+            gone = {path.parent.node_id for path in reply.paths if path.parent is not None}
             return [*(path for path in traces if path.node_id not in gone), *reply.paths], reply
         for index, path in zip(growing, reply.paths, strict=True):
             traces[index] = path
-        growing = [index for index in growing if goes_on(traces[index])]
-        if not growing:
-            break
     return traces, reply
-
-
-def _count(paths: Sequence[Path], weigh: Weigh, votes: dict[str, float]) -> None:
-    """Add the votes of some traces."""
-    for path in paths:
-        answer = answer_of(path)
-        if answer is not None:
-            form = form_of(path, answer)
-            votes[form] = votes.get(form, 0.0) + weigh(path)
 
 
 def _vote(kept: Sequence[Path], begun: Sequence[Path], weigh: Weigh) -> Choice:

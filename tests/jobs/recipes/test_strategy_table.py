@@ -17,7 +17,9 @@ from jobs.recipes.section import PLUGIN
 from jobs.recipes.strategies.base import StrategyOptions, WholeSampleOptions
 from jobs.recipes.strategies.registry import STRATEGIES, StrategyRow
 from jobs.recipes.strategy_factory import strategy_factory
+from jobs.scoring.summary import summarize
 from records.failure import InvalidInput
+from records.run_folder.commits import Totals
 from scaling.strategies.majority import majority
 from tests.support.world import World, problems, scheduler_for
 
@@ -157,3 +159,14 @@ def test_a_row_is_all_that_a_new_strategy_takes(monkeypatch: pytest.MonkeyPatch)
     assert comparison_settings([RECIPE], ["one-more:num_samples=2"], [])[0].recipe.strategy.most_samples == 2
     with pytest.raises(InvalidInput, match="did you mean one-more"):
         load_recipe(RECIPE, ["strategy.name=one-mor"])
+
+
+@pytest.mark.parametrize("look", ["waves", "order", "arrival"])
+@pytest.mark.parametrize("name", sorted(set(STRATEGIES) - {PLUGIN}))
+def test_a_summary_says_as_the_options_do_what_depends_on_arrival(name: str, look: str) -> None:
+    has_look = "look" in STRATEGIES[name].options.model_fields
+    options = loaded(name, **({"look": f"'{look}'"} if has_look else {}))
+    recipe = {"strategy": options.model_dump(mode="json")}
+    summary = summarize(Totals(), run="r", recipe=recipe, finished=True, num_problems=1)
+    assert summary.depends_on_arrival == options.depends_on_arrival
+    assert options.depends_on_arrival == (name == "short-m-of-k" or (has_look and look == "arrival"))

@@ -184,6 +184,7 @@ def test_json_has_stable_keys(store: LocalStore) -> None:
     assert list(status["summary"]) == [
         "run",
         "strategy",
+        "depends_on_arrival",
         "finished",
         "num_problems",
         "problems",
@@ -218,15 +219,18 @@ def test_the_command_prints_on_stdout(store: LocalStore, capsys: pytest.CaptureF
     assert "best-of-n" in capsys.readouterr().out
 
 
+SAMPLE = {"strategy": {"name": "sample"}}
+
+
 def summary_text(totals: Totals) -> str:
     stream = StringIO()
-    summary = summarize(totals, run="runs/a", strategy="sample", finished=True, num_problems=40, lost_tokens=0)
+    summary = summarize(totals, run="runs/a", recipe=SAMPLE, finished=True, num_problems=40, lost_tokens=0)
     print_summary(summary, Console(file=stream, width=120))
     return stream.getvalue()
 
 
 def test_a_summary_gives_accuracy_with_its_interval() -> None:
-    summary = summarize(TOTALS, run="runs/a", strategy="sample", finished=True, num_problems=40)
+    summary = summarize(TOTALS, run="runs/a", recipe=SAMPLE, finished=True, num_problems=40)
     assert summary.accuracy == 0.5
     assert summary.accuracy_lower == pytest.approx(0.348, abs=1e-3)
     assert summary.accuracy_upper == pytest.approx(0.652, abs=1e-3)
@@ -240,7 +244,7 @@ def test_a_summary_gives_accuracy_with_its_interval() -> None:
 
 
 def test_a_summary_of_nothing_makes_nothing_up() -> None:
-    summary = json.loads(summary_json(summarize(Totals(), run="r", strategy="s", finished=False, num_problems=3)))
+    summary = json.loads(summary_json(summarize(Totals(), run="r", recipe={}, finished=False, num_problems=3)))
     unknown = {key for key, value in summary.items() if value is None}
     assert unknown == {
         "gpu_seconds",

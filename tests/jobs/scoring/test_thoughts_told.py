@@ -8,7 +8,7 @@ from tests.records.builders import record
 
 
 def summary(totals: Totals) -> Summary:
-    return summarize(totals, run="r", strategy="s", finished=True, num_problems=3)
+    return summarize(totals, run="r", recipe={}, finished=True, num_problems=3)
 
 
 def test_thoughts_are_added_up_over_problems():

@@ -149,6 +149,19 @@ def test_waves_take_the_samples_in_order(case):
         assert found.differs
 
 
+@pytest.mark.parametrize(("name", "more"), [("adaptive-consistency", ""), ("sequential", ", min_gain=0")])
+def test_side_by_side_in_their_order_stored_samples_decide_as_one_after_the_other(name, more):
+    for record in whole(FULL):
+        one_after_the_other = played(begin(Case(name, f"num_samples=12, wave_size=1{more}", 12)), record)
+        found = played(begin(Case(name, f"num_samples=12, wave_size=4, look='order'{more}", 12)), record)
+        assert found.choice is not None
+        assert one_after_the_other.choice is not None
+        assert found.choice.answer == one_after_the_other.choice.answer
+        counted, wanted = ([path.node_id for path in one.choice.candidates] for one in (found, one_after_the_other))
+        assert counted == wanted
+        assert found.cost.generated_tokens >= one_after_the_other.cost.generated_tokens
+
+
 @every_case
 @pytest.mark.parametrize("num_others", [2, pytest.param(len(CASES), marks=pytest.mark.long)])
 def test_any_strategy_on_any_tree_ends_or_says_that_it_left(case, num_others):

@@ -91,7 +91,8 @@ def test_playing_is_searching_with_the_same_samples(name, seed, number):
     assert search.choice is not None
     right = search.choice.answer == "1"
     row = problem_record(search, correct=right, models=MODELS, strategy="", wall_seconds=0, share=NOTHING).problem
-    cost = Cost(row.generated_tokens, row.prompt_tokens, row.cached_tokens, row.prm_tokens, row.prm_cached_tokens)
+    names = ("generated_tokens", "prompt_tokens", "cached_tokens", "prm_tokens", "prm_cached_tokens")
+    cost = Cost(**{name: getattr(row, name) for name in names})
     assert outcome.cost == cost
     assert (outcome.right, outcome.answer_p) == (right, row.answer_p_median)
     assert (outcome.num_samples, outcome.pruned_tokens) == (row.num_samples, row.pruned_tokens)

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from records.path import FinishReason, Path
-from records.request import Expand, Reply, ReplyKind, Score, Scoring, Until
+from records.request import Deliver, Expand, Next, Reply, ReplyKind, Scoring, Until
 from scaling.answers.extract import extract_answer
+from scaling.strategies.as_they_finish import Look
 from scaling.strategies.published.deepconf import deepconf_offline, deepconf_online, leading_share
-from scaling.strategy import Choice, SearchLimits, Strategy
+from scaling.strategy import Choice, Request, SearchLimits, Strategy
 from scaling.uncertainty.selection import Selection
 from scaling.uncertainty.token_confidence import TraceConfidence, lowest_allowed
 
@@ -26,14 +27,19 @@ Script = tuple[str, list[list[float]]]
 class Traces:
     """Gives the scripted traces in the order in which they are begun, whole or step by step."""
 
-    def __init__(self, scripts: list[Script]) -> None:
-        self.scripts = scripts
+    def __init__(self, scripts: list[Script], pick: Callable[[int], int] = lambda _: 0) -> None:
+        self.scripts, self.pick = scripts, pick
+        self.open: list[tuple[Path, tuple[int, int]]] = []
+        self.num_requests = 0
         self.num_begun = 0
         self.nodes: dict[int, tuple[int, int]] = {}
         self.asked: list[Expand] = []
         self.num_tokens = 0
 
-    def __call__(self, request: Expand | Score) -> Reply:
+    def __call__(self, request: Request) -> Reply:
+        self.num_requests += 1
+        if isinstance(request, Next):
+            return self.next()
         assert isinstance(request, Expand)
         assert request.scoring is Scoring.NONE
         assert request.top_logprobs == 7
@@ -45,7 +51,14 @@ class Traces:
                 while request.until is Until.END and not leaf.finished:
                     leaf = self.grow(leaf)
                 leaves.append(leaf)
+        if request.deliver is Deliver.EACH:
+            self.open += [(leaf, (self.num_requests, child)) for child, leaf in enumerate(leaves)]
+            return self.next()
         return Reply(ReplyKind.FULL, tuple(leaves))
+
+    def next(self) -> Reply:
+        path, name = self.open.pop(self.pick(len(self.open)))
+        return Reply(ReplyKind.FULL, (path,), (name,), len(self.open))
 
     def grow(self, path: Path) -> Path:
         if path is ROOT:
@@ -156,6 +169,47 @@ def test_online_traces_are_aborted_with_the_step_in_which_they_fall(scripts, win
     assert sizes == [3] + [wave] * (5 // wave) + [5 % wave] * (5 % wave > 0)
 
 
+@given(
+    scripts=scripts, share=st.sampled_from([0.1, 0.5, 0.9]), at_once=st.integers(1, 6), rng=st.randoms(),
+    consensus=st.sampled_from([0.6, 0.9, 1.1]),
+)  # fmt: skip
+def test_online_in_their_order_traces_decide_as_one_after_the_other(scripts, share, at_once, rng, consensus):
+    options: dict[str, Any] = {
+        "limits": LIMITS, "num_samples": 8, "num_warmup": 2, "top_logprobs": 7, "window": 3, "keep_share": share,
+        "consensus": consensus,
+    }  # fmt: skip
+    one_by_one = Traces(scripts)
+    expected = play(deepconf_online(ROOT, **options, wave_size=1), one_by_one)
+    world = Traces(scripts, rng.randrange)
+    found = play(deepconf_online(ROOT, **options, wave_size=at_once, look=Look.ORDER), world)
+    assert found.answer == expected.answer
+    assert [path.solution for path in found.candidates] == [path.solution for path in expected.candidates]
+    assert one_by_one.num_begun <= world.num_begun < one_by_one.num_begun + at_once
+
+
+@given(scripts=scripts, at_once=st.integers(1, 6), rng=st.randoms())
+def test_online_by_arrival_every_trace_counts_once_and_another_begins_for_each(scripts, at_once, rng):
+    world = Traces(scripts, rng.randrange)
+    options: dict[str, Any] = {"limits": LIMITS, "num_samples": 8, "num_warmup": 2, "top_logprobs": 7, "window": 3}
+    never = play(deepconf_online(ROOT, **options, consensus=1.1, wave_size=at_once, look=Look.ARRIVAL), world)
+    twin = play(deepconf_online(ROOT, **options, consensus=1.1, wave_size=at_once), Traces(scripts))
+    assert (world.num_begun, len(world.open)) == (8, 0)
+    assert sorted(path.solution for path in never.candidates) == sorted(path.solution for path in twin.candidates)
+
+
+def test_online_at_the_consensus_those_under_way_are_left():
+    sure: list[list[float]] = [[10.0], [10.0]]
+    traces = Traces([("1", sure), ("2", sure), *[("1", sure)] * 6])
+    strategy = deepconf_online(
+        ROOT, limits=LIMITS, num_samples=8, num_warmup=2, wave_size=3, top_logprobs=7, window=2, consensus=0.74,
+        look=Look.ARRIVAL,
+    )  # fmt: skip
+    choice = play(strategy, traces)
+    assert choice.answer == "1"
+    assert len(choice.candidates) == 4  # 3 of 4 votes
+    assert len(traces.open) == 2
+
+
 def test_online_sampling_stops_at_the_consensus_and_is_judged_before_each_wave():
     sure: list[list[float]] = [[10.0, 10.0]]
     answers = ["1", "1", "1", "2", "1", "1", "1", "1"]
@@ -177,7 +231,7 @@ def test_online_what_falls_does_not_vote_but_answers_where_nothing_else_does():
     scripts: list[Script] = [("none", [[9.0, 9.0]]), ("2", [[1.0, 1.0]])]
     traces = Traces(scripts)
 
-    def without_answers(request: Expand | Score) -> Reply:
+    def without_answers(request: Request) -> Reply:
         reply = traces(request)
         paths = [path for path in reply.paths if extract_answer(path.solution) != "none"]
         mute = [Path(99, ROOT, "?", (1, 1), FinishReason.EOS, None, None, (9.0, 9.0))]

@@ -93,6 +93,18 @@ CASES = [
     Case(
         "deepconf-online", f"num_samples={N}, num_warmup=2, wave_size=2, window=3, keep_share=0.5, max_steps={D}", N * D
     ),
+    Case(
+        "deepconf-online",
+        f"num_samples={N}, num_warmup=2, wave_size=2, window=3, keep_share=0.5, max_steps={D}, look='order'",
+        N * D,
+        by_arrival=True,
+    ),
+    Case(
+        "deepconf-online",
+        f"num_samples={N}, num_warmup=1, wave_size=3, window=3, consensus=0.6, max_steps={D}, look='arrival'",
+        N * D,
+        by_arrival=True,
+    ),
     Case("power-sampling", "num_samples=2, num_mcmc_steps=3", 2 * (1 + 3)),
     Case("probe", f"num_samples={N}, probe_every=3, probe_tokens=4, num_agree=2", 2 * N * (MAX_TOKENS // 3 + 1)),
     Case(
