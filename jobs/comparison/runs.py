@@ -23,7 +23,7 @@ from jobs.comparison.settings import Setting
 from jobs.recipes.load import load_recipe
 from jobs.recipes.renamed import under_first_names
 from jobs.recipes.resume import decides_results, operational_keys
-from jobs.recipes.sections import NO_CAPS, Recipe
+from jobs.recipes.sections import NO_ABSTAINING, NO_CAPS, Recipe
 from jobs.recipes.strategies.base import StrategyOptions
 from jobs.recipes.strategies.basic import PluginStrategy
 from jobs.score import carry_out
@@ -150,7 +150,8 @@ def _pool(group: Sequence[Setting]) -> SharedRun:
     overrides = (
         *_other_overrides(first),
         f"strategy={{{strategy}, num_samples = {num_samples}}}",  # whole: nothing of the file's own strategy stays
-        *("answer.abstain_below=", *NO_CAPS),
+        *NO_ABSTAINING,
+        *NO_CAPS,
     )
     recipe = load_recipe(first.path, overrides)
     name = _name(f"{first.recipe_name}-samples-{num_samples}", _deciding(recipe))

@@ -18,7 +18,7 @@ from jobs.comparison.runs import alone
 from jobs.comparison.settings import Setting, comparison_settings
 from jobs.recipes.load import load_recipe
 from jobs.recipes.resume import operational_keys
-from jobs.recipes.sections import NO_CAPS, Recipe
+from jobs.recipes.sections import NO_ABSTAINING, NO_CAPS, Recipe
 from jobs.recipes.strategy_factory import strategy_factory
 from jobs.score import carry_out
 from jobs.scoring.plan import Plan, make_plan
@@ -56,7 +56,7 @@ def plan_pilots(options: EstimateOptions) -> tuple[Plan | None, list[Pilot]]:
     pilots = [Pilot(setting, _plan(options, f"runs/{alone(setting).name}", setting.overrides)) for setting in settings]
     if settings[0].recipe.prm is None:
         return None, pilots
-    asked = (*options.overrides, *NO_CAPS, "strategy={name='question-score'}", "answer.abstain_below=")
+    asked = (*options.overrides, *NO_CAPS, "strategy={name='question-score'}", *NO_ABSTAINING)
     return _plan(options, "questions", (*asked, "problems.reference=none")), pilots
 
 

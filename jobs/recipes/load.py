@@ -27,7 +27,10 @@ from records.failure import InvalidInput
 
 SHIPPED = Path(__file__).parent
 """Recipes of public models; each can be named without path and suffix."""
-FILES = ("cost.prices", "script.answers", "prompt.examples_file", "generator.chat_template", "answer.model")
+FILES = (
+    *("cost.prices", "script.answers", "prompt.examples_file"),
+    *("generator.chat_template", "answer.model", "answer.risk"),
+)
 """Settings that name a file."""
 
 

@@ -6,8 +6,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from jobs.recipes.answers.risk import RiskSection
 from jobs.recipes.errors import describe
 from jobs.recipes.load import apply_override, parse_override
+from jobs.recipes.read_files import with_answer_files
 from jobs.recipes.renamed import rename_keys, renamed_overrides
 from jobs.recipes.sections import Recipe
 from jobs.recipes.trust import elsewhere
@@ -46,7 +48,20 @@ def recorded_recipe(manifest: Manifest, overrides: Sequence[str] = (), *, places
         tables["strategy"] = _as_chosen(_validated(tables, []))
     for key, value in parsed:
         apply_override(tables, key, value)
-    return _validated(tables, [key for key, _ in parsed])
+    return _with_named_files(_validated(tables, [key for key, _ in parsed]), {key for key, _ in parsed})
+
+
+def _with_named_files(recipe: Recipe, named: set[str]) -> Recipe:
+    """What the user names is read; what a manifest names is not: its numbers stand in it."""
+    risk = recipe.answer.risk
+    if isinstance(risk, RiskSection) and named & {"answer.target_error", "answer.target_level", "answer.estimate"}:
+        raise InvalidInput(
+            "answer.target_error: the run holds the threshold that was chosen, not what it was chosen from: name the "
+            "file of calibrate-risk too (answer.risk=FILE)"
+        )
+    if any(isinstance(getattr(recipe.answer, key), str) and f"answer.{key}" not in named for key in ("model", "risk")):
+        return recipe  # a file that the manifest names is refused where its numbers are needed
+    return with_answer_files(recipe)
 
 
 def _as_chosen(recipe: Recipe) -> dict[str, Any]:

@@ -1,22 +1,18 @@
 """The recipe and its sections: every field says what it is, in which unit, within which bounds."""
 
-import re
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from jobs.recipes.answer_model import FittedAnswersSection
+from jobs.recipes.answers.section import AnswerSection
 from jobs.recipes.calibration import CalibrationSection
 from jobs.recipes.engines import GeneratorSection, PrmSection, ScriptSection
 from jobs.recipes.presentation import LoggersSection, ReportSection
 from jobs.recipes.prompt import PromptSection
 from jobs.recipes.section import PLUGIN, Section, is_plugin, setting, without_password
-from jobs.recipes.strategies.base import Spelled
 from jobs.recipes.strategies.basic import PluginStrategy
 from jobs.recipes.strategies.registry import StrategySection
 from jobs.recipes.thinking import ThinkingSection
-from scaling.answers.extract import Way
-from scaling.uncertainty.aggregation import ScoreEstimate
 
 _GRADERS = ("math-verify", "exact", "numeric", "multiple-choice")
 
@@ -77,71 +73,8 @@ class BudgetSection(Section):
 
 NO_CAPS = tuple(f"budget.{name}=" for name in BudgetSection.model_fields)
 """Overrides that take every cap away."""
-
-
-class AnswerSection(Section):
-    """How answers are found, and which ones a run stands by."""
-
-    extract: str | tuple[str, ...] | None = setting(
-        None,
-        "Ways of finding the answer in a solution, in order: boxed, marker, cue, choice, alone, last-number; or "
-        "module:function of your own. Omitted: the first five.",
-        silent=True,
-    )
-    pattern: str | None = setting(
-        None,
-        "Regular expression that finds the answer instead: the first group of its last match, or all of it.",
-        silent=True,
-        min_length=1,
-        max_length=1000,
-    )
-
-    abstain_below: float | None = setting(
-        None,
-        "Abstain where the answer is right with less than this probability, by the run itself; the answer stays in its "
-        "row. Omitted: never.",
-        gt=0,
-        le=1,
-    )
-    estimate: Spelled[ScoreEstimate] = setting(
-        ScoreEstimate.LOWER,
-        "Which number of answer_p is compared: a quantile (lower, median, upper) or the mean of the three.",
-    )
-
-    model: FittedAnswersSection | str | None = setting(
-        None,
-        "File of `parsimony calibrate-answers`, relative to the recipe, or its numbers: the fitted model that says how "
-        "likely an answer is to be right. Omitted: the strategies' own.",
-        silent=True,
-    )
-
-    @field_validator("extract", mode="before")
-    @classmethod
-    def _ways_are_known(cls, value: object) -> object:
-        ways = [value] if isinstance(value, str) else value
-        if not isinstance(ways, list | tuple) or not ways:
-            return value
-        if isinstance(value, str) and is_plugin(value):
-            return value
-        unknown = [way for way in ways if way not in tuple(Way)]
-        if unknown or len(set(ways)) != len(ways):
-            raise ValueError(f"must be one or several of {', '.join(Way)}, each once, or {PLUGIN}")
-        return value if isinstance(value, str) else tuple(ways)
-
-    @field_validator("pattern")
-    @classmethod
-    def _pattern_is_one(cls, pattern: str | None) -> str | None:
-        try:
-            re.compile(pattern or "")
-        except re.error as error:
-            raise ValueError(f"is no regular expression: {error}") from error
-        return pattern
-
-    @model_validator(mode="after")
-    def _one_of_both(self) -> Self:
-        if self.pattern is not None and self.extract is not None:
-            raise ValueError("extract and pattern exclude each other: leave one of them out")
-        return self
+NO_ABSTAINING = tuple(f"answer.{name}=" for name in ("abstain_below", "target_error", "risk"))
+"""Overrides for strategies that say nothing of how sure they are."""
 
 
 class GraderSection(Section):
@@ -261,10 +194,11 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _answers_have_their_probability(self) -> Self:
         strategy = self.strategy
-        if self.answer.abstain_below is not None and strategy.answers and not strategy.gives_answer_p:
+        key = "target_error" if self.answer.abstain_below is None else "abstain_below"
+        if getattr(self.answer, key) is not None and strategy.answers and not strategy.gives_answer_p:
             raise ValueError(
-                f"answer.abstain_below needs the probability of every answer, and strategy {strategy.name} gives none: "
-                "take another, or leave abstain_below out"
+                f"answer.{key} needs the probability of every answer, and strategy {strategy.name} gives none: "
+                f"take another, or leave {key} out"
             )
         return self
 

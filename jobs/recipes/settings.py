@@ -124,7 +124,9 @@ def recorded_policy(recipe: Recipe) -> AnswerPolicy:
 
 def abstention(recipe: Recipe) -> Abstention | None:
     """When answers are not stood by; None: they always are, or the strategy gives none to stand by."""
-    below = recipe.answer.abstain_below
+    if isinstance(recipe.answer.risk, str):
+        raise InvalidInput(f"answer.risk: {quoted(recipe.answer.risk)} is the name of a file, not its numbers")
+    below = recipe.answer.threshold
     if below is None or not recipe.strategy.answers:
         return None
     return Abstention(below, recipe.answer.estimate)

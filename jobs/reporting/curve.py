@@ -131,7 +131,8 @@ def _strategies(recipe: Recipe, num_samples: int) -> dict[str, StrategyFactory]:
     if own["name"] in sections:
         sections[own["name"]] = own | {"num_samples": num_samples}
     tables = recipe.model_dump()
-    tables["answer"]["abstain_below"] = None  # it changes no answer, and not every strategy can
+    # It changes no answer, and not every strategy can.
+    tables["answer"] |= dict.fromkeys(("abstain_below", "target_error", "risk"))
     return {
         label: strategy_factory(Recipe.model_validate(tables | {"strategy": section}))
         for label, section in sections.items()

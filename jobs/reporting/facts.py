@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from actors.writer.writer import FRESH_S
-from jobs.scoring.abstention import AbstentionSummary, summarize_abstention
+from jobs.scoring.abstention import AbstentionSummary, summarize_abstention, threshold_of
 from jobs.scoring.summary import Summary, summarize
 from records.rows import ProblemRow, Status
 from records.run_folder.reader import Run
-from scaling.uncertainty.aggregation import ScoreEstimate
 
 _VARYING = re.compile(r"0x[0-9a-fA-F]+|[0-9a-f]{12,}|\d+(?:\.\d+)?|'[^']*'|\"[^\"]*\"")
 _MAX_EXAMPLES = 20
@@ -60,8 +59,7 @@ def summary_of(run: Run, rows: Sequence[ProblemRow]) -> Summary:
 
 def _abstention(recipe: Mapping[str, Any], rows: Sequence[ProblemRow]) -> AbstentionSummary | None:
     section = recipe.get("answer")
-    below = section.get("abstain_below") if isinstance(section, Mapping) else None
-    if not isinstance(section, Mapping) or below is None:
+    if not isinstance(section, Mapping) or threshold_of(section) is None:
         return None
     decided = [
         {
@@ -71,11 +69,12 @@ def _abstention(recipe: Mapping[str, Any], rows: Sequence[ProblemRow]) -> Absten
             "answer_p_upper": row.answer_p_upper,
             "correct": row.correct,
             "abstained": row.abstained,
+            "p_median": row.p_median,
         }
         for row in rows
         if row.abstained is not None
     ]
-    return summarize_abstention(decided, below, ScoreEstimate(section["estimate"])) if decided else None
+    return summarize_abstention(decided, section) if decided else None
 
 
 def failure_groups(rows: Sequence[ProblemRow]) -> list[FailureGroup]:

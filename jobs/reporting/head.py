@@ -9,7 +9,7 @@ import numpy as np
 from jobs.display.numbers import count, duration, percent, ratio
 from jobs.reporting.facts import known_total
 from jobs.reporting.plots import Table
-from jobs.scoring.summary import BY_ARRIVAL, Summary, thoughts_text, unanswered_text
+from jobs.scoring.summary import BY_ARRIVAL, Summary, target_text, thoughts_text, unanswered_text
 from records.rows import ProblemRow, Status
 from records.run_folder.commits import Totals
 from records.run_folder.manifest import Manifest
@@ -143,6 +143,8 @@ def _facts(run: Run, summary: Summary) -> list[tuple[str, str]]:
         answered = f"{found.answered:,} of {found.answered + found.abstained:,}, at {found.estimate} >= {found.below:g}"
         right = f"; {percent(found.accuracy)} of these right" if found.accuracy is not None else ""
         facts.append(("Answered", answered + right))
+        if found.target is not None:
+            facts.append(("Risk", target_text(found.target)))
     return facts
 
 

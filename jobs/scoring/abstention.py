@@ -15,8 +15,29 @@ from scaling.statistics.accuracy import accuracy_interval
 from scaling.statistics.risk_coverage import risk_coverage
 from scaling.uncertainty.abstention import probability_of
 from scaling.uncertainty.aggregation import ScoreEstimate
+from scaling.uncertainty.risk_control import DRIFTED_BELOW, drift
 
-_COLUMNS = ("answer", "answer_p_lower", "answer_p_median", "answer_p_upper", "correct", "abstained")
+_COLUMNS = ("answer", "answer_p_lower", "answer_p_median", "answer_p_upper", "correct", "abstained", "p_median")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RiskTarget:
+    """What was promised of the answers that a run stands by (`answer.target_error`).
+
+    Attributes:
+        error: most wrong ones, as a share.
+        level: how certain that is, if problems are drawn as those of the calibration were.
+        run: of the calibration.
+        drift_p: that question scores (or, without such, answers' probabilities) are drawn as they were there: the
+            p-value of a Kolmogorov-Smirnov test; null where nothing can be compared.
+        has_drifted: it is so small that the promise means little.
+    """
+
+    error: float
+    level: float
+    run: str
+    drift_p: float | None
+    has_drifted: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +45,7 @@ class AbstentionSummary:
     """A run that abstains, as far as its rows go.
 
     Attributes:
-        below: the threshold (`answer.abstain_below`).
+        below: the threshold (`answer.abstain_below`, or what `answer.target_error` chose).
         estimate: what of the answers' probabilities is compared with it.
         answered: problems whose answer the run stands by.
         abstained: the others that have a row.
@@ -37,6 +58,7 @@ class AbstentionSummary:
         aurc: area under risk against coverage over all thresholds, the smaller the better; null without a verdict.
         aurc_random: the same if the probabilities said nothing: the share of wrong answers among all.
         aurc_best: the same if every right answer were surer than every wrong one.
+        target: what was promised; null where nothing was.
     """
 
     below: float
@@ -53,6 +75,7 @@ class AbstentionSummary:
     aurc: float | None
     aurc_random: float | None
     aurc_best: float | None
+    target: RiskTarget | None = None
 
 
 class AbstentionReader:
@@ -66,7 +89,7 @@ class AbstentionReader:
     def __init__(self, store: Store, recipe: Mapping[str, Any]) -> None:
         self._store = store
         section = recipe.get("answer")
-        self._section = section if isinstance(section, Mapping) and section.get("abstain_below") is not None else None
+        self._section = section if isinstance(section, Mapping) and threshold_of(section) is not None else None
         self._num_read = 0
         self._rows: list[dict[str, Any]] = []
 
@@ -90,13 +113,24 @@ class AbstentionReader:
                 self._num_read = start
         if not self._rows:
             return None
-        return summarize_abstention(
-            self._rows, self._section["abstain_below"], ScoreEstimate(self._section["estimate"])
-        )
+        return summarize_abstention(self._rows, self._section)
 
 
-def summarize_abstention(rows: Sequence[Mapping[str, Any]], below: float, estimate: ScoreEstimate) -> AbstentionSummary:
-    """The summary of rows of `problems`, each with a decision."""
+def threshold_of(section: Mapping[str, Any]) -> float | None:
+    """`AnswerSection.threshold` of an answer section as it is recorded; None: the run stands by every answer."""
+    risk = section.get("risk")
+    threshold = risk.get("threshold") if isinstance(risk, Mapping) else section.get("abstain_below")
+    return float(threshold) if threshold is not None else None
+
+
+def summarize_abstention(rows: Sequence[Mapping[str, Any]], section: Mapping[str, Any]) -> AbstentionSummary:
+    """The summary of rows of `problems`, each with a decision.
+
+    Args:
+        rows: with the columns of `problems`.
+        section: the recipe's answer section, as it is recorded; with a threshold.
+    """
+    below, estimate = threshold_of(section) or 0.0, ScoreEstimate(section["estimate"])
     answered = [row for row in rows if not row["abstained"]]
     graded = [row for row in answered if row["correct"] is not None]
     num_correct = sum(row["correct"] for row in graded)
@@ -126,7 +160,23 @@ def summarize_abstention(rows: Sequence[Mapping[str, Any]], below: float, estima
         aurc=aurc,
         aurc_random=aurc_random,
         aurc_best=aurc_best,
+        target=_target(rows, section, estimate),
     )
+
+
+def _target(
+    rows: Sequence[Mapping[str, Any]], section: Mapping[str, Any], estimate: ScoreEstimate
+) -> RiskTarget | None:
+    risk = section.get("risk")
+    if not isinstance(risk, Mapping):
+        return None
+    before = risk["question_scores"]
+    now = [row["p_median"] for row in rows]
+    if before is None or None in now:
+        before, now = risk["confidences"], [_probability(row, estimate) for row in rows]
+    p = drift(before, now, risk["num_problems"])
+    drifted = p is not None and p < DRIFTED_BELOW
+    return RiskTarget(error=risk["target_error"], level=risk["level"], run=risk["run"], drift_p=p, has_drifted=drifted)
 
 
 def _probability(row: Mapping[str, Any], estimate: ScoreEstimate) -> float:

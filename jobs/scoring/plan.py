@@ -27,6 +27,7 @@ from cluster.store import open_store, probe, refuses_second_create
 from jobs.command_line.score import ScoreOptions
 from jobs.loggers.of_recipe import check_loggers
 from jobs.problems.problem_set import ProblemSet, inspect_problems
+from jobs.recipes.answers.risk import RiskSection, check_same_models
 from jobs.recipes.builtin_models import provide
 from jobs.recipes.engines import SCRIPTED
 from jobs.recipes.load import load_recipe
@@ -126,6 +127,8 @@ def make_plan(options: ScoreOptions, *, strategy: Mapping[str, Any] | None = Non
     check_cost(recipe)
     check_loggers(recipe)
     models = _check_models(recipe)
+    if isinstance(recipe.answer.risk, RiskSection):
+        check_same_models(recipe.answer.risk, {role: model.model_sha256 for role, model in models.items()})
     store = open_store(options.output)
     warnings = (
         *scripted_warnings(recipe),

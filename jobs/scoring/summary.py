@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jobs.display.numbers import count, duration, percent, ratio
-from jobs.scoring.abstention import AbstentionSummary
+from jobs.scoring.abstention import AbstentionSummary, RiskTarget
 from records.reasons import FailureReason
 from records.run_folder.commits import Totals
 from scaling.statistics.accuracy import accuracy_interval
@@ -261,4 +261,17 @@ def _abstention_lines(found: AbstentionSummary) -> list[tuple[str, str]]:
     if found.aurc is not None:
         curve = f"AURC {found.aurc:.4f} (at random {found.aurc_random:.4f}, at best {found.aurc_best:.4f})"
         lines.append(("", f"coverage {percent(found.coverage)} of the graded; {curve}"))
+    if found.target is not None:
+        lines.append(("", target_text(found.target)))
     return lines
+
+
+def target_text(target: RiskTarget) -> str:
+    """What was promised of the answers that are stood by, and whether problems are like those it was promised on."""
+    promised = f"at most {percent(target.error)} wrong with a certainty of {percent(target.level)}"
+    alike = f"if problems are like those of {target.run}"
+    if target.drift_p is None:
+        return f"target: {promised}, {alike}"
+    if not target.has_drifted:
+        return f"target: {promised}, {alike} (no sign that they are not: p = {target.drift_p:.2g})"
+    return f"WARNING: target: {promised}, {alike}, and they are not (p = {target.drift_p:.2g}): it may not hold here"

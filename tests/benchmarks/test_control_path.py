@@ -12,12 +12,14 @@ from records.request import Until
 
 
 @pytest.mark.parametrize("name", sorted(STRATEGIES))
+@pytest.mark.long
 def test_every_part_is_measured(name):
     found = measured(name, 2, 2, 1)
     assert all(found[part] > 0 for part in ("controller", "recorder", "serialisation", "receiving", "writer"))
     assert set(found) > {"scheduler", "search", "strategy", "locality", "loop", "writer's process"}
 
 
+@pytest.mark.long
 def test_a_beam_search_is_as_many_samples_as_it_should_be():
     _, num_samples = parts_of_scheduler(STRATEGIES["beam search"], problems(3), 2)
     assert num_samples == 3 * 16 * 10

@@ -129,6 +129,7 @@ def test_the_command_prints_json_or_a_table_and_refuses_bad_rates(capsys, tmp_pa
     assert RATES["gpu-8b"].by_batch(64)[64] == pytest.approx(0.0263)
 
 
+@pytest.mark.long
 def test_what_is_decided_is_cancelled_and_the_run_is_shorter():
     """Sixteen samples of each problem until no other answer can win, or until three have come."""
     plain, decided = (

@@ -3,6 +3,8 @@
 Those with Ray are in `test_searches_of_steps.py` and `test_searches_of_samples.py`.
 """
 
+from typing import Any
+
 import pytest
 
 from tests.chaos.schedules import DISK, DRIVER, EVERYTHING, WRITE, draw
@@ -21,8 +23,9 @@ def references(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Undisturbe
     return {one.name: undisturbed(one, "scripted", folder / one.name) for one in ONE_PROCESS}
 
 
-IN_MAKE_TEST = (2, 9)
-NUMBERS = [pytest.param(number, marks=() if number in IN_MAKE_TEST else pytest.mark.ci) for number in range(1, 13)]
+MARKS: dict[int, Any] = {2: (), 3: pytest.mark.ci, 9: pytest.mark.ci, 12: pytest.mark.ci}
+"""A schedule in `make test`, four in `.ci/run`."""
+NUMBERS = [pytest.param(number, marks=MARKS.get(number, pytest.mark.long)) for number in range(1, 13)]
 
 
 @pytest.mark.parametrize("number", NUMBERS)

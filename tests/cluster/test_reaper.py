@@ -23,7 +23,9 @@ with connect(None):
 LIMIT_S = 15.0
 
 
-@pytest.mark.parametrize("kill_raylet", [False, True], ids=["driver", "driver and raylet"])
+@pytest.mark.parametrize(
+    "kill_raylet", [False, pytest.param(True, marks=pytest.mark.long)], ids=["driver", "driver and raylet"]
+)
 def test_everything_ends_with_a_killed_driver(kill_raylet):
     driver = subprocess.Popen([sys.executable, "-c", DRIVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
@@ -46,6 +48,7 @@ def test_everything_ends_with_a_killed_driver(kill_raylet):
                 process.kill()
 
 
+@pytest.mark.ci
 def test_a_driver_that_ends_by_itself_leaves_nothing_behind():
     driver = subprocess.Popen([sys.executable, "-c", DRIVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert driver.stdout is not None

@@ -16,7 +16,7 @@ from records.run_folder.prediction import ESTIMATE, Prediction
 from records.run_folder.reader import read_run
 from tests.support.scripted import SCRIPTED, sets
 
-pytestmark = [pytest.mark.ray, pytest.mark.ci]
+pytestmark = [pytest.mark.ray, pytest.mark.long]
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples/arithmetic"

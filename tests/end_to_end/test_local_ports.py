@@ -43,6 +43,7 @@ def kind_of(process: str) -> str:
     return process
 
 
+@pytest.mark.ci
 def test_a_local_run_listens_on_loopback_only():
     done = subprocess.run([sys.executable, "-c", LISTENERS], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -74,6 +74,7 @@ def check_books(run: Run) -> None:
     assert run.log.open_tokens == 0
 
 
+@pytest.mark.ci
 def test_a_run_on_s3_has_the_rows_of_a_local_one(tmp_path: Path, bucket: Bucket, replicas: Replicas) -> None:
     local = score(make_plan(options(str(tmp_path / "run"), "sample", 40, GREEDY)), replicas)
     plan = make_plan(options(bucket.uri("same"), "sample", 40, GREEDY))
@@ -88,6 +89,7 @@ def test_a_run_on_s3_has_the_rows_of_a_local_one(tmp_path: Path, bucket: Bucket,
     assert {name: bucket.get(f"same/{name}") for name in plan.store.list("")} == objects
 
 
+@pytest.mark.ci
 def test_lost_replies_cut_uploads_and_a_killed_server_duplicate_nothing(
     bucket: Bucket, radosgw: RadosGateway, replicas: Replicas
 ) -> None:

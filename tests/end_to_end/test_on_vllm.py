@@ -64,9 +64,13 @@ def one_generator(replicas):
     return replace(replicas, prms=())
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES)
-def test_a_strategy_of_each_kind_scores(tmp_path, replicas, strategy):
-    plan = make_plan(options(tmp_path / "run", strategy, limit=24))
+@pytest.mark.parametrize("kind", [
+    pytest.param("whole samples", marks=pytest.mark.ci),
+    "steps",
+    pytest.param("adaptive", marks=pytest.mark.long),
+])  # fmt: skip
+def test_a_strategy_of_each_kind_scores(tmp_path, replicas, kind):
+    plan = make_plan(options(tmp_path / "run", STRATEGIES[kind], limit=24))
     summary = score(plan, replicas)
     assert summary.finished
     assert summary.problems == {"succeeded": 24, "failed": 0, "budget_exhausted": 0, "cancelled": 0}

@@ -69,6 +69,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.ci
 def test_own_columns_score_with_three_examples_in_a_chat_and_check_shows_the_prompt(folder):
     given = ["p.jsonl", "--recipe", str(RECIPE), *(word for each in SETTINGS for word in ("--set", each))]
     checked = parsimony(folder, "check", *given, "--json")

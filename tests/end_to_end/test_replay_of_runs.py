@@ -15,7 +15,7 @@ from jobs.scoring.replicas import Replicas, launch
 from records.run_folder.reader import Run, read_run
 from tests.support.scripted import SCRIPTED
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.long]
 
 EXAMPLE = Path(__file__).parents[2] / "examples/arithmetic"
 WIDTH = "strategy.num_samples=12"

@@ -81,7 +81,7 @@ def test_a_page_opens_without_a_complaint_and_without_a_request(
 
 
 @pytest.mark.parametrize(("name", "scheme"), [
-    ("half", "light"),
+    pytest.param("half", "light", marks=pytest.mark.ci),
     ("finished", "dark"),
     pytest.param("half", "dark", marks=pytest.mark.long),
     pytest.param("finished", "light", marks=pytest.mark.long),
@@ -166,6 +166,7 @@ def test_the_tree_is_walked_by_keyboard(browser: Any, pages: dict[str, Path]) ->
         assert page.locator("#tree [tabindex='0']").count() == 1
 
 
+@pytest.mark.ci
 def test_enter_and_space_open_and_close_a_step(browser: Any, pages: dict[str, Path]) -> None:
     with visiting(browser, pages["finished"]) as visit:
         page = visit.page
@@ -183,6 +184,7 @@ def test_enter_and_space_open_and_close_a_step(browser: Any, pages: dict[str, Pa
             assert page.locator("#tree [role=treeitem]").count() == num_roots
 
 
+@pytest.mark.ci
 def test_problems_are_found_filtered_and_sorted(browser: Any, pages: dict[str, Path]) -> None:
     with visiting(browser, pages["half"]) as visit:
         page = visit.page
@@ -229,6 +231,7 @@ def test_a_problem_shows_why_it_stopped(browser: Any, pages: dict[str, Path]) ->
         assert page.evaluate("document.activeElement.id") == "problem-title"
 
 
+@pytest.mark.ci
 def test_a_page_looks_like_one_on_every_medium(browser: Any, pages: dict[str, Path], tmp_path: Path) -> None:
     """Not pixels, but what would be wrong with any: a blank image, a page wider than a phone, no pages on paper."""
     for number, options in enumerate(MEDIA):
@@ -260,6 +263,7 @@ def num_colours(image: Path) -> int:
     return len(found or [])
 
 
+@pytest.mark.ci
 def test_trees_that_have_no_room_are_named_and_one_can_be_asked_for(browser: Any, tmp_path: Path) -> None:
     write_run(tmp_path / "run", made_problems(160), strategy=BEST_OF_8, talk=replace(CHATTER, num_words=60))
     page = tmp_path / "report.html"

@@ -15,7 +15,7 @@ from records.run_folder.reader import read_run
 from tests.support.drivers import Driver
 from tests.support.scripted import KINDS, sets
 
-pytestmark = [pytest.mark.ray, pytest.mark.ci]
+pytestmark = [pytest.mark.ray, pytest.mark.long]
 
 EXAMPLE = Path(__file__).parents[2] / "examples/arithmetic"
 ENDS = (FinishReason.EOS, FinishReason.LENGTH)

@@ -102,6 +102,7 @@ async def test_the_golden_scores_are_met(prm_on_vllm):
         assert [score.median for score in scored.scores] == pytest.approx(each["scores"][1:], abs=1e-4)
 
 
+@pytest.mark.ci
 async def test_many_long_seeded_requests_at_once(generator_on_vllm):
     """What kills vLLM's CPU engine where prompts are prefilled in chunks; more of it than one batch holds."""
     calls = [

@@ -212,6 +212,7 @@ def test_adapters_begin_by_their_seed(folders):
     assert not any(torch.equal(first.state()[name], other.state()[name]) for name in names)
 
 
+@pytest.mark.ci
 def test_a_backbone_in_half_precision_has_adapters_in_full(folders, tmp_path):
     prm = TrainablePrm.open(
         settings_of("", folders[SEPARATOR], "bfloat16"), HeadSpec(kind="quantile"), LORA, device="cpu"

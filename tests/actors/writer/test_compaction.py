@@ -365,6 +365,7 @@ def test_the_enumeration_covers_a_whole_life_with_parts_replaced_and_deleted(tmp
     assert sum(len(commit.removed) for commit in commits) > 0
 
 
+@pytest.mark.ci
 def test_a_kill_between_any_two_operations_leaves_a_run_that_reads_and_goes_on(tmp_path):
     for at in range(0, NUM_OPERATIONS, 1 if Tier.thorough else 4):
         store = MemoryStore()

@@ -252,6 +252,7 @@ def test_half_a_run_is_exported_as_far_as_it_goes(capsys, tmp_path):
     assert "12 rows" in text
 
 
+@pytest.mark.ci
 def test_the_order_of_rows_in_the_run_decides_nothing(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(export_source, "GROUP_STEPS", 8)  # several groups
     for seed in range(3):

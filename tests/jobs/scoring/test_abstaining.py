@@ -141,7 +141,7 @@ def test_people_and_programs_are_told(store: LocalStore):
 
 def test_without_verdicts_nothing_is_made_up():
     rows = [{"abstained": index % 2 == 0, "correct": None} for index in range(6)]
-    found = summarize_abstention(rows, 0.8, ScoreEstimate.LOWER)
+    found = summarize_abstention(rows, {"abstain_below": 0.8, "estimate": "lower"})
     assert (found.answered, found.abstained, found.graded) == (3, 3, 0)
     assert {found.accuracy, found.coverage, found.risk, found.aurc, found.aurc_random, found.aurc_best} == {None}
 

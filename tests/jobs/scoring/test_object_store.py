@@ -252,6 +252,7 @@ def test_a_store_that_goes_away_is_no_users_fault(moto_bucket: Bucket) -> None:
         make_plan(options(moto_bucket.uri("run")))
 
 
+@pytest.mark.ci
 def test_a_run_is_exported_from_the_store_into_it(
     bucket: Bucket, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

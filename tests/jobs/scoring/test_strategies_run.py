@@ -18,6 +18,7 @@ SMALLER = {
 
 
 @pytest.mark.parametrize("name", sorted(STRATEGIES.keys() - {PLUGIN, "rollout", "question-score"}))
+@pytest.mark.ci
 def test_every_strategy_scores_with_its_defaults(tmp_path, name):
     chosen = (f"strategy.name={name}", "strategy.num_samples=8" * (name != "sample"), *SMALLER.get(name, ()))
     stage = Stage(tmp_path / "run", count=8, overrides=tuple(filter(None, chosen)))

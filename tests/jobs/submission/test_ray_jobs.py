@@ -132,6 +132,7 @@ def done(on: Head, *arguments: str, expected: int = 0) -> str:
     return ended.stdout
 
 
+@pytest.mark.long
 def test_what_a_run_leaves_is_read_by_jobs_too(token_head, tmp_path):
     run, page, paths = tmp_path / "run", tmp_path / "page.html", tmp_path / "paths.jsonl"
     done(token_head, *score(run), "--limit", "16")

@@ -71,7 +71,8 @@ def has_output(command: Command) -> bool:
 
 def test_every_command_that_leaves_something_can_be_a_job():
     leave = {name for name, command in COMMANDS.items() if has_output(command)}
-    here = {"import-adapter", "calibrate-answers"}  # they prepare a model, or write a small file, on this machine
+    # They prepare a model, or write a small file, on this machine.
+    here = {"import-adapter", "calibrate-answers", "calibrate-risk"}
     assert set(SUBMITTABLE) == set(TYPED) == leave - here
 
 
@@ -223,8 +224,10 @@ def test_what_the_job_could_not_do_is_refused_before_anything_is_sent(project, c
 
 @pytest.mark.parametrize("key", FILES)
 def test_each_file_that_a_recipe_names_travels_or_is_refused(project, key):
+    target = ("answer.target_error=0.1",) if key == "answer.risk" else ()
+
     def prepared(file):
-        return prepare(options(overrides=("generator.chat=true", f"{key}={file}")))
+        return prepare(options(overrides=("generator.chat=true", *target, f"{key}={file}")))
 
     assert PurePosixPath("data/p.jsonl") in prepared("data/p.jsonl").files
     with pytest.raises(InvalidInput, match=f"{key} .*: there is no such file"):

@@ -49,6 +49,7 @@ def test_costs_without_errors_are_predicted_almost_exactly():
     assert (span.upper - span.lower) / found.totals[0] < 0.01
 
 
+@pytest.mark.ci
 def test_the_intervals_hold_as_often_as_they_say():
     """What would come by chance once in a thousand is too few or too many: of 200, fewer than 165 or more than 192.
 
