@@ -9,7 +9,8 @@ r"""Finding the answer that a solution states.
 
 The first way that finds something decides, in the order of `Extraction.ways`. A thought is no answer: of what stands
 between `<think>` and `</think>` nothing counts; a run that tells thoughts apart by itself (`records.path.Phases`) gives
-only what follows them. Everything here is total (no text raises) and linear.
+only what follows them. Everything here is total (no text raises) and linear, but for a pattern of the user's own, which
+has a second (`StrategyFailed`: the problem fails, with the reason).
 """
 
 import re
@@ -18,6 +19,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 
+import regex
+
+from records.failure import StrategyFailed
 from scaling.answers.boxes import Box, last_boxes
 from scaling.answers.choices import concluding_choice, stated_choice
 from scaling.answers.cues import cued_answer
@@ -37,6 +41,8 @@ class Way(StrEnum):
 
 DEFAULT_WAYS = (Way.BOXED, Way.MARKER, Way.CUE, Way.CHOICE, Way.ALONE)
 MAX_ALONE_CHARS = 100
+PATTERN_TIMEOUT_S = 1.0
+"""Of a pattern on one solution; a sane one takes a thousandth of it."""
 
 _THOUGHT_END = re.compile(r"</(?:think|thinking|thought|thoughts|reasoning)>", re.IGNORECASE)
 _THOUGHT_BEGIN = re.compile(r"<(?:think|thinking|thought|thoughts|reasoning)>", re.IGNORECASE)
@@ -88,13 +94,23 @@ def extract_answer(solution: str, extraction: Extraction = DEFAULT) -> str | Non
     if text is None:
         return None
     if extraction.pattern is not None:
-        found = list(re.finditer(extraction.pattern, text))
-        answer = (found[-1][1] if found[-1].re.groups else found[-1][0]) if found else None
-        return answer.strip() or None if answer else None
+        return _by_pattern(extraction.pattern, text)
     for way in extraction.ways:
         if answer := _FINDERS[way](text):
             return answer
     return None
+
+
+def _by_pattern(pattern: str, text: str) -> str | None:
+    """The last match of a pattern of the user's, or of a run's: some take longer than anybody waits on some texts."""
+    try:
+        found = list(regex.finditer(pattern, text, timeout=PATTERN_TIMEOUT_S))
+    except TimeoutError as error:
+        raise StrategyFailed(
+            f"answer.pattern {pattern!r} takes more than {PATTERN_TIMEOUT_S:g} s on {len(text):,} characters"
+        ) from error
+    answer = (found[-1][1] if found[-1].re.groups else found[-1][0]) if found else None
+    return answer.strip() or None if answer else None
 
 
 def after_thought(solution: str) -> str | None:

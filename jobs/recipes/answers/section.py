@@ -1,8 +1,8 @@
 """`[answer]` of a recipe."""
 
-import re
 from typing import Self
 
+import regex
 from pydantic import field_validator, model_validator
 
 from jobs.recipes.answers.fitted import FittedAnswersSection
@@ -84,8 +84,8 @@ class AnswerSection(Section):
     @classmethod
     def _pattern_is_one(cls, pattern: str | None) -> str | None:
         try:
-            re.compile(pattern or "")
-        except re.error as error:
+            regex.compile(pattern or "")
+        except regex.error as error:
             raise ValueError(f"is no regular expression: {error}") from error
         return pattern
 

@@ -1,9 +1,12 @@
 """Which answer a solution states: cues, headings, boxes, thoughts, and the ways that a recipe may choose."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from records.failure import StrategyFailed
 from scaling.answers.extract import Extraction, Way, extract_answer
 
 CASES = [
@@ -76,6 +79,13 @@ def test_ways_are_tried_in_order_and_no_others() -> None:
 )
 def test_the_last_number(text: str, number: str | None) -> None:
     assert extract_answer(text, Extraction((Way.LAST_NUMBER,))) == number
+
+
+def test_a_pattern_that_would_take_for_ever_is_ended_and_named() -> None:
+    begun_s = time.monotonic()
+    with pytest.raises(StrategyFailed, match=r"answer.pattern .* takes more than 1 s on 61 characters"):
+        extract_answer("a" * 60 + "b", Extraction(pattern=r"^(a|a|aa)+$"))
+    assert time.monotonic() - begun_s < 5
 
 
 def test_a_pattern_takes_the_place_of_all_ways() -> None:
