@@ -29,7 +29,7 @@ LOGGERS = {
 """Clients of services: each only in the module of its own in jobs/loggers."""
 ARROWS = {
     "records": {"records", "pyarrow"},
-    "scaling": {"scaling", "records", "numpy", "scipy", "sklearn", "mpmath"},
+    "scaling": {"scaling", "records", "numpy", "scipy", "sklearn", "mpmath", "regex"},
     "actors": {"actors", "scaling", "records", "pyarrow", "numpy", "math_verify", "latex2sympy2_extended"},
     "cluster": {"cluster", "records", "ray", "aiohttp", "boto3", "botocore", "huggingface_hub", "msgspec", "yaml"},
     "jobs": {*PACKAGES, "pyarrow", "numpy", "pydantic", "rich", "matplotlib", "jinja2"} - {"parsimony"},

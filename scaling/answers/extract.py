@@ -101,6 +101,15 @@ def extract_answer(solution: str, extraction: Extraction = DEFAULT) -> str | Non
     return None
 
 
+def pattern_mistake(pattern: str) -> str | None:
+    """Why it is no regular expression; None where it is one."""
+    try:
+        regex.compile(pattern)
+    except regex.error as error:
+        return str(error)
+    return None
+
+
 def _by_pattern(pattern: str, text: str) -> str | None:
     """The last match of a pattern of the user's, or of a run's: some take longer than anybody waits on some texts."""
     try:

@@ -2,14 +2,13 @@
 
 from typing import Self
 
-import regex
 from pydantic import field_validator, model_validator
 
 from jobs.recipes.answers.fitted import FittedAnswersSection
 from jobs.recipes.answers.risk import RiskSection
 from jobs.recipes.section import PLUGIN, Section, is_plugin, setting
 from jobs.recipes.strategies.base import Spelled
-from scaling.answers.extract import Way
+from scaling.answers.extract import Way, pattern_mistake
 from scaling.uncertainty.aggregation import ScoreEstimate
 
 
@@ -83,10 +82,8 @@ class AnswerSection(Section):
     @field_validator("pattern")
     @classmethod
     def _pattern_is_one(cls, pattern: str | None) -> str | None:
-        try:
-            regex.compile(pattern or "")
-        except regex.error as error:
-            raise ValueError(f"is no regular expression: {error}") from error
+        if pattern is not None and (mistake := pattern_mistake(pattern)) is not None:
+            raise ValueError(f"is no regular expression: {mistake}")
         return pattern
 
     @model_validator(mode="after")
