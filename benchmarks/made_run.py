@@ -20,7 +20,7 @@ from jobs.recipes.sections import Recipe
 from jobs.recipes.strategy_factory import strategy_factory
 from records.calls import Sampled, SampledStep, Scored
 from records.packing import packed_rows
-from records.path import FinishReason, PrmScore
+from records.path import FinishReason, Phases, PrmScore
 from records.problem import Problem
 from records.request import Until
 from records.rows import OpenRecord, ProblemRecord
@@ -47,12 +47,14 @@ class Talk:
         num_words: of a step, on average.
         say: a step's text, from a source of chance and the number of words.
         most_samples: of one problem; the budget has nothing beyond. None: no cap.
+        thinks: all of a sample but what follows the end of its thought, in its last step, is thought.
     """
 
     num_steps: int = 4
     num_words: int = 14
     say: Callable[[random.Random, int], str]
     most_samples: int | None = None
+    thinks: bool = False
 
 
 def _vocabulary() -> list[str]:
@@ -242,10 +244,20 @@ def _sample(task: SampleTask, problem: Problem, rng: random.Random, slip: float,
         token_ids = tuple(rng.randrange(32000) for _ in range(len(text) // 4 + 1))
         reason = FinishReason.EOS if ends else FinishReason.SEPARATOR
         certainty = _certainty(task, rng, len(token_ids))
-        steps.append(SampledStep(text + ("" if ends else "\n\n"), token_ids, reason, -0.4 * len(token_ids), *certainty))
+        phases = _phases(text, len(token_ids), ends=ends) if talk.thinks else None
+        whole = text + ("" if ends else "\n\n")
+        steps.append(SampledStep(whole, token_ids, reason, -0.4 * len(token_ids), *certainty, phases=phases))
         if ends or task.until is not Until.END:
             num_tokens = sum(len(step.token_ids) for step in steps)
             return Sampled(task.key, tuple(steps), 60 + 30 * depth, 48 if depth else 0, 0.01, 0.02 * num_tokens)
+
+
+def _phases(text: str, num_tokens: int, *, ends: bool) -> Phases:
+    """What of a step is thought: all of it, but for the box that the last one ends with."""
+    if not ends:
+        return Phases(num_tokens, len(text) + 2, is_open=True)
+    answer = len(text) - text.rindex("\\boxed")
+    return Phases(num_tokens - answer // 4, len(text) - answer, is_open=False)
 
 
 def _certainty(task: SampleTask, rng: random.Random, num_tokens: int) -> tuple[tuple[float, ...] | None, float | None]:

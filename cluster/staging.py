@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster.hub import is_hub_name, stage_hub_folder
+from cluster.hub import HUB_FILES, is_hub_name, stage_hub_file, stage_hub_folder
 from cluster.s3_client import (
     S3Address,
     errors,
@@ -52,10 +52,14 @@ class _Object:
 def stage_file(uri: str) -> Path:
     """The file at `uri` on this machine: a local path as it is, an object of an `s3://` address downloaded once.
 
+    So is a file of a dataset on a hub (`cluster.hub`).
+
     Raises:
         InvalidInput: there is no such object, or it may not be read.
         StoreFailed: the store or the local disk failed.
     """
+    if uri.startswith(HUB_FILES):
+        return stage_hub_file(uri)
     if not is_s3(uri):
         return Path(uri)
     staging = _Staging(uri)

@@ -102,7 +102,11 @@ def number(
 
 def add_problems(parser: argparse.ArgumentParser) -> None:
     """Declare `PROBLEMS`."""
-    parser.add_argument("problems", metavar="PROBLEMS", help=".jsonl, .csv (also .gz) or .parquet; local or s3://")
+    parser.add_argument(
+        "problems",
+        metavar="PROBLEMS",
+        help=".jsonl, .csv (also .gz) or .parquet; local, s3:// or hf://datasets/ORG/NAME/PATH",
+    )
 
 
 def add_run(parser: argparse.ArgumentParser, which: str = "a run, finished or not") -> None:

@@ -1,4 +1,4 @@
-"""Problem files as rows, one at a time: JSON Lines, CSV and Parquet, on a local disk or under s3://.
+"""Problem files as rows, one at a time: JSON Lines, CSV and Parquet, on a disk, under s3:// or on a hub.
 
     rows(path, wanted) -> FileRow(number, columns), FileRow(number, LineError), ...
 
@@ -17,6 +17,7 @@ from itertools import chain
 from pathlib import Path
 from typing import IO
 
+from cluster.hub import HUB_FILES
 from jobs.problems.file_rows import Expansion, FileRow, LineError, NoColumns, TooLong
 from jobs.problems.parquet_rows import parquet_rows
 from records.bounded import check_regular, parse_json, quoted
@@ -35,7 +36,7 @@ def rows(path: str, wanted: Collection[str] | None) -> Iterator[FileRow]:
     """The rows of a file in order, blank lines left out.
 
     Args:
-        path: a local path or s3://, with one of the `KNOWN` extensions.
+        path: a local path, s3:// or hf://datasets/, with one of the `KNOWN` extensions.
         wanted: columns whose values will be looked at; of Parquet the others are None. None: all columns.
 
     Raises:
@@ -64,11 +65,13 @@ def place(path: str, number: int) -> str:
 
 
 def _local(path: str) -> Path:
-    """The file on this machine's disk; one under s3:// is fetched once."""
+    """The file on this machine's disk; one of a store or a hub is fetched once."""
     if "://" not in path:
         return Path(path)
-    if not path.startswith("s3://"):
-        raise InvalidInput(f"{path}: problems are read from a local disk or from s3://BUCKET/KEY")
+    if not path.startswith(("s3://", HUB_FILES)):
+        raise InvalidInput(
+            f"{path}: problems are read from a local disk, from s3://BUCKET/KEY, or from {HUB_FILES}ORG/NAME/PATH"
+        )
     from cluster.staging import stage_file
 
     return stage_file(path)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from cluster.hub import HUB_FILES
 from jobs.problems.columns import ProblemColumns, ResolvedColumns, resolved_columns
 from jobs.problems.file_rows import LineError, NoColumns
 from jobs.problems.files import place, rows, unit
@@ -107,7 +108,7 @@ def inspect_problems(
     """
     if limit is not None and limit < 1:
         raise InvalidInput(f"--limit must be at least 1, got {limit}")
-    check = _Check(str(path), columns, limit, reference_mistake, reference_doubt)
+    check = _Check(_pinned(str(path)), columns, limit, reference_mistake, reference_doubt)
     check.read()
     if len(check.mistakes) < MAX_ERRORS:
         check.find_repeated_ids()
@@ -131,6 +132,15 @@ def inspect_problems(
         fingerprint=check.fingerprint.hexdigest(),
         warnings=(*_warnings(check.columns, check.num_problems, check.num_references), *_doubts(check)),
     )
+
+
+def _pinned(path: str) -> str:
+    """A file of a hub at the commit that it means now: a later pass, and the controller, read the same."""
+    if not path.startswith(HUB_FILES):
+        return path
+    from cluster.hub import pinned_hub_file
+
+    return pinned_hub_file(path)
 
 
 class _Check:

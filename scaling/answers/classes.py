@@ -11,6 +11,7 @@ the rest is asked for (`pairs`), and what nobody could decide is different.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from records.failure import StrategyFailed
 from scaling.answers.canonical import canonical_answer, is_decided
 from scaling.answers.choices import choice_equal
 from scaling.answers.equivalence import same_reading
@@ -18,6 +19,8 @@ from scaling.answers.extract import DEFAULT, Extraction, extract_answer
 from scaling.answers.numeric import numeric_equal
 from scaling.answers.reading import Kind, read_answer
 
+MAX_ERROR_CHARS = 2000
+"""Of what code of the user's own says when it fails."""
 MAX_COMPARED = 64
 """Classes that a new answer is compared with; later ones are different."""
 
@@ -41,12 +44,22 @@ class AnswerPolicy:
     prm_reads_thoughts: bool = True
 
     def answer(self, solution: str | None) -> str | None:
-        """The answer that a solution states, after its thought; None where it states none, or there is none."""
+        """The answer that a solution states, after its thought; None where it states none, or there is none.
+
+        Raises:
+            StrategyFailed: a function or a pattern of the user's own could not tell.
+        """
         if solution is None:
             return None
         if self.extractor is None:
             return extract_answer(solution, self.extraction)
-        return self.extractor(solution)
+        try:
+            found: object = self.extractor(solution)
+        except Exception as error:
+            raise StrategyFailed(f"answer.extract raised {type(error).__name__}: {error}"[:MAX_ERROR_CHARS]) from error
+        if found is not None and not isinstance(found, str):
+            raise StrategyFailed(f"answer.extract returned {type(found).__name__}, and has to return text or None")
+        return found
 
     def quick(self, left: str, right: str) -> bool | None:
         """Whether two answers of different forms are the same; None where only the grader can tell."""

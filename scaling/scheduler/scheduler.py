@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 
 from records.calls import CallFailed, PrefixMissing, Sampled, SampleResult, Sampling, Scored, ScoreResult
+from records.failure import StrategyFailed
 from records.problem import Problem
 from records.rows import OpenRecord
 from scaling.answers.classes import DEFAULT_POLICY, AnswerPolicy, Pair
@@ -86,17 +87,12 @@ class Scheduler:
         return self._admission.num_paths
 
     def begin_window(self, *, num_problems: int, num_left: int, held_tokens: int = 0) -> None:
-        """The next `num_problems` to be opened compete: for their share of the cap, once all have been read.
-
-        `num_left` problems have no row yet; `held_tokens` is what earlier epochs gave to those of this window.
-        """
+        """The next problems to be opened compete for their share (`window_share`), once all have been read."""
         self._gathering = WindowBarrier(num_problems)
         self.ledger.begin_window(num_problems=num_problems, num_left=num_left, held_tokens=held_tokens)
 
     def open(self, problem: Problem, *, order: int, now_s: float, record: OpenRecord | None = None) -> None:
         """Begin a problem, or go on where the `record` of an earlier epoch ends; with the budget gone, end a new one.
-
-        `order` ranks it among the waiting.
 
         Raises:
             RunMismatch: the strategy is not the one that began it.
@@ -148,8 +144,7 @@ class Scheduler:
             if isinstance(result, Scored):
                 self.counts.scored(result)
                 self.scores.settle(task.key)
-                following = self._ended(task).search.scored(task, result, replica=replica)
-                self._advance(task.problem_id, following, now_s)
+                self._advance(task.problem_id, self._ended(task).search.scored(task, result, replica=replica), now_s)
             else:
                 self._unserved(self.scores, task, result, now_s)
 
@@ -217,7 +212,12 @@ class Scheduler:
             self._lengths.observe(task.until, result.generated_tokens)
         self.samples.settle(task.key)
         search = self._ended(task, len(result.steps)).search
-        self._advance(task.problem_id, search.sampled(task, result, granted_tokens=granted, replica=replica), now_s)
+        try:
+            tasks = search.sampled(task, result, granted_tokens=granted, replica=replica)
+        except StrategyFailed as failed:
+            self._fail(task.problem_id, str(failed), now_s)
+        else:
+            self._advance(task.problem_id, tasks, now_s)
 
     def _unserved(self, dispatcher: _Tasks, task: ReplicaTask, told: PrefixMissing | CallFailed, now_s: float) -> None:
         """A live replica had no use for a call: send it again, in full or for another try, or give the problem up."""
@@ -265,7 +265,6 @@ class Scheduler:
             self._conclude(problem_id, now_s)
 
     def _gone(self, task: ReplicaTask, now_s: float) -> None:
-        """Nothing comes of a task that was recalled."""
         self._advance(task.problem_id, self._ended(task).search.cancelled(task), now_s)
 
     def _replica_down(self, culprits: Sequence[ReplicaTask], cause: str, now_s: float) -> None:

@@ -149,9 +149,10 @@ class ProblemSearch:
         return reply
 
     def sampled(self, task: SampleTask, result: Sampled, *, granted_tokens: int, replica: str) -> list[Task]:
-        """A child exists; what to do next: score it, or go on."""
+        """A child exists; what to do next: score it, or go on. Raises `StrategyFailed`: its answer cannot be read."""
         slot = self._slot(task)
         slot.granted_tokens, slot.sampled, slot.replica = granted_tokens, result, replica
+        slot.answer = ""  # for its row, where it cannot be read
         slot.answer = self._growth.stated(task, result)
         if slot.scoring is Scoring.NONE or self._open.ending:
             return self._complete(slot)

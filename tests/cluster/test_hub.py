@@ -29,17 +29,85 @@ except InvalidInput as error:
 """
 
 
-def stage(home: Path, endpoint: str, name: str, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+def stage(
+    home: Path, endpoint: str, name: str, *words: str, script: str = STAGE, **more: str
+) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "PYTHONPATH": str(ROOT)} | more
     environment |= {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DOWNLOAD_TIMEOUT": "5", "HF_HUB_ETAG_TIMEOUT": "5"}
     return subprocess.run(
-        [sys.executable, "-c", STAGE, name, *words],
+        [sys.executable, "-c", script, name, *words],
         env=environment,
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
+
+
+FILE = """
+import sys
+from itertools import islice
+from cluster.hub import stage_hub_file
+from jobs.problems.problem_set import ProblemColumns, inspect_problems
+from records.failure import InvalidInput
+try:
+    found = inspect_problems(sys.argv[1], ProblemColumns(), 3)
+    print(found.path, stage_hub_file(found.path), *(problem.question for problem in found), sep="\\n")
+except InvalidInput as error:
+    sys.exit(str(error))
+"""
+DATASET = "parsimony/sums"
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("hub") / "dataset"
+    (folder / "main").mkdir(parents=True)
+    shutil.copy(EXAMPLE / "test.jsonl", folder / "main/test.jsonl")
+    (folder / "README.md").write_text("# sums")
+    return folder
+
+
+def problems_of(home: Path, endpoint: str, address: str, **more: str) -> subprocess.CompletedProcess[str]:
+    return stage(home, endpoint, address, script=FILE, **more)
+
+
+def test_a_file_of_a_dataset_is_fetched_once_pinned_and_found_again_without_the_hub(tmp_path, dataset):
+    address = f"hf://datasets/{DATASET}/main/test.jsonl"
+    with serving({f"datasets:{DATASET}": dataset}) as hub:
+        done = problems_of(tmp_path, hub.endpoint, address)
+        assert done.returncode == 0, done.stderr
+        pinned, file, *questions = done.stdout.splitlines()
+        assert pinned == f"hf://datasets/{DATASET}@{COMMIT}/main/test.jsonl"
+        assert Path(file).read_bytes() == (dataset / "main/test.jsonl").read_bytes()
+        lines = (dataset / "main/test.jsonl").read_text().splitlines()
+        assert questions == [json.loads(line)["question"] for line in lines[:3]]
+        assert len([line for line in hub.requests if line.startswith("GET") and "test.jsonl" in line]) == 1
+        endpoint = hub.endpoint
+    for name in (address, pinned):
+        again = problems_of(tmp_path, endpoint, name, HF_HUB_OFFLINE="1")
+        assert again.returncode == 0, again.stderr
+        assert again.stdout == done.stdout
+
+
+def test_what_a_dataset_has_not_is_refused_and_what_it_has_is_named(tmp_path, dataset):
+    has = "it has main/test.jsonl"
+    with serving({f"datasets:{DATASET}": dataset}) as hub:
+        for address, said in (
+            ("hf://datasets/nobody/nothing/x.jsonl", "there is no such dataset on the hub"),
+            (f"hf://datasets/{DATASET}/main/train.jsonl", f"the dataset has no such file; {has}"),
+            (f"hf://datasets/{DATASET}", f"name a file of the dataset; {has}"),
+            (f"hf://datasets/{DATASET}@v9/main/test.jsonl", "the hub has no revision 'v9' of it"),
+            ("hf://datasets/sums", "is no file of a dataset; they are written hf://datasets/ORG/NAME"),
+            ("hf://models/a/b.jsonl", "or from hf://datasets/ORG/NAME/PATH"),
+        ):
+            refused = problems_of(tmp_path, hub.endpoint, address)
+            assert refused.returncode == 1
+            assert said in refused.stderr, refused.stderr
+            assert "Traceback" not in refused.stderr
+    away = problems_of(tmp_path / "empty", "http://127.0.0.1:9", f"hf://datasets/{DATASET}/main/test.jsonl")
+    assert "it is not here, and the hub cannot be reached" in away.stderr
+    assert f"hf download --repo-type dataset {DATASET} main/test.jsonl --local-dir FOLDER" in away.stderr
 
 
 @pytest.fixture(scope="module")

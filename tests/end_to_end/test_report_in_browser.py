@@ -166,6 +166,31 @@ def test_the_tree_is_walked_by_keyboard(browser: Any, pages: dict[str, Path]) ->
         assert page.locator("#tree [tabindex='0']").count() == 1
 
 
+def test_a_thought_is_folded_away_and_unfolds_by_click_and_by_key(browser: Any, tmp_path: Path) -> None:
+    talk = Talk(say=chatter, thinks=True)
+    write_run(tmp_path / "thinking", made_problems(4), strategy=BEST_OF_8, talk=talk)
+    report(run=str(tmp_path / "thinking"), output=str(tmp_path / "thinking.html"))
+    with visiting(browser, tmp_path / "thinking.html") as visit:
+        page = visit.page
+        facts = page.locator("body").inner_text()
+        assert "Thinking tokens per sample, by problem" in facts
+        folded = page.locator("#tree details.thought")
+        assert folded.count() > 0
+        first = folded.first
+        row = page.locator("#tree [data-node]", has=page.locator("details.thought")).first
+        assert first.get_attribute("open") is None
+        expanded = row.get_attribute("aria-expanded")
+        first.locator("summary").click()
+        assert first.get_attribute("open") is not None
+        assert row.get_attribute("aria-expanded") == expanded, "the step itself stays as it was"
+        first.locator("summary").focus()
+        page.keyboard.press("Enter")
+        assert first.get_attribute("open") is None
+        page.get_by_role("button", name="Open all").click()
+        ends = page.locator("#tree [data-node]", has_text="eos").first
+        assert "\\boxed" in ends.inner_text(), "the answer is not folded away"
+
+
 @pytest.mark.ci
 def test_enter_and_space_open_and_close_a_step(browser: Any, pages: dict[str, Path]) -> None:
     with visiting(browser, pages["finished"]) as visit:

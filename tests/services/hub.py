@@ -3,7 +3,8 @@
     with serving({"org/name": folder}) as hub:
         environment = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": ...}
 
-Each repository has one commit, which "main" is; `hub.requests` says what was asked for.
+A dataset is called "datasets:org/name". Each repository has one commit, which "main" is; `hub.requests` says what was
+asked for.
 """
 
 import hashlib
@@ -37,12 +38,15 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         path = unquote(urlsplit(self.path).path).strip("/")
         self.server.requests.append(f"{self.command} {path}")
-        for name, folder in self.server.repositories.items():
-            if path.startswith(f"api/models/{name}"):
-                self._api(path.removeprefix(f"api/models/{name}").strip("/"), name, folder)
+        for repository, folder in self.server.repositories.items():
+            kind, _, name = repository.rpartition(":")
+            kind = kind or "models"
+            if path.startswith(f"api/{kind}/{name}"):
+                self._api(path.removeprefix(f"api/{kind}/{name}").strip("/"), name, folder)
                 return
-            if path.startswith(f"{name}/resolve/"):
-                revision, _, file = path.removeprefix(f"{name}/resolve/").partition("/")
+            below = f"{name}/resolve/" if kind == "models" else f"{kind}/{name}/resolve/"
+            if path.startswith(below):
+                revision, _, file = path.removeprefix(below).partition("/")
                 self._file(revision, file, folder)
                 return
         self._send(404, {"X-Error-Code": "RepoNotFound"}, b"{}")
@@ -64,7 +68,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _file(self, revision: str, name: str, folder: Path) -> None:
         file = folder / name
-        if revision not in ("main", COMMIT) or not file.is_file():
+        if revision not in ("main", COMMIT):
+            self._send(404, {"X-Error-Code": "RevisionNotFound"}, b"")
+            return
+        if not file.is_file():
             self._send(404, {"X-Error-Code": "EntryNotFound"}, b"")
             return
         content = file.read_bytes()
