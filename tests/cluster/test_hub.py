@@ -61,7 +61,7 @@ DATASET = "parsimony/sums"
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("hub") / "dataset"
+    folder: Path = tmp_path_factory.mktemp("hub") / "dataset"
     (folder / "main").mkdir(parents=True)
     shutil.copy(EXAMPLE / "test.jsonl", folder / "main/test.jsonl")
     (folder / "README.md").write_text("# sums")
