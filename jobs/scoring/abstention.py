@@ -15,7 +15,6 @@ from scaling.statistics.accuracy import accuracy_interval
 from scaling.statistics.risk_coverage import risk_coverage
 from scaling.uncertainty.abstention import probability_of
 from scaling.uncertainty.aggregation import ScoreEstimate
-from scaling.uncertainty.risk_control import DRIFTED_BELOW, drift
 
 _COLUMNS = ("answer", "answer_p_lower", "answer_p_median", "answer_p_upper", "correct", "abstained", "p_median")
 
@@ -170,6 +169,8 @@ def _target(
     risk = section.get("risk")
     if not isinstance(risk, Mapping):
         return None
+    from scaling.uncertainty.risk_control import DRIFTED_BELOW, drift  # scipy: only where there is something to test
+
     before = risk["question_scores"]
     now = [row["p_median"] for row in rows]
     if before is None or None in now:

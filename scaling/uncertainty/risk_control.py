@@ -46,8 +46,8 @@ class Answered:
     def p_value(self, target_error: float) -> float:
         """That so few are wrong, or fewer, if the share of wrong answers were the target.
 
-        >>> Answered(0.9, 45, 0).p_value(0.05)
-        0.09944025698709474
+        >>> round(Answered(0.9, 45, 0).p_value(0.05), 6)
+        0.09944
         """
         return float(bdtr(self.num_wrong, self.num_answered, target_error)) if self.num_answered else 1.0
 
