@@ -23,8 +23,8 @@ def references(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Undisturbe
     return {one.name: undisturbed(one, "scripted", folder / one.name) for one in ONE_PROCESS}
 
 
-MARKS: dict[int, Any] = {2: (), 3: pytest.mark.ci, 9: pytest.mark.ci, 12: pytest.mark.ci}
-"""A schedule in `make test`, four in `.ci/run`."""
+MARKS: dict[int, Any] = dict.fromkeys((2, 3, 9, 12), pytest.mark.ci)
+"""Four in `.ci/run`, all in `make test-all`."""
 NUMBERS = [pytest.param(number, marks=MARKS.get(number, pytest.mark.long)) for number in range(1, 13)]
 
 

@@ -127,6 +127,7 @@ def test_instances_on_demand_follow_spot_instances_that_never_come_up_but_not_re
     assert schedule(told, demands).nodes == found.nodes
 
 
+@pytest.mark.ci
 def test_examples_without_a_gpu_start_none(empty_session):
     for path in sorted((ROOT / "examples/arithmetic").glob("*.toml")):
         if path.stem == "calibrate":  # has no replica

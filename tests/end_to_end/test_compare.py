@@ -44,7 +44,7 @@ def times(folder: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.ci
+@pytest.mark.long
 def test_settings_cost_and_answer_what_their_own_runs_say(tmp_path, capsys):
     output = tmp_path / "compared"
     assert "cheapest" in compare(output, "--orders", "1").lower()

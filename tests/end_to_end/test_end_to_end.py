@@ -39,6 +39,8 @@ pytestmark = pytest.mark.ray
 
 SHIPPED = ("sample", "majority", "best-of-16", "beam-16")
 """Recipes of the example."""
+PLAIN = ("sample", "majority")
+"""Of these, what others hold too."""
 QUICK = ("output.flush_interval_s=0.5", "output.flush_problems=20", *SCRIPTED)
 TWO = ("generator.num_replicas=2", "prm.num_replicas=2", "script.tokens_per_s=200", "script.prm_tokens_per_s=10000")
 
@@ -76,7 +78,9 @@ def one_generator(replicas):
     return replace(replicas, generators=replicas.generators[:1], prms=())
 
 
-@pytest.mark.parametrize("recipe", SHIPPED)
+@pytest.mark.parametrize(
+    "recipe", [pytest.param(one, marks=pytest.mark.long if one in PLAIN else ()) for one in SHIPPED]
+)
 def test_every_shipped_recipe_scores_and_every_reader_reads(tmp_path, replicas, recipe):
     plan = make_plan(options(tmp_path / "run", recipe, limit=24))
     summary = score(plan, replicas)
@@ -161,7 +165,7 @@ def test_the_cap_on_tokens_is_never_exceeded(tmp_path, replicas):
     [
         "controller",
         pytest.param("writer", marks=pytest.mark.long),
-        "generator",
+        pytest.param("generator", marks=pytest.mark.ci),
         pytest.param("prm", marks=pytest.mark.long),
     ],
 )

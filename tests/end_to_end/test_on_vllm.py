@@ -65,8 +65,8 @@ def one_generator(replicas):
 
 
 @pytest.mark.parametrize("kind", [
-    pytest.param("whole samples", marks=pytest.mark.ci),
-    "steps",
+    pytest.param("whole samples", marks=pytest.mark.long),
+    pytest.param("steps", marks=pytest.mark.ci),
     pytest.param("adaptive", marks=pytest.mark.long),
 ])  # fmt: skip
 def test_a_strategy_of_each_kind_scores(tmp_path, replicas, kind):

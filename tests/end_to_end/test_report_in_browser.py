@@ -81,8 +81,8 @@ def test_a_page_opens_without_a_complaint_and_without_a_request(
 
 
 @pytest.mark.parametrize(("name", "scheme"), [
-    pytest.param("half", "light", marks=pytest.mark.ci),
-    ("finished", "dark"),
+    pytest.param("half", "light", marks=pytest.mark.long),
+    pytest.param("finished", "dark", marks=pytest.mark.ci),
     pytest.param("half", "dark", marks=pytest.mark.long),
     pytest.param("finished", "light", marks=pytest.mark.long),
 ])  # fmt: skip
@@ -234,6 +234,7 @@ def test_problems_are_found_filtered_and_sorted(browser: Any, pages: dict[str, P
         assert tokens == sorted(tokens, reverse=True)
 
 
+@pytest.mark.ci
 def test_a_problem_shows_why_it_stopped(browser: Any, pages: dict[str, Path]) -> None:
     with visiting(browser, pages["finished"], hash_part="#problem=nobody") as visit:
         assert "This page knows no such problem." in visit.page.locator("#problem").inner_text()
@@ -256,7 +257,7 @@ def test_a_problem_shows_why_it_stopped(browser: Any, pages: dict[str, Path]) ->
         assert page.evaluate("document.activeElement.id") == "problem-title"
 
 
-@pytest.mark.ci
+@pytest.mark.long
 def test_a_page_looks_like_one_on_every_medium(browser: Any, pages: dict[str, Path], tmp_path: Path) -> None:
     """Not pixels, but what would be wrong with any: a blank image, a page wider than a phone, no pages on paper."""
     for number, options in enumerate(MEDIA):

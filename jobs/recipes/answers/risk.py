@@ -172,7 +172,8 @@ def _check_same_strategy(found: RiskFile, strategy: Mapping[str, Any], *, stops:
         if key not in leave and was != now:
             raise InvalidInput(
                 f"answer.risk: strategy.{key} is {now!r}, and was {was!r} when {found.run} was calibrated: what was "
-                "seen there says nothing of this strategy; calibrate-risk takes --set"
+                "seen there says nothing of it. Calibrate this strategy (calibrate-risk takes --set), or leave the "
+                "target out: --set answer.target_error= --set answer.risk="
             )
 
 

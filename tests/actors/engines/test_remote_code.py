@@ -28,6 +28,7 @@ class MineConfig(LlamaConfig):
 """
 
 
+@pytest.mark.ci
 async def test_it_runs_only_where_it_is_trusted(tmp_path):
     marker = tmp_path / "ran"
     folder = Path(shutil.copytree(EXAMPLE / "generator", tmp_path / "model"))

@@ -16,7 +16,7 @@ from records.calls import SampleCall, Sampled, Sampling, TokenPrefix, root_prefi
 from records.path import FinishReason
 from records.request import Until
 
-pytestmark = [pytest.mark.vllm, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [pytest.mark.vllm, pytest.mark.ci, pytest.mark.asyncio(loop_scope="session")]
 
 EXAMPLE = Path(__file__).parents[4] / "examples/thinking"
 GREEDY, DRAWN = Sampling(0.0), Sampling(0.7)
@@ -84,7 +84,7 @@ async def test_greedy_a_budget_that_is_not_reached_changes_no_token():
     assert len({thinking_tokens(one) for one in plain}) > NUM_PROBLEMS // 2  # lengths that spread
 
 
-@pytest.mark.parametrize("most", [1, 40, 120])
+@pytest.mark.parametrize("most", [40, *(pytest.param(most, marks=pytest.mark.long) for most in (1, 120))])
 async def test_a_cap_is_never_passed_and_what_is_closed_is_answered(most):
     found = await served(within(most), calls(DRAWN))
     closed = [one for one in found if times(one, "is_closed")]
