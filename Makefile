@@ -6,7 +6,7 @@ PYTEST_ARGS ?=
 # time is waiting. A selection in PYTEST_ARGS may leave one of the two without a test (5).
 APART := vllm or ray or gpu or s3 or browser
 PURE_TESTS = $(BIN)/python -m pytest -n 2 --dist loadfile -m "not ($(APART))$(1)" $(PYTEST_ARGS) || test $$? -eq 5
-APART_TESTS = $(BIN)/python -m pytest -n 3 --dist loadfile -m "($(APART))$(1)" $(PYTEST_ARGS) || test $$? -eq 5
+APART_TESTS = $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "($(APART))$(1)" $(PYTEST_ARGS) || test $$? -eq 5
 
 # Python's byte code is kept, whatever the shell says: without it each process compiles torch and its like once more.
 unexport PYTHONDONTWRITEBYTECODE
@@ -30,7 +30,7 @@ test: install  ## What every change must pass, with real engines and Ray (PYTEST
 	$(call APART_TESTS, and not long and not ci)
 
 test-ci: install  ## What continuous integration runs beside it: more faults, more inputs, more engines (PYTEST_ARGS=...)
-	$(BIN)/python -m pytest -n 3 --dist loadfile -m "ci and not long" $(PYTEST_ARGS) || test $$? -eq 5
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "ci and not long" $(PYTEST_ARGS) || test $$? -eq 5
 
 test-all: install  ## Every test: also all pairs, all seeds and long chaos (PYTEST_ARGS=...)
 	$(call PURE_TESTS,)

@@ -19,6 +19,8 @@ from tests.support.tiers import Tier, some_of
 
 prepare_environment(local=True)
 
+LONGEST = ("test_walk_through.py", "test_ray_jobs.py", "test_on_vllm.py", "test_own_prompts.py")
+"""Files that begin first: workers take whole files, and the last to begin is the last to end."""
 STORES = {"moto_server", "nanio_server", "radosgw", "moto"}
 """Fixtures, and parameters, that start an object store: a test that asks for one is marked `s3`."""
 
@@ -50,6 +52,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
         if "moto" in map(str, parameters) and _has_radosgw() and item.path.name != "test_s3.py":
             item.add_marker(pytest.mark.long)
+
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 def _has_radosgw() -> bool:

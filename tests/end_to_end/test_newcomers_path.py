@@ -4,7 +4,6 @@ On scripted engines, so the paths of models that the pages show are not looked f
 """
 
 import os
-import re
 import shlex
 import subprocess
 import sys
@@ -20,13 +19,14 @@ PAGES = ("first-run", "own-data", "what-came-out")
 
 def blocks(page: str, language: str) -> list[str]:
     """What stands between fences of that language; "" for commands."""
-    text = (ROOT / f"docs/{page}.md").read_text()
-    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    fenced = (ROOT / f"docs/{page}.md").read_text().split("```")[1::2]
+    return [text for block in fenced for name, _, text in [block.partition("\n")] if name == language]
 
 
 def commands(page: str) -> list[list[str]]:
     """The words of each command of a page."""
-    found = [shlex.split(line) for block in blocks(page, "") for line in block.splitlines()]
+    lines = (line for block in blocks(page, "") for line in block.replace("\\\n", " ").splitlines())
+    found = [words for line in lines if (words := shlex.split(line, comments=True))]
     assert all(words[0] == "parsimony" for words in found)
     return [words[1:] for words in found]
 
