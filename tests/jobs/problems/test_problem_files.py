@@ -98,8 +98,8 @@ def test_an_unknown_extension_is_refused(name: str) -> None:
         inspect_problems(name, AUTO)
 
 
-def test_what_is_neither_here_nor_on_s3_is_refused() -> None:
-    with pytest.raises(InvalidInput, match="from a local disk or from s3://BUCKET/KEY"):
+def test_what_is_neither_here_nor_on_s3_nor_on_a_hub_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="from a local disk, from s3://BUCKET/KEY, or from hf://datasets"):
         inspect_problems("https://host/p.jsonl", AUTO)
 
 
