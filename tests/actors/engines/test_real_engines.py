@@ -272,11 +272,13 @@ async def test_samples_without_seeds_are_others_each_time_and_log_probabilities_
     found = []
     for replica in replicas:
         await replica.hello()
-        samples = [await replica.engine.sample(request) for _ in range(3)]
+        samples = [await replica.engine.sample(request) for _ in range(8)]
         assert {sample.logprobs for sample in samples} == {None}
-        found += [sample.token_ids for sample in samples]
+        found.append([tuple(sample.token_ids) for sample in samples])
         sure = await replica.engine.sample(replace(request, top_logprobs=2))
         assert sure.logprobs is not None
         assert len(sure.logprobs) == len(sure.token_ids) == len(sure.top.logprobs)
         await replica.close()
-    assert len(set(found)) == 6  # neither alike within an engine, nor from one to the other
+    # Two may be alike by chance, not all of eight; and not the same eight from both engines.
+    assert min(len(set(samples)) for samples in found) > 2
+    assert found[0] != found[1]
