@@ -16,6 +16,8 @@ from records.failure import InvalidInput
 from records.path import FinishReason
 from records.request import Until
 
+pytestmark = pytest.mark.slow
+
 SMALL = ("--slots", "8", "--problems", "40", "--generators", "1", "--num-samples", "4")
 
 

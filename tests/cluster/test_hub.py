@@ -12,6 +12,8 @@ import pytest
 from cluster.hub import is_hub_name
 from tests.services.hub import COMMIT, serving
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples/arithmetic"
 NAME = "parsimony/arithmetic"

@@ -13,6 +13,8 @@ from records.metrics import METRICS
 from tests.services.debian import CannotStart
 from tests.services.prometheus import program, required
 
+pytestmark = pytest.mark.slow
+
 RULES = Path(__file__).resolve().parents[2] / "deploy/prometheus"
 FILES = ("alerts.yaml", "alerts_test.yaml")
 

@@ -19,6 +19,8 @@ from scaling.toy import play_strategy as play
 from scaling.uncertainty.fitted_answers import DEFAULTS
 from tests.support.stored_runs import stored_run
 
+pytestmark = pytest.mark.slow
+
 SEQUENTIAL = "strategy={name='sequential', num_samples=8, threshold=1.0, min_gain=0.0}"
 
 

@@ -19,6 +19,8 @@ from records.run_folder.reader import Run, read_run
 from scaling.uncertainty.aggregation import ScoreEstimate
 from tests.support.stored_runs import stored_run
 
+pytestmark = pytest.mark.slow
+
 SEQUENTIAL = "strategy={name='sequential', num_samples=8, threshold=1.0, min_gain=0.0}"
 
 

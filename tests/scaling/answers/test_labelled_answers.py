@@ -17,6 +17,8 @@ from scaling.answers.references import reference_doubt
 from scaling.answers.units import units_differ
 from scaling.answers.verdict import is_right
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 LABELLED = [json.loads(line) for line in (ROOT / "benchmarks" / "verdicts.jsonl").read_text().splitlines()]
 BY_KIND = defaultdict(list)
