@@ -14,8 +14,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("records", "scaling", "actors", "cluster", "jobs")
-MODEL_FILE = "config.json"
-"""Every folder of a model has one."""
+MODEL_FILE, MARK_OF_ADAPTER = "config.json", "adapter_config.json"
+"""Every folder of a model has one, and every folder of an adapter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,8 @@ def _sources(identity: str) -> str:
 def _folder_mistake(key: str, folder: Path) -> str | None:
     if not folder.is_dir():
         return f"has no folder {folder}, which {key} names: put it there, or name one under s3://"
-    if not (folder / MODEL_FILE).is_file():
-        return f"has a folder {folder}, which {key} names, without {MODEL_FILE}: put the whole model there"
+    adapter = key.endswith(".adapter")
+    file, what = (MARK_OF_ADAPTER, "adapter") if adapter else (MODEL_FILE, "model")
+    if not (folder / file).is_file():
+        return f"has a folder {folder}, which {key} names, without {file}: put the whole {what} there"
     return None

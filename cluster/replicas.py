@@ -140,6 +140,10 @@ class RayReplica(Generic[CallT, ResultT]):
         """See `ReplicaHandle`: Ray starts the replica elsewhere, and nobody is to kill that one."""
         self._process_gone = True
 
+    def dismiss(self) -> None:
+        """See `ElasticHandle`."""
+        ray.kill(self._actor, no_restart=True)
+
     def let_go(self) -> None:
         """See `ReplicaHandle`."""
         self._line.close()

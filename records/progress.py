@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from records.jsonio import added
 from records.usage import Role
 
-_PLURAL: dict[Role, str] = {"generator": "generators", "prm": "PRMs"}
+ROLE_PLURALS: dict[Role, str] = {"generator": "generators", "prm": "PRMs"}
 
 
 def waiting_text(role: Role, *, num_ready: int, num_wanted: int, kind: str) -> str:
@@ -14,7 +14,7 @@ def waiting_text(role: Role, *, num_ready: int, num_wanted: int, kind: str) -> s
     >>> waiting_text("generator", num_ready=2, num_wanted=8, kind="generator_slot")
     '2 of 8 generators, waiting for nodes of kind generator_slot'
     """
-    return f"{num_ready} of {num_wanted} {_PLURAL[role]}, waiting for nodes{f' of kind {kind}' if kind else ''}"
+    return f"{num_ready} of {num_wanted} {ROLE_PLURALS[role]}, waiting for nodes{f' of kind {kind}' if kind else ''}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,9 +13,10 @@ particular problem, and the loop never blocks.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 
+from actors.controller.elastic import Elastic, Growth
 from actors.controller.fleet import Fleet, cancel_all
 from actors.controller.heartbeat import heartbeats
 from actors.controller.metrics import RunMetrics
@@ -32,6 +33,7 @@ from actors.controller.settings import (
     scheduler_of,
     with_rows,
 )
+from actors.controller.snapshot import progress_now
 from actors.controller.time_limits import TimeLimits
 from actors.grading.grader import AnswerGrader
 from actors.writer.store_retry import patiently
@@ -39,7 +41,7 @@ from records.failure import ActorDied, Fenced, StoreFailed, first_failure
 from records.problem import Problem
 from records.progress import Progress
 from records.rows import OpenRecord, ProblemRecord
-from records.usage import Usage
+from records.usage import Role, Usage
 from scaling.budget.metering import Meter
 from scaling.search.tasks import CompareTask
 from scaling.strategy import StrategyFactory
@@ -58,6 +60,7 @@ class Controller:
         writer: opened by this epoch.
         grader: of answers.
         metrics: is told how it goes, once a second.
+        growth: of the roles whose number of replicas follows the work.
         clock: seconds from anywhere, monotonic.
     """
 
@@ -73,6 +76,7 @@ class Controller:
         writer: RunWriter,
         grader: AnswerGrader,
         metrics: MetricsExporter,
+        growth: Mapping[Role, Growth] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._problems, self._settings, self._clock = problems, settings, clock
@@ -111,6 +115,11 @@ class Controller:
             on_reached=self._grant_no_more,
         )
         self._metrics = RunMetrics(metrics, self.scheduler, self._fleet, self._recorder, settings.rates)
+        self._elastic = Elastic(
+            growth or {}, fleet=self._fleet, scheduler=self.scheduler, note=self._notes.add, clock=clock,
+            num_unbegun=lambda: self._visible.total_problems - self._visible.done_problems - self._num_begun,
+            num_concluded=lambda: self._visible.done_problems - so_far.visible.done_problems,
+        )  # fmt: skip
         self._phase, self._stopping, self._started_s = "waiting for replicas", False, clock()
         self._grading: asyncio.TaskGroup | None = None
 
@@ -122,19 +131,20 @@ class Controller:
         """
         try:
             async with asyncio.TaskGroup() as group:
-                replicas = [group.create_task(loop) for loop in self._fleet.loops()]
+                self._fleet.start(group)
                 others = [
                     self._recorder.run(),
                     heartbeats(self._writer, self._snapshot, every_s=self._settings.heartbeat_s, clock=self._clock),
                     self._limits.run(),
                     self._metrics.run(self._snapshot),
                     watch_nodes(self._settings.nodes, self._fleet),
+                    self._elastic.run(),
                 ]
                 background = [group.create_task(loop) for loop in others]
                 journals = dict(await patiently(lambda: asyncio.to_thread(self._read_journals), self._notes.add))
                 self._recorder.restore(journals)
                 await self._work(journals)
-                await cancel_all(replicas)
+                await self._fleet.end()
                 await self._recorder.flush()  # what came in during the last one
                 await cancel_all(background)
         except ExceptionGroup as group_of:
@@ -155,21 +165,10 @@ class Controller:
 
     def progress(self) -> Progress:
         """How far the run is."""
-        held = self._limits.held()
-        ledger, samples = self.scheduler.ledger, self.scheduler.samples
-        visible = self._fleet.progress(self._visible) | {
-            "phase": self._phase,
-            "open_problems": self._num_begun,
-            "generated_tokens": ledger.spent_tokens,
-            "usd": held.usd,
-            "gpu_seconds": held.gpu_seconds,
-            "elapsed_s": self._clock() - self._started_s,
-            "waiting_samples": samples.num_waiting,
-            "flying_samples": samples.num_in_flight,
-            "flying_tokens": self._fleet.flying_tokens,
-            "flying_scores": self.scheduler.scores.num_in_flight,
-        }
-        return Progress(**visible)
+        return progress_now(
+            self._visible, self.scheduler, self._fleet, self._limits.held(),
+            phase=self._phase, num_begun=self._num_begun, elapsed_s=self._clock() - self._started_s,
+        )  # fmt: skip
 
     def take_notes(self) -> list[str]:
         """What the user should hear, since the last call."""

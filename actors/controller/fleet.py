@@ -4,7 +4,7 @@ Results and deaths go straight into the scheduler; what follows from them is the
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ from records.progress import Progress, waiting_text
 from records.replica import ReplicaInfo
 from records.usage import Role
 from scaling.budget.metering import Meter
-from scaling.scheduler.dispatch import Outgoing
+from scaling.scheduler.dispatch import Dispatcher, Outgoing
 from scaling.scheduler.scheduler import Scheduler
 from scaling.search.accounting import Models
 
@@ -65,12 +65,15 @@ class Fleet:
         self.num_wanted = len(generators) + len(prms)
         self._settings, self._scheduler, self._metered = settings, scheduler, metered
         self._on_event, self._note = on_event, note
-        self._generators = {handle.replica_id: self._generator_client(handle) for handle in generators}
-        self._prms = {handle.replica_id: self._prm_client(handle) for handle in prms}
+        self._generators = {handle.replica_id: self._client(handle, "generator") for handle in generators}
+        self._prms = {handle.replica_id: self._client(handle, "prm") for handle in prms}
         self._needs_generator, self._needs_prm = bool(generators), bool(prms)
         self._roles: dict[str, Role] = roles_of(generators, prms)
         self._up: dict[str, ReplicaInfo] = {}
         self._given_up: list[GeneratorClient | _PrmClient] = []
+        self._group: asyncio.TaskGroup | None = None
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._leaving: set[str] = set()
 
     @property
     def num_ready(self) -> int:
@@ -118,20 +121,89 @@ class Fleet:
             "waiting": "; ".join(self._waiting(role) for role in dict.fromkeys(map(self._role, waiting))),
         }
 
-    def node_gone(self, node: Node) -> None:
+    def nodes_seen(self, nodes: Sequence[Node]) -> None:
+        """How the nodes are now: what was on dead ones is gone, what is on draining ones gets no more work.
+
+        Unless nobody else is up for that work.
+        """
+        for node in nodes:
+            if not node.alive:
+                self._node_gone(node)
+        leaving = {node.node_id: node.name for node in nodes if node.alive and node.draining}
+        for dispatcher, clients in ((self._scheduler.samples, self._generators), (self._scheduler.scores, self._prms)):
+            up = [client for client in clients.values() if client.replica_id in self._up]
+            stays = any(client.node_id not in leaving for client in up)
+            for client in up:
+                if client.replica_id in self._leaving:
+                    continue
+                if not (stays and client.node_id in leaving):
+                    dispatcher.open(client.replica_id)
+                elif dispatcher.close(client.replica_id):
+                    self._note(f"node {leaving[client.node_id]} is about to go: {client.replica_id} gets no more work")
+        self._on_event()
+
+    def _node_gone(self, node: Node) -> None:
         """A node is dead: so is what was on it, whether or not anybody has noticed."""
         for client in self._clients():
             if client.node_id == node.node_id:  # often its connection has broken before, and it is down already
                 client.node_gone(f"its node {node.name} is gone")
                 self._metered().release(client.replica_id)
 
-    def loops(self) -> list[Coroutine[None, None, None]]:
-        """One coroutine per replica, each to run as a task of its own until it is cancelled.
+    def start(self, group: asyncio.TaskGroup) -> None:
+        """Keep each replica in service, in a task of its own, which fails with `ReplicaFailed`.
 
-        Raises:
-            ReplicaFailed: (by one of them) the last replica of a role was given up.
+        It does when the last replica of its role was given up.
         """
-        return [self._keep(client) for client in self._clients()]
+        self._group = group
+        for client in self._clients():
+            self._tasks[client.replica_id] = group.create_task(self._keep(client))
+
+    async def end(self) -> None:
+        """End these tasks; the replicas go on."""
+        await cancel_all(list(self._tasks.values()))
+
+    def add(self, role: Role, handle: GeneratorHandle | PrmHandle) -> None:
+        """One more replica, which may have no node yet."""
+        if self._group is None:
+            raise RuntimeError("the fleet has not started")
+        client = self._client(handle, role)
+        (self._generators if role == "generator" else self._prms)[handle.replica_id] = client
+        self._roles[handle.replica_id] = role
+        self.num_wanted += 1
+        self._tasks[handle.replica_id] = self._group.create_task(self._keep(client))
+
+    def close(self, replica: str) -> None:
+        """A replica is not needed any more: it ends what it has, and gets nothing else."""
+        self._leaving.add(replica)
+        self._dispatcher(replica).close(replica)
+
+    def reopen(self, replica: str) -> None:
+        """It is, after all."""
+        self._leaving.discard(replica)
+        self._dispatcher(replica).open(replica)
+
+    async def remove(self, replica: str) -> None:
+        """Use a replica no more; what it had to do waits for another."""
+        self._leaving.discard(replica)
+        await cancel_all([self._tasks.pop(replica)])
+        role = self._roles[replica]
+        clients: dict[str, GeneratorClient] | dict[str, _PrmClient]
+        clients = self._generators if role == "generator" else self._prms
+        self._given_up.append(clients.pop(replica))
+        self.num_wanted -= 1
+        down = self._scheduler.generator_down if role == "generator" else self._scheduler.prm_down
+        if self._up.pop(replica, None) is not None:
+            down(replica, "it is not needed any more", now_s=self._metered().now_s)
+        self._metered().release(replica)
+        self._on_event()
+
+    def is_up(self, replica: str) -> bool:
+        """Whether a replica takes calls."""
+        return replica in self._up
+
+    def num_up(self, role: Role) -> int:
+        """Replicas of a role that are up."""
+        return sum(self._roles[name] == role for name in self._up)
 
     def send(self, outgoing: Outgoing) -> None:
         """Queue what the scheduler wants sent."""
@@ -144,11 +216,14 @@ class Fleet:
         for replica, scores in outgoing.scores.items():
             self._prms[replica].send(scores)
 
+    def _dispatcher(self, replica: str) -> Dispatcher[Any]:
+        return self._scheduler.samples if self._roles[replica] == "generator" else self._scheduler.scores
+
     def _role(self, client: GeneratorClient | _PrmClient) -> Role:
         return self._roles[client.replica_id]
 
     def _waiting(self, role: Role) -> str:
-        ready = sum(self._roles[name] == role for name in self._up)
+        ready = self.num_up(role)
         wanted = sum(self._role(client) == role for client in self._clients())
         kind = self._settings.node_kinds.get(role, "")
         return waiting_text(role, num_ready=ready, num_wanted=wanted, kind=kind)
@@ -156,32 +231,22 @@ class Fleet:
     def _clients(self) -> list[GeneratorClient | _PrmClient]:
         return [*self._generators.values(), *self._prms.values()]
 
-    def _generator_client(self, handle: GeneratorHandle) -> GeneratorClient:
-        def on_results(replica: str, results: Sequence[SampleResult]) -> None:
-            self._scheduler.generator_results(replica, results, now_s=self._metered().now_s)
+    def _client(self, handle: GeneratorHandle | PrmHandle, role: Role) -> Any:
+        """The line to one replica; its results and deaths go to the scheduler under the role's names."""
+        to = self._scheduler
+        generates = role == "generator"
+        take: Callable[..., None] = to.generator_results if generates else to.prm_results
+        add, requeue = (to.generator_up, to.generator_down) if generates else (to.prm_up, to.prm_down)
+
+        def on_results(replica: str, results: Sequence[Any]) -> None:
+            take(replica, results, now_s=self._metered().now_s)
             self._on_event()
 
-        return ReplicaClient(
+        return ReplicaClient[Any, Any](
             handle,
             epoch=self._settings.replica_epoch,
-            on_up=partial(self._on_up, self._scheduler.generator_up),
-            on_down=partial(self._on_down, self._scheduler.generator_down),
-            on_results=on_results,
-            health=self._settings.health,
-            check=self._settings.check_replica,
-            on_placed=self._placed,
-        )
-
-    def _prm_client(self, handle: PrmHandle) -> _PrmClient:
-        def on_results(replica: str, results: Sequence[ScoreResult]) -> None:
-            self._scheduler.prm_results(replica, results, now_s=self._metered().now_s)
-            self._on_event()
-
-        return ReplicaClient(
-            handle,
-            epoch=self._settings.replica_epoch,
-            on_up=partial(self._on_up, self._scheduler.prm_up),
-            on_down=partial(self._on_down, self._scheduler.prm_down),
+            on_up=partial(self._on_up, add),
+            on_down=partial(self._on_down, requeue),
             on_results=on_results,
             health=self._settings.health,
             check=self._settings.check_replica,
@@ -196,6 +261,8 @@ class Fleet:
             self._note(f"{replica} is back")
         self._up[replica] = info
         add(replica, info.max_concurrency)
+        if replica in self._leaving:
+            self._dispatcher(replica).close(replica)
         self._on_event()
 
     def _on_down(self, requeue: Callable[..., None], replica: str, cause: str) -> None:

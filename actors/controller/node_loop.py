@@ -20,7 +20,5 @@ async def watch_nodes(look: NodeWatch | None, fleet: Fleet) -> None:
         HeadLost: the head does not answer.
     """
     while look is not None:
-        for node in await look():
-            if not node.alive:
-                fleet.node_gone(node)
+        fleet.nodes_seen(await look())
         await asyncio.sleep(LOOK_S)

@@ -43,6 +43,14 @@ class ReplicaHandle(Replica[CallT_contra, _ResultT], Protocol[CallT_contra, _Res
         ...
 
 
+class ElasticHandle(ReplicaHandle[CallT_contra, _ResultT], Protocol[CallT_contra, _ResultT]):
+    """One that may be let go before its run ends."""
+
+    def dismiss(self) -> None:
+        """End the process for good, or, where it has none yet, what asks for a node for it."""
+        ...
+
+
 class NodeWatch(Protocol):
     """Looks at the nodes of the cluster."""
 

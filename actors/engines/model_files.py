@@ -13,6 +13,8 @@ HEAD_FILE = "head.safetensors"
 PRM_CONFIG_FILE = "prm_config.json"
 TOKENIZER_FILE = "tokenizer.json"
 CONFIG_FILE = "config.json"
+ADAPTER_CONFIG_FILE = "adapter_config.json"
+ADAPTER_FILE = "adapter_model.safetensors"
 MAX_CONFIG_BYTES = 16 * 2**20
 """Of a JSON file other than the tokenizer's."""
 MAX_HEADER_BYTES = 16 * 2**20

@@ -120,6 +120,7 @@ class GeneratorSettings(EngineSettings):
         seeded: each sample is drawn with the seed of its call; else all from one stream, another in each process.
         logprobs: log-probabilities of sampled tokens are given also where a call asks for none of the likeliest.
         thinking: how its thoughts are told apart from its answers; None: they are not.
+        adapter: folder of a LoRA adapter that all its samples go through; None: the model as it is.
     """
 
     prompt_template: str
@@ -134,6 +135,7 @@ class GeneratorSettings(EngineSettings):
     chat_template: str | None = None
     chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
     thinking: ThinkingSettings | None = None
+    adapter: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ replicas said of themselves.
 from collections.abc import Mapping
 from pathlib import Path
 
+from actors.engines.adapter import check_adapter
 from actors.engines.chat import chat_writer
 from actors.engines.model_files import (
     CONFIG_FILE,
@@ -42,6 +43,8 @@ def check_generator(settings: GeneratorSettings) -> None:
     """
     model = Path(settings.model)
     _check_folder(model, settings)
+    if settings.adapter is not None:
+        check_adapter(Path(settings.adapter), model)
     if QUESTION not in settings.prompt_template:
         raise InvalidInput("generator.prompt_template lacks {question}: every problem would get the same prompt")
     if settings.chat:

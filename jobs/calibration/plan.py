@@ -32,7 +32,8 @@ from jobs.recipes.engines import SCRIPTED
 from jobs.recipes.load import load_recipe
 from jobs.recipes.sections import Recipe
 from jobs.recipes.settings import prm_settings
-from jobs.scoring.plan import checked_model, git_revision, package_versions
+from jobs.scoring.models import checked_model
+from jobs.scoring.plan import git_revision, package_versions
 from records.failure import InvalidInput
 from records.rows import RolloutRow
 from records.run_folder.epochs import utc

@@ -32,6 +32,8 @@ FILES = (
     *("generator.chat_template", "answer.model", "answer.risk"),
 )
 """Settings that name a file."""
+MODELS = ("generator.model", "prm.model", "generator.adapter")
+"""Settings that name a folder of weights, or a name on a hub."""
 
 
 def load_recipe(
@@ -63,8 +65,8 @@ def load_recipe(
     for key, value in renamed_overrides([parse_override(override) for override in overrides]):
         apply_override(tables, key, value)
         overridden.append(key)
-        if key in ("generator.model", "prm.model"):
-            _resolve_models(tables, Path.cwd(), only=key.partition(".")[0])
+        if key in MODELS:
+            _resolve_models(tables, Path.cwd(), only=key)
         if key in FILES:
             _resolve_files(tables, Path.cwd(), only=key)
     try:
@@ -166,12 +168,13 @@ def _resolve_files(tables: dict[str, Any], folder: Path, *, only: str | None = N
 
 
 def _resolve_models(tables: dict[str, Any], folder: Path, *, only: str | None = None) -> None:
-    """Make the models' paths absolute, built-in ones too; a name on the hub or an s3:// address stays."""
-    for role in ("generator", "prm") if only is None else (only,):
+    """Make the paths of `MODELS` absolute, built-in ones too; a name on the hub or an s3:// address stays."""
+    for key in MODELS if only is None else (only,):
+        role, _, name = key.partition(".")
         section = tables.get(role)
-        model = section.get("model") if isinstance(section, dict) else None
+        model = section.get(name) if isinstance(section, dict) else None
         if not isinstance(section, dict) or not isinstance(model, str) or not model or model.startswith("s3://"):
             continue
         resolved = folder_of(model) or folder / Path(model).expanduser()
         if resolved.exists() or not is_hub_name(model):
-            section["model"] = str(resolved.resolve())
+            section[name] = str(resolved.resolve())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from jobs.recipes.answers.fitted import read_answer_model
 from jobs.recipes.answers.risk import chosen_risk, read_risk
-from jobs.recipes.engines import MOST_TEMPLATE_CHARS
+from jobs.recipes.generator import MOST_TEMPLATE_CHARS
 from jobs.recipes.prompt import with_examples
 from jobs.recipes.sections import Recipe
 from jobs.recipes.settings import problem_columns

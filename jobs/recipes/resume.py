@@ -24,6 +24,8 @@ def decides_results(recipe: Recipe) -> dict[str, Any]:
     for role in ("generator", "prm"):
         if deciding.get(role) is not None:
             deciding[role]["model"] = Path(deciding[role]["model"]).name
+            if deciding[role].get("adapter") is not None:
+                deciding[role]["adapter"] = Path(deciding[role]["adapter"]).name
     return deciding
 
 

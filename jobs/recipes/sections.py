@@ -6,7 +6,8 @@ from pydantic import Field, field_validator, model_validator
 
 from jobs.recipes.answers.section import AnswerSection
 from jobs.recipes.calibration import CalibrationSection
-from jobs.recipes.engines import GeneratorSection, PrmSection, ScriptSection
+from jobs.recipes.engines import PrmSection, ScriptSection
+from jobs.recipes.generator import GeneratorSection
 from jobs.recipes.presentation import LoggersSection, ReportSection
 from jobs.recipes.prompt import PromptSection
 from jobs.recipes.section import PLUGIN, Section, is_plugin, setting, without_password

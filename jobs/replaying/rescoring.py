@@ -26,7 +26,7 @@ from jobs.recipes.settings import prm_settings, recorded_policy
 from jobs.recipes.strategies.basic import QuestionScoreStrategy
 from jobs.replaying.settings import ReplaySetting
 from jobs.score import ray_session
-from jobs.scoring.plan import checked_model
+from jobs.scoring.models import checked_model
 from jobs.scoring.replicas import launch
 from records.calls import ScoreCall, Scored, TextPrefix, child_prefix_id, root_prefix_id
 from records.failure import InvalidInput

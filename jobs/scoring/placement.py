@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from cluster.node_check import Expected, code_identity
 from cluster.staging import is_staged
 from jobs.recipes.engines import SCRIPTED, EngineSection
+from jobs.recipes.generator import GeneratorSection
 from jobs.recipes.sections import Recipe
 from jobs.scoring.cost import gpus_per_replica, role_sections
 from records.failure import PreflightFailed
@@ -75,13 +76,16 @@ def node_slots(recipe: Recipe) -> dict[str, int]:
 def expected_of_nodes(recipe: Recipe) -> dict[Role, Expected]:
     """What a node needs for a replica of each role in use: the driver's code, and the model where that is a folder."""
     return {
-        role: Expected(code_identity(), () if _travels(section) else ((f"{role}.model", section.model),))
+        role: Expected(code_identity(), _folders_that_stay(role, section))
         for role, section in role_sections(recipe).items()
     }
 
 
-def _travels(section: EngineSection) -> bool:
-    return section.kind == SCRIPTED or is_staged(section.model)
+def _folders_that_stay(role: Role, section: EngineSection) -> tuple[tuple[str, str], ...]:
+    """What has to be on a replica's node already, by the setting that names it."""
+    adapter = section.adapter if isinstance(section, GeneratorSection) else None
+    named = {} if section.kind == SCRIPTED else {f"{role}.model": section.model, f"{role}.adapter": adapter}
+    return tuple((key, folder) for key, folder in named.items() if folder is not None and not is_staged(folder))
 
 
 def check_nodes(recipe: Recipe, demands: Sequence[Demand]) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from actors.engines.settings import EngineSettings
+from actors.engines.settings import EngineSettings, GeneratorSettings
 from cluster.staging import is_staged, stage_folder
 from records.failure import ReplicaDied, StoreFailed
 from records.replica import Collected, Replica, ReplicaInfo
@@ -21,7 +21,8 @@ class StagedReplica(Generic[_SettingsT]):
 
     Args:
         make: the replica of settings whose model is a local folder.
-        settings: whose model is an `s3://` address, as which the replica still introduces itself.
+        settings: whose model, or adapter, is an `s3://` address or a name on a hub, as which the replica still
+            introduces itself.
     """
 
     def __init__(self, make: Callable[[_SettingsT], Replica[Any, Any]], settings: _SettingsT) -> None:
@@ -35,10 +36,10 @@ class StagedReplica(Generic[_SettingsT]):
         async with self._starting:
             if self._replica is None:
                 try:
-                    folder = await asyncio.to_thread(stage_folder, self._settings.model)
+                    local = await asyncio.to_thread(with_local_folders, self._settings)
                 except StoreFailed as error:
                     raise ReplicaDied(f"the model did not arrive: {error}") from error
-                self._replica = self._make(replace(self._settings, model=str(folder)))
+                self._replica = self._make(local)
         return replace(await self._replica.hello(), model=self._settings.model)
 
     async def submit(self, incarnation: str, epoch: int, calls: Sequence[Any]) -> None:
@@ -70,4 +71,17 @@ class StagedReplica(Generic[_SettingsT]):
 
 def builder(make: Callable[[_SettingsT], Replica[Any, Any]], settings: _SettingsT) -> Callable[[], Any]:
     """What an actor calls to have its replica; travels."""
-    return partial(StagedReplica, make, settings) if is_staged(settings.model) else partial(make, settings)
+    staged = any(is_staged(folder) for folder in folders_of(settings).values())
+    return partial(StagedReplica, make, settings) if staged else partial(make, settings)
+
+
+def folders_of(settings: EngineSettings) -> dict[str, str]:
+    """The folders of weights that a replica needs, as the recipe names them, by setting."""
+    adapter = settings.adapter if isinstance(settings, GeneratorSettings) else None
+    return {"model": settings.model} | ({} if adapter is None else {"adapter": adapter})
+
+
+def with_local_folders(settings: _SettingsT) -> _SettingsT:
+    """The settings with these folders on this machine. Raises as `stage_folder`."""
+    local: dict[str, Any] = {name: str(stage_folder(folder)) for name, folder in folders_of(settings).items()}
+    return replace(settings, **local)

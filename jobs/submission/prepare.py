@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from cluster.store import local_path
 from jobs.command_line.submit import SubmitCommand
-from jobs.recipes.load import FILES, shipped_recipe
+from jobs.recipes.load import FILES, MODELS, shipped_recipe
 from jobs.recipes.read_files import is_jinja
 from jobs.recipes.sections import Recipe
 from jobs.submission.inputs import JobInputs, inputs_of
@@ -179,16 +179,15 @@ def _check_recipe(recipe: Recipe, travels: _Travels) -> list[str]:
             "submitted to; leave it out, or add --set cluster.address="
         )
     warnings = []
-    for role, section in (("generator", recipe.generator), ("prm", recipe.prm)):
-        model = Path(section.model) if section is not None else Path()
-        if not model.is_absolute():  # none, or a name on the hub
+    for key in MODELS:
+        role, _, name = key.partition(".")
+        folder = Path(getattr(getattr(recipe, role), name, None) or "")
+        if not folder.is_absolute():  # none, or a name on the hub
             continue
-        if not model.is_relative_to(travels.folder):
-            warnings.append(f"{role}.model {model} is not in the working directory: the job reads the cluster's folder")
-        elif not travels.holds(model):
-            raise InvalidInput(
-                f"{role}.model {model} does not travel with the working directory: it holds no file of it"
-            )
+        if not folder.is_relative_to(travels.folder):
+            warnings.append(f"{key} {folder} is not in the working directory: the job reads the cluster's folder")
+        elif not travels.holds(folder):
+            raise InvalidInput(f"{key} {folder} does not travel with the working directory: it holds no file of it")
     for key in FILES:
         table, _, setting = key.partition(".")
         file = getattr(getattr(recipe, table), setting)

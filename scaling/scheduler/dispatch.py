@@ -11,6 +11,8 @@ full they wait for it, as long as no replica runs short and no priority ranks th
 that has seen `SUSPECT_DEATHS` deaths is a suspect: it travels alone after that, to a replica that is emptied for it,
 one at a time, and if possible to one that has not died under it. Another death, not all of the same replica while there
 are others, and it is the culprit: a broken replica is no proof against the work that it happens to get.
+
+A replica can be closed: it ends what it has, and what would have waited for it waits for any.
 """
 
 from collections.abc import Callable, Collection, Iterable
@@ -97,6 +99,17 @@ class Dispatcher(Generic[TaskT]):
             self._waiting.add(item)
         return culprits
 
+    def close(self, replica: str) -> bool:
+        """A replica that is up ends what it has and gets nothing more; whether that is new."""
+        closed = self._loads.close(replica)
+        if closed:
+            self._waiting.holder_down(replica)
+        return closed
+
+    def open(self, replica: str) -> bool:
+        """A closed replica gets calls again; whether that is new."""
+        return self._loads.open(replica)
+
     def push(self, task: TaskT, rank: Rank) -> None:
         """Put a task among the waiting ones."""
         if task.key in self._items:
@@ -130,7 +143,7 @@ class Dispatcher(Generic[TaskT]):
         while (item := self._waiting.first()) is not None:
             holder = self._prefer(item.task) if drain is None and item.patient else None
             load = None if holder is None else self._loads.by_name.get(holder)
-            if holder is None or load is None or load.room or self._idle() is not None:
+            if holder is None or load is None or load.closed or load.room or self._idle() is not None:
                 replica = self._choose(item, closed=drain)
                 return None if replica is None else (item.task, replica)
             self._waiting.defer(holder)
@@ -232,9 +245,9 @@ class Dispatcher(Generic[TaskT]):
         self._num_in_flight -= 1
 
     def _to_empty(self, suspect: Item[TaskT]) -> str:
-        """The replica that a suspect is for: one that has not died under it, the emptiest of these."""
+        """The replica that a suspect is for: open, one that has not died under it, the emptiest of these."""
         loads = self._loads.by_name
-        return min(loads, key=lambda name: (name in suspect.died_on, len(loads[name].keys), name))
+        return min(loads, key=lambda name: (loads[name].closed, name in suspect.died_on, len(loads[name].keys), name))
 
     def _choose(self, item: Item[TaskT], *, closed: str | None) -> str | None:
         if closed is not None or item.died_on:  # seldom, so there is no order for it

@@ -14,16 +14,20 @@ _SPARE_ENTRIES = 64
 
 @dataclass(slots=True)
 class Load:
-    """One replica: how many calls it takes, and which it has; `isolated`: its only call is to stay alone."""
+    """One replica: how many calls it takes, and which it has.
+
+    `isolated`: its only call is to stay alone; `closed`: it ends those that it has, and gets no others.
+    """
 
     capacity: int
     keys: set[str] = field(default_factory=set)
     isolated: bool = False
+    closed: bool = False
 
     @property
     def room(self) -> bool:
         """Whether it takes another call."""
-        return not self.isolated and len(self.keys) < self.capacity
+        return not (self.isolated or self.closed) and len(self.keys) < self.capacity
 
 
 class _Order:
@@ -63,7 +67,7 @@ class Loads:
 
     Attributes:
         by_name: each; who changes one says so (`changed`).
-        capacity: calls that all of them take at the same time.
+        capacity: calls that all of them take at the same time, closed ones left out.
     """
 
     def __init__(self) -> None:
@@ -81,9 +85,25 @@ class Loads:
 
     def down(self, name: str) -> Load | None:
         """A replica takes none any more; what it had."""
-        load = self.by_name.pop(name, None)
-        self.capacity -= load.capacity if load is not None else 0
-        return load
+        self.close(name)
+        return self.by_name.pop(name, None)
+
+    def close(self, name: str) -> bool:
+        """A replica gets no more calls; whether that is new."""
+        return self._turn(name, closed=True)
+
+    def open(self, name: str) -> bool:
+        """A closed one gets calls again; whether that is new."""
+        return self._turn(name, closed=False)
+
+    def _turn(self, name: str, *, closed: bool) -> bool:
+        load = self.by_name.get(name)
+        if load is None or load.closed == closed:
+            return False
+        load.closed = closed
+        self.capacity += -load.capacity if closed else load.capacity
+        self.changed(name)
+        return True
 
     def changed(self, name: str) -> None:
         """A replica's calls are others now."""

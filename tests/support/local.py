@@ -48,6 +48,7 @@ class LocalHandle(Generic[ReplicaT]):
     def __init__(self, replica_id: str, make: Callable[[], Any]) -> None:
         self.replica_id = replica_id
         self.num_made = 0
+        self.dismissed = False
         self._make = make
         self.replica = self._fresh()
 
@@ -77,6 +78,10 @@ class LocalHandle(Generic[ReplicaT]):
 
     def let_go(self) -> None:
         """Nothing is open."""
+
+    def dismiss(self) -> None:
+        """Nobody waits for its end."""
+        self.dismissed = True
 
     async def replace(self) -> None:
         self.replica = self._fresh()

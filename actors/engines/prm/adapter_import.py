@@ -19,7 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from actors.engines.model_files import TOKENIZER_FILE, TensorHeader, read_header, read_json
+from actors.engines.model_files import (
+    ADAPTER_CONFIG_FILE,
+    ADAPTER_FILE,
+    TOKENIZER_FILE,
+    TensorHeader,
+    read_header,
+    read_json,
+)
 from actors.engines.prm.families import AUTO, QWEN, find_family
 from actors.engines.prm.heads import ClassHead, Linear, OffsetHead
 from actors.engines.prm.public_heads import PrmFolder
@@ -31,8 +38,6 @@ from scaling.calibration.heads import QUANTILE, HeadSpec
 if TYPE_CHECKING:
     from torch import Tensor
 
-ADAPTER_CONFIG_FILE = "adapter_config.json"
-ADAPTER_FILE = "adapter_model.safetensors"
 LEVELS = (0.1, 0.5, 0.9)
 INNER, LAST = "score.0", "score.2"
 EMBEDDING = "model.embed_tokens.weight"

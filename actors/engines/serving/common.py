@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from actors.engines.adapter import adapter_files_of, num_multiplied_parameters
 from actors.engines.chat import chat_writer
 from actors.engines.model_files import TOKENIZER_FILE, context_length, identity_files, sha256_of
-from actors.engines.model_size import num_active_parameters
 from actors.engines.protocol import EngineFacts
 from actors.engines.settings import EngineSettings, GeneratorSettings
 from actors.engines.text import TextTokenizer
@@ -102,9 +102,9 @@ def engine_facts(llm: "LLMEngine", settings: EngineSettings, **details: str | in
     model = Path(settings.model)
     config = llm.model_config
     return EngineFacts(
-        model_sha256=sha256_of(identity_files(model)),
+        model_sha256=sha256_of([*identity_files(model), *adapter_files_of(settings)]),
         tokenizer_sha256=sha256_of([model / TOKENIZER_FILE]),
-        num_parameters=settings.active_parameters or num_active_parameters(model),
+        num_parameters=num_multiplied_parameters(settings),
         max_model_len=config.max_model_len,
         device=current_platform.get_device_name(),
         dtype=str(config.dtype).removeprefix("torch."),

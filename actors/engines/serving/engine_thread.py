@@ -31,6 +31,7 @@ from records.failure import ReplicaDied
 
 if TYPE_CHECKING:
     from vllm import PoolingParams, SamplingParams
+    from vllm.lora.request import LoRARequest
     from vllm.v1.engine.llm_engine import LLMEngine
 
 ADMISSION = 1.1
@@ -58,12 +59,15 @@ class EngineThread:
     Args:
         arguments: of vLLM's `EngineArgs`.
         cpu_threads: threads of its kernels on CPU; None on GPU.
+        lora_request: names the adapter that all requests go through; None: the model as it is.
     """
 
-    def __init__(self, arguments: dict[str, Any], *, cpu_threads: int | None) -> None:
+    def __init__(
+        self, arguments: dict[str, Any], *, cpu_threads: int | None, lora_request: "LoRARequest | None" = None
+    ) -> None:
         """Load the model: blocks until the engine is up. Raises what vLLM raises."""
         self.num_steps = 0
-        self._loop = asyncio.get_running_loop()
+        self._loop, self._lora_request = asyncio.get_running_loop(), lora_request
         self._capacity = int(arguments["max_num_seqs"] * ADMISSION) + 1
         self._num_requests = 0
         self._inbox: deque[EngineRequest | _Unwanted] = deque()
@@ -73,9 +77,8 @@ class EngineThread:
         self._waiting: deque[EngineRequest] = deque()
         self._flying: dict[str, EngineRequest] = {}
         self.llm: LLMEngine
-        self._thread = threading.Thread(
-            target=self._live, args=(arguments, cpu_threads), name="vllm-engine", daemon=True
-        )
+        loads = (arguments, cpu_threads)
+        self._thread = threading.Thread(target=self._live, args=loads, name="vllm-engine", daemon=True)
         self._thread.start()
         self._up.wait()
         if self._failure:
@@ -145,7 +148,7 @@ class EngineThread:
         prompt: Any = {"type": "token", "prompt_token_ids": list(token_ids)}
         with refusals():
             core_request = self.llm.input_processor.process_inputs(
-                request_id, prompt, parameters, supported_tasks=self.llm.get_supported_tasks()
+                request_id, prompt, parameters, self.llm.get_supported_tasks(), lora_request=self._lora_request
             )
         width = 1 + (getattr(parameters, "logprobs", None) or 0)
         return EngineRequest(request_id, core_request, ends, width, self._loop.create_future(), time.monotonic())

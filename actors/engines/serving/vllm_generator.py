@@ -4,8 +4,10 @@ import math
 import secrets
 from collections.abc import Callable, Sequence
 from functools import cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from actors.engines.adapter import RANKS, adapter_rank
 from actors.engines.logprobs import TopLogprobs
 from actors.engines.protocol import EngineRefused, EngineSample, SampleRequest
 from actors.engines.recall import Recall
@@ -27,6 +29,7 @@ from records.request import Until
 
 if TYPE_CHECKING:
     from vllm import SamplingParams
+    from vllm.lora.request import LoRARequest
 
 
 class VllmGenerator:
@@ -37,7 +40,9 @@ class VllmGenerator:
         cuda = has_cuda()
         prepare_environment(settings, cuda=cuda)
         threads = None if cuda else settings.cpu_threads
-        self._thread = EngineThread(generator_arguments(settings, cuda=cuda), cpu_threads=threads)
+        arguments = generator_arguments(settings, cuda=cuda)
+        adapter = None if settings.adapter is None else _lora_request(settings.adapter)
+        self._thread = EngineThread(arguments, cpu_threads=threads, lora_request=adapter)
         self.tokenizer = load_tokenizer(self._thread.llm, settings)
         self.facts = engine_facts(self._thread.llm, settings)
         self._seeded, self._logprobs = settings.seeded, settings.logprobs
@@ -116,11 +121,21 @@ class VllmGenerator:
         return FinishReason.SEPARATOR if done.stop_reason in self._separator_ids else FinishReason.EOS
 
 
+def _lora_request(adapter: str) -> "LoRARequest":
+    from vllm.lora.request import LoRARequest
+
+    return LoRARequest("adapter", 1, adapter)
+
+
 def generator_arguments(settings: GeneratorSettings, *, cuda: bool) -> dict[str, Any]:
     """Arguments of vLLM's engine for a generator."""
     arguments = common_arguments(settings, cuda=cuda) | ({} if cuda else unchunked_arguments(settings))
     if not settings.seeded:  # vLLM's own default is the same stream in every process
         arguments["seed"] = secrets.randbits(31)
+    if settings.adapter is not None:
+        rank = adapter_rank(Path(settings.adapter))
+        room = next(each for each in RANKS if each >= rank)
+        arguments |= {"enable_lora": True, "max_loras": 1, "max_lora_rank": room}
     return arguments | {"max_logprobs": settings.max_logprobs}
 
 

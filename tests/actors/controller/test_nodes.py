@@ -163,3 +163,40 @@ async def test_one_that_finds_no_node_is_asked_for_again_while_another_works(tmp
     waiting.placed.set()
     await run.run()
     assert len(read_run(tmp_path / "run").problems()) == COUNT
+
+
+async def test_a_node_that_is_about_to_go_gets_no_more_work(tmp_path):
+    gate = Counted(8)
+    run = NodesRun(tmp_path / "run", problems(COUNT), make_generator=lambda: fake_generator(faults=Faults(gate=gate)))
+    run.generators[1].placed.set()
+    task = asyncio.create_task(run.run())
+    await gate.reached.wait()
+    run.nodes[0] = replace(run.nodes[0], draining=True)
+    samples = run.controller.scheduler.samples
+    notes = ""
+    while "node a is about to go: generator-0 gets no more work" not in notes:
+        notes += "".join(run.controller.take_notes())
+        await asyncio.sleep(0.01)
+    had = samples.load("generator-0")
+    gate.set()
+    while samples.load("generator-0"):
+        assert samples.load("generator-0") <= had
+        await asyncio.sleep(0)
+    await task
+    assert samples.load("generator-0") == 0
+    rows = read_run(tmp_path / "run").problems().to_pylist()
+    assert len({row["problem_id"] for row in rows}) == COUNT
+    assert sum("is about to go" in note for note in (notes, *run.controller.take_notes())) == 1, "said once"
+
+
+async def test_the_only_node_of_a_role_works_until_it_goes(tmp_path):
+    gate = Counted(8)
+    run = NodesRun(tmp_path / "run", problems(COUNT), make_generator=lambda: fake_generator(faults=Faults(gate=gate)))
+    task = asyncio.create_task(run.run())
+    await gate.reached.wait()
+    run.nodes[0] = replace(run.nodes[0], draining=True)
+    await asyncio.sleep(0.1)
+    gate.set()
+    await task
+    assert len(read_run(tmp_path / "run").problems()) == COUNT
+    assert not any("is about to go" in note for note in run.controller.take_notes())

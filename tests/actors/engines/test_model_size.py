@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from actors.engines.model_size import num_active_parameters
-from jobs.scoring.plan import checked_model
+from jobs.scoring.models import checked_model
 from records.failure import InvalidInput
 from tests.support.fakes import GENERATOR_SETTINGS
 

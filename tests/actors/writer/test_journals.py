@@ -170,7 +170,7 @@ def opening(
 async def test_a_flush_that_is_cancelled_in_its_append_uses_its_batch_number_up(tmp_path):
     run = LocalRun(tmp_path / "run", problems(200), partial(majority, limits=LIMITS, num_samples=4))
     writer = run.controller._writer
-    append, loops = writer.append, run.controller._fleet.loops
+    append, start = writer.append, run.controller._fleet.start
     appended: set[str] = set()
     begun = asyncio.Event()
 
@@ -188,7 +188,12 @@ async def test_a_flush_that_is_cancelled_in_its_append_uses_its_batch_number_up(
         raise ReplicaFailed("the last generator was given up, as told")
 
     writer.append = append_and_answer_late
-    run.controller._fleet.loops = lambda: [*loops(), gives_up()]
+
+    def start_as_told(group):
+        start(group)
+        run.controller._fleet._tasks["told"] = group.create_task(gives_up())
+
+    run.controller._fleet.start = start_as_told
     with pytest.raises(ReplicaFailed, match="as told"):
         await run.controller.run()
     assert not run.controller._recorder._ready

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from jobs.cluster_plan.memory import BYTES_PER_GIB, RESERVED_GIB, memory_fit, model_memory
-from jobs.recipes.engines import GeneratorSection
+from jobs.recipes.generator import GeneratorSection
 
 CONFIG = {
     "num_hidden_layers": 28,

@@ -325,7 +325,7 @@ def test_ctrl_c_is_the_end_even_if_the_replicas_are_given_up_while_it_stops(stag
     stage.total_tokens = 100_000
 
     def on_controller(controller: Controller) -> None:
-        loops, stop, given_up = controller._fleet.loops, controller.stop, asyncio.Event()
+        start, stop, given_up = controller._fleet.start, controller.stop, asyncio.Event()
 
         async def gives_up() -> None:
             await given_up.wait()
@@ -335,7 +335,11 @@ def test_ctrl_c_is_the_end_even_if_the_replicas_are_given_up_while_it_stops(stag
             given_up.set()
             await stop()
 
-        controller._fleet.loops = lambda: [*loops(), gives_up()]  # type: ignore[method-assign]
+        def start_as_told(group: asyncio.TaskGroup) -> None:
+            start(group)
+            controller._fleet._tasks["told"] = group.create_task(gives_up())
+
+        controller._fleet.start = start_as_told  # type: ignore[method-assign]
         controller.stop = stop_as_it_does  # type: ignore[method-assign]
 
     stage.on_controller = on_controller

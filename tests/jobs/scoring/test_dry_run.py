@@ -19,8 +19,9 @@ from jobs.recipes.recorded import recorded_recipe
 from jobs.recipes.resume import as_json, decides_results, operational_keys
 from jobs.recipes.settings import prm_settings
 from jobs.scoring.cost import check_cost, gpus_per_replica
+from jobs.scoring.models import check_models
 from jobs.scoring.placement import cpu_slots
-from jobs.scoring.plan import Plan, _check_models, make_plan
+from jobs.scoring.plan import Plan, make_plan
 from jobs.scoring.replicas import check_introductions
 from jobs.scoring.scripted import WARNING, informed_generator_settings
 from records.failure import InvalidInput
@@ -88,12 +89,12 @@ def test_the_manifest_tells_which_answers_were_told(dry_run, tmp_path):
     told = load_recipe(dry_run, [f"script.answers={tmp_path / 'keys.jsonl'}"])
     assert informed_generator_settings(told).script.answers == {question_key("What is 1 + 1?"): "two"}
     first = plan(tmp_path / "run", dry_run).manifest
-    other = replace(first, recipe=as_json(told), models=_check_models(told))
+    other = replace(first, recipe=as_json(told), models=check_models(told))
     changed = "\n".join(differences(first, other, operational_keys()))
     assert "models.generator.model_sha256" in changed
     assert "models.prm" not in changed
     recipe = load_recipe(dry_run, ["script.tokens_per_s=100", "script.prm_tokens_per_s=5"])
-    faster = replace(first, recipe=as_json(recipe), models=_check_models(recipe))
+    faster = replace(first, recipe=as_json(recipe), models=check_models(recipe))
     assert differences(first, faster, operational_keys()) == differences(faster, first, operational_keys()) == []
 
 
@@ -104,7 +105,7 @@ def test_answers_are_found_beside_the_recipe_and_refused_where_there_are_none(dr
     assert load_recipe(dry_run).script.answers == str(tmp_path / "keys.jsonl")
     assert load_recipe(dry_run, ["script.answers=k.jsonl"]).script.answers == str(tmp_path / "elsewhere/k.jsonl")
     with pytest.raises(InvalidInput, match=r"keys\.jsonl"):
-        _check_models(load_recipe(dry_run))
+        check_models(load_recipe(dry_run))
 
 
 def test_a_recorded_recipe_is_as_it_was_before_there_were_kinds():

@@ -191,7 +191,7 @@ def test_large_weights_stay_where_they_are(
     moto_bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     overrides = put_models(moto_bucket)
-    monkeypatch.setattr("jobs.scoring.plan.MAX_HASHED_BYTES", 1000)
+    monkeypatch.setattr("jobs.scoring.models.MAX_HASHED_BYTES", 1000)
     monkeypatch.setattr("cluster.staging.OUTLINE_BYTES", 1_000_000)
     identity = make_plan(options(str(tmp_path / "a"), *overrides)).manifest.models["generator"]
     assert identity.model_sha256 is None
@@ -240,6 +240,18 @@ async def test_a_replica_brings_its_model_to_its_own_node(moto_bucket: Bucket) -
     assert (info.model, info.details) == (settings.model, {"files": "config.json"})
     passed_on: Any = await replica.collect("i", 1, 0, 1.0)
     assert passed_on == ("i", 1, 0, 1.0)
+
+
+async def test_an_adapter_is_brought_too(moto_bucket: Bucket, tmp_path: Path) -> None:
+    moto_bucket.put("adapters/a/adapter_config.json", b"{}")
+    (tmp_path / "config.json").write_text("{}")
+    settings = replace(GENERATOR_SETTINGS, model=str(tmp_path), adapter=moto_bucket.uri("adapters/a"))
+    replica = builder(MAKE, settings)()
+    assert isinstance(replica, StagedReplica)
+    info = await replica.hello()
+    assert (info.model, info.details) == (str(tmp_path), {"files": "config.json"})
+    adapter = replica._replica.settings.adapter  # type: ignore[union-attr]
+    assert os.listdir(adapter) == ["adapter_config.json"]  # noqa: PTH208 (likewise)
 
 
 def test_a_local_model_needs_no_staging() -> None:

@@ -102,6 +102,28 @@ def test_what_waits_for_a_replica_waits_for_any_when_that_dies_and_ranked_work_n
     assert made.num_waiting == 0
 
 
+def test_a_closed_replica_ends_what_it_has_and_what_waits_for_it_goes_elsewhere():
+    made = dispatcher("a", "b", slots=8)
+    for index in range(20):
+        made.push(job(f"{index:02}", "ab"[index % 2]), (0.0, 0, 0, index))
+    assert len(sent(made)) == 20
+    made.push(job("waits", "a"), (0.0, 9, 0, 0))
+    assert made.peek() is None
+    assert made.close("a")
+    assert not made.close("a"), "it is closed already"
+    assert made.capacity == 10
+    made.settle("00")  # of a
+    made.push(job("new", "a"), (0.0, 10, 0, 0))
+    assert made.peek() is None, "a has room and is closed, b is full"
+    made.settle("01")
+    made.settle("03")
+    assert sent(made) == [("waits~1", "b"), ("new~1", "b")]
+    assert made.open("a")
+    made.push(job("later", "a"), (0.0, 11, 0, 0))
+    assert sent(made) == [("later~1", "a")]
+    assert not made.close("unknown")
+
+
 def test_a_dead_replicas_work_goes_before_everything_that_was_never_sent():
     made = dispatcher("a", slots=1)
     made.push(job("old"), (0.0, 5, 0, 0))
@@ -137,6 +159,7 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.made = dispatcher()
         self.up: set[str] = set()
+        self.closed: set[str] = set()
         self.waiting: set[str] = set()
         self.flying: dict[str, tuple[str, str]] = {}
         self.count = 0
@@ -157,16 +180,27 @@ class Machine(RuleBasedStateMachine):
     def kill(self, replica: str) -> None:
         culprits = {task.key for task in self.made.replica_down(replica)}
         self.up.discard(replica)
+        self.closed.discard(replica)
         for key in [key for key, (where, _) in self.flying.items() if where == replica]:
             del self.flying[key]
             if key not in culprits:
                 self.waiting.add(key)
 
+    @rule(replica=st.sampled_from("abc"), closed=st.booleans())
+    def close_or_open(self, replica: str, closed: bool) -> None:
+        if closed:
+            changed = self.made.close(replica)
+            assert changed == (replica in self.up and replica not in self.closed)
+            self.closed |= {replica} & self.up
+        else:
+            assert self.made.open(replica) == (replica in self.closed)
+            self.closed.discard(replica)
+
     @rule()
     def send_all(self) -> None:
         for call, replica in sent(self.made):
             key = call.partition("~")[0]
-            assert replica in self.up
+            assert replica in self.up - self.closed or self.made._items[key].suspect
             self.waiting.remove(key)
             self.flying[key] = (replica, call)
 
@@ -245,7 +279,10 @@ def test_a_suspect_empties_one_replica_and_the_others_go_on():
 
 @given(
     capacities=st.lists(st.integers(1, 6), min_size=1, max_size=6),
-    moves=st.lists(st.tuples(st.sampled_from(["take", "give", "alone", "down", "up"]), st.integers(0, 5)), max_size=60),
+    moves=st.lists(
+        st.tuples(st.sampled_from(["take", "give", "alone", "down", "up", "close", "open"]), st.integers(0, 5)),
+        max_size=60,
+    ),
 )
 def test_the_least_loaded_is_the_one_that_looking_at_all_finds(capacities, moves):
     loads, names = Loads(), [f"r{number}" for number in range(len(capacities))]
@@ -263,11 +300,15 @@ def test_the_least_loaded_is_the_one_that_looking_at_all_finds(capacities, moves
                 load.keys.add(f"{number}")
             elif move == "give" and load.keys:
                 load.keys.pop()
+            elif move == "close":
+                loads.close(name)
+            elif move == "open":
+                loads.open(name)
             load.isolated = move == "alone"
             loads.changed(name)
         assert loads.least_loaded() == scanned(loads.with_room(), None, ())
         assert loads.fewest_calls() == min((len(one.keys) for _, one in loads.with_room()), default=None)
-        assert loads.capacity == sum(one.capacity for one in loads.by_name.values())
+        assert loads.capacity == sum(one.capacity for one in loads.by_name.values() if not one.closed)
 
 
 @given(
