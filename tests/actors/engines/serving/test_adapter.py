@@ -38,7 +38,7 @@ def matrices(model: Path = MODEL, layers: tuple[str, ...] = LAYERS) -> dict[str,
     weights, rng, found = load_file(model / "model.safetensors"), np.random.default_rng(7), {}
     for layer in layers:
         outputs, inputs = weights[f"{layer}.weight"].shape
-        down, up = rng.normal(size=(RANK, inputs)) * 0.05, rng.normal(size=(outputs, RANK)) * 0.05
+        down, up = rng.normal(size=(RANK, inputs)) * 0.2, rng.normal(size=(outputs, RANK)) * 0.2
         found[f"base_model.model.{layer}.lora_A.weight"] = down.astype(np.float32)
         found[f"base_model.model.{layer}.lora_B.weight"] = up.astype(np.float32)
     return found
