@@ -187,7 +187,7 @@ def playback(session: Session, plan: Plan, run: Run) -> Iterator[tuple[Replicas,
         [handle] = launch_replicas(
             partial(Prm, settings, build_engine=partial(RecordedPrm, Path(file.name))),
             Demand(role="prm"),
-            num_replicas=1,
+            numbers=(0,),
             start_timeout_s=session.recipe.cluster.start_timeout_s,
         )
         try:

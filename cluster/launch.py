@@ -9,7 +9,7 @@ import importlib
 import inspect
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -46,14 +46,14 @@ class Resources:
 
 
 def launch_replicas(
-    build: Build, demand: Demand, *, num_replicas: int, start_timeout_s: float, expected: Expected | None = None
+    build: Build, demand: Demand, *, numbers: Iterable[int], start_timeout_s: float, expected: Expected | None = None
 ) -> list[RayReplica[Any, Any]]:
-    """Start replicas of one role; their models are loaded by the first `hello`.
+    """Start replicas of one role; their models are loaded by the first `hello`. They end with this process.
 
     Args:
         build: makes the plain replica.
         demand: of each; its role is the prefix of the replicas' names.
-        num_replicas: how many.
+        numbers: of each, for its name.
         start_timeout_s: how long a node may take to have room for one, and then its engine to come up.
         expected: of the nodes that they come to; None: no more than this code.
     """
@@ -77,8 +77,16 @@ def launch_replicas(
             actor_class.remote(packed, expected.code, expected.folders, here),
             start_timeout_s=start_timeout_s,
         )
-        for index in range(num_replicas)
+        for index in numbers
     ]
+
+
+def launch_another(
+    build: Build, demand: Demand, start_timeout_s: float, expected: Expected, number: int
+) -> RayReplica[Any, Any]:
+    """Start one more replica of a role: what `launch_replicas` does, for whoever has its last argument later."""
+    [replica] = launch_replicas(build, demand, numbers=(number,), start_timeout_s=start_timeout_s, expected=expected)
+    return replica
 
 
 def launch_beside_driver(build: Build | None, *, threads: int = 0) -> ActorHandle:

@@ -35,7 +35,8 @@ class RolePlan:
 
     Attributes:
         role: of the replicas.
-        num_replicas: asked for.
+        num_replicas: asked for, at most.
+        min_replicas: that are there from the beginning.
         each: what one takes.
         kind: what its nodes are called; "" where any will do.
         memory: of one GPU's part of it; None for a stand-in.
@@ -46,6 +47,7 @@ class RolePlan:
 
     role: Role
     num_replicas: int
+    min_replicas: int
     each: Demand
     kind: str
     memory: ModelMemory | None
@@ -103,6 +105,7 @@ def _role_plan(
     return RolePlan(
         role=each.role,
         num_replicas=section.num_replicas,
+        min_replicas=section.first_replicas,
         each=each,
         kind=node_kind(section),
         memory=memory,
@@ -141,7 +144,12 @@ def _said(plans: Sequence[RolePlan], layout: ClusterLayout, groups: Sequence[Nod
         taken = ", ".join(f"{value:g} {name}" for name, value in plan.each.resources.items() if value)
         where = f", on nodes of kind {plan.kind}" if plan.kind else ""
         how = "spread" if plan.each.spread else "packed"
-        lines.append(f"{plan.role}: {plan.num_replicas} replicas, each {taken}{where}, {how}")
+        number = (
+            f"{plan.min_replicas} to {plan.num_replicas}"
+            if plan.min_replicas < plan.num_replicas
+            else plan.num_replicas
+        )
+        lines.append(f"{plan.role}: {number} replicas, each {taken}{where}, {how}")
         for use in layout.uses:
             if use.role == plan.role:
                 lines.append(f"  {use.group}: {use.num_replicas} on {use.num_nodes} of at most {most[use.group]} nodes")

@@ -119,6 +119,7 @@ class Controller:
             growth or {}, fleet=self._fleet, scheduler=self.scheduler, note=self._notes.add, clock=clock,
             num_unbegun=lambda: self._visible.total_problems - self._visible.done_problems - self._num_begun,
             num_concluded=lambda: self._visible.done_problems - so_far.visible.done_problems,
+            start_s=max((settings.held_s or {}).values(), default=0.0),
         )  # fmt: skip
         self._phase, self._stopping, self._started_s = "waiting for replicas", False, clock()
         self._grading: asyncio.TaskGroup | None = None

@@ -9,6 +9,7 @@ cluster ends the actors of a process that is gone.
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
@@ -52,10 +53,10 @@ class _Role:
     dispatcher: Dispatcher[Any]
     target: ReplicaTarget
     numbers: "count[int]"
+    start_s: float
     handles: dict[str, ElasticHandle[Any, Any]] = field(default_factory=dict)  # those that were added, and are wanted
     asked_s: dict[str, float] = field(default_factory=dict)
     leaving: dict[str, ElasticHandle[Any, Any]] = field(default_factory=dict)
-    start_s: float = START_S
 
 
 class Elastic:
@@ -69,6 +70,7 @@ class Elastic:
         num_concluded: problems that have, in this epoch, come to their end.
         note: says something to the user.
         clock: seconds, monotonic.
+        start_s: what the replicas that are there took to come up; 0: nobody knows.
     """
 
     def __init__(
@@ -81,13 +83,21 @@ class Elastic:
         num_concluded: Callable[[], int],
         note: Callable[[str], None],
         clock: Callable[[], float],
+        start_s: float = 0.0,
     ) -> None:
         self._fleet, self._scheduler, self._note, self._clock = fleet, scheduler, note, clock
         self._num_unbegun, self._num_concluded = num_unbegun, num_concluded
         self._began_s = clock()
         dispatchers: Mapping[Role, Dispatcher[Any]] = {"generator": scheduler.samples, "prm": scheduler.scores}
         self._roles = [
-            _Role(role, one, dispatchers[role], ReplicaTarget(least=one.least, most=one.most), count(one.least))
+            _Role(
+                role,
+                one,
+                dispatchers[role],
+                ReplicaTarget(least=one.least, most=one.most),
+                count(one.least),
+                start_s or START_S,
+            )
             for role, one in growth.items()
         ]
 
@@ -140,26 +150,33 @@ class Elastic:
             handle.dismiss()
 
     def _work(self, role: _Role, now_s: float) -> Work:
-        dispatcher, num_leaving = role.dispatcher, sum(map(self._fleet.is_up, role.leaving))
-        num_calls = dispatcher.num_waiting + dispatcher.num_in_flight
-        num_coming = self._num_coming(num_calls) if role.role == "generator" else 0.0
+        dispatcher, generates = role.dispatcher, role.role == "generator"
+        num_waiting, num_coming = float(dispatcher.num_waiting), 0.0
+        if generates:
+            payable = self._num_payable()
+            num_waiting = min(num_waiting, payable)
+            num_coming = min(self._num_coming(), payable - num_waiting)
+        num_calls = int(num_waiting) + dispatcher.num_in_flight
         num_done, passed_s = self._scheduler.counts.samples, now_s - self._began_s
-        left_s = (num_calls + num_coming) * passed_s / num_done if role.role == "generator" and num_done else None
         return Work(
             num_calls=num_calls,
             num_coming=num_coming,
             capacity=dispatcher.capacity,
-            num_up=self._fleet.num_up(role.role) - num_leaving,
-            left_s=left_s,
+            num_up=self._fleet.num_up(role.role) - sum(map(self._fleet.is_up, role.leaving)),
+            left_s=(num_calls + num_coming) * passed_s / num_done if generates and num_done else None,
             start_s=role.start_s,
         )
 
-    def _num_coming(self, num_calls: int) -> float:
-        """Expansions that problems not yet begun will ask for, and the budget left can pay."""
-        counts, ledger, num_concluded = self._scheduler.counts, self._scheduler.ledger, self._num_concluded()
-        each = counts.samples / num_concluded if num_concluded else UNKNOWN_SAMPLES
-        coming = self._num_unbegun() * each
-        if ledger.remaining_tokens is not None and counts.samples:
-            payable = ledger.remaining_tokens * counts.samples / max(1, counts.generated_tokens)
-            coming = min(coming, max(0.0, payable - num_calls))
-        return coming
+    def _num_coming(self) -> float:
+        """Expansions that problems not yet begun will ask for, as those did that have concluded."""
+        num_concluded = self._num_concluded()
+        return self._num_unbegun() * (
+            self._scheduler.counts.samples / num_concluded if num_concluded else UNKNOWN_SAMPLES
+        )
+
+    def _num_payable(self) -> float:
+        """Expansions that the budget left can pay; none under a cap before one is known to have cost something."""
+        counts, left = self._scheduler.counts, self._scheduler.ledger.remaining_tokens
+        if left is None:
+            return math.inf
+        return max(0, left) * counts.samples / counts.generated_tokens if counts.generated_tokens else 0.0

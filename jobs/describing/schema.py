@@ -28,6 +28,10 @@ def recipe_schema() -> dict[str, Any]:
     for role in ("GeneratorSection", "PrmSection"):  # a scripted model needs no name
         section = schema["$defs"][role]
         section["required"].remove("model")
+        number = section["properties"]["num_replicas"]
+        bounds = {name: number.pop(name) for name in ("type", "minimum", "maximum")}
+        ends = {"type": "object", "properties": {"min": bounds, "max": bounds}, "required": ["min", "max"]}
+        section["properties"]["num_replicas"] = {**number, "anyOf": [bounds, {**ends, "additionalProperties": False}]}
         scripted = {"properties": {"kind": {"const": SCRIPTED}}, "required": ["kind"]}
         section["anyOf"] = [{"required": ["model"]}, scripted]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_without(schema, "operational")}

@@ -28,7 +28,21 @@ class EngineSection(Section):
         description="Folder with the weights, relative to the recipe, or s3://..., or a name on the hub, org/name or "
         'org/name@revision; a generator also "smollm2". A scripted one needs none.',
     )
-    num_replicas: int = setting(1, "Replicas; each has its own engine.", operational=True, ge=1, le=4096)
+    num_replicas: int = setting(
+        1,
+        "Replicas; each has its own engine. { min = 1, max = 8 } is min_replicas and num_replicas in one.",
+        operational=True,
+        ge=1,
+        le=4096,
+    )
+    min_replicas: int | None = setting(
+        None,
+        "Replicas that are there from the beginning; up to num_replicas others come and go with the work. Omitted: as "
+        "many as num_replicas.",
+        operational=True,
+        silent=True,
+        ge=1,
+    )
     dtype: Literal["float32", "bfloat16", "float16", "auto"] = setting("auto", "Type of weights and activations.")
     max_model_len: int | None = setting(None, "Context limit in tokens; omitted: the model's own.", ge=1)
     max_num_seqs: int = setting(256, "Calls that one engine batches.", operational=True, ge=1)
@@ -121,6 +135,30 @@ class EngineSection(Section):
                 f"takes more of its memory: set it to {share:g} or less"
             )
         return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_range_is_two_numbers(cls, section: Any) -> Any:
+        """What `num_replicas = { min = 1, max = 8 }` stands for."""
+        found = section.get("num_replicas") if isinstance(section, dict) else None
+        if not isinstance(found, dict):
+            return section
+        if unknown := sorted(found.keys() - {"min", "max"}) or sorted({"min", "max"} - found.keys()):
+            raise ValueError(
+                f"num_replicas must be a number, or {{ min = 1, max = 8 }}: {unknown[0]} is wrong or missing"
+            )
+        return {**section, "num_replicas": found["max"], "min_replicas": found["min"]}
+
+    @model_validator(mode="after")
+    def _range_holds_a_number(self) -> Self:
+        if self.min_replicas is not None and self.min_replicas > self.num_replicas:
+            raise ValueError(f"min_replicas ({self.min_replicas}) must not be above num_replicas ({self.num_replicas})")
+        return self
+
+    @property
+    def first_replicas(self) -> int:
+        """How many are there from the beginning."""
+        return self.num_replicas if self.min_replicas is None else self.min_replicas
 
     @model_validator(mode="before")
     @classmethod

@@ -79,7 +79,7 @@ def _texts(value: object) -> list[str]:
     return [value] if isinstance(value, str) else []
 
 
-_OF_A_PLACE = ("num_replicas", "node_resource", "node_labels", "placement", "gpu_fraction")
+_OF_A_PLACE = ("num_replicas", "min_replicas", "node_resource", "node_labels", "placement", "gpu_fraction")
 """Keys of an engine's section that say where replicas go, and how many."""
 
 

@@ -84,6 +84,7 @@ def build_controller(plan: Plan, replicas: Replicas, state: RunState, writer: "R
         writer=writer,
         grader=Grader(grader.kind, num_workers=grader.num_workers, timeout_s=grader.timeout_s, warm_spare=True),
         metrics=RayExporter(plan.store.uri),
+        growth=replicas.growth,
     )
 
 

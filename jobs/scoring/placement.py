@@ -43,13 +43,16 @@ def _num_cpus(section: EngineSection, num_gpus: float) -> float:
     return 1.0 if num_gpus else float(section.cpu_threads)
 
 
-def replica_demands(recipe: Recipe, *, on_gpus: bool, labelled: bool = True) -> list[Demand]:
-    """What all replicas of a recipe take, generators first; arguments as for `replica_demand`."""
+def replica_demands(recipe: Recipe, *, on_gpus: bool, labelled: bool = True, first: bool = False) -> list[Demand]:
+    """What all replicas of a recipe take, generators first; arguments as for `replica_demand`.
+
+    `first`: only those that are there from the beginning.
+    """
     num_gpus = gpus_per_replica(recipe, on_gpus=on_gpus)
     return [
         replica_demand(role, section, num_gpus=num_gpus[role], labelled=labelled)
         for role, section in role_sections(recipe).items()
-        for _ in range(section.num_replicas)
+        for _ in range(section.first_replicas if first else section.num_replicas)
     ]
 
 

@@ -4,8 +4,10 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from actors.controller.elastic import Growth
 from actors.controller.settings import GeneratorHandle, PrmHandle, roles_of
 from actors.replicas.generator import Generator
 from actors.replicas.preflight import check_together
@@ -68,6 +70,7 @@ class Replicas:
         hosts: processes for the writer and the controller of a run (`prepare_run`); None: it starts its own.
         demands: what each takes of its node, in the same order; None where there are no nodes.
         node_kinds: what nodes of a role are called, where only some will do.
+        growth: of the roles that a run may have more of; it launches these itself, and they end with it.
     """
 
     generators: tuple[GeneratorHandle, ...]
@@ -77,6 +80,7 @@ class Replicas:
     hosts: "SpareHosts | None" = None
     demands: tuple[Demand, ...] | None = None
     node_kinds: Mapping[Role, str] = field(default_factory=dict)
+    growth: Mapping[Role, Growth] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Number of replicas."""
@@ -93,7 +97,8 @@ class Replicas:
         prms = self.prms if recipe.strategy.needs_prm else ()
         roles = set(roles_of(generators, prms).values())
         demands = None if self.demands is None else tuple(one for one in self.demands if one.role in roles)
-        return replace(self, generators=generators, prms=prms, demands=demands)
+        growth = {role: one for role, one in self.growth.items() if role in roles}
+        return replace(self, generators=generators, prms=prms, demands=demands, growth=growth)
 
     def unmetered_usage(self, now_s: float) -> Usage:
         """What their time on no run's account has come to by now, in seconds since 1970."""
@@ -141,26 +146,38 @@ def launch(recipe: Recipe) -> Replicas:
     Raises:
         PreflightFailed: a node lacks what they need.
     """
-    from cluster.launch import SpareHosts, has_gpus, launch_replicas
+    from cluster.launch import SpareHosts, has_gpus, launch_another, launch_replicas
 
     on_gpus = has_gpus() if recipe.cluster.device is None else recipe.cluster.device == "gpu"
     sections = role_sections(recipe)
     rates = replica_rates(recipe, load_prices(recipe.cost.prices), gpus_per_replica(recipe, on_gpus=on_gpus))
     check_gpu_cap(recipe, on_gpus=on_gpus)
-    demands = replica_demands(recipe, on_gpus=on_gpus, labelled=not is_local(recipe.cluster.address))
+    labelled = not is_local(recipe.cluster.address)
+    demands = replica_demands(recipe, on_gpus=on_gpus, labelled=labelled, first=True)
     check_nodes(recipe, demands)
     expected = expected_of_nodes(recipe)
     builders = replica_builders(recipe)
     launched_s = time.time()
+    each = {role: next(demand for demand in demands if demand.role == role) for role in sections}
+    timeout_s = recipe.cluster.start_timeout_s
     handles = {
         role: launch_replicas(
             builders[role],
-            next(demand for demand in demands if demand.role == role),
-            num_replicas=section.num_replicas,
-            start_timeout_s=recipe.cluster.start_timeout_s,
+            each[role],
+            numbers=range(section.first_replicas),
+            start_timeout_s=timeout_s,
             expected=expected[role],
         )
         for role, section in sections.items()
+    }
+    growth = {
+        role: Growth(
+            section.first_replicas,
+            section.num_replicas,
+            partial(launch_another, builders[role], each[role], timeout_s, expected[role]),
+        )
+        for role, section in sections.items()
+        if section.first_replicas < section.num_replicas
     }
     return Replicas(
         generators=tuple(handles.get("generator", ())),
@@ -170,6 +187,7 @@ def launch(recipe: Recipe) -> Replicas:
         hosts=SpareHosts(writer_module="actors.writer.writer", controller_module="jobs.scoring.controlling"),
         demands=tuple(demands),
         node_kinds={role: node_kind(section) for role, section in sections.items()},
+        growth=growth,
     )
 
 

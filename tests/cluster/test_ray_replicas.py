@@ -40,7 +40,7 @@ def call(key: str) -> SampleCall:
 @pytest_asyncio.fixture
 async def replica(ray_session):
     [made] = launch_replicas(
-        fake_generator, Demand(role="generator", resources={"CPU": 0.1}), num_replicas=1, start_timeout_s=60
+        fake_generator, Demand(role="generator", resources={"CPU": 0.1}), numbers=(0,), start_timeout_s=60
     )
     yield made
     made.let_go()
@@ -103,7 +103,7 @@ def test_what_ends_a_controller_reaches_the_driver(ray_session):
 async def test_a_replica_goes_only_where_its_node_resource_is(ray_session):
     def launched(node_resource: str, start_timeout_s: float):
         demand = Demand(role="generator", resources={"CPU": 0.1, node_resource: 1.0})
-        return launch_replicas(fake_generator, demand, num_replicas=2, start_timeout_s=start_timeout_s)
+        return launch_replicas(fake_generator, demand, numbers=range(2), start_timeout_s=start_timeout_s)
 
     replicas = launched("generator_slot", 60) + launched("prm_slot", 2)
 

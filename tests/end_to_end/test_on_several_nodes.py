@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import ray
+from ray._private.state import actors
 
 from jobs.command_line.score import ScoreOptions
 from jobs.score import ray_session, score
@@ -96,6 +97,11 @@ def run_with(plan, do: Callable[[Store], None]) -> Summary:
             beside.join()
 
 
+def living_actors() -> list[dict[str, Any]]:
+    """Those that are there, or are asked for."""
+    return [one for one in actors().values() if one["State"] != "DEAD"]
+
+
 def wait_for_rows(store: Store, number: int) -> None:
     while not store.read("_manifest.json") or read_log(store).totals.problems < number:
         time.sleep(0.05)
@@ -154,4 +160,28 @@ def test_a_model_that_a_node_lacks_and_another_version_are_said_before_anything_
     assert version.count("code ") == 2
     assert not (tmp_path / "run" / "_manifest.json").exists()
     for node in (without, newer):
+        session.kill(node)
+
+
+def test_replicas_come_with_the_work_and_go_in_the_tail(session, tmp_path, capfd):
+    """One at first; two more are asked for once it is full, of which one has to wait for its node."""
+    overrides = ("generator.num_replicas={min = 1, max = 3}", "prm.num_replicas=1", "generator.max_num_seqs=8")
+    plan = make_plan(options(session, tmp_path / "run", *overrides, "generator.node_resource=room", limit=200))
+    nodes = [session.add(f"room-{name}", labels=GENERATOR, resources={"room": 1}) for name in "ab"]
+
+    def add_a_node(store: Store) -> None:
+        wait_for_rows(store, 30)
+        nodes.append(session.add("room-c", labels=GENERATOR, resources={"room": 1}))
+
+    assert run_with(plan, add_a_node).finished
+    said = capfd.readouterr().err
+    assert "3 generators are wanted now, 1 were" in said
+    check_rows(tmp_path / "run", 200)
+    served = set(read_run(tmp_path / "run").steps()["replica"].to_pylist())
+    assert served >= {"generator-0", "generator-1"}
+    deadline_s = time.monotonic() + 30
+    while any("ReplicaHost" in one["ActorClassName"] for one in living_actors()):
+        assert time.monotonic() < deadline_s, "what the run asked for is still there"
+        time.sleep(0.5)
+    for node in nodes:
         session.kill(node)

@@ -172,7 +172,7 @@ def _agent_ports() -> dict[str, int]:
 def _with_head() -> Cluster:
     """A cluster of a head; Ray gives a start 30 s, which a busy machine does not always keep."""
     for tries_left in (2, 1, 0):
-        cluster = Cluster()
+        cluster = Cluster(shutdown_at_exit=False)  # its handlers are for the main thread, and nodes join from others
         try:
             cluster.add_node(num_cpus=0, include_dashboard=False, node_name="head", **_agent_ports())
         except Exception as late:

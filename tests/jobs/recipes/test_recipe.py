@@ -15,6 +15,7 @@ from jobs.recipes.section import Section
 from jobs.recipes.sections import SECTIONS, Recipe
 from jobs.recipes.settings import generator_settings, prm_settings, sampling, search_limits
 from jobs.recipes.strategies.registry import STRATEGIES
+from jobs.scoring.placement import replica_demands
 from records.failure import InvalidInput
 from records.jsonio import flat
 
@@ -69,7 +70,7 @@ def test_every_field_is_described(name: str, field: FieldInfo) -> None:
 
 
 def test_engine_settings_and_recipe_sections_have_the_same_fields() -> None:
-    placement = {"num_replicas", "node_resource", "node_labels", "placement", "gpu_fraction"}
+    placement = {"num_replicas", "min_replicas", "node_resource", "node_labels", "placement", "gpu_fraction"}
     settings = {field.name for field in fields(EngineSettings)} - {"script"}  # of a section of its own
     assert set(EngineSection.model_fields) == settings | placement
 
@@ -269,3 +270,29 @@ def test_every_preset_and_grader_is_one_that_there_is(small: Path) -> None:
         assert load_recipe(small, [f"problems.preset={preset}"]).problems.preset == preset
     assert "problems.preset" in mistake(small, "problems.preset=mmlu")
     assert "multiple-choice" in mistake(small, "grader.kind=letters")
+
+
+def test_a_number_of_replicas_may_be_a_range(small: Path) -> None:
+    fixed = load_recipe(small, ["generator.num_replicas=3"]).generator
+    assert (fixed.first_replicas, fixed.num_replicas) == (3, 3)
+    ranged = load_recipe(small, ["generator.num_replicas={min = 2, max = 8}"])
+    assert (ranged.generator.first_replicas, ranged.generator.num_replicas) == (2, 8)
+    again = load_recipe(small, ["generator.num_replicas={min = 2, max = 8}", "generator.num_replicas.max=4"]).generator
+    assert (again.first_replicas, again.num_replicas) == (2, 4)
+    assert len(replica_demands(ranged, on_gpus=False)) == 8
+    assert len(replica_demands(ranged, on_gpus=False, first=True)) == 2
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("{min = 3, max = 2}", r"min_replicas \(3\) must not be above num_replicas \(2\)"),
+        ("{min = 3}", "must be a number, or { min = 1, max = 8 }: max is wrong or missing"),
+        ("{min = 1, max = 2, most = 3}", "most is wrong or missing"),
+        ("{min = 0, max = 2}", "min_replicas"),
+        ("{min = 1, max = 5000}", "num_replicas"),
+    ],
+)
+def test_a_range_that_holds_no_number_is_refused(small: Path, value: str, said: str) -> None:
+    with pytest.raises(InvalidInput, match=said):
+        load_recipe(small, [f"generator.num_replicas={value}"])
