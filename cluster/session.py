@@ -62,6 +62,11 @@ def connect(
                 ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
             except ConnectionError as error:
                 raise ClusterFailed(f"the Ray cluster at {address} cannot be reached: {_line(error)}") from error
+            except ray.exceptions.AuthenticationError as error:
+                raise ClusterFailed(
+                    f"the Ray cluster at {address} wants a token, or is taken to want one, and none is here: set "
+                    "RAY_AUTH_TOKEN_PATH or RAY_AUTH_TOKEN, or RAY_AUTH_MODE=disabled for a cluster without tokens"
+                ) from error
         else:
             num_slots = max(num_cpus or os.cpu_count() or 1, min_cpus)
             ending.callback(_started_locally(num_slots, dict(resources or {})).close)

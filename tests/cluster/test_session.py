@@ -51,6 +51,15 @@ def test_a_cluster_that_cannot_be_reached_is_named(monkeypatch: pytest.MonkeyPat
         pytest.fail("it is not there")
 
 
+def test_a_cluster_that_wants_a_token_says_how_to_give_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def init(**_: object) -> None:
+        raise ray.exceptions.AuthenticationError("no authentication token was found")
+
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(ClusterFailed, match=r"at far:1 wants a token.*RAY_AUTH_TOKEN_PATH"), session.connect("far:1"):
+        pytest.fail("it is not there")
+
+
 def test_the_longer_wait_looks_again_until_the_node_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     looks = iter([RuntimeError("no node"), RuntimeError("no node"), None])
 
