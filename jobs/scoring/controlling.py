@@ -10,6 +10,7 @@ from actors.controller.settings import FlushPolicy, RunSettings, RunSoFar
 from actors.grading.grader import Grader
 from actors.writer.journals import read_journals
 from actors.writer.run_state import RunState
+from jobs.recipes.sections import GraderSection
 from jobs.recipes.settings import abstention, answer_policy, sampling
 from jobs.scoring.admission import most_open_paths, window_problems
 from jobs.scoring.plan import OwedProblems, Plan
@@ -73,7 +74,6 @@ def build_controller(plan: Plan, replicas: Replicas, state: RunState, writer: "R
         num_owed=plan.num_owed(state.done),
         journals=partial(read_journals, plan.store, state.open_problems),
     )
-    grader = recipe.grader
     return Controller(
         problems=OwedProblems(plan.problems, state.done, plan.only),
         strategy=plan.strategy,
@@ -82,10 +82,14 @@ def build_controller(plan: Plan, replicas: Replicas, state: RunState, writer: "R
         generators=replicas.generators,
         prms=replicas.prms,
         writer=writer,
-        grader=Grader(grader.kind, num_workers=grader.num_workers, timeout_s=grader.timeout_s, warm_spare=True),
+        grader=_grader(recipe.grader),
         metrics=RayExporter(plan.store.uri),
         growth=replicas.growth,
     )
+
+
+def _grader(section: GraderSection) -> Grader:
+    return Grader(section.kind, num_workers=section.num_workers, timeout_s=section.timeout_s, warm_spare=True)
 
 
 def _node_watch(replicas: Replicas) -> "NodeWatch | None":

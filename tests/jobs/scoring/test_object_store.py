@@ -244,12 +244,14 @@ async def test_a_replica_brings_its_model_to_its_own_node(moto_bucket: Bucket) -
 
 async def test_an_adapter_is_brought_too(moto_bucket: Bucket, tmp_path: Path) -> None:
     moto_bucket.put("adapters/a/adapter_config.json", b"{}")
-    (tmp_path / "config.json").write_text("{}")
-    settings = replace(GENERATOR_SETTINGS, model=str(tmp_path), adapter=moto_bucket.uri("adapters/a"))
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    settings = replace(GENERATOR_SETTINGS, model=str(model), adapter=moto_bucket.uri("adapters/a"))
     replica = builder(MAKE, settings)()
     assert isinstance(replica, StagedReplica)
     info = await replica.hello()
-    assert (info.model, info.details) == (str(tmp_path), {"files": "config.json"})
+    assert (info.model, info.details) == (str(model), {"files": "config.json"})
     adapter = replica._replica.settings.adapter  # type: ignore[union-attr]
     assert os.listdir(adapter) == ["adapter_config.json"]  # noqa: PTH208 (likewise)
 
