@@ -5,6 +5,8 @@ which has room for no replica; the run's files lie where only the driver looks.
 """
 
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +18,7 @@ import pytest
 import ray
 from ray._private.state import actors
 
+from cluster.store import LocalStore
 from jobs.command_line.score import ScoreOptions
 from jobs.score import ray_session, score
 from jobs.scoring.plan import make_plan
@@ -25,8 +28,8 @@ from records.failure import PreflightFailed
 from records.run_folder.checkpoints import read_log
 from records.run_folder.reader import read_run
 from records.run_folder.store import Store
-from tests.services.ray_nodes import LocalCluster, can_mount
-from tests.support.scripted import EXAMPLE, SCRIPTED
+from tests.services.ray_nodes import LocalCluster, can_have_networks, can_mount
+from tests.support.scripted import EXAMPLE, SCRIPTED, sets
 
 pytestmark = [pytest.mark.ray, pytest.mark.long]
 
@@ -185,3 +188,60 @@ def test_replicas_come_with_the_work_and_go_in_the_tail(session, tmp_path, capfd
         time.sleep(0.5)
     for node in nodes:
         session.kill(node)
+
+
+needs_networks = pytest.mark.skipif(not can_have_networks(), reason="needs root, ip and network namespaces")
+
+
+@needs_networks
+@pytest.mark.parametrize("for_good", [False, True])
+def test_a_node_that_is_cut_off_costs_no_row(session, tmp_path, for_good):
+    """Its engine goes on and its connections stand: for a while, or until the head says that the node is dead."""
+    node = session.add_away(f"away-{for_good}", labels={"kind": "away"})
+    overrides = ("generator.node_labels.kind=in(generator,away)", "generator.num_replicas=3")
+    plan = make_plan(options(session, tmp_path / "run", *overrides, limit=120))
+
+    def cut(store: Store) -> None:
+        wait_for_rows(store, 15)
+        session.cut(node)
+        if not for_good:
+            time.sleep(8)
+            session.mend(node)
+
+    assert run_with(plan, cut).finished
+    check_rows(tmp_path / "run", 120)
+    assert "generator-2" in set(read_run(tmp_path / "run").steps()["replica"].to_pylist())
+    session.mend(node)
+    session.kill(node)
+
+
+def test_a_head_that_is_lost_ends_the_command_in_a_sentence_and_another_cluster_goes_on(tmp_path):
+    run = tmp_path / "run"
+
+    def begin(cluster: LocalCluster) -> "subprocess.Popen[str]":
+        for name, labels in (("g", GENERATOR), ("p", PRM)):
+            cluster.add(name, labels=labels)
+        one_each = ("generator.num_replicas=1", "prm.num_replicas=1")
+        settings = (*QUICK, *PLACED, "script.tokens_per_s=40", *one_each, f"cluster.address={cluster.address}")
+        words = ["jobs.score", str(EXAMPLE / "test.jsonl"), "--recipe", str(EXAMPLE / "beam-16.toml")]
+        words += ["--limit", "60", "--output", str(run), *sets(*settings)]
+        return subprocess.Popen(
+            [sys.executable, "-m", *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=ROOT
+        )
+
+    with LocalCluster() as first:
+        command = begin(first)
+        wait_for_rows(LocalStore(run), 10)
+        first.kill_gcs()
+        _, said = command.communicate(timeout=180)
+    assert command.returncode == 1
+    last = [line for line in said.splitlines() if line.strip()][-1]
+    assert "the head of the Ray cluster has not answered" in last
+    assert "Traceback" not in said
+    before = len(read_run(run).problems())
+    assert before >= 10
+    with LocalCluster() as second:
+        command = begin(second)
+        _, said = command.communicate(timeout=300)
+    assert command.returncode == 0, said
+    check_rows(run, 60)

@@ -4,6 +4,7 @@ with LocalCluster() as cluster:                       # a head without CPU slots
     one = cluster.add("generator-a", labels={"kind": "generator"})
     cluster.kill(one)                                 # SIGKILL of the raylet and all that it has started
     cluster.add_apart("prm-a", {hidden: empty})       # in a mount namespace: other files at the same paths; root only
+    cluster.cut(cluster.add_away("prm-b"))            # in a network namespace: off the net, nobody is told; root only
 
 What a test leaves is ended after it, by its own processes and nobody else's.
 """
@@ -47,6 +48,7 @@ class LocalNode:
     handle: Any = None
     started: Sequence["subprocess.Popen[bytes]"] = ()
     frozen: list[psutil.Process] = field(default_factory=list)
+    link: str = ""
 
     def processes(self) -> list[psutil.Process]:
         """Those that live."""
@@ -72,6 +74,7 @@ class LocalCluster:
         self.nodes: list[LocalNode] = []
         self.head = _of_cluster("head", self._cluster.head_node)
         self._gone: list[psutil.Process] = []
+        self._links: list[str] = []
 
     def __enter__(self) -> Self:
         return self
@@ -89,6 +92,9 @@ class LocalCluster:
         _kill([*left, *self._gone])
         for one in (one for node in [*self.nodes, self.head] for one in node.started):
             one.wait()
+        for link in self._links:
+            subprocess.run(["ip", "link", "del", link], check=False, stderr=subprocess.DEVNULL)
+            subprocess.run(["ip", "netns", "del", link], check=False)
 
     def add(
         self,
@@ -126,6 +132,44 @@ class LocalCluster:
         self.nodes.append(node)
         self._wait_for(name)
         return node
+
+    def add_away(self, name: str, *, labels: Mapping[str, str] | None = None) -> LocalNode:
+        """Start a node in a network namespace with an address of its own, which `cut` takes off the net; root only."""
+        number = len(self._links) + 1
+        link = f"pn{os.getpid() % 10_000}-{number}"
+        here, there = f"10.77.{number}.1", f"10.77.{number}.2"
+        for words in (
+            f"netns add {link}",
+            f"link add {link} type veth peer name eth0 netns {link}",
+            f"addr add {here}/24 dev {link}",
+            f"link set {link} up",
+            f"-n {link} addr add {there}/24 dev eth0",
+            f"-n {link} link set lo up",
+            f"-n {link} link set eth0 up",
+            f"-n {link} route add default via {here}",
+        ):
+            subprocess.run(["ip", *words.split()], check=True)
+        self._links.append(link)
+        start = ["ip", "netns", "exec", link, str(Path(sys.executable).parent / "ray"), "start", "--block"]
+        start += [f"--address={self.address}", f"--node-ip-address={there}", "--disable-usage-stats"]
+        start += [f"--num-cpus={NODE_CPUS}", f"--node-name={name}"]
+        start += [f"--{option}={port}" for option, port in zip(_AGENT_OPTIONS, free_ports(4), strict=True)]
+        said = ",".join(f"{key}={value}" for key, value in (labels or {}).items())
+        process = subprocess.Popen(
+            [*start, *([f"--labels={said}"] if said else [])], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        node = LocalNode(name, [psutil.Process(process.pid)], started=[process], link=link)
+        self.nodes.append(node)
+        self._wait_for(name)
+        return node
+
+    def cut(self, node: LocalNode) -> None:
+        """Nothing comes to a node of `add_away`, or from it; nobody is told."""
+        subprocess.run(["ip", "link", "set", node.link, "down"], check=True)
+
+    def mend(self, node: LocalNode) -> None:
+        """It is on the net again."""
+        subprocess.run(["ip", "link", "set", node.link, "up"], check=True)
 
     def kill(self, node: LocalNode) -> None:
         """SIGKILL of all that is on a node at this moment."""
@@ -190,6 +234,17 @@ def can_mount() -> bool:
         return False
     done = subprocess.run(["unshare", "--mount", "--propagation", "private", "true"], capture_output=True, check=False)
     return done.returncode == 0
+
+
+def can_have_networks() -> bool:
+    """Whether `add_away` works here."""
+    if os.geteuid() != 0 or shutil.which("ip") is None:
+        return False
+    name = f"pn{os.getpid() % 10_000}-try"
+    made = subprocess.run(["ip", "netns", "add", name], capture_output=True, check=False).returncode == 0
+    if made:
+        subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
+    return made
 
 
 def _of_cluster(name: str, handle: Any) -> LocalNode:
