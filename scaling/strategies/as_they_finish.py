@@ -1,6 +1,7 @@
 """Samples that are looked at one by one while others are under way, for strategies that stop early.
 
-    under way   `at_once` samples more than have been counted; one that is counted makes room for another
+    under way   `at_once` samples more than have been counted; one that is counted makes room for another. Or as many as
+                the votes so far leave open
     grown       step by step where they are asked for so: the next step of each as soon as its last is there
     counted     as they finish (`Look.ARRIVAL`), or in the order in which they were begun (`Look.ORDER`)
     enough      asked after each that is counted; then the rest is cancelled
@@ -36,7 +37,7 @@ def as_they_finish(
     asked: Expand,
     *,
     num_samples: int,
-    at_once: int,
+    at_once: int | Callable[[], int],
     look: Look,
     enough: Callable[[Path, int], bool],
     goes_on: Callable[[Path], bool] = lambda _: False,
@@ -46,7 +47,7 @@ def as_they_finish(
     Args:
         asked: for one sample, or for one step of it.
         num_samples: most of them.
-        at_once: how many are under way beside those that are counted.
+        at_once: how many are under way beside those that are counted; asked anew after each where that is a function.
         look: `ORDER` or `ARRIVAL`.
         enough: told of each sample that is counted, and how many more there may be: whether no other is needed.
         goes_on: whether a sample has another step, asked for as the one before was.
@@ -56,7 +57,8 @@ def as_they_finish(
         that came, each as far as it came.
     """
     [(root, _)] = asked.parents
-    num_begun = min(at_once, num_samples)
+    wanted = at_once if callable(at_once) else lambda: at_once
+    num_begun = min(wanted(), num_samples)
     reply = yield _each(asked, [(root, num_begun)])
     request = reply.child_names[0][0] if reply.child_names else 0
     sample_of = {(request, child): child for child in range(num_begun)}
@@ -75,7 +77,7 @@ def as_they_finish(
             counted.append(sample)
             if enough(reached[sample], num_samples - len(counted)):
                 return [reached[counts] for counts in sorted(counted)]
-        beginning = range(num_begun, min(num_samples, len(counted) + at_once) if granted else num_begun)
+        beginning = range(num_begun, min(num_samples, len(counted) + wanted()) if granted else num_begun)
         num_begun += len(beginning)
         request += 1  # of what is asked next
         sample_of |= {(request, child): sample for child, sample in enumerate([*growing, *beginning])}

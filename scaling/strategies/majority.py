@@ -7,7 +7,12 @@ win:
 
 A vote weighs at most one, so whatever they say, the answer is that of all samples. Short samples finish first; that
 changes only how soon it is known.
+
+With `begin_as_needed` too only so many samples are under way as could decide if all of them said what leads: of sixteen
+nine at first, and others as these disagree. Fewer are begun to be cancelled, and a problem takes longer.
 """
+
+import math
 
 from records.path import Path
 from records.request import Expand, Scoring, Until
@@ -28,15 +33,22 @@ def majority(
     num_samples: int,
     weight_by: Aggregation | None = None,
     stop_when_decided: bool = False,
+    begin_as_needed: bool = False,
 ) -> Strategy:
-    """Sample `num_samples` solutions and vote; with `weight_by`, a vote weighs as much as its PRM score."""
+    """Sample `num_samples` solutions and vote; with `weight_by`, a vote weighs as much as its PRM score.
+
+    `begin_as_needed` has a say where `stop_when_decided`.
+    """
     scoring = Scoring.NONE if weight_by is None else weight_by.scoring
     if not stop_when_decided:
         reply = yield Expand(((root, num_samples),), Until.END, limits.max_tokens, scoring)
         return choose_by_vote(reply.paths, weight_by)
     votes: dict[str, float] = {}
+    num_open = num_samples
 
     def decided(path: Path, num_left: int) -> bool:
+        nonlocal num_open
+        num_open = num_left
         answer = answer_of(path)
         if answer is not None:
             form = form_of(path, answer)
@@ -44,8 +56,14 @@ def majority(
         first, second = two_most(votes.values())
         return first - second > num_left + _ROUNDING
 
+    def could_decide() -> int:
+        """The fewest votes that decide if all are for what leads."""
+        first, second = two_most(votes.values())
+        return min(num_open, math.floor((num_open - (first - second) + _ROUNDING) / 2) + 1)
+
     one = Expand(((root, 1),), Until.END, limits.max_tokens, scoring)
+    at_once = could_decide if begin_as_needed else num_samples
     samples = yield from as_they_finish(
-        one, num_samples=num_samples, at_once=num_samples, look=Look.ARRIVAL, enough=decided
+        one, num_samples=num_samples, at_once=at_once, look=Look.ARRIVAL, enough=decided
     )
     return choose_by_vote(samples, weight_by)

@@ -1,6 +1,6 @@
 """Options of the plain strategies, of those that are run for counts and scores, and of the user's own."""
 
-from typing import Any
+from typing import Any, Self
 
 from pydantic import model_validator
 
@@ -49,11 +49,28 @@ class MajorityStrategy(WholeSampleOptions):
         "tokens. Fewer samples are kept, and answer_p is that of the counted ones.",
         silent=True,
     )
+    begin_as_needed: bool = setting(
+        False,
+        "With stop_when_decided: begin as few samples as could decide, and others only as these disagree: fewer tokens "
+        "still, and each problem takes longer.",
+        silent=True,
+    )
+
+    @model_validator(mode="after")
+    def _one_needs_the_other(self) -> Self:
+        if self.begin_as_needed and not self.stop_when_decided:
+            raise ValueError("begin_as_needed needs stop_when_decided = true: else all samples are needed")
+        return self
 
     @property
     def needs_prm(self) -> bool:
         """Whether votes are weighed by scores; plain ones need none."""
         return self.weight_by is not None
+
+    @property
+    def samples_at_once(self) -> int:
+        """All, or more than half of them."""
+        return self.num_samples // 2 + 1 if self.begin_as_needed else self.num_samples
 
 
 class BestOfNStrategy(WholeSampleOptions):

@@ -107,6 +107,37 @@ def test_a_unanimous_majority_of_sixteen_stops_at_nine():
     assert (len(world.arrived), len(world.open)) == (9, 7)
 
 
+AS_NEEDED: dict[str, Any] = {"stop_when_decided": True, "begin_as_needed": True}
+
+
+@given(said=answers, rng=orders)
+def test_a_majority_that_begins_as_needed_has_the_answer_of_all_samples_and_begins_no_more(said, rng):
+    world = Arriving(said, any_order(rng))
+    found = played(majority(ROOT, limits=LIMITS, num_samples=len(said), **AS_NEEDED), world)
+    whole = played(majority(ROOT, limits=LIMITS, num_samples=len(said)), Arriving(said, in_turn))
+    assert found.answer == whole.answer
+    at_once = Arriving(said, any_order(rng))
+    played(majority(ROOT, limits=LIMITS, num_samples=len(said), stop_when_decided=True), at_once)
+    assert world.num_begun <= at_once.num_begun == len(said)
+
+
+@given(said=answers, rng=orders, data=st.data())
+def test_a_weighted_one_too(said, rng, data):
+    scores = data.draw(st.lists(st.sampled_from([0.0, 0.1, 0.3, 0.7, 1.0]), min_size=len(said), max_size=len(said)))
+    options: dict[str, Any] = {"limits": LIMITS, "num_samples": len(said), "weight_by": Aggregation.LAST}
+    found = played(majority(ROOT, **options, **AS_NEEDED), Arriving(said, any_order(rng), scores))
+    assert found.answer == played(majority(ROOT, **options), Arriving(said, in_turn, scores)).answer
+
+
+@pytest.mark.parametrize(
+    ("said", "begun"), [("a" * 16, 9), ("aaaaaaaab" + "a" * 7, 10), ("b" + "a" * 15, 10), ("ab" * 8, 16)]
+)
+def test_how_many_of_sixteen_are_begun(said, begun):
+    world = Arriving(list(said), in_turn)
+    played(majority(ROOT, limits=LIMITS, num_samples=16, **AS_NEEDED), world)
+    assert (world.num_begun, len(world.open)) == (begun, 0)
+
+
 @pytest.mark.parametrize("name", ["adaptive-consistency", "sequential"])
 @given(said=answers, rng=orders, at_once=st.integers(1, 6))
 def test_in_their_order_samples_decide_as_one_after_the_other_whatever_arrives_when(name, said, rng, at_once):

@@ -63,6 +63,7 @@ CASES = [
     Case("majority", f"num_samples={N}", N),
     Case("majority", f"num_samples={N}, weight_by='product'", N),
     Case("majority", "num_samples=7, stop_when_decided=true", 7, by_arrival=True),
+    Case("majority", "num_samples=7, stop_when_decided=true, begin_as_needed=true", 7, by_arrival=True),
     Case("majority", "num_samples=5, stop_when_decided=true, weight_by='min'", 5, by_arrival=True),
     Case("best-of-n", f"num_samples={N}", N),
     Case("best-of-n", f"num_samples={N}, aggregation='min', selection='weighted-vote'", N),
