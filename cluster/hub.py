@@ -3,6 +3,7 @@
     org/name --> org/name@commit        resolved before a run begins; the commit stands in the manifest
     org/name@commit --> folder          on each machine that needs it, downloaded once
     hf://datasets/org/name[@revision]/path --> the same with a commit --> file
+    hf://datasets/org/name@~parquet/config/split --> the one file of that split that the hub itself has made as Parquet
 
 `HF_ENDPOINT`, `HF_HOME`, `HF_TOKEN` and `HF_HUB_OFFLINE` mean what they always do. Without a connection what the cache
 holds is used.
@@ -19,7 +20,9 @@ from records.failure import InvalidInput
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w.-]+)?")
 HUB_FILES = "hf://datasets/"
 """How addresses of files in a hub's datasets begin, as `huggingface_hub` writes them."""
-_FILE = re.compile(rf"{HUB_FILES}([\w.-]+/[\w.-]+?)(?:@([\w.-]+))?(?:/(.*))?")
+_FILE = re.compile(rf"{HUB_FILES}([\w.-]+/[\w.-]+?)(?:@(~?[\w.-]+))?(?:/(.*))?")
+_AS_PARQUET = {"~parquet": "refs/convert/parquet"}
+"""What huggingface_hub calls the branch on which a hub keeps each split of a dataset as Parquet, and its name."""
 _MAX_NAMED = 10
 """Files of a dataset in a message."""
 SMALL_FILES = ("*.json", "*.jinja", "*.txt", "*.model", "*.py")
@@ -59,9 +62,10 @@ def stage_hub_folder(model: str) -> Path:
 
 def pinned_hub_file(address: str) -> str:
     """The address of a file in a dataset with the commit that it means now. Raises as `stage_hub_file`."""
-    name, _, path = _parts(address)
+    name, _, _ = _parts(address)
     folders = _fetched_file(address).parts
-    return f"{HUB_FILES}{name}@{folders[folders.index('snapshots') + 1]}/{path}"
+    at = folders.index("snapshots") + 1
+    return f"{HUB_FILES}{name}@{folders[at]}/{'/'.join(folders[at + 1 :])}"
 
 
 def stage_hub_file(address: str) -> Path:
@@ -75,11 +79,11 @@ def stage_hub_file(address: str) -> Path:
 
 
 def _parts(address: str) -> tuple[str, str | None, str]:
-    """Name, revision and path within."""
+    """Name, revision and path within, which may be a folder's."""
     found = _FILE.fullmatch(address)
     if found is None:
         raise InvalidInput(f"{address}: is no file of a dataset; they are written {HUB_FILES}ORG/NAME[@REVISION]/PATH")
-    return found[1], found[2], found[3] or ""
+    return found[1], _AS_PARQUET.get(found[2], found[2]), (found[3] or "").strip("/")
 
 
 @cache
@@ -95,15 +99,24 @@ def _fetched_file(address: str) -> Path:
         except LocalEntryNotFoundError:  # an EntryNotFoundError too: the hub could not be asked
             raise
         except EntryNotFoundError as error:
-            raise InvalidInput(f"{address}: the dataset has no such file; {_files_of(name, revision)}") from error
-        raise InvalidInput(f"{address}: name a file of the dataset; {_files_of(name, revision)}")
+            files = _files_of(name, revision)
+            below = [file for file in files if file.startswith(f"{path}/")]
+            if len(below) == 1:
+                return Path(hf_hub_download(name, below[0], repo_type="dataset", revision=revision))
+            several = f"{path} has several files: name one" if below else "the dataset has no such file"
+            raise InvalidInput(f"{address}: {several}; {_named(below or files)}") from error
+        raise InvalidInput(f"{address}: name a file of the dataset; {_named(_files_of(name, revision))}")
 
 
-def _files_of(name: str, revision: str | None) -> str:
+def _files_of(name: str, revision: str | None) -> list[str]:
+    """The problem files of a dataset."""
     from huggingface_hub import HfApi
 
     found = HfApi().list_repo_files(name, repo_type="dataset", revision=revision)
-    files = [file for file in found if file.removesuffix(".gz").endswith((".jsonl", ".csv", ".parquet"))]
+    return [file for file in found if file.removesuffix(".gz").endswith((".jsonl", ".csv", ".parquet"))]
+
+
+def _named(files: list[str]) -> str:
     more = f" and {len(files) - _MAX_NAMED} more" if len(files) > _MAX_NAMED else ""
     return f"it has {', '.join(files[:_MAX_NAMED])}{more}" if files else "it has no .jsonl, .csv or .parquet file"
 

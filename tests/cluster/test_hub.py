@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from cluster.hub import is_hub_name
@@ -67,6 +69,11 @@ def dataset(tmp_path_factory) -> Path:
     (folder / "main").mkdir(parents=True)
     shutil.copy(EXAMPLE / "test.jsonl", folder / "main/test.jsonl")
     (folder / "README.md").write_text("# sums")
+    table = pa.table({"question": [f"Compute {number} + 1." for number in range(4)], "answer": ["1", "2", "3", "4"]})
+    for name in ("test/0000", "train/0000", "train/0001"):
+        file = folder / f"default/{name}.parquet"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(table, file)
     return folder
 
 
@@ -92,8 +99,24 @@ def test_a_file_of_a_dataset_is_fetched_once_pinned_and_found_again_without_the_
         assert again.stdout == done.stdout
 
 
+def test_a_split_is_named_by_its_folder(tmp_path, dataset):
+    """As a hub keeps each split as Parquet: by config and split, and by whatever name its one file has."""
+    with serving({f"datasets:{DATASET}": dataset}) as hub:
+        whole = problems_of(tmp_path, hub.endpoint, f"hf://datasets/{DATASET}@~parquet/default/test")
+        assert whole.returncode == 0, whole.stderr
+        pinned, _, *questions = whole.stdout.splitlines()
+        assert pinned == f"hf://datasets/{DATASET}@{COMMIT}/default/test/0000.parquet"
+        assert questions == [f"Compute {number} + 1." for number in range(3)]
+        several = problems_of(tmp_path, hub.endpoint, f"hf://datasets/{DATASET}@~parquet/default/train/")
+        assert several.returncode == 1
+        said = (
+            "default/train has several files: name one; it has default/train/0000.parquet, default/train/0001.parquet"
+        )
+        assert said in several.stderr
+
+
 def test_what_a_dataset_has_not_is_refused_and_what_it_has_is_named(tmp_path, dataset):
-    has = "it has main/test.jsonl"
+    has = "it has default/test/0000.parquet, default/train/0000.parquet, default/train/0001.parquet, main/test.jsonl"
     with serving({f"datasets:{DATASET}": dataset}) as hub:
         for address, said in (
             ("hf://datasets/nobody/nothing/x.jsonl", "there is no such dataset on the hub"),

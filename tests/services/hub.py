@@ -3,8 +3,8 @@
     with serving({"org/name": folder}) as hub:
         environment = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": ...}
 
-A dataset is called "datasets:org/name". Each repository has one commit, which "main" is; `hub.requests` says what was
-asked for.
+A dataset is called "datasets:org/name". Each repository has one commit, which "main" is, and what the hub makes as
+Parquet; `hub.requests` says what was asked for.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def _answer(self) -> None:
-        path = unquote(urlsplit(self.path).path).strip("/")
+        path = unquote(urlsplit(self.path).path.replace("refs%2Fconvert%2Fparquet", "~parquet")).strip("/")
         self.server.requests.append(f"{self.command} {path}")
         for repository, folder in self.server.repositories.items():
             kind, _, name = repository.rpartition(":")
@@ -53,7 +53,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _api(self, rest: str, name: str, folder: Path) -> None:
         action, _, revision = rest.partition("/")
-        if revision.partition("/")[0] not in ("", "main", COMMIT):
+        if revision.partition("/")[0] not in ("", "main", "~parquet", COMMIT):
             self._send(404, {"X-Error-Code": "RevisionNotFound"}, b"{}")
             return
         files = sorted(file for file in folder.rglob("*") if file.is_file())
@@ -68,7 +68,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _file(self, revision: str, name: str, folder: Path) -> None:
         file = folder / name
-        if revision not in ("main", COMMIT):
+        if revision not in ("main", "~parquet", COMMIT):
             self._send(404, {"X-Error-Code": "RevisionNotFound"}, b"")
             return
         if not file.is_file():
