@@ -8,7 +8,9 @@ from pathlib import Path
 
 from actors.engines.model_files import TOKENIZER_FILE
 from actors.engines.prompts import plain_prompt, prompt_warnings, read_prompt_writer
+from actors.engines.text import read_tokenizer
 from actors.engines.thoughts.families import thinking_warnings
+from actors.engines.thoughts.reader import thought_reader
 from cluster.hub import is_hub_name, stage_hub_outline
 from jobs.checking.answers import described
 from jobs.problems.problem_set import inspect_problems
@@ -87,6 +89,8 @@ def first_prompt(recipe: Recipe, question: str) -> tuple[str, int | None, list[s
         missing = f"generator.model: no {TOKENIZER_FILE} in {settings.model} here: the prompt is not counted"
         return plain_prompt(settings, question), None, [missing]
     writer = read_prompt_writer(model, settings)
+    if settings.thinking is not None:
+        thought_reader(settings, settings.thinking, read_tokenizer(model / TOKENIZER_FILE), writer.text(question))
     return (
         writer.text(question),
         len(writer.token_ids(question)),

@@ -149,3 +149,12 @@ def test_something_has_to_be_checked(tmp_path, capsys) -> None:
     assert "--recipe R.toml" in capsys.readouterr().err
     assert main(["check", "--grade", str(tmp_path / "none.jsonl")]) == 2
     assert "cannot be read" in capsys.readouterr().err
+
+
+def test_a_closing_text_that_closes_nothing_is_told_before_a_run(capsys: pytest.CaptureFixture[str]) -> None:
+    example = Path(__file__).parents[3] / "examples/thinking"
+    words = ["check", str(example / "test.jsonl"), "--limit", "3", "--recipe", str(example / "majority.toml")]
+    assert main([*words, "--set", "generator.thinking.max_thinking_tokens=64"]) == 0
+    settings = ["generator.thinking.max_thinking_tokens=64", "generator.thinking.closing_text=Final answer:"]
+    assert main([*words, *(word for setting in settings for word in ("--set", setting))]) == 2
+    assert "does not end a thought" in capsys.readouterr().err
