@@ -179,6 +179,9 @@ class Grader:
         worker = await self._slots.get()
         reusable = None
         try:
+            if worker is not None and worker.gone:
+                await worker.kill()
+                worker = None
             worker = worker or await self._take_spare() or await self._start_worker()
             reply = await worker.ask(request, self.timeout_s)
             reusable = worker

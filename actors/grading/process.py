@@ -49,6 +49,11 @@ class Worker:
         self._process = process
         self._stdin, self._stdout = process.stdin, process.stdout
 
+    @property
+    def gone(self) -> bool:
+        """It ended while nobody asked it anything, and that was noticed: what it is asked next is not its death."""
+        return self._process.returncode is not None or self._stdin.is_closing()
+
     async def ask(self, request: dict[str, str] | None, timeout_s: float) -> dict[str, object]:
         """Send a request, if any, and wait for one line.
 
@@ -59,6 +64,8 @@ class Worker:
         try:
             async with asyncio.timeout(timeout_s):
                 if request is not None:
+                    if self._stdin.is_closing():  # uvloop, in Ray's actors, raises a bare RuntimeError then
+                        raise BrokenPipeError
                     self._stdin.write(json.dumps(request).encode() + b"\n")
                     await self._stdin.drain()
                 line = await self._stdout.readline()

@@ -8,13 +8,15 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.grading.grader import Grader, GradeRequest
-from actors.grading.process import GradeFailure
+from actors.grading.process import GradeFailure, Lost, Worker
 from actors.grading.worker import load_compare
 from records.failure import InvalidInput
 from tests.support.tiers import some_of
@@ -315,6 +317,38 @@ async def test_a_warm_spare_is_there_before_the_first_is_lost(says: str) -> None
         assert worker is not None
         assert worker._process is process
     assert worker._process.returncode is not None
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+@pytest.mark.parametrize("warm_spare", [True, False])
+def test_a_worker_that_ends_while_it_is_idle_costs_no_verdict(says: str, loop: Any, warm_spare: bool) -> None:
+    """On both kinds of loop: Ray's actors run on uvloop, whose closed pipes fail otherwise."""
+
+    async def killed_between() -> None:
+        async with Grader(says, num_workers=1, timeout_s=60, warm_spare=warm_spare) as grader:
+            assert await grader.grade(asked("yes")) == [True]
+            worker = grader._slots.get_nowait()
+            grader._slots.put_nowait(worker)
+            assert worker is not None
+            os.kill(worker._process.pid, signal.SIGKILL)
+            while not worker.gone:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.01)
+            assert await grader.grade(asked("yes", "no")) == [True, False]
+            assert grader.failures == {}
+            os.kill(_only(grader)._process.pid, signal.SIGKILL)
+            await asyncio.sleep(0.2)
+            with pytest.raises(Lost, match="ended with status -9"):  # whoever asks all the same hears what it is
+                await _only(grader).ask({"answer": "yes", "reference": "yes"}, 5)
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(killed_between())
+
+
+def _only(grader: Grader) -> Worker:
+    worker = grader._slots.get_nowait()
+    grader._slots.put_nowait(worker)
+    assert worker is not None
+    return worker
 
 
 async def test_a_spare_that_is_still_importing_is_not_waited_for_at_the_end(says: str) -> None:
