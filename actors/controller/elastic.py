@@ -109,6 +109,8 @@ class Elastic:
                 await self._follow(role)
 
     async def _follow(self, role: _Role) -> None:
+        if not self._fleet.serving:  # the run is at its end, and waits for its last commit
+            return
         now_s = self._clock()
         for name in [name for name in role.asked_s if self._fleet.is_up(name)]:
             role.start_s = now_s - role.asked_s.pop(name)

@@ -49,6 +49,7 @@ class Fleet:
 
     Attributes:
         num_wanted: replicas that should be up.
+        serving: between `start` and `end`; no other comes after that.
     """
 
     def __init__(
@@ -71,7 +72,8 @@ class Fleet:
         self._roles: dict[str, Role] = roles_of(generators, prms)
         self._up: dict[str, ReplicaInfo] = {}
         self._given_up: list[GeneratorClient | _PrmClient] = []
-        self._group: asyncio.TaskGroup | None = None
+        self._group: asyncio.TaskGroup
+        self.serving = False
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._leaving: set[str] = set()
 
@@ -150,22 +152,18 @@ class Fleet:
                 self._metered().release(client.replica_id)
 
     def start(self, group: asyncio.TaskGroup) -> None:
-        """Keep each replica in service, in a task of its own, which fails with `ReplicaFailed`.
-
-        It does when the last replica of its role was given up.
-        """
-        self._group = group
+        """Keep each in service, in a task that fails with `ReplicaFailed` once the last of its role was given up."""
+        self._group, self.serving = group, True
         for client in self._clients():
             self._tasks[client.replica_id] = group.create_task(self._keep(client))
 
     async def end(self) -> None:
         """End these tasks; the replicas go on."""
+        self.serving = False
         await cancel_all(list(self._tasks.values()))
 
     def add(self, role: Role, handle: GeneratorHandle | PrmHandle) -> None:
         """One more replica, which may have no node yet."""
-        if self._group is None:
-            raise RuntimeError("the fleet has not started")
         client = self._client(handle, role)
         (self._generators if role == "generator" else self._prms)[handle.replica_id] = client
         self._roles[handle.replica_id] = role

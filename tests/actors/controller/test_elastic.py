@@ -82,12 +82,12 @@ async def test_what_is_let_go_ends_its_calls_first_and_is_paid_for_no_longer(tmp
     run = Growing(tmp_path / "run", problems(COUNT), make_generator=lambda: fake_generator(faults=Faults(gate=gate)))
     run.grow("generator", most=3, make=lambda: fake_generator(faults=Faults(gate=gate)))
     task = asyncio.create_task(run.run())
-    while run.controller.progress().replicas_ready < 4:  # noqa: ASYNC110 - the controller has no event for it
+    samples = run.controller.scheduler.samples
+    while not (samples.load("generator-1") and samples.load("generator-2")):  # noqa: ASYNC110 - it has no event for it
         await asyncio.sleep(0.01)
     target = run.controller._elastic._roles[0].target
     target.look = lambda *_, **__: 1
     await asyncio.sleep(0.1)
-    samples = run.controller.scheduler.samples
     assert samples.load("generator-1") > 0, "its calls are still there"
     assert not any(handle.dismissed for handle in run.launched)
     gate.set()
@@ -106,16 +106,16 @@ async def test_one_that_is_about_to_go_is_there_again_when_it_is_needed(tmp_path
     run = Growing(tmp_path / "run", problems(COUNT), make_generator=lambda: fake_generator(faults=Faults(gate=gate)))
     run.grow("generator", most=2, make=lambda: fake_generator(faults=Faults(gate=gate)))
     task = asyncio.create_task(run.run())
-    while run.controller.progress().replicas_ready < 3:  # noqa: ASYNC110
+    while not run.controller.scheduler.samples.load("generator-1"):  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     role = run.controller._elastic._roles[0]
     wanted = 1
     role.target.look = lambda *_, **__: wanted
-    await asyncio.sleep(0.05)
-    assert list(role.leaving) == ["generator-1"]
+    while list(role.leaving) != ["generator-1"]:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
     wanted = 2
-    await asyncio.sleep(0.05)
-    assert list(role.handles) == ["generator-1"]
+    while list(role.handles) != ["generator-1"]:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
     assert len(run.launched) == 1
     gate.set()
     await task
@@ -150,3 +150,30 @@ async def test_no_more_are_asked_for_than_the_budget_left_can_use(tmp_path):
     run.grow("generator", most=8, make=slow(fake_generator, 0.002))
     await run.run()
     assert len(run.launched) == 0
+
+
+async def test_a_run_that_is_stopped_asks_for_no_more_while_it_ends(tmp_path):
+    """Its calls are still there, and its last commit takes a while: one more would never be let go."""
+    gate = asyncio.Event()
+    run = Growing(
+        tmp_path / "run", problems(COUNT), make_generator=lambda: fake_generator(faults=Faults(gate=gate)), flush_s=0.3
+    )
+    run.grow("generator", most=3, make=slow(fake_generator, 0.002))
+    target = run.controller._elastic._roles[0].target
+    wanted = 1
+    target.look = lambda *_, **__: wanted
+    task = asyncio.create_task(run.controller.run())
+    while not run.controller.scheduler.samples.num_in_flight:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    end = run.controller._fleet.end
+
+    async def end_and_want() -> None:
+        nonlocal wanted
+        await end()
+        wanted = 3
+
+    run.controller._fleet.end = end_and_want
+    await run.controller.stop()
+    async with asyncio.timeout(20):
+        assert not await task
+    assert run.launched == []
