@@ -138,7 +138,7 @@ def test_a_choice_is_text_in_recipe_and_manifest_and_a_mistake_lists_what_is_all
         ("{name=3}", "strategy.name = 3: must be one of"),
         ("{}", "strategy.name is missing: one of sample"),
         ("'majority'", "strategy = \"majority\": must be a section with a name"),
-        ("{name='majority', beam_width=3}", "--set strategy.beam_width is not a known key; known are begin_as_needed, name"),
+        ("{name='majority', beam_width=3}", "--set strategy.beam_width is not a known key; known are begin_as_needed"),
         ("{name='majority', num_samples='x'}", "--set strategy.num_samples = \"x\": must be a valid integer"),
         ("{name='dvts', num_samples=9}", r"--set \[strategy\] num_samples \(9\) must be a multiple of beam_width"),
     ],
