@@ -19,7 +19,13 @@ from tests.support.tiers import Tier, some_of
 
 prepare_environment(local=True)
 
-LONGEST = ("test_joining_nodes.py", "test_walk_through.py", "test_ray_jobs.py", "test_on_vllm.py", "test_own_prompts.py")
+LONGEST = (
+    "test_joining_nodes.py",
+    "test_walk_through.py",
+    "test_ray_jobs.py",
+    "test_on_vllm.py",
+    "test_own_prompts.py",
+)
 """Files that begin first: workers take whole files, and the last to begin is the last to end."""
 STORES = {"moto_server", "nanio_server", "radosgw", "moto"}
 """Fixtures, and parameters, that start an object store: a test that asks for one is marked `s3`."""
