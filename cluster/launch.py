@@ -81,14 +81,6 @@ def launch_replicas(
     ]
 
 
-def launch_another(
-    build: Build, demand: Demand, start_timeout_s: float, expected: Expected, number: int
-) -> RayReplica[Any, Any]:
-    """Start one more replica of a role: what `launch_replicas` does, for whoever has its last argument later."""
-    [replica] = launch_replicas(build, demand, numbers=(number,), start_timeout_s=start_timeout_s, expected=expected)
-    return replica
-
-
 def launch_beside_driver(build: Build | None, *, threads: int = 0) -> ActorHandle:
     """Start one actor on the driver's node, whose files it reads. It is not restarted: its state is the run's.
 

@@ -10,7 +10,7 @@ cluster ends the actors of a process that is gone.
 
 import asyncio
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -38,12 +38,12 @@ class Growth:
     Attributes:
         least: that are there from the beginning.
         most: at a time.
-        launch: starts one more, by its number; may be called in the controller's process.
+        launch: starts replicas of the given `numbers`; may be called in the controller's process.
     """
 
     least: int
     most: int
-    launch: Callable[[int], ElasticHandle[Any, Any]]
+    launch: Callable[..., Sequence[ElasticHandle[Any, Any]]]
 
 
 @dataclass(slots=True)
@@ -134,7 +134,7 @@ class Elastic:
             self._fleet.reopen(name)
 
     def _add(self, role: _Role, now_s: float) -> None:
-        handle = role.growth.launch(next(role.numbers))
+        [handle] = role.growth.launch(numbers=(next(role.numbers),))
         role.handles[handle.replica_id], role.asked_s[handle.replica_id] = handle, now_s
         self._fleet.add(role.role, handle)
 
@@ -164,7 +164,7 @@ class Elastic:
             num_calls=num_calls,
             num_coming=num_coming,
             capacity=dispatcher.capacity,
-            num_up=self._fleet.num_up(role.role) - sum(map(self._fleet.is_up, role.leaving)),
+            num_open=dispatcher.num_open,
             left_s=(num_calls + num_coming) * passed_s / num_done if generates and num_done else None,
             start_s=role.start_s,
         )

@@ -133,11 +133,9 @@ class Fleet:
                 self._node_gone(node)
         leaving = {node.node_id: node.name for node in nodes if node.alive and node.draining}
         for dispatcher, clients in ((self._scheduler.samples, self._generators), (self._scheduler.scores, self._prms)):
-            up = [client for client in clients.values() if client.replica_id in self._up]
+            up = [client for client in clients.values() if client.replica_id in self._up.keys() - self._leaving]
             stays = any(client.node_id not in leaving for client in up)
             for client in up:
-                if client.replica_id in self._leaving:
-                    continue
                 if not (stays and client.node_id in leaving):
                     dispatcher.open(client.replica_id)
                 elif dispatcher.close(client.replica_id):
@@ -187,7 +185,8 @@ class Fleet:
         role = self._roles[replica]
         clients: dict[str, GeneratorClient] | dict[str, _PrmClient]
         clients = self._generators if role == "generator" else self._prms
-        self._given_up.append(clients.pop(replica))
+        if (client := clients.pop(replica, None)) is not None:  # else it was given up before
+            self._given_up.append(client)
         self.num_wanted -= 1
         down = self._scheduler.generator_down if role == "generator" else self._scheduler.prm_down
         if self._up.pop(replica, None) is not None:
@@ -198,10 +197,6 @@ class Fleet:
     def is_up(self, replica: str) -> bool:
         """Whether a replica takes calls."""
         return replica in self._up
-
-    def num_up(self, role: Role) -> int:
-        """Replicas of a role that are up."""
-        return sum(self._roles[name] == role for name in self._up)
 
     def send(self, outgoing: Outgoing) -> None:
         """Queue what the scheduler wants sent."""
@@ -221,7 +216,7 @@ class Fleet:
         return self._roles[client.replica_id]
 
     def _waiting(self, role: Role) -> str:
-        ready = self.num_up(role)
+        ready = sum(self._roles[name] == role for name in self._up)
         wanted = sum(self._role(client) == role for client in self._clients())
         kind = self._settings.node_kinds.get(role, "")
         return waiting_text(role, num_ready=ready, num_wanted=wanted, kind=kind)

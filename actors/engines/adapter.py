@@ -108,7 +108,7 @@ def _check_fits(
         )
 
 
-def adapter_of(settings: EngineSettings) -> Path | None:
+def _adapter_of(settings: EngineSettings) -> Path | None:
     """The adapter of a replica; None: it has none, or is a PRM."""
     adapter = settings.adapter if isinstance(settings, GeneratorSettings) else None
     return None if adapter is None else Path(adapter)
@@ -116,13 +116,13 @@ def adapter_of(settings: EngineSettings) -> Path | None:
 
 def adapter_files_of(settings: EngineSettings) -> list[Path]:
     """What decides how a replica's adapter changes its model; empty where it has none."""
-    adapter = adapter_of(settings)
+    adapter = _adapter_of(settings)
     return [] if adapter is None else [adapter / ADAPTER_CONFIG_FILE, adapter / ADAPTER_FILE]
 
 
 def num_multiplied_parameters(settings: EngineSettings) -> int:
     """Parameters that a replica multiplies each token with, those of its adapter among them."""
-    adapter = adapter_of(settings)
+    adapter = _adapter_of(settings)
     if settings.active_parameters is not None:
         return settings.active_parameters
     own = 0 if adapter is None else sum(math.prod(header.shape) for header in _tensors(adapter).values())

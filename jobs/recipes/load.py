@@ -20,7 +20,7 @@ from jobs.recipes.builtin_models import folder_of
 from jobs.recipes.errors import describe
 from jobs.recipes.read_files import is_jinja, with_files
 from jobs.recipes.renamed import rename_keys, renamed_overrides
-from jobs.recipes.sections import Recipe
+from jobs.recipes.sections import MODELS, Recipe
 from jobs.recipes.strategies.registry import row_of
 from records.bounded import MAX_DEPTH, MAX_TOML_BYTES, parse_toml, quoted, read_file
 from records.failure import InvalidInput
@@ -32,8 +32,6 @@ FILES = (
     *("generator.chat_template", "answer.model", "answer.risk"),
 )
 """Settings that name a file."""
-MODELS = ("generator.model", "prm.model", "generator.adapter")
-"""Settings that name a folder of weights, or a name on a hub."""
 
 
 def load_recipe(

@@ -6,7 +6,7 @@ from typing import Any, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from jobs.recipes.sections import SECTIONS, Recipe
+from jobs.recipes.sections import MODELS, SECTIONS, Recipe
 
 
 def as_json(recipe: Recipe) -> dict[str, Any]:
@@ -21,11 +21,11 @@ def decides_results(recipe: Recipe) -> dict[str, Any]:
     manifest's hashes tell other weights.
     """
     deciding = _deciding(recipe)
-    for role in ("generator", "prm"):
-        if deciding.get(role) is not None:
-            deciding[role]["model"] = Path(deciding[role]["model"]).name
-            if deciding[role].get("adapter") is not None:
-                deciding[role]["adapter"] = Path(deciding[role]["adapter"]).name
+    for key in MODELS:
+        role, _, name = key.partition(".")
+        section = deciding.get(role)
+        if section is not None and section.get(name) is not None:
+            section[name] = Path(section[name]).name
     return deciding
 
 

@@ -223,3 +223,6 @@ SECTIONS: dict[str, type[Section]] = {
 """All but `strategy`, which has a model for each kind."""
 SUBSECTIONS: dict[str, type[Section]] = {"generator.thinking": ThinkingSection}
 """Tables within a section, which a recipe may leave out."""
+
+MODELS = ("generator.model", "prm.model", "generator.adapter")
+"""Settings that name a folder of weights, or a name on a hub."""

@@ -8,16 +8,16 @@ from typing import TypeVar
 from actors.engines.adapter import adapter_files_of, num_multiplied_parameters
 from actors.engines.model_files import TOKENIZER_FILE, identity_files, sha256_of, weight_files
 from actors.engines.prm.trained_for import generator_warnings, read_trained_for, sampling_warnings
-from actors.engines.settings import EngineSettings, GeneratorSettings
+from actors.engines.settings import EngineSettings
 from actors.replicas.preflight import check_generator, check_logit_bias, check_prm
 from cluster.hub import is_hub_name, pinned_hub_name
 from cluster.staging import stage_folder, stage_outline
 from jobs.recipes.builtin_models import provide
 from jobs.recipes.engines import SCRIPTED
-from jobs.recipes.load import MODELS
-from jobs.recipes.sections import Recipe
+from jobs.recipes.sections import MODELS, Recipe
 from jobs.recipes.settings import prm_settings, sampling
 from jobs.scoring.scripted import informed_generator_settings, scripted_identity
+from jobs.scoring.staged_replica import folders_of
 from records.failure import InvalidInput
 from records.run_folder.manifest import ModelIdentity
 
@@ -90,20 +90,24 @@ def checked_model(settings: _SettingsT, check: Callable[[_SettingsT], None]) -> 
     if settings.kind == SCRIPTED:
         return scripted_identity(settings)
     model, small = _local(settings.model)
-    local = _with_local_adapter(replace(settings, model=str(model)))
+    folders = {"model": str(model)} | {
+        name: str(stage_folder(folder)) for name, folder in folders_of(settings).items() if name != "model"
+    }
+    local: _SettingsT = replace(settings, **folders)  # type: ignore[arg-type]
     try:
         check(local)
     except InvalidInput as error:
-        raise InvalidInput(str(error).replace(str(model), settings.model)) from error
+        raise InvalidInput(_by_address(str(error), folders, settings)) from error
     tokenizer_sha256 = sha256_of([model / TOKENIZER_FILE])
     model_sha256 = sha256_of([*identity_files(model), *adapter_files_of(local)]) if small else None
     return ModelIdentity(settings.model, model_sha256, tokenizer_sha256, num_multiplied_parameters(local))
 
 
-def _with_local_adapter(settings: _SettingsT) -> _SettingsT:
-    if not isinstance(settings, GeneratorSettings) or settings.adapter is None:
-        return settings
-    return replace(settings, adapter=str(stage_folder(settings.adapter)))
+def _by_address(text: str, local: Mapping[str, str], settings: EngineSettings) -> str:
+    """A text about folders here, with what the user calls them."""
+    for name, address in folders_of(settings).items():
+        text = text.replace(local[name], address)
+    return text
 
 
 def _local(model: str) -> tuple[Path, bool]:

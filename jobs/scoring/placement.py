@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from cluster.node_check import Expected, code_identity
 from cluster.staging import is_staged
 from jobs.recipes.engines import SCRIPTED, EngineSection
-from jobs.recipes.generator import GeneratorSection
-from jobs.recipes.sections import Recipe
+from jobs.recipes.sections import MODELS, Recipe
 from jobs.scoring.cost import gpus_per_replica, role_sections
 from records.failure import PreflightFailed
 from records.nodes import Demand, Node
@@ -86,8 +85,9 @@ def expected_of_nodes(recipe: Recipe) -> dict[Role, Expected]:
 
 def _folders_that_stay(role: Role, section: EngineSection) -> tuple[tuple[str, str], ...]:
     """What has to be on a replica's node already, by the setting that names it."""
-    adapter = section.adapter if isinstance(section, GeneratorSection) else None
-    named = {} if section.kind == SCRIPTED else {f"{role}.model": section.model, f"{role}.adapter": adapter}
+    if section.kind == SCRIPTED:
+        return ()
+    named = {key: getattr(section, key.removeprefix(f"{role}."), None) for key in MODELS if key.startswith(f"{role}.")}
     return tuple((key, folder) for key, folder in named.items() if folder is not None and not is_staged(folder))
 
 

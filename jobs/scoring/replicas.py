@@ -146,7 +146,7 @@ def launch(recipe: Recipe) -> Replicas:
     Raises:
         PreflightFailed: a node lacks what they need.
     """
-    from cluster.launch import SpareHosts, has_gpus, launch_another, launch_replicas
+    from cluster.launch import SpareHosts, has_gpus, launch_replicas
 
     on_gpus = has_gpus() if recipe.cluster.device is None else recipe.cluster.device == "gpu"
     sections = role_sections(recipe)
@@ -159,23 +159,19 @@ def launch(recipe: Recipe) -> Replicas:
     builders = replica_builders(recipe)
     launched_s = time.time()
     each = {role: next(demand for demand in demands if demand.role == role) for role in sections}
-    timeout_s = recipe.cluster.start_timeout_s
-    handles = {
-        role: launch_replicas(
+    launches = {
+        role: partial(
+            launch_replicas,
             builders[role],
             each[role],
-            numbers=range(section.first_replicas),
-            start_timeout_s=timeout_s,
+            start_timeout_s=recipe.cluster.start_timeout_s,
             expected=expected[role],
         )
-        for role, section in sections.items()
+        for role in sections
     }
+    handles = {role: launches[role](numbers=range(section.first_replicas)) for role, section in sections.items()}
     growth = {
-        role: Growth(
-            section.first_replicas,
-            section.num_replicas,
-            partial(launch_another, builders[role], each[role], timeout_s, expected[role]),
-        )
+        role: Growth(section.first_replicas, section.num_replicas, launches[role])
         for role, section in sections.items()
         if section.first_replicas < section.num_replicas
     }

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from cluster.store import local_path
 from jobs.command_line.submit import SubmitCommand
-from jobs.recipes.load import FILES, MODELS, shipped_recipe
+from jobs.recipes.load import FILES, shipped_recipe
 from jobs.recipes.read_files import is_jinja
-from jobs.recipes.sections import Recipe
+from jobs.recipes.sections import MODELS, Recipe
 from jobs.submission.inputs import JobInputs, inputs_of
 from jobs.submission.working_dir import LEFT_OUT, shipped_files, write_package
 from records.failure import InvalidInput

@@ -71,6 +71,11 @@ class Dispatcher(Generic[TaskT]):
         """Tasks that the replicas that are up take at the same time."""
         return self._loads.capacity
 
+    @property
+    def num_open(self) -> int:
+        """Replicas that are up and not closed: those that `capacity` is of."""
+        return sum(not load.closed for load in self._loads.by_name.values())
+
     def load(self, replica: str) -> int:
         """Tasks in flight on a replica; 0 for one that is down."""
         load = self._loads.by_name.get(replica)

@@ -30,8 +30,8 @@ class Work:
     Attributes:
         num_calls: that wait or are in flight.
         num_coming: that problems not yet begun will ask for, as far as the budget goes.
-        capacity: calls that those that are up take at the same time.
-        num_up: of these replicas.
+        capacity: calls that those that are up and take any do at the same time.
+        num_open: of these replicas.
         left_s: how long all of it takes those that are up; None: not known yet.
         start_s: how long a replica takes to come up.
     """
@@ -39,7 +39,7 @@ class Work:
     num_calls: int
     num_coming: float
     capacity: int
-    num_up: int
+    num_open: int
     left_s: float | None
     start_s: float
 
@@ -48,10 +48,10 @@ class ReplicaTarget:
     """The number of one role.
 
     >>> target = ReplicaTarget(least=1, most=4)
-    >>> busy = Work(num_calls=90, num_coming=500.0, capacity=64, num_up=1, left_s=None, start_s=60.0)
+    >>> busy = Work(num_calls=90, num_coming=500.0, capacity=64, num_open=1, left_s=None, start_s=60.0)
     >>> target.look(busy, now_s=0.0), target.look(busy, now_s=GROW_S)
     (1, 4)
-    >>> tail = Work(num_calls=70, num_coming=0.0, capacity=256, num_up=4, left_s=20.0, start_s=60.0)
+    >>> tail = Work(num_calls=70, num_coming=0.0, capacity=256, num_open=4, left_s=20.0, start_s=60.0)
     >>> target.look(tail, now_s=20.0), target.look(tail, now_s=20.0 + SHRINK_S)
     (4, 2)
 
@@ -74,9 +74,9 @@ class ReplicaTarget:
 
     def look(self, work: Work, *, now_s: float) -> int:
         """The number by now; to be asked every few seconds."""
-        if not work.num_up:  # what one of them can do is not known
+        if not work.num_open:  # what one of them can do is not known
             return self.number
-        each, calls = work.capacity / work.num_up, work.num_calls + work.num_coming
+        each, calls = work.capacity / work.num_open, work.num_calls + work.num_coming
         needed, enough = self._filled(calls, each), self._filled(calls, each * SPARE_SHARE)
         full = work.num_calls >= FULL_SHARE * work.capacity
         pays = work.left_s is None or work.left_s > PAYS * work.start_s

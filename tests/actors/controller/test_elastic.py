@@ -1,7 +1,7 @@
 """Replicas that come and go with the work of a run, in one process: when, which, and that nothing is lost by it."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import pytest
@@ -9,6 +9,8 @@ import pytest
 from actors.controller import elastic
 from actors.controller.controller import Controller
 from actors.controller.elastic import Growth
+from records.failure import ReplicaDied
+from records.replica import ReplicaInfo
 from records.run_folder.reader import read_run
 from records.usage import Role
 from scaling.scheduler import replica_target
@@ -21,12 +23,13 @@ COUNT = 120
 class Growing(LocalRun):
     """A run that may have more replicas than it begins with; `launched` are those that it asked for."""
 
-    def grow(self, role: Role, *, most: int, make: Any) -> None:
+    def grow(self, role: Role, *, most: int, make: Any, handle: Any = LocalHandle) -> None:
         self.launched: list[LocalHandle[Any]] = []
 
-        def launch(number: int) -> LocalHandle[Any]:
-            self.launched.append(LocalHandle(f"{role}-{number}", make))
-            return self.launched[-1]
+        def launch(*, numbers: Iterable[int]) -> list[LocalHandle[Any]]:
+            made = [handle(f"{role}-{number}", make) for number in numbers]
+            self.launched += made
+            return made
 
         found: Mapping[Role, Growth] = {role: Growth(1, most, launch)}
         before = self.controller
@@ -177,3 +180,35 @@ async def test_a_run_that_is_stopped_asks_for_no_more_while_it_ends(tmp_path):
     async with asyncio.timeout(20):
         assert not await task
     assert run.launched == []
+
+
+class NeverUp(LocalHandle[Any]):
+    """Dies whenever it is to come up."""
+
+    async def hello(self) -> ReplicaInfo:
+        raise ReplicaDied("it does not come up, as told")
+
+
+async def test_one_that_never_comes_up_is_given_up_and_not_asked_for_again_and_again(tmp_path):
+    run = Growing(tmp_path / "run", problems(COUNT), make_generator=slow(fake_generator, 0.004))
+    run.grow("generator", most=2, make=fake_generator, handle=NeverUp)
+    await run.run()
+    notes = "".join(run.controller.take_notes())
+    assert "generator-1 was given up" in notes
+    assert len(run.launched) == 1
+    assert len(read_run(tmp_path / "run").problems()) == COUNT
+
+
+async def test_one_that_was_given_up_may_be_let_go(tmp_path):
+    gate = asyncio.Event()
+    run = Growing(tmp_path / "run", problems(COUNT), make_generator=lambda: fake_generator(faults=Faults(gate=gate)))
+    run.grow("generator", most=2, make=fake_generator, handle=NeverUp)
+    task = asyncio.create_task(run.run())
+    while not any(state.replica_id == "generator-1" for state in run.controller._fleet.replicas[2:]):  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    run.controller._elastic._roles[0].target.look = lambda *_, **__: 1
+    while not run.launched[0].dismissed:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    gate.set()
+    await task
+    assert len(read_run(tmp_path / "run").problems()) == COUNT
