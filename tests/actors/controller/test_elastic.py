@@ -204,11 +204,12 @@ async def test_one_that_was_given_up_may_be_let_go(tmp_path):
     run = Growing(tmp_path / "run", problems(COUNT), make_generator=lambda: fake_generator(faults=Faults(gate=gate)))
     run.grow("generator", most=2, make=fake_generator, handle=NeverUp)
     task = asyncio.create_task(run.run())
-    while not any(state.replica_id == "generator-1" for state in run.controller._fleet.replicas[2:]):  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
-    run.controller._elastic._roles[0].target.look = lambda *_, **__: 1
-    while not run.launched[0].dismissed:  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
-    gate.set()
-    await task
+    async with asyncio.timeout(30):
+        while not any(state.replica_id == "generator-1" for state in run.controller._fleet.replicas[2:]):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        run.controller._elastic._roles[0].target.look = lambda *_, **__: 1
+        while not run.launched[0].dismissed:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        gate.set()
+        await task
     assert len(read_run(tmp_path / "run").problems()) == COUNT
