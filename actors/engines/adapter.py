@@ -38,7 +38,7 @@ _UNSERVED = {
 
 def adapter_rank(adapter: Path) -> int:
     """The largest rank of its pairs, as `check_adapter` finds them. Raises as that, but for the model."""
-    return max(header.shape[0] for name, header in _tensors(adapter).items() if name.endswith(_DOWN))
+    return _rank(_tensors(adapter))
 
 
 def check_adapter(adapter: Path, model: Path) -> None:
@@ -51,11 +51,21 @@ def check_adapter(adapter: Path, model: Path) -> None:
     if config is None:
         raise InvalidInput(f"generator.adapter: {adapter}: no such folder; an adapter is a folder as peft saves it")
     _check_kind(adapter / ADAPTER_CONFIG_FILE, config)
-    if adapter_rank(adapter) > RANKS[-1]:
+    tensors = _tensors(adapter)
+    if _rank(tensors) > RANKS[-1]:
         raise InvalidInput(f"generator.adapter: {adapter}: its rank is above {RANKS[-1]}, the most that vLLM serves")
     weights = {name: header for file in weight_files(model) for name, header in read_header(file).items()}
-    for name, header in _tensors(adapter).items():
-        _check_fits(adapter, name, header, weights, model)
+    layers = {name.rpartition(".")[0] for name in weights}
+    for name, header in tensors.items():
+        layer = name.removeprefix(_PREFIX).removesuffix(_DOWN).removesuffix(_UP)
+        if layer not in layers:
+            said = f"changes {quoted(layer, 120)}, which {model} does not have"
+            raise InvalidInput(f"generator.adapter: {adapter}: {said}")
+        _check_fits(adapter, name, header, weights.get(f"{layer}.weight"), model)
+
+
+def _rank(tensors: Mapping[str, TensorHeader]) -> int:
+    return max(header.shape[0] for name, header in tensors.items() if name.endswith(_DOWN))
 
 
 def _check_kind(file: Path, config: Mapping[str, Any]) -> None:
@@ -90,20 +100,14 @@ def _tensors(adapter: Path) -> dict[str, TensorHeader]:
     return found
 
 
-def _check_fits(
-    adapter: Path, name: str, header: TensorHeader, weights: Mapping[str, TensorHeader], model: Path
-) -> None:
-    """One matrix against the layer that it changes; of packed weights the shape is not known."""
-    down = name.endswith(_DOWN)
-    layer = name.removeprefix(_PREFIX).removesuffix(_DOWN if down else _UP)
-    if not any(known == layer or known.startswith(f"{layer}.") for known in weights):
-        raise InvalidInput(f"generator.adapter: {adapter}: changes {quoted(layer, 120)}, which {model} does not have")
-    whole = weights.get(f"{layer}.weight")
-    known = whole is not None and len(whole.shape) == 2 and whole.dtype.startswith(("F", "BF"))
-    side = 1 if down else 0
-    if whole is not None and known and header.shape[side] != whole.shape[side]:
+def _check_fits(adapter: Path, name: str, header: TensorHeader, whole: TensorHeader | None, model: Path) -> None:
+    """One matrix against the weight that it changes; of packed ones (None, or of integers) the shape is not known."""
+    side = 1 if name.endswith(_DOWN) else 0
+    if whole is None or len(whole.shape) != 2 or not whole.dtype.startswith(("F", "BF")):
+        return
+    if header.shape[side] != whole.shape[side]:
         raise InvalidInput(
-            f"generator.adapter: {adapter}: {quoted(name, 120)} is of {header.shape[side]} values, and {layer} of "
+            f"generator.adapter: {adapter}: {quoted(name, 120)} is of {header.shape[side]} values, and that layer of "
             f"{model} takes {whole.shape[side]}: it was made for another model"
         )
 

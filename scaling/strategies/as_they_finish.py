@@ -37,7 +37,7 @@ def as_they_finish(
     asked: Expand,
     *,
     num_samples: int,
-    at_once: int | Callable[[], int],
+    at_once: int | Callable[[int], int],
     look: Look,
     enough: Callable[[Path, int], bool],
     goes_on: Callable[[Path], bool] = lambda _: False,
@@ -47,7 +47,7 @@ def as_they_finish(
     Args:
         asked: for one sample, or for one step of it.
         num_samples: most of them.
-        at_once: how many are under way beside those that are counted; asked anew after each where that is a function.
+        at_once: how many are under way beside those that are counted; a function is told how many may still be counted.
         look: `ORDER` or `ARRIVAL`.
         enough: told of each sample that is counted, and how many more there may be: whether no other is needed.
         goes_on: whether a sample has another step, asked for as the one before was.
@@ -57,8 +57,8 @@ def as_they_finish(
         that came, each as far as it came.
     """
     [(root, _)] = asked.parents
-    wanted = at_once if callable(at_once) else lambda: at_once
-    num_begun = min(wanted(), num_samples)
+    wanted = at_once if callable(at_once) else lambda _: at_once
+    num_begun = min(wanted(num_samples), num_samples)
     reply = yield _each(asked, [(root, num_begun)])
     request = reply.child_names[0][0] if reply.child_names else 0
     sample_of = {(request, child): child for child in range(num_begun)}
@@ -77,7 +77,9 @@ def as_they_finish(
             counted.append(sample)
             if enough(reached[sample], num_samples - len(counted)):
                 return [reached[counts] for counts in sorted(counted)]
-        beginning = range(num_begun, min(num_samples, len(counted) + wanted()) if granted else num_begun)
+        beginning = range(
+            num_begun, min(num_samples, len(counted) + wanted(num_samples - len(counted))) if granted else num_begun
+        )
         num_begun += len(beginning)
         request += 1  # of what is asked next
         sample_of |= {(request, child): sample for child, sample in enumerate([*growing, *beginning])}

@@ -44,11 +44,8 @@ def majority(
         reply = yield Expand(((root, num_samples),), Until.END, limits.max_tokens, scoring)
         return choose_by_vote(reply.paths, weight_by)
     votes: dict[str, float] = {}
-    num_open = num_samples
 
     def decided(path: Path, num_left: int) -> bool:
-        nonlocal num_open
-        num_open = num_left
         answer = answer_of(path)
         if answer is not None:
             form = form_of(path, answer)
@@ -56,10 +53,10 @@ def majority(
         first, second = two_most(votes.values())
         return first - second > num_left + _ROUNDING
 
-    def could_decide() -> int:
+    def could_decide(num_left: int) -> int:
         """The fewest votes that decide if all are for what leads."""
         first, second = two_most(votes.values())
-        return min(num_open, math.floor((num_open - (first - second) + _ROUNDING) / 2) + 1)
+        return min(num_left, math.floor((num_left - (first - second) + _ROUNDING) / 2) + 1)
 
     one = Expand(((root, 1),), Until.END, limits.max_tokens, scoring)
     at_once = could_decide if begin_as_needed else num_samples

@@ -10,6 +10,7 @@ What a test leaves is ended after it, by its own processes and nobody else's.
 """
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -121,11 +122,7 @@ class LocalCluster:
     def add_apart(self, name: str, binds: Mapping[Path, Path], *, labels: Mapping[str, str] | None = None) -> LocalNode:
         """Start a node that sees other folders at the same paths (`binds`: path -> what lies there for it)."""
         mounts = "".join(f"mount --bind '{source}' '{target}' && " for target, source in binds.items())
-        program = Path(sys.executable).parent / "ray"
-        start = f"exec '{program}' start --address={self.address} --block --disable-usage-stats --num-cpus={NODE_CPUS}"
-        start += "".join(f" --{option}={port}" for option, port in zip(_AGENT_OPTIONS, free_ports(4), strict=True))
-        said = ",".join(f"{key}={value}" for key, value in (labels or {}).items())
-        start += f" --node-name={name}" + (f" --labels={said}" if said else "")
+        start = f"exec {shlex.join(self._joining(name, labels))}"
         command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", mounts + start]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         node = LocalNode(name, [psutil.Process(process.pid)], started=[process])
@@ -150,18 +147,20 @@ class LocalCluster:
         ):
             subprocess.run(["ip", *words.split()], check=True)
         self._links.append(link)
-        start = ["ip", "netns", "exec", link, str(Path(sys.executable).parent / "ray"), "start", "--block"]
-        start += [f"--address={self.address}", f"--node-ip-address={there}", "--disable-usage-stats"]
-        start += [f"--num-cpus={NODE_CPUS}", f"--node-name={name}"]
-        start += [f"--{option}={port}" for option, port in zip(_AGENT_OPTIONS, free_ports(4), strict=True)]
-        said = ",".join(f"{key}={value}" for key, value in (labels or {}).items())
-        process = subprocess.Popen(
-            [*start, *([f"--labels={said}"] if said else [])], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        start = ["ip", "netns", "exec", link, *self._joining(name, labels), f"--node-ip-address={there}"]
+        process = subprocess.Popen(start, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         node = LocalNode(name, [psutil.Process(process.pid)], started=[process], link=link)
         self.nodes.append(node)
         self._wait_for(name)
         return node
+
+    def _joining(self, name: str, labels: Mapping[str, str] | None) -> list[str]:
+        """The command of a node that joins as a process of its own."""
+        words = [str(Path(sys.executable).parent / "ray"), "start", f"--address={self.address}", "--block"]
+        words += ["--disable-usage-stats", f"--num-cpus={NODE_CPUS}", f"--node-name={name}"]
+        words += [f"--{option}={port}" for option, port in zip(_AGENT_OPTIONS, free_ports(4), strict=True)]
+        said = ",".join(f"{key}={value}" for key, value in (labels or {}).items())
+        return [*words, *([f"--labels={said}"] if said else [])]
 
     def cut(self, node: LocalNode) -> None:
         """Nothing comes to a node of `add_away`, or from it; nobody is told."""
