@@ -179,12 +179,12 @@ def test_every_metric_is_there_with_its_kind_and_help(watched):
 
 
 def test_every_expression_of_the_dashboard_gives_data(watched):
-    chosen = {"$run": re.escape(watched.run).replace("\\", "\\\\"), "$__rate_interval": "4s"}
+    run = re.escape(watched.run).replace("\\", "\\\\")
+    # On a busy machine two series of one moment come a scrape apart: a share is held to its bound over more than four.
     for panel in dashboard()["panels"]:
+        is_share = panel["fieldConfig"]["defaults"].get("max") == 1
         for target in panel["targets"]:
-            expression = target["expr"]
-            for variable, value in chosen.items():
-                expression = expression.replace(variable, value)
+            expression = target["expr"].replace("$run", run).replace("$__rate_interval", "30s" if is_share else "4s")
             found = watched.prometheus.over(expression, watched.begun_s, watched.ended_s)
             if any(metric.exported in expression for metric in OF_GPUS):
                 assert found == []
@@ -192,7 +192,7 @@ def test_every_expression_of_the_dashboard_gives_data(watched):
             values = [float(value) for series in found for _, value in series["values"]]
             assert values, expression
             assert all(math.isfinite(value) and value >= 0 for value in values), expression
-            if panel["fieldConfig"]["defaults"].get("max") == 1:
+            if is_share:
                 assert max(values) <= 1.05, expression  # rates are extrapolated
                 assert max(values) > 0, expression
 
